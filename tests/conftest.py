@@ -1,0 +1,25 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def real_data() -> Callable[[str], Path]:
+    """A file of the real public data sets, by its path below their folder; skips without it."""
+    folder = Path(os.environ.get("FALSEPROMISE_REAL_DATA", ROOT.parent / "shared" / "data"))
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            pytest.skip(f"real data {name} is not here (set FALSEPROMISE_REAL_DATA to their folder)")
+        return path
+
+    return find

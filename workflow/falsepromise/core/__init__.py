@@ -1,0 +1,1 @@
+"""What every stage shares: records on disk, errors, manifests, progress, statistics, the study."""

@@ -1,0 +1,50 @@
+"""The same command line for every verb: `--help`, one-line errors, a log with times."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from falsepromise.core.errors import UserError
+
+
+def parser(module_doc: str | None) -> argparse.ArgumentParser:
+    """An argument parser whose help is the module's docstring and shows every default."""
+    return argparse.ArgumentParser(description=module_doc, formatter_class=_Formatter)
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False) or not action.help:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def run(main: Callable[[Sequence[str] | None], object]) -> None:
+    """Run a verb's `main(argv)` as a program.
+
+    A `UserError` becomes one line on standard error and its exit code; an interrupt exits with
+    130; anything else is a fault of ours and keeps its traceback.
+    """
+    logging.basicConfig(
+        level=os.environ.get("FALSEPROMISE_LOG_LEVEL", "INFO"),
+        format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )
+    for noisy in ("httpx", "httpx2", "httpcore", "openai", "jax", "absl", "datasets", "filelock"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        main(None)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `verb | head`
+        sys.exit(141)

@@ -1,0 +1,14 @@
+"""The one exception that a user is meant to read."""
+
+
+class UserError(Exception):
+    """Something that the user can put right.
+
+    The message is one line that names the file, the record or the key, what was found, what was
+    expected and what to do. `falsepromise.core.cli.run` prints it without a traceback and exits
+    with code 1 (or `exit_code`).
+    """
+
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(" ".join(message.split()))
+        self.exit_code = exit_code

@@ -1,0 +1,189 @@
+"""Records on disk: JSON and JSON lines, read as a stream, written whole or not at all.
+
+The forms (dialogue, prompt, response, score, preference) are listed in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from falsepromise.core.errors import UserError
+
+Record = dict[str, Any]
+ROLES = ("system", "user", "assistant")
+
+
+@contextlib.contextmanager
+def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a file that appears under `path` when the block ends well, and not at all otherwise.
+
+    The bytes go to a temporary file in the same folder, which is flushed to the disk and renamed.
+
+    Raises:
+        UserError: the disk is full or the folder can't be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise UserError(f"{path}: can't be written: {error.strerror}") from error
+    encoding = None if "b" in mode else "utf-8"
+    try:
+        with os.fdopen(handle, mode, encoding=encoding) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; results are shared
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise UserError(f"{path}: can't be written: {error.strerror}; nothing was left half-written") from error
+        raise
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """JSON text, UTF-8 kept readable. NaN and infinity are refused: no JSON reader takes them.
+
+    Half a surrogate pair, which can't be stored as UTF-8, is written as a JSON escape.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, ensure_ascii=True, allow_nan=False, indent=indent)
+    return text
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write one JSON document, indented, with a final newline."""
+    with atomic_open(path) as stream:
+        stream.write(dumps(value, indent=1) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read one JSON document.
+
+    Raises:
+        UserError: the file is missing, a folder, empty, not UTF-8 or not JSON.
+    """
+    text = _read_text(path)
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty; expected a JSON document")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+
+
+def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
+    """Write records, one JSON object a line; the number written."""
+    count = 0
+    with atomic_open(path) as stream:
+        for record in records:
+            stream.write(dumps(record) + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(path: str | Path, check: Callable[[Record], str | None] | None = None) -> Iterator[Record]:
+    """Read records as a stream, one JSON object a line; blank lines are skipped.
+
+    Args:
+        path: The file.
+        check: Says what is wrong with a record (`check_dialogue` and the like), or None.
+
+    Raises:
+        UserError: the file is missing, empty or a folder, or a line is not what `check` expects;
+            the message names the file and the line.
+    """
+    lines = 0
+    try:
+        with open(path, encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                if not line.strip():
+                    continue
+                lines += 1
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise UserError(
+                        f"{path}, line {number}: not JSON ({error.msg}); expected one JSON object a line"
+                    ) from error
+                if not isinstance(record, dict):
+                    raise UserError(f"{path}, line {number}: found {type(record).__name__}, expected a JSON object")
+                problem = check(record) if check else None
+                if problem:
+                    raise UserError(f"{path}, line {number}: {problem}")
+                yield record
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+    if not lines:
+        raise UserError(f"{path}: the file is empty; expected one JSON object a line")
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: OSError | UnicodeDecodeError) -> UserError:
+    if isinstance(error, UnicodeDecodeError):
+        return UserError(f"{path}: not UTF-8 text at byte {error.start}; is this the right file?")
+    return UserError(f"{path}: can't be read: {error.strerror}")
+
+
+def check_dialogue(record: Record) -> str | None:
+    """What is wrong with a dialogue record, or None."""
+    if not isinstance(record.get("id"), str):
+        return f"'id' is {record.get('id')!r}, expected text"
+    return _check_messages(record.get("messages"))
+
+
+def _check_messages(messages: Any) -> str | None:
+    if not isinstance(messages, list) or not messages:
+        return "'messages' is missing or empty, expected a list of {role, content}"
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or message.get("role") not in ROLES:
+            return f"messages[{index}]: expected a 'role' out of {', '.join(ROLES)}, found {message!r:.80}"
+        if not isinstance(message.get("content"), str):
+            return f"messages[{index}]: 'content' is {type(message.get('content')).__name__}, expected text"
+    return None
+
+
+def check_prompt(record: Record) -> str | None:
+    """What is wrong with a prompt record (`messages`, or raw text in `prompt`), or None."""
+    if not isinstance(record.get("id"), str):
+        return f"'id' is {record.get('id')!r}, expected text"
+    if ("prompt" in record) == ("messages" in record):
+        return "expected either 'prompt' (raw text) or 'messages' (a chat)"
+    if "prompt" in record:
+        return None if isinstance(record["prompt"], str) else "'prompt' is not text"
+    return _check_messages(record["messages"])
+
+
+def check_response(record: Record) -> str | None:
+    """What is wrong with a response record, or None."""
+    for key in ("prompt_id", "response"):
+        if not isinstance(record.get(key), str):
+            return f"'{key}' is {record.get(key)!r:.80}, expected text"
+    return None
+
+
+def query_of(record: Record) -> str:
+    """The first user message of a dialogue or prompt record; the raw text of a raw prompt."""
+    if "prompt" in record:
+        return record["prompt"]
+    return next((m["content"] for m in record["messages"] if m["role"] == "user"), "")
