@@ -1,0 +1,255 @@
+"""Drawing that the figures share: points with intervals, reference lines, axes, the foot, saving."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import logging
+import math
+import textwrap
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from falsepromise.core import cli
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.records import atomic_open
+from falsepromise.figures.scores import Estimate, Scores, read_scores
+from falsepromise.figures.study import read_study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLE = Path(__file__).with_name("style.mplstyle")
+COLUMN, PAGE = 3.35, 6.9  # inches: one column and the text width of a two-column page
+BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
+MARKERS = "osD^vP"
+SEED_SHIFT = 1.05  # on a log axis: single seeds stand just right of their mean
+BASE, TEACHER, QUIET = "#000000", "#7A4B9A", "#6B6B6B"
+
+
+def arguments(doc: str | None, default: str) -> argparse.ArgumentParser:
+    """The options of every figure and table verb."""
+    parser = cli.parser(doc)
+    parser.add_argument("--study", type=Path, required=True, help="the expanded study (JSON)")
+    parser.add_argument("--scores", type=Path, nargs="+", default=[], help="score files of the study's models")
+    parser.add_argument("--output", type=Path, default=Path(default), help="the file to write, others beside it")
+    return parser
+
+
+def load(args: argparse.Namespace) -> Scores:
+    """The scores that a verb's `--study` and `--scores` name."""
+    return read_scores(args.scores, read_study(args.study))
+
+
+def style() -> AbstractContextManager[Any]:
+    """The project's matplotlib style, for the length of a `with` block."""
+    import matplotlib
+    import matplotlib.style
+
+    matplotlib.use("agg")
+    return matplotlib.style.context(["default", str(STYLE)])
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` x `height` inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Figure, output: Path, module: str, inputs: Sequence[Path], config: dict[str, Any]) -> None:
+    """Write PDF, SVG and PNG beside each other, without dates: a redraw gives the same bytes."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # a line for each font table otherwise
+    for kind, metadata in (
+        ("pdf", {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": "falsepromise"}),
+        ("svg", {"Date": None, "Creator": "falsepromise"}),
+        ("png", {"Software": None}),
+    ):
+        with atomic_open(output.with_suffix(f".{kind}"), "wb") as stream:
+            figure.savefig(stream, format=kind, metadata=metadata)
+    write_manifest(output, module=module, inputs=inputs, config=config)
+
+
+def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None:
+    """Small print below the panels, wrapped to the figure's width; the panels make room for it."""
+    width, height = figure.get_size_inches()
+    wrapped = [part for line in lines for part in textwrap.wrap(line, int(width * 25.5))]
+    share = (len(wrapped) * 0.1 + 0.07) / height
+    figure.text(
+        0.07 / width, 0.04 / height, "\n".join(wrapped), fontsize=5.2, color=QUIET, va="bottom", linespacing=1.25
+    )
+    top = 0.0
+    if title:
+        top = 0.2 / height
+        figure.text(0.07 / width, 1 - 0.05 / height, title, fontsize=8.5, fontweight="bold", va="top")
+    engine = figure.get_layout_engine()
+    engine.set(rect=(0, share, 1, 1 - share - top), w_pad=0.05, h_pad=0.04, wspace=0.06, hspace=0.06)
+
+
+def foot_lines(scores: Scores, used: Sequence[tuple[str, str]], missing: Sequence[Any] = ()) -> list[str]:
+    """The foot's text: study, n, stand-ins, limits, gaps.
+
+    Args:
+        scores: All scores.
+        used: The (benchmark, metric) pairs that the figure shows.
+        missing: `scores.Missing`, listed as gaps.
+    """
+    study = scores.study
+    several = len(study.seeds) > 1
+    over = f"mean over {len(study.seeds)} seeds (small dots: single seeds)" if several else "one seed"
+    lines = [f"Study: {study.name} ({study.title}); {over}. Bars and bands: 95 % intervals."]
+    counts = []
+    for benchmark, metric in used:
+        ns = sorted({r["metrics"][metric]["n"] for r in scores.of(benchmark).values() if metric in r["metrics"]})
+        if ns:
+            span = f"{ns[0]:,}" if len(ns) == 1 else f"{ns[0]:,} to {ns[-1]:,}"
+            counts.append(f"{scores.label(benchmark)} {span}")
+    if counts:
+        lines.append("n: " + "; ".join(dict.fromkeys(counts)) + ".")
+    notes = [f"teacher: {study.teacher['stand_in']}"] if study.teacher.get("stand_in") else []
+    for benchmark in dict.fromkeys(b for b, _ in used):
+        notes += [f"{scores.label(benchmark)}: {note}" for note in scores.stand_ins(benchmark)]
+    if notes:
+        lines.append("Stand-ins: " + "; ".join(dict.fromkeys(notes)) + ".")
+    limits = {f"{scores.label(b)}: {r['limits']}" for b, _ in used for r in scores.of(b).values() if r.get("limits")}
+    if limits:
+        lines.append("Limits: " + "; ".join(sorted(limits)[:6]) + ("; ..." if len(limits) > 6 else "") + ".")
+    if missing:
+        names = [f"{gap.model} on {gap.benchmark} ({gap.reason})" for gap in missing]
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        lines.append("Not drawn: " + "; ".join(names[:6]) + more + ".")
+    return lines
+
+
+def points(
+    axes: Axes,
+    xs: Sequence[float],
+    estimates: Sequence[Estimate],
+    color: str,
+    scale: float = 1.0,
+    marker: str = "o",
+    **line: Any,
+) -> None:
+    """A line through estimates at `xs` with their intervals as bars and each seed as a faint dot."""
+    values = [e.value * scale for e in estimates]
+    low = [(e.value - e.low) * scale for e in estimates]
+    high = [(e.high - e.value) * scale for e in estimates]
+    axes.errorbar(
+        xs, values, yerr=[low, high], color=color, marker=marker, capsize=1.8, elinewidth=0.9, capthick=0.9, **line
+    )
+    for x, estimate in zip(xs, estimates, strict=True):
+        if len(estimate.seeds) > 1:
+            seeds = [v * scale for v in estimate.seeds]
+            beside = x * SEED_SHIFT if axes.get_xscale() == "log" else x + 0.12
+            axes.plot([beside] * len(seeds), seeds, ".", color=color, alpha=0.45, markersize=4, markeredgewidth=0)
+
+
+def level(axes: Axes, estimate: Estimate, color: str, dashed: bool = False, scale: float = 1.0) -> None:
+    """A horizontal reference line with its interval as a light band."""
+    axes.axhline(estimate.value * scale, color=color, linewidth=1.1, linestyle="--" if dashed else "-", zorder=1.5)
+    if estimate.high > estimate.low:
+        axes.axhspan(estimate.low * scale, estimate.high * scale, color=color, alpha=0.1, linewidth=0, zorder=1)
+
+
+def amount_axis(axes: Axes, amounts: Sequence[float], label: str = "Imitation data (tokens)") -> None:
+    """A log axis with a tick at each amount."""
+    _log_axis(axes, amounts, label)
+
+
+def size_axis(axes: Axes, parameters: Sequence[float], label: str = "Base model (parameters)") -> None:
+    """A log axis with a tick at each base model's size."""
+    _log_axis(axes, parameters, label)
+
+
+def _log_axis(axes: Axes, values: Sequence[float], label: str) -> None:
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    axes.set_xlabel(label)
+    ticks = sorted({v for v in values if v > 0})
+    if not ticks:
+        axes.set_xticks([])
+        return
+    axes.set_xscale("log")
+    low, high = math.log10(ticks[0]), math.log10(ticks[-1])
+    margin = max((high - low) * 0.14, 0.08)
+    axes.set_xlim(10 ** (low - margin), 10 ** (high + margin))
+    # A narrow panel holds about five labels; closer ones are left to their tick marks.
+    shown: list[float] = []
+    for tick in ticks:
+        far = not shown or math.log10(tick / shown[-1]) > (high - low + 2 * margin) * 0.17
+        if far or tick == ticks[-1]:
+            if not far and len(shown) > 1:
+                shown.pop()
+            shown.append(tick)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_formatter(FixedFormatter([short(t) if t in shown else "" for t in ticks]))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def short(number: float) -> str:
+    """`150M`, `50k`: a count as an axis says it."""
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size * 0.9995:
+            scaled = number / size
+            return (f"{scaled:.1f}".removesuffix(".0") if scaled < 99.95 else f"{scaled:.0f}") + unit
+    return f"{number:g}"
+
+
+def value_axis(axes: Axes, floor: float | None = 0.0) -> None:
+    """From `floor` (if given), with head room, and few ticks."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    low, high = axes.get_ylim()
+    axes.set_ylim(low if floor is None else floor, high + (high - low) * 0.03)
+
+
+def empty(axes: Axes, title: str, reason: str) -> None:
+    """A panel that says why nothing is drawn in it."""
+    axes.set_title(title)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color="#CCCCCC", linestyle=(0, (3, 3)))
+    axes.text(
+        0.5, 0.5, textwrap.fill(f"not scored: {reason}", 22), transform=axes.transAxes,
+        ha="center", va="center", fontsize=6.5, color=QUIET,
+    )  # fmt: skip
+
+
+def direct_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], gap: float = 0.075) -> None:
+    """Name lines at the panel's right edge, pushed apart where they would overlap.
+
+    Args:
+        axes: The panel, its limits final.
+        labels: (y in data units, text, colour).
+        gap: The least distance, as a share of the panel's height.
+    """
+    bottom, top = axes.get_ylim()
+    placed = sorted(((y - bottom) / (top - bottom), text, color) for y, text, color in labels)
+    heights = [y for y, _, _ in placed]
+    gaps = [gap * (0.5 * (a[1].count("\n") + b[1].count("\n")) + 1) for a, b in itertools.pairwise(placed)]
+    for _ in range(200):
+        for i in range(len(heights) - 1):
+            overlap = gaps[i] - (heights[i + 1] - heights[i])
+            if overlap > 1e-4:
+                heights[i] -= overlap / 2
+                heights[i + 1] += overlap / 2
+    for (_, text, color), height in zip(placed, heights, strict=True):
+        axes.text(1.02, height, text, transform=axes.transAxes, color=color, fontsize=6.5, va="center", linespacing=1.1)
+
+
+def key(figure: Figure, entries: Sequence[tuple[str, str, dict[str, Any]]], columns: int | None = None) -> None:
+    """A row of named line samples above the panels: (text, colour, Line2D properties)."""
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=color, **properties) for _, color, properties in entries]
+    figure.legend(
+        handles, [text for text, _, _ in entries], loc="outside upper left",
+        ncols=columns or len(entries), handlelength=1.8, columnspacing=1.4, borderaxespad=0.1,
+    )  # fmt: skip

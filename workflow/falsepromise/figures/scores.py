@@ -1,0 +1,294 @@
+"""Score records: read, checked, and combined over seeds.
+
+Several seeds of one cell are combined like this. The value is the mean over seeds. Where a metric
+is a mean over items and the records hold the items, the 95 % interval is a crossed bootstrap: each
+of 2,000 draws resamples the items and, independently, the seeds, and takes the mean (Owen, 2007,
+"The pigeonhole bootstrap"); so it covers both the choice of items and the luck of a training run.
+With one seed it is the record's own interval. Where a metric is no mean over items (a correlation),
+each side of the interval is sqrt(mean of the records' own half-widths squared + (1.96 standard
+errors of the mean over seeds) squared).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record, read_json
+from falsepromise.figures.study import Cell, Study
+
+RESAMPLES = 2000
+SECOND_SAMPLE = "teacher second sample"
+_RANGES = {
+    **dict.fromkeys(("length_correlation", "fleiss_kappa"), (-1.0, 1.0)),
+    **dict.fromkeys(
+        (
+            *("acc", "exact_match", "exact_match_strict", "exact_match_flexible", "pass@1"),
+            *("rouge1", "rouge2", "rougeL", "nontoxicity"),
+            *("list_agreement", "summary_paragraph_agreement", "unigram_intersection", "authoritative_tone"),
+            *("preferred", "equal", "equal_or_better"),
+        ),
+        (0.0, 1.0),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval, how many items it is over, and each seed's own value."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    seeds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A cell without a score, and why."""
+
+    model: str
+    benchmark: str
+    reason: str
+
+
+class Scores:
+    """All score records of a study, by model and benchmark."""
+
+    def __init__(self, study: Study, records: Mapping[tuple[str, str], Record]):
+        self.study = study
+        self.records = dict(records)
+        self._cache: dict[tuple[tuple[str, ...], str, str], Estimate | None] = {}
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """The study's benchmarks in its order, then any others that have records."""
+        found = sorted({benchmark for _, benchmark in self.records})
+        return [*self.study.benchmarks, *(b for b in found if b not in self.study.benchmarks)]
+
+    def of(self, benchmark: str) -> dict[str, Record]:
+        """The records of a benchmark by model."""
+        return {m: r for (m, b), r in self.records.items() if b == benchmark}
+
+    def with_metric(self, metric: str) -> list[str]:
+        """Benchmarks that have `metric` in some record."""
+        return [b for b in self.benchmarks if any(metric in r["metrics"] for r in self.of(b).values())]
+
+    def metric(self, benchmark: str) -> str | None:
+        """The metric that stands for a benchmark: the study's choice, else the record's first."""
+        named = self.study.benchmarks.get(benchmark, {}).get("metric")
+        if named:
+            return str(named)
+        return next((name for record in self.of(benchmark).values() for name in record["metrics"]), None)
+
+    def label(self, benchmark: str) -> str:
+        return str(self.study.benchmarks.get(benchmark, {}).get("label") or benchmark)
+
+    def not_scored(self, benchmark: str) -> str | None:
+        """Why a benchmark has no score for any model, or None."""
+        records = list(self.of(benchmark).values())
+        if not records or any(record["metrics"] for record in records):
+            return None
+        return _reason(records[0])
+
+    def stand_ins(self, benchmark: str) -> list[str]:
+        """Notes on what stands in for the real thing in a benchmark."""
+        notes = [self.study.benchmarks.get(benchmark, {}).get("stand_in")]
+        notes += [record.get("stand_in") for record in self.of(benchmark).values()]
+        return list(dict.fromkeys(str(note) for note in notes if note))
+
+    def missing(self, cells: Iterable[Cell], benchmark: str, metric: str) -> list[Missing]:
+        """The models of `cells` that have no value for a metric."""
+        gaps = []
+        for cell in cells:
+            for model in cell.models:
+                record = self.records.get((model, benchmark))
+                if record is None:
+                    gaps.append(Missing(model, benchmark, "no score file"))
+                elif metric not in record["metrics"]:
+                    gaps.append(Missing(model, benchmark, _reason(record)))
+        return gaps
+
+    def cell(self, cell: Cell, benchmark: str, metric: str) -> Estimate | None:
+        """A cell's score over its seeds; None where no seed has one."""
+        return self.estimate(cell.models, benchmark, metric)
+
+    def teacher(self, benchmark: str, metric: str) -> Estimate | None:
+        names = [m for m in self.of(benchmark) if m in self.study.teacher_names]
+        return self.estimate(names, benchmark, metric)
+
+    def second_sample(self, benchmark: str, metric: str) -> Estimate | None:
+        """The teacher's second answers against its first ones (Table 2, "ChatGPT #2")."""
+        return self.estimate([SECOND_SAMPLE], benchmark, metric)
+
+    def estimate(self, models: Sequence[str], benchmark: str, metric: str) -> Estimate | None:
+        """The score of one model, or of several that are the same but for the seed."""
+        key = (tuple(models), benchmark, metric)
+        if key not in self._cache:
+            records = [self.records[m, benchmark] for m in models if (m, benchmark) in self.records]
+            self._cache[key] = combine([r for r in records if metric in r["metrics"]], metric)
+        return self._cache[key]
+
+    def items(self, models: Sequence[str], benchmark: str, metric: str) -> dict[str, np.ndarray] | None:
+        """Per-item values, shape `(seeds,)` each, of the items that all of `models` have.
+
+        None where the records hold no items or the metric is no mean over them.
+        """
+        records = [self.records[m, benchmark] for m in models if (m, benchmark) in self.records]
+        return item_matrix([r for r in records if metric in r["metrics"]], metric)
+
+
+def item_matrix(records: Sequence[Record], metric: str) -> dict[str, np.ndarray] | None:
+    """`{item id: values over seeds}`, or None where `metric` isn't the mean of the items."""
+    columns = []
+    for record in records:
+        values = {
+            str(item["id"]): float(item[metric])
+            for item in record.get("items") or []
+            if "id" in item and isinstance(item.get(metric), int | float)
+        }
+        if not values or abs(np.mean(list(values.values())) - record["metrics"][metric]["value"]) > 1e-6:
+            return None
+        columns.append(values)
+    if not columns:
+        return None
+    shared = [key for key in columns[0] if all(key in column for column in columns)]
+    return {key: np.array([column[key] for column in columns]) for key in shared} or None
+
+
+def combine(records: Sequence[Record], metric: str) -> Estimate | None:
+    """One estimate from the records of one cell, a seed each (see the module's docstring)."""
+    if not records:
+        return None
+    metrics = [record["metrics"][metric] for record in records]
+    values = np.array([m["value"] for m in metrics], dtype=np.float64)
+    value, n = float(values.mean()), min(int(m["n"]) for m in metrics)
+    if len(records) == 1:
+        low, high = metrics[0]["ci95"]
+        return Estimate(value, float(low), float(high), n, (value,))
+    items = item_matrix(records, metric)
+    if items is not None and len(items) > 1:
+        matrix = np.stack(list(items.values()), axis=1)  # (seeds, items)
+        low, high = crossed_interval(matrix)
+    else:
+        half = np.array([[m["value"] - m["ci95"][0], m["ci95"][1] - m["value"]] for m in metrics])
+        spread = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
+        low, high = np.array([-1, 1]) * np.sqrt((half**2).mean(axis=0) + spread**2) + value
+    return Estimate(value, min(float(low), value), max(float(high), value), n, tuple(float(v) for v in values))
+
+
+def crossed_interval(matrix: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the mean of `matrix`, shape `(seeds, items)`, both resampled.
+
+    With one row only the items are resampled. A matrix without any spread gives Wilson's interval
+    for 0 and 1 as `core.statistics.mean_metric` does, and its value otherwise.
+    """
+    rows, columns = matrix.shape
+    first = matrix.flat[0]
+    if np.all(matrix == first):
+        edge = 1.959964**2 / (columns + 1.959964**2)
+        return {0.0: (0.0, edge), 1.0: (1.0 - edge, 1.0)}.get(float(first), (float(first), float(first)))
+    rng = np.random.default_rng(seed)
+    draws = np.empty(RESAMPLES)
+    for i in range(RESAMPLES):
+        picked = matrix[rng.integers(0, rows, rows)].mean(axis=0)
+        draws[i] = picked[rng.integers(0, columns, columns)].mean()
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def read_scores(paths: Sequence[str | Path], study: Study) -> Scores:
+    """Read score files.
+
+    Raises:
+        UserError: a record without its parts, a number outside its metric's range, two records of
+            one model on one benchmark, a model that the study doesn't have, or a benchmark whose
+            records come from different scorers.
+    """
+    known = set(study.models) | set(study.bases) | study.teacher_names | {SECOND_SAMPLE}
+    records: dict[tuple[str, str], Record] = {}
+    origin: dict[tuple[str, str], str] = {}
+    for path in paths:
+        record = read_json(path)
+        problem = check_score(record)
+        if problem:
+            raise UserError(f"{path}: {problem}")
+        record.setdefault("metrics", {})
+        key = (record["model"], record["benchmark"])
+        if key[0] not in known:
+            raise UserError(
+                f"{path}: the model {key[0]!r} is not in the study {study.name} "
+                f"(it has {', '.join(sorted(known)[:8])}, ...); leave the file out or score the study's models"
+            )
+        if key in records:
+            raise UserError(f"{path}: a second score of {key[0]} on {key[1]}; the first is {origin[key]}; keep one")
+        records[key], origin[key] = record, str(path)
+    _refuse_two_scorers(records, origin)
+    return Scores(study, records)
+
+
+def check_score(record: Any) -> str | None:
+    """What is wrong with a score record, or None."""
+    if not isinstance(record, dict):
+        return f"found {type(record).__name__}, expected a score record (a JSON object)"
+    for key in ("model", "benchmark"):
+        if not isinstance(record.get(key), str):
+            return f"'{key}' is {record.get(key)!r:.80}, expected text"
+    metrics = record.get("metrics", {})
+    if not isinstance(metrics, dict):
+        return f"'metrics' is {type(metrics).__name__}, expected an object"
+    if not metrics and not record.get("not_scored"):
+        return "no 'metrics' and no 'not_scored' that says why; expected one of them"
+    for name, metric in metrics.items():
+        problem = _check_metric(name, metric)
+        if problem:
+            return problem
+    return None
+
+
+def _check_metric(name: str, metric: Any) -> str | None:
+    if not isinstance(metric, dict) or not isinstance(metric.get("value"), int | float):
+        return f"metric '{name}' is {metric!r:.80}, expected {{value, ci95, n}}"
+    low, high = _RANGES.get(name, (-math.inf, math.inf))
+    interval = metric.get("ci95")
+    if not isinstance(interval, list) or len(interval) != 2:
+        return f"metric '{name}': 'ci95' is {interval!r:.60}, expected [low, high]"
+    for number in (metric["value"], *interval):
+        if not isinstance(number, int | float) or not math.isfinite(number) or not low - 1e-9 <= number <= high + 1e-9:
+            return f"metric '{name}': {number!r} is out of range; expected a number from {low:g} to {high:g}"
+    if not isinstance(metric.get("n"), int) or metric["n"] < 1:
+        return f"metric '{name}': 'n' is {metric.get('n')!r}, expected how many items it is over"
+    return None
+
+
+def scorer(record: Record) -> str | None:
+    """What scored a record, where it says: a classifier's or a judge's name and version."""
+    config = (record.get("manifest") or {}).get("config") or {}
+    found = record.get("scorer") or config.get("scorer") or record.get("judge") or config.get("judge")
+    return None if found is None else str(found)
+
+
+def _refuse_two_scorers(records: Mapping[tuple[str, str], Record], origin: Mapping[tuple[str, str], str]) -> None:
+    seen: dict[str, tuple[str, str]] = {}
+    for key, record in records.items():
+        if not record["metrics"]:
+            continue
+        name = scorer(record) or "no scorer named"
+        first, path = seen.setdefault(key[1], (name, origin[key]))
+        if first != name:
+            raise UserError(
+                f"{origin[key]}: {key[1]} was scored by {name}, but {path} by {first}; "
+                "scores of two scorers can't be compared: score all models with one"
+            )
+
+
+def _reason(record: Record) -> str:
+    reason = record.get("not_scored")
+    return reason if isinstance(reason, str) else str(record.get("limits") or "not scored")

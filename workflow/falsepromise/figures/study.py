@@ -1,0 +1,148 @@
+"""The expanded study as figures need it: which models are the same cell at different seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import read_json
+
+# What may differ between two models of one cell: a seed, and what only names or places a model.
+_NOT_THE_RECIPE = {"seed", "label", "name", "path", "model"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a figure: a base model, a mixture, an amount; one model for each seed."""
+
+    base: str
+    mixture: str | None
+    tokens: int
+    models: tuple[str, ...]
+    label: str
+
+    @property
+    def name(self) -> str:
+        return "/".join(self.models)
+
+
+@dataclass
+class Study:
+    """A study file as `core.study` expands it.
+
+    `models` maps a model's name to base, mixture (None for a base model), tokens and seed; `runs`
+    names groups of models (amount, size, targeted, replay).
+    """
+
+    name: str
+    title: str
+    bases: dict[str, dict[str, Any]]
+    models: dict[str, dict[str, Any]]
+    runs: dict[str, list[str]]
+    teacher: dict[str, Any]
+    benchmarks: dict[str, dict[str, Any]]
+    seed: int = 0
+    mixtures: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def teacher_names(self) -> set[str]:
+        """The names under which a score record may be the teacher's."""
+        return {"teacher", *(str(self.teacher[k]) for k in ("name", "model", "label") if self.teacher.get(k))}
+
+    @property
+    def teacher_label(self) -> str:
+        return str(self.teacher.get("label") or "teacher")
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({int(m["seed"]) for m in self.models.values() if m.get("mixture")})
+
+    def base_label(self, base: str) -> str:
+        return str(self.bases.get(base, {}).get("label") or base)
+
+    def mixture_label(self, mixture: str | None) -> str:
+        if mixture is None:
+            return "–"
+        return str(self.mixtures.get(mixture, {}).get("label") or mixture)
+
+    def parameters(self, base: str) -> float:
+        """How many parameters a base model has."""
+        try:
+            return float(self.bases[base]["parameters"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"study {self.name}: base model {base!r} has no 'parameters' (a number)") from error
+
+    def base_cell(self, base: str) -> Cell:
+        """The base model before any fine-tuning."""
+        names = [
+            name
+            for name, model in self.models.items()
+            if model["base"] == base and model.get("mixture") is None and not model.get("tokens")
+        ]
+        return Cell(base, None, 0, tuple(sorted(names) or (base,)), self.base_label(base))
+
+    def cells(self, run: str) -> list[Cell]:
+        """The fine-tuned models of a run, those that differ in the seed alone as one cell.
+
+        Sorted by base size, mixture and amount. Empty where the study has no such run.
+        """
+        groups: dict[str, list[str]] = {}
+        for name in self.runs.get(run, []):
+            model = self.models[name]
+            if model.get("mixture") is None and not model.get("tokens"):
+                continue
+            recipe = {k: v for k, v in sorted(model.items()) if k not in _NOT_THE_RECIPE}
+            groups.setdefault(repr(recipe), []).append(name)
+        cells = []
+        for names in groups.values():
+            names.sort(key=lambda name: (self.models[name].get("seed") or 0, name))
+            model = self.models[names[0]]
+            cells.append(
+                Cell(
+                    model["base"],
+                    model.get("mixture"),
+                    int(model.get("tokens") or 0),
+                    tuple(names),
+                    str(model.get("label") or names[0]),
+                )
+            )
+        return sorted(cells, key=lambda c: (self.parameters(c.base), c.base, c.mixture or "", c.tokens, c.models))
+
+    def bases_of(self, cells: list[Cell]) -> list[str]:
+        """The base models of `cells`, smallest first."""
+        return sorted({cell.base for cell in cells}, key=lambda base: (self.parameters(base), base))
+
+
+def read_study(path: str | Path) -> Study:
+    """Read an expanded study.
+
+    Raises:
+        UserError: a part is missing, or a run names a model that the study doesn't have.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: found {type(data).__name__}, expected the expanded study (a JSON object)")
+    for key in ("study", "bases", "models", "runs"):
+        if key not in data:
+            raise UserError(f"{path}: no {key!r}; expected the expanded study with study, bases, models, runs")
+    for name, model in data["models"].items():
+        if not isinstance(model, dict) or model.get("base") not in data["bases"]:
+            base = model.get("base") if isinstance(model, dict) else model
+            raise UserError(f"{path}: model {name!r} has base {base!r}, expected one of {', '.join(data['bases'])}")
+    for run, names in data["runs"].items():
+        for name in names:
+            if name not in data["models"]:
+                raise UserError(f"{path}: run {run!r} names the model {name!r}, which 'models' doesn't have")
+    return Study(
+        name=str(data["study"]),
+        title=str(data.get("title") or data["study"]),
+        bases=data["bases"],
+        models=data["models"],
+        runs=data["runs"],
+        teacher=data.get("teacher") or {},
+        benchmarks=data.get("benchmarks") or {},
+        seed=int(data.get("seed") or 0),
+        mixtures=data.get("mixtures") if isinstance(data.get("mixtures"), dict) else {},
+    )
