@@ -1,0 +1,194 @@
+"""What votes add up to: majority on each item, shares, agreement between raters, with intervals.
+
+Reads votes, one JSON object a line: {"item", "rater", "choice": "left" | "right" | "tie" | null}.
+`left` is the model under study (where votes name the models in "left" and "right", --model says
+which one it is). Writes a score record. Each item has the choice of more than half of its raters;
+1-1-1 is "no_majority", a category of its own, counted as neither side's win. Metrics:
+
+  left, right, tie, no_majority   share of the items; they add up to 1
+  preferred                       left
+  equal                           tie + no_majority
+  equal_or_better                 left + tie + no_majority
+  fleiss_kappa                    agreement of the raters beyond chance (two or more raters)
+  order_flip                      share of items whose winner changes sides with the order shown
+                                  (a judge asked in both orders)
+  length_controlled               estimated share of wins at equal length, ties as half
+                                  (with --responses and --reference)
+
+Each has its 95 % bootstrap interval over items; "sd" is the standard deviation over items and "se"
+that of the mean.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import manifest
+from falsepromise.core.records import Record, write_json
+from falsepromise.core.statistics import bootstrap, mean_metric
+from falsepromise.preference.regression import length_controlled
+from falsepromise.preference.votes import CHOICES, by_item, fleiss_kappa, majority, read_votes
+from falsepromise.style.pairs import read_responses
+from falsepromise.style.words import words
+
+log = logging.getLogger(__name__)
+Metric = dict[str, Any]
+OUTCOMES = {
+    "left": ("left",),
+    "right": ("right",),
+    "tie": ("tie",),
+    "no_majority": ("no_majority",),
+    "preferred": ("left",),
+    "equal": ("tie", "no_majority"),
+    "equal_or_better": ("left", "tie", "no_majority"),
+}
+
+
+def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
+    """Metrics, items, raters and counts of a list of votes.
+
+    Args:
+        votes: As `read_votes` returns them.
+        seed: Of the bootstrap over items.
+
+    Returns:
+        `metrics`, `counts`, `raters`, `items` and, where something could not be had, `limits`.
+
+    Raises:
+        UserError: not one vote can be read.
+    """
+    choices = by_item(votes)
+    outcomes = {item: majority(given.values()) for item, given in choices.items() if given}
+    if not outcomes:
+        raise UserError(f"none of the {len(votes)} votes could be read; expected choices left, right or tie")
+    metrics = {
+        name: _with_spread([float(outcome in wanted) for outcome in outcomes.values()], seed)
+        for name, wanted in OUTCOMES.items()
+    }
+    limits = []
+    table = np.array([[list(given.values()).count(c) for c in CHOICES] for given in choices.values() if given])
+    kappa = fleiss_kappa(table)
+    if np.isfinite(kappa):
+        rated = int((table.sum(axis=1) >= 2).sum())
+        interval = bootstrap(lambda drawn: fleiss_kappa(table[drawn]), len(table), seed)
+        metrics["fleiss_kappa"] = {"value": kappa, "ci95": interval, "n": rated}
+    else:
+        limits.append("fleiss_kappa is left out: it needs items with two raters and more than one choice made")
+    flips = _flips(votes)
+    if flips:
+        metrics["order_flip"] = mean_metric(list(flips.values()), seed)
+    result: Record = {
+        "metrics": metrics,
+        "counts": {
+            "votes": len(votes),
+            "unreadable_votes": sum(vote["choice"] is None for vote in votes),
+            "items": len(choices),
+            "items_without_readable_votes": len(choices) - len(outcomes),
+            "votes_per_item": dict(sorted(Counter(str(len(given)) for given in choices.values()).items())),
+        },
+        "raters": _raters(votes, choices, outcomes),
+        "items": [
+            {"id": item, "majority": outcome, "votes": dict(Counter(choices[item].values()))}
+            for item, outcome in outcomes.items()
+        ],
+    }
+    if limits:
+        result["limits"] = "; ".join(limits)
+    return result
+
+
+def _with_spread(values: Sequence[float], seed: int) -> Metric:
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return {**mean_metric(values, seed), "sd": sd, "se": sd / len(values) ** 0.5}
+
+
+def _flips(votes: Sequence[Record]) -> dict[str, float]:
+    """For each item that a rater judged in both orders: did the winner change sides?"""
+    orders: dict[tuple[str, str], dict[str, str]] = {}
+    for vote in votes:
+        if vote.get("first") and vote["choice"] is not None:
+            orders.setdefault((vote["item"], vote["rater"]), {})[vote["first"]] = vote["choice"]
+    return {
+        f"{item}/{rater}": float({"left", "right"} == set(given.values()))
+        for (item, rater), given in orders.items()
+        if len(given) == 2
+    }
+
+
+def _raters(votes: Sequence[Record], choices: dict[str, dict[str, str]], outcomes: dict[str, str]) -> list[Record]:
+    """For each rater: items rated, share in line with the items' majority, median seconds an item."""
+    seconds: dict[str, list[float]] = {}
+    for vote in votes:
+        seconds.setdefault(vote["rater"], [])
+        if isinstance(vote.get("seconds"), int | float):
+            seconds[vote["rater"]].append(float(vote["seconds"]))
+    raters = []
+    for rater, spent in sorted(seconds.items()):
+        rated = [item for item, given in choices.items() if rater in given]
+        decided = [item for item in rated if outcomes[item] != "no_majority" and len(choices[item]) > 1]
+        agreeing = sum(choices[item][rater] == outcomes[item] for item in decided)
+        raters.append(
+            {
+                "rater": rater,
+                "items": len(rated),
+                "with_majority": agreeing / len(decided) if decided else None,
+                "seconds_median": float(np.median(spent)) if spent else None,
+            }
+        )
+    return raters
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Add up votes; see the module's help."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--votes", required=True, nargs="+", help="vote records; several files are one vote")
+    parser.add_argument("--model", help="the model under study, where the votes name models")
+    parser.add_argument("--judge", help="name of the benchmark in the score record (default: preference)")
+    parser.add_argument("--responses", help="the model's responses, for the length-controlled rate")
+    parser.add_argument("--reference", help="the other side's responses, for the length-controlled rate")
+    parser.add_argument("--stand-in", help="a text for the record where the judge is a stand-in")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--output", required=True, help="the score record")
+    args = parser.parse_args(argv)
+    if bool(args.responses) != bool(args.reference):
+        parser.error("--responses and --reference go together")
+
+    votes = read_votes(args.votes, args.model)
+    result = aggregate(votes, args.seed)
+    if args.responses:
+        result["metrics"]["length_controlled"] = _length_controlled(votes, result["items"], args)
+    model = args.model or next((vote["left"] for vote in votes if vote.get("left")), "left")
+    stand_in = args.stand_in or next((vote["stand_in"] for vote in votes if vote.get("stand_in")), None)
+    items = result.pop("items")
+    inputs = [*args.votes, *(path for path in (args.responses, args.reference) if path)]
+    record = {"model": model, "benchmark": args.judge or "preference", **result, "items": items}
+    if stand_in:
+        record["stand_in"] = stand_in
+    record["manifest"] = manifest("falsepromise.preference.aggregate", inputs, {"judge": args.judge}, args.seed)
+    write_json(args.output, record)
+    log.info("%s: %s", model, ", ".join(f"{name} {m['value']:.3f}" for name, m in result["metrics"].items()))
+
+
+def _length_controlled(votes: Sequence[Record], items: Sequence[Record], args: Any) -> Metric:
+    prompts = {vote["item"]: str(vote.get("prompt_id", vote["item"])) for vote in votes}
+    ours, theirs = read_responses(args.responses), read_responses(args.reference)
+    wins, differences = [], []
+    for item in items:
+        prompt = prompts[item["id"]]
+        for path, side in ((args.responses, ours), (args.reference, theirs)):
+            if prompt not in side:
+                raise UserError(f"{path}: no response for prompt {prompt!r}, which was voted on; give the same files")
+        wins.append({"left": 1.0, "right": 0.0}.get(item["majority"], 0.5))
+        differences.append(len(words(ours[prompt]["response"])) - len(words(theirs[prompt]["response"])))
+    return length_controlled(np.array(wins), np.array(differences, dtype=float), args.seed)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,177 @@
+"""Does style explain the preference? Logistic regression of the choice on style and length.
+
+Reads the score records of `preference.aggregate` and `style.compare` for one model and fits
+
+    P(ours wins) = sigmoid(b0 + b1 x1 + ...)
+
+by items, a tie counting as half a win. The features, each standardised: length (tanh of the
+difference in words over its standard deviation), our list without one of the teacher's (1, 0, -1),
+the same for a summary paragraph, and the words in common. Writes for each coefficient its value,
+standard error, z, p and 95 % interval, McFadden's pseudo R2, and the rate of wins at equal length
+and style (the intercept's). Correlation is not cause: a longer reply may also be a better one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+from scipy.stats import norm
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import manifest
+from falsepromise.core.records import Record, read_json, write_json
+from falsepromise.core.statistics import bootstrap
+
+log = logging.getLogger(__name__)
+WIN = {"left": 1.0, "right": 0.0, "tie": 0.5, "no_majority": 0.5}
+
+
+def fit_logistic(features: np.ndarray, wins: np.ndarray, ridge: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Maximum likelihood of a logistic regression by Newton's method.
+
+    Args:
+        features: Shape (items, features), a column of ones for the intercept among them.
+        wins: Targets in [0, 1], shape (items,); 0.5 is half a win.
+        ridge: Penalty on the squared coefficients, for data that a feature separates wholly.
+
+    Returns:
+        Coefficients, shape (features,), and their covariance, shape (features, features): the
+        inverse of the Fisher information.
+
+    Raises:
+        ValueError: no finite optimum (the classes are separable, or a feature is a combination of
+            others).
+    """
+    weights = np.zeros(features.shape[1])
+    for _ in range(100):
+        p = expit(features @ weights)
+        gradient = features.T @ (wins - p) - ridge * weights
+        information = (features * (p * (1 - p))[:, None]).T @ features + ridge * np.eye(len(weights))
+        if np.linalg.cond(information) > 1e12:
+            raise ValueError("the features separate the outcomes, or one of them is a combination of others")
+        step = np.linalg.solve(information, gradient)
+        weights = weights + step
+        if np.abs(step).max() < 1e-10:
+            return weights, np.linalg.inv(information)
+    raise ValueError("no optimum after 100 steps")
+
+
+def length_controlled(wins: np.ndarray, differences: np.ndarray, seed: int = 0) -> dict[str, Any]:
+    """Estimated rate of wins at equal length, after AlpacaEval's length-controlled rate.
+
+    The logistic regression of the wins on tanh(difference / its standard deviation), read off at a
+    difference of 0. A small ridge (0.1) keeps one-sided draws finite.
+
+    Args:
+        wins: 1, 0 or 0.5, shape (items,).
+        differences: Our length less the other's, in words, shape (items,).
+        seed: Of the bootstrap over items.
+
+    Returns:
+        `{"value", "ci95", "n"}`.
+    """
+    scale = differences.std() or 1.0
+    features = np.column_stack([np.ones(len(wins)), np.tanh(differences / scale)])
+
+    def rate(drawn: np.ndarray) -> float:
+        return float(expit(fit_logistic(features[drawn], wins[drawn], ridge=0.1)[0][0]))
+
+    everything = np.arange(len(wins))
+    return {"value": rate(everything), "ci95": bootstrap(rate, len(wins), seed, 500), "n": len(wins)}
+
+
+def design(style_items: Sequence[Record]) -> tuple[np.ndarray, list[str]]:
+    """The features of the module's help, not standardised, shape (items, 4), and their names."""
+    length = np.array([item["words"] - item["reference_words"] for item in style_items], dtype=float)
+    columns = {
+        "length": np.tanh(length / (length.std() or 1.0)),
+        "list": np.array([int(item["list"]) - int(item["reference_list"]) for item in style_items]),
+        "summary_paragraph": np.array(
+            [int(item["summary_paragraph"]) - int(item["reference_summary_paragraph"]) for item in style_items]
+        ),
+        "unigram_intersection": np.array([item["unigram_intersection"] for item in style_items]),
+    }
+    return np.column_stack(list(columns.values())).astype(float), list(columns)
+
+
+def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -> Record:
+    """The regression of the module's help on the items that both records have.
+
+    Args:
+        preference_items: `items` of `preference.aggregate`.
+        style_items: `items` of `style.compare`, the same ids.
+
+    Returns:
+        `coefficients`, `pseudo_r2`, `rate_at_equal_style`, `n`, and `constant` (features that do
+        not vary here and were left out).
+
+    Raises:
+        UserError: an item of the preferences has no style, or the fit has no optimum.
+    """
+    by_id = {item["id"]: item for item in style_items}
+    missing = [item["id"] for item in preference_items if item["id"] not in by_id]
+    if missing:
+        raise UserError(
+            f"{len(missing)} items have a preference and no style, the first being {missing[0]!r}; "
+            "give the style record of the same prompts"
+        )
+    wins = np.array([WIN[item["majority"]] for item in preference_items])
+    features, names = design([by_id[item["id"]] for item in preference_items])
+    varies = features.std(axis=0) > 0
+    kept = features[:, varies] / features[:, varies].std(axis=0)
+    if "unigram_intersection" in (used := [n for n, v in zip(names, varies, strict=True) if v]):
+        column = used.index("unigram_intersection")
+        kept[:, column] -= kept[:, column].mean()  # its zero is no likeness at all, not equal style
+    features = np.column_stack([np.ones(len(wins)), kept])
+    try:
+        weights, covariance = fit_logistic(features, wins)
+    except ValueError as error:
+        raise UserError(f"the regression on {len(wins)} items has no solution: {error}; give more items") from error
+    errors = np.sqrt(np.diag(covariance))
+    coefficients = {
+        name: {
+            "value": float(b),
+            "se": float(se),
+            "z": float(b / se),
+            "p": float(2 * norm.sf(abs(b / se))),
+            "ci95": [float(b - 1.959964 * se), float(b + 1.959964 * se)],
+        }
+        for name, b, se in zip(["intercept", *used], weights, errors, strict=True)
+    }
+    null = _log_likelihood(np.full(len(wins), wins.mean()), wins)
+    return {
+        "coefficients": coefficients,
+        "pseudo_r2": 1 - _log_likelihood(expit(features @ weights), wins) / null if null else None,
+        "rate_at_equal_style": float(expit(weights[0])),
+        "n": len(wins),
+        "constant": [n for n, v in zip(names, varies, strict=True) if not v],
+    }
+
+
+def _log_likelihood(p: np.ndarray, wins: np.ndarray) -> float:
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    return float((wins * np.log(p) + (1 - wins) * np.log(1 - p)).sum())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Regress preference on style; see the module's help."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--preference", required=True, help="score record of preference.aggregate")
+    parser.add_argument("--style", required=True, help="score record of style.compare, same prompts")
+    parser.add_argument("--output", required=True, help="JSON of the fit")
+    args = parser.parse_args(argv)
+    preference, style = read_json(args.preference), read_json(args.style)
+    result = regress(preference["items"], style["items"])
+    inputs = [args.preference, args.style]
+    made = manifest("falsepromise.preference.regression", inputs, {})
+    write_json(args.output, {"model": preference["model"], **result, "manifest": made})
+    log.info("%s: pseudo R2 %.3f on %d items", preference["model"], result["pseudo_r2"] or 0.0, result["n"])
+
+
+if __name__ == "__main__":
+    cli.run(main)

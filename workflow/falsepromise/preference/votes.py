@@ -1,0 +1,138 @@
+"""Votes: who preferred which side of a pair, and what the votes of several add up to.
+
+A vote is a record
+
+    {"item", "rater", "choice": "left" | "right" | "tie" | null}
+
+with, where they are known, `prompt_id`, the models' names in `left` and `right`, `first` (the side
+that was shown first; a judge asked in both orders votes once in each), `seconds` spent, and `raw`
+(what the judge wrote). `left` is the model under study and `right` what it is compared to, whatever
+was shown first. A choice of null is a verdict that could not be read: counted, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record, read_jsonl
+
+CHOICES = ("left", "right", "tie")
+_MIRROR = {"left": "right", "right": "left", "tie": "tie", None: None}
+
+
+def item_of(vote: Record) -> str:
+    """What was voted on: `item`, or `prompt_id` where there is no `item`; numbers are read as text."""
+    return str(vote["item"] if "item" in vote else vote["prompt_id"])
+
+
+def check_vote(vote: Record) -> str | None:
+    """What is wrong with a vote record, or None."""
+    if not isinstance(vote.get("item", vote.get("prompt_id")), str | int):
+        return f"'item' is {vote.get('item')!r}, expected the id of what was voted on"
+    if not isinstance(vote.get("rater"), str | int):
+        return f"'rater' is {vote.get('rater')!r}, expected the rater's name or number"
+    if vote.get("choice", "nothing") not in (*CHOICES, None):
+        return f"'choice' is {vote.get('choice')!r}, expected left, right, tie or null (unreadable)"
+    if vote.get("first") not in (*CHOICES[:2], None):
+        return f"'first' is {vote['first']!r}, expected left or right"
+    return None
+
+
+def read_votes(paths: Iterable[str | Path], model: str | None = None) -> list[Record]:
+    """Votes of one or more files, all with the model under study on the left.
+
+    Args:
+        paths: JSON lines of vote records.
+        model: The model under study, where votes name the models in `left` and `right`: a vote
+            with it on the right is mirrored. Default: the `left` of the first vote that names one.
+
+    Raises:
+        UserError: a record is no vote, `model` is on neither side, or a rater voted more than once
+            on an item in the same order.
+    """
+    votes: list[Record] = []
+    seen: set[tuple[str, str, str | None]] = set()
+    for path in paths:
+        for vote in read_jsonl(path, check_vote):
+            vote = {**vote, "item": item_of(vote), "rater": str(vote["rater"])}
+            if vote.get("left") and vote.get("right"):
+                model = model or vote["left"]
+                if model == vote["right"] != vote["left"]:
+                    vote = mirrored(vote)
+                if model != vote["left"]:
+                    raise UserError(
+                        f"{path}: item {vote['item']!r} compares {vote['left']} with {vote['right']}, expected {model} "
+                        "on one side; name the model under study with --model, one file of votes a model"
+                    )
+            key = (vote["item"], vote["rater"], vote.get("first"))
+            if key in seen:
+                raise UserError(
+                    f"{path}: rater {vote['rater']!r} voted more than once on item {vote['item']!r}"
+                    + (f" with {key[2]} first" if key[2] else "")
+                    + "; expected one vote a rater and item: remove the extra ones"
+                )
+            seen.add(key)
+            votes.append(vote)
+    return votes
+
+
+def mirrored(vote: Record) -> Record:
+    """The same vote with its sides exchanged."""
+    vote = {**vote, "left": vote.get("right"), "right": vote.get("left"), "choice": _MIRROR[vote["choice"]]}
+    if vote.get("first"):
+        vote["first"] = _MIRROR[vote["first"]]
+    return vote
+
+
+def by_item(votes: Iterable[Record]) -> dict[str, dict[str, str]]:
+    """Each rater's choice on each item, the unreadable votes left out.
+
+    A rater who voted in both orders (a judge) is taken at the word that stands in both; where the
+    two differ, the rater's choice is a tie (as MT-bench does). One order readable, that one counts.
+    """
+    readable: dict[str, dict[str, set[str]]] = {}
+    for vote in votes:
+        raters = readable.setdefault(vote["item"], {})
+        if vote["choice"] is not None:
+            raters.setdefault(vote["rater"], set()).add(vote["choice"])
+    return {
+        item: {rater: choices.copy().pop() if len(choices) == 1 else "tie" for rater, choices in raters.items()}
+        for item, raters in readable.items()
+    }
+
+
+def majority(choices: Iterable[str]) -> str:
+    """What more than half of the votes chose; `no_majority` where there is no such choice.
+
+    Of three votes two decide, and 1-1-1 is `no_majority`. A tie that wins the vote is `tie`.
+    """
+    counts = Counter(choices)
+    choice, most = counts.most_common(1)[0]
+    return choice if 2 * most > counts.total() else "no_majority"
+
+
+def fleiss_kappa(table: Sequence[Sequence[int]] | np.ndarray) -> float:
+    """Fleiss' (1971) kappa: agreement beyond chance of two or more ratings an item.
+
+    Args:
+        table: Counts, shape (items, categories). Rows with fewer than two ratings say nothing on
+            agreement and are left out. Where rows differ in their number of ratings, each row's
+            agreement is taken over its own pairs and the categories' shares over all ratings,
+            which is Fleiss' formula where the numbers are the same.
+
+    Returns:
+        At most 1; NaN where nothing is left or where only one category was ever chosen.
+    """
+    counts = np.asarray(table, dtype=np.float64)
+    counts = counts[counts.sum(axis=1) >= 2]
+    if not len(counts):
+        return float("nan")
+    ratings = counts.sum(axis=1)
+    observed = ((counts * (counts - 1)).sum(axis=1) / (ratings * (ratings - 1))).mean()
+    expected = float(((counts.sum(axis=0) / ratings.sum()) ** 2).sum())
+    return float((observed - expected) / (1 - expected)) if expected < 1 else float("nan")
