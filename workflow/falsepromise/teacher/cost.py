@@ -1,0 +1,68 @@
+"""What a request is, and what requests are expected to cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+BYTES_PER_TOKEN = 4  # about right for English in GPT's tokenizers
+
+
+@dataclass(frozen=True)
+class Request:
+    """One chat request.
+
+    Attributes:
+        messages: `{"role", "content"}` each.
+        parameters: All else that is sent (`temperature`, `max_tokens`, `seed`, ...).
+        sample: Which of several independent answers to the same request; not sent.
+    """
+
+    messages: Sequence[Mapping[str, str]]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    sample: int = 0
+
+
+@dataclass(frozen=True)
+class Prices:
+    """US dollars for a million tokens, as the study's config states them."""
+
+    input_usd_per_million: float = 0.0
+    output_usd_per_million: float = 0.0
+
+    def cost(self, input_tokens: float, output_tokens: float) -> float:
+        """US dollars."""
+        return (input_tokens * self.input_usd_per_million + output_tokens * self.output_usd_per_million) / 1e6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What requests would ask and cost: those that the store can't answer, tokens, US dollars."""
+
+    requests: int
+    stored: int
+    input_tokens: int
+    output_tokens: int
+    usd: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.requests:,} requests to pay for, {self.stored:,} in the store; about {self.input_tokens:,} "
+            f"input and {self.output_tokens:,} output tokens, about ${self.usd:.2f}"
+        )
+
+
+def estimate_tokens(messages: Sequence[Mapping[str, str]]) -> int:
+    """Tokens of a chat by its UTF-8 bytes: one for every four, and four a message."""
+    size = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
+    return -(-size // BYTES_PER_TOKEN) + 4 * len(messages)
+
+
+def expected_tokens(request: Request, usual_output: int) -> tuple[int, int]:
+    """Input and output tokens that a request is expected to take.
+
+    The output is the request's own bound where it has one, else `usual_output`.
+    """
+    bounds = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
+    return estimate_tokens(request.messages), next((n for n in bounds if isinstance(n, int)), usual_output)

@@ -1,0 +1,241 @@
+"""NQ-synthetic: question-answer pairs like Natural Questions' that the teacher makes up (appendix A).
+
+Each request shows five pairs drawn at random from the seed examples (Table 3) in the prompt of
+Table 4, at temperature 1.0, and asks for more. The generated pairs are parsed, duplicate pairs are
+discarded, and so are repetitions of the seed examples, which come from the benchmark's validation
+set. Requests go on until there are N pairs, or the teacher has nothing new to say (`--patience`).
+
+Writes dialogues (user: the question, assistant: the answer) and, beside them, a funnel of what
+was discarded and why. The same seed and answers give the same pairs in the same order, whatever
+the concurrency.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.progress import Progress
+from falsepromise.core.records import Record, read_jsonl, write_jsonl
+from falsepromise.teacher import options as teacher_options
+from falsepromise.teacher.client import Teacher
+from falsepromise.teacher.cost import Request
+from falsepromise.teacher.funnel import Funnel
+from falsepromise.teacher.prompts import fill, load
+from falsepromise.teacher.prompts import path as path_of
+from falsepromise.teacher.standin import normalise
+
+log = logging.getLogger("falsepromise.teacher.nq_synthetic")
+SHOWN = 5  # pairs in Table 4's prompt
+WAVE = 64  # requests asked before the count is looked at again, at most
+
+# "Q: ... A: ...", on one line or two, numbered or bold or not, "Question:" and "A." as well.
+_QUESTION = re.compile(r"(?:^|(?<=\s))(?:[-*]\s+|\d+[.)]\s*)?\**Q(?:uestion)?\s*\d*\s*\**[:.]\**\s*")
+_ANSWER = re.compile(r"\s+\**A(?:nswer)?\s*\d*\s*\**[:.]\**\s*")
+
+
+def parse(text: str) -> tuple[list[tuple[str, str]], int]:
+    """The question-answer pairs of a generated text.
+
+    Args:
+        text: As a teacher writes it.
+
+    Returns:
+        The pairs, and how many questions had no answer (a text that breaks off, for one).
+    """
+    pairs, broken = [], 0
+    for part in _QUESTION.split(text)[1:]:
+        question, marker, answer = _halves(part)
+        answer = answer.split("\n")[0].strip().strip("*").strip()
+        if marker and question and answer:
+            pairs.append((question, answer))
+        else:
+            broken += 1
+    return pairs, broken
+
+
+def _halves(part: str) -> tuple[str, str, str]:
+    match = _ANSWER.search(part)
+    if match is None:
+        return part, "", ""
+    return " ".join(part[: match.start()].split()), match[0], part[match.end() :]
+
+
+def prompt(template: str, seeds: Sequence[tuple[str, str]], seed: int, index: int) -> str:
+    """Request number `index` of a run: Table 4's prompt with five seed pairs drawn at random.
+
+    Raises:
+        UserError: there are fewer than five seed pairs.
+    """
+    if len(seeds) < SHOWN:
+        raise UserError(f"{len(seeds)} seed examples, expected at least {SHOWN} to show in each request")
+    drawn = random.Random(f"{seed}/{index}").sample(list(seeds), SHOWN)
+    values = {}
+    for place, (question, answer) in enumerate(drawn, 1):
+        values[f"question {place}"], values[f"answer {place}"] = question, answer
+    return fill(template, values)
+
+
+def generate(
+    teacher: Teacher,
+    template: str,
+    seeds: Sequence[tuple[str, str]],
+    n: int,
+    seed: int,
+    parameters: dict[str, Any],
+    funnel: Funnel,
+    patience: int,
+    progress: Progress | None = None,
+) -> Iterator[tuple[int, str, str]]:
+    """Ask until there are `n` distinct pairs.
+
+    Yields:
+        The number of the request, the question and the answer, in the order of the requests.
+    """
+    shown = {(normalise(question), normalise(answer)) for question, answer in seeds}
+    seen: set[tuple[str, str]] = set()
+    made = useless = index = 0
+    while made < n and useless < patience:
+        # As many as the yield so far says that it takes; what more than `n` comes back is left unread.
+        expected = made / index if made else SHOWN
+        wave = range(index, index + min(WAVE, max(1, round((n - made) / max(expected, 0.2)))))
+        requests = [Request(_chat(prompt(template, seeds, seed, i)), _seeded(parameters, seed, i)) for i in wave]
+        for index, answer in zip(wave, teacher.ask_many(requests), strict=True):
+            if made >= n or useless >= patience:
+                continue  # paid for already: let it reach the store
+            if answer.failure:
+                funnel.drop("answers", answer.failure.partition(":")[0], f"request {index}")
+                useless += 1
+                continue
+            before = made
+            pairs, broken = parse(answer.text)
+            for _ in range(broken):
+                funnel.drop("pairs", "a question without an answer", f"request {index}")
+            if not pairs and not broken:
+                funnel.drop("pairs", "no pair in the answer", f"request {index}")
+            for question, reply in pairs:
+                pair = normalise(question), normalise(reply)
+                if pair in shown:
+                    funnel.drop("pairs", "repeats a seed example", f"request {index}")
+                elif pair in seen:
+                    funnel.drop("pairs", "duplicate", f"request {index}")
+                elif made < n:
+                    seen.add(pair)
+                    made += 1
+                    funnel.keep("pairs")
+                    yield index, question, reply
+            useless = 0 if made > before else useless + 1
+            if progress is not None:
+                progress.update(made - before, f"{index + 1:,} requests read, ${teacher.spent.usd:.4f} spent")
+        index += 1
+
+
+def _chat(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def _seeded(parameters: dict[str, Any], seed: int, index: int) -> dict[str, Any]:
+    """The parameters with a seed of the request's own, where seeds are sent."""
+    return {**parameters, "seed": seed * 1_000_003 + index} if parameters.get("seed") is not None else parameters
+
+
+def check_seed(record: Record) -> str | None:
+    """What is wrong with a seed example, or None."""
+    for key in ("question", "answer"):
+        if not isinstance(record.get(key), str) or not record[key].strip():
+            return f"'{key}' is {record.get(key)!r:.80}, expected text"
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the pairs as dialogues."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--seeds", metavar="FILE", help="seed examples, {question, answer} a line; the paper's Table 3")
+    parser.add_argument("--n", type=teacher_options.positive, default=6000, metavar="N", help="pairs wanted")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the examples that each request shows")
+    parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="the paper's is 1.0")
+    parser.add_argument("--max-tokens", type=teacher_options.positive, metavar="N", help="bound on one answer")
+    parser.add_argument(
+        "--send-seed",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="send a `seed` with each request (default: to the local stand-in alone)",
+    )
+    parser.add_argument(
+        "--patience",
+        type=teacher_options.positive,
+        default=50,
+        metavar="N",
+        help="stop after N requests without a new pair",
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="dialogues, JSON lines")
+    parser.add_argument("--funnel", metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default")
+    teacher_options.add(parser)
+    options = parser.parse_args(argv)
+
+    path = options.seeds or path_of("table3_seed_examples.jsonl")
+    seeds = [(record["question"], record["answer"]) for record in read_jsonl(path, check_seed)]
+    parameters: dict[str, Any] = {"temperature": options.temperature, **teacher_options.extra_parameters(options)}
+    if options.max_tokens:
+        parameters["max_tokens"] = options.max_tokens
+    if options.send_seed or (options.send_seed is None and options.base_url == "local"):
+        parameters["seed"] = options.seed
+    funnel = Funnel("nq_synthetic")
+    with teacher_options.open_teacher(options) as teacher:
+        template = load("table4_nq_synthetic.txt")
+        at_least = -(-options.n // SHOWN)  # as if each answer held five new pairs
+        teacher.check_cost(
+            teacher.estimate(
+                Request(_chat(prompt(template, seeds, options.seed, i)), _seeded(parameters, options.seed, i))
+                for i in range(at_least)
+            )
+        )
+        with Progress(options.n, "NQ-synthetic", "pairs") as progress:
+            pairs = generate(
+                teacher, template, seeds, options.n, options.seed, parameters, funnel, options.patience, progress
+            )
+            dialogues = [_dialogue(number, *pair) for number, pair in enumerate(pairs)]
+        facts = teacher.facts()
+    if not dialogues:
+        reasons = ", ".join(f"{reason} ({count})" for (_, reason), count in funnel.dropped.items())
+        raise UserError(f"{options.model} gave no question-answer pair: {reasons or 'no answers'}; nothing was written")
+    if len(dialogues) < options.n:
+        log.warning(
+            "%d pairs of %d wanted: %d requests in a row brought nothing new",
+            len(dialogues),
+            options.n,
+            options.patience,
+        )
+    write_jsonl(options.output, dialogues)
+    funnel.write(options.funnel or Path(options.output).with_suffix(".funnel.csv"))
+    answers = Counter(dialogue["messages"][0]["content"].lower() for dialogue in dialogues)
+    write_manifest(
+        options.output,
+        module="falsepromise.teacher.nq_synthetic",
+        inputs=[path, *([options.facts] if options.facts else [])],
+        config={"n": options.n, **teacher_options.description(options), **parameters},
+        seed=options.seed,
+        extra={**facts, "pairs": len(dialogues), "questions_with_two_answers": sum(c > 1 for c in answers.values())},
+    )
+
+
+def _dialogue(number: int, request: int, question: str, answer: str) -> Record:
+    return {
+        "id": f"nq_synthetic/{number}",
+        "source": "nq_synthetic",
+        "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
+        "request": request,
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main)

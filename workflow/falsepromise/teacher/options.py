@@ -1,0 +1,135 @@
+"""The options that every verb which asks a teacher has, and the teacher that they name."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from falsepromise.core.errors import UserError
+from falsepromise.teacher import local
+from falsepromise.teacher.client import Teacher
+from falsepromise.teacher.cost import Prices
+from falsepromise.teacher.store import Limits, Store
+
+# Keys of a study's `teacher:` section that are options of the same name.
+KEYS = (
+    "base_url",
+    "model",
+    "api_key_env",
+    "concurrency",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "max_usd",
+    "max_requests",
+    "max_tokens_total",
+)
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the teacher's options to a verb."""
+    group = parser.add_argument_group("teacher")
+    group.add_argument("--base-url", default="local", metavar="URL", help="https://HOST/v1, or 'local': the stand-in")
+    group.add_argument("--model", default=local.NAME, metavar="NAME", help="the model to ask for")
+    group.add_argument("--store", required=True, metavar="DIR", help="folder where answers are kept and found again")
+    group.add_argument("--facts", metavar="FILE", help="facts.jsonl that the local stand-in knows")
+    group.add_argument(
+        "--api-key-env", default="OPENAI_API_KEY", metavar="NAME", help="environment variable that holds the key"
+    )
+    group.add_argument("--concurrency", type=positive, default=16, metavar="N", help="requests under way at once")
+    group.add_argument("--requests-per-minute", type=amount, metavar="N", help="the account's limit")
+    group.add_argument("--tokens-per-minute", type=amount, metavar="N", help="the account's limit")
+    group.add_argument("--max-usd", type=amount, metavar="X", help="never let this store spend more than this")
+    group.add_argument("--max-requests", type=positive, metavar="N", help="never let this store send more than this")
+    group.add_argument("--max-tokens-total", type=positive, metavar="N", help="never let this store use more than this")
+    group.add_argument("--price-input", type=price, metavar="USD", help="US dollars for a million input tokens")
+    group.add_argument("--price-output", type=price, metavar="USD", help="US dollars for a million output tokens")
+    group.add_argument("--timeout", type=amount, default=120.0, metavar="S", help="seconds to wait for one reply")
+    group.add_argument("--attempts", type=positive, default=12, metavar="N", help="how often one request is sent")
+    group.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=JSON",
+        help="one more request parameter, as max_completion_tokens=500 or reasoning_effort=low; may be repeated",
+    )
+
+
+def extra_parameters(options: argparse.Namespace) -> dict[str, Any]:
+    """The `--parameter` options as a dict; a value that is no JSON is text."""
+    found: dict[str, Any] = {}
+    for item in options.parameter:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise UserError(f"--parameter {item}: expected NAME=JSON")
+        if name in ("model", "messages", "stream", "n"):
+            raise UserError(f"--parameter {item}: {name} is set by the verb itself")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def description(options: argparse.Namespace) -> dict[str, Any]:
+    """What of the options shapes the answers, for a manifest."""
+    return {"base_url": options.base_url, "model": options.model, "parameters": extra_parameters(options)}
+
+
+@contextlib.contextmanager
+def open_teacher(options: argparse.Namespace) -> Iterator[Teacher]:
+    """The teacher that the options name, for the length of the block; `local` runs that long too."""
+    prices = None
+    if (options.price_input is None) != (options.price_output is None):
+        raise UserError("--price-input and --price-output belong together: give both or none")
+    if options.price_input is not None:
+        prices = Prices(options.price_input, options.price_output)
+    with contextlib.ExitStack() as stack:
+        base_url, identity = options.base_url, None
+        if base_url == "local":
+            if options.model != local.NAME:
+                raise UserError(f"--model {options.model}: the local teacher's model is {local.NAME}; leave it out")
+            prices = prices or Prices()
+            identity = local.identity(options.facts)
+            base_url = stack.enter_context(local.child(options.facts))
+        elif options.facts:
+            raise UserError(f"--facts is for --base-url local; {base_url} has its own knowledge: leave it out")
+        store = stack.enter_context(contextlib.closing(Store(options.store)))
+        teacher = Teacher(
+            base_url,
+            options.model,
+            store,
+            api_key_env=options.api_key_env,
+            identity=identity,
+            concurrency=options.concurrency,
+            requests_per_minute=options.requests_per_minute,
+            tokens_per_minute=options.tokens_per_minute,
+            limits=Limits(options.max_requests, options.max_tokens_total, options.max_usd),
+            prices=prices,
+            timeout_s=options.timeout,
+            attempts=options.attempts,
+        )
+        yield stack.enter_context(teacher)
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return value
+
+
+def amount(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def price(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a price")
+    return value
