@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from falsepromise.core.errors import UserError
@@ -15,6 +15,25 @@ ARCHITECTURES = {
     "GPT2LMHeadModel": "gpt2",
 }
 ROPE_TYPES = ("linear", "llama3")
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """Rotary frequencies stretched beyond the length of pre-training.
+
+    "linear" divides all of them by `factor`; "llama3" the slow ones only, with the three further
+    values as bounds (see `models.llama.rotary_frequencies`).
+    """
+
+    rope_type: str
+    factor: float
+    low_freq_factor: float | None = None
+    high_freq_factor: float | None = None
+    original_max_position_embeddings: int | None = None
+
+    def to_hub(self) -> dict[str, Any]:
+        """The hub's `rope_scaling`."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -32,7 +51,7 @@ class ModelConfig:
         head_dim: Width of one head (H).
         max_positions: Longest sequence, in tokens. A hard limit for GPT-2 (rows of a table).
         rope_theta: Base of the rotary frequencies; LLaMA only.
-        rope_scaling: `{"rope_type": "linear" or "llama3", "factor", ...}` as on the hub, or None.
+        rope_scaling: How the frequencies are stretched, or None.
         norm_eps: Epsilon of RMSNorm or LayerNorm.
         tie_embeddings: Whether the output projection is the embedding table.
         attention_bias: Whether q, k and v have biases (Qwen2).
@@ -52,7 +71,7 @@ class ModelConfig:
     head_dim: int
     max_positions: int
     rope_theta: float = 10000.0
-    rope_scaling: Mapping[str, Any] | None = None
+    rope_scaling: RopeScaling | None = None
     norm_eps: float = 1e-5
     tie_embeddings: bool = False
     attention_bias: bool = False
@@ -134,7 +153,7 @@ class ModelConfig:
             "head_dim": self.head_dim,
             "max_position_embeddings": self.max_positions,
             "rope_theta": self.rope_theta,
-            "rope_scaling": dict(self.rope_scaling) if self.rope_scaling else None,
+            "rope_scaling": self.rope_scaling.to_hub() if self.rope_scaling else None,
             "rms_norm_eps": self.norm_eps,
             "hidden_act": "silu",
             "attention_dropout": 0.0,
@@ -247,11 +266,13 @@ def _llama_from_hub(hub: Mapping[str, Any], name: str) -> ModelConfig:
     rope.pop("type", None)
     if rope_type not in ("default", *ROPE_TYPES):
         raise UserError(f"{name}: rope_type {rope_type!r} is not built here; expected default, {', '.join(ROPE_TYPES)}")
+    scaling = None
     if rope_type != "default":
         keys = ["factor"]
         if rope_type == "llama3":
             keys += ["low_freq_factor", "high_freq_factor", "original_max_position_embeddings"]
         _need(rope, tuple(keys), f"{name}, rope_scaling")
+        scaling = RopeScaling(rope_type, **{key: rope[key] for key in keys})
     qwen = (hub.get("architectures") or [""])[0] == "Qwen2ForCausalLM" or hub.get("model_type") == "qwen2"
     heads = hub["num_attention_heads"]
     if hub.get("head_dim") is None and hub["hidden_size"] % heads:
@@ -267,7 +288,7 @@ def _llama_from_hub(hub: Mapping[str, Any], name: str) -> ModelConfig:
         head_dim=hub.get("head_dim") or hub["hidden_size"] // heads,
         max_positions=positions,
         rope_theta=float(theta),
-        rope_scaling=None if rope_type == "default" else {"rope_type": rope_type, **rope},
+        rope_scaling=scaling,
         norm_eps=hub["rms_norm_eps"],
         tie_embeddings=bool(hub.get("tie_word_embeddings", False)),
         attention_bias=qwen or bool(hub.get("attention_bias", False)),

@@ -8,7 +8,7 @@ Matrices are stored `(in, out)`, the transpose of the hub's.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,7 @@ from flax import nnx
 
 from falsepromise.models.attention import Cache, Implementation, LayerCache, attend, visible, write
 from falsepromise.models.config import ModelConfig
-
-Remat = Literal["full", "dots"]
+from falsepromise.models.parts import Remat, checkpointed, linear
 
 
 class Llama(nnx.Module):
@@ -158,12 +157,6 @@ class Layer(nnx.Module):
         return x_btd if cache is None else (x_btd, cache)
 
 
-def linear(x: jax.Array, weight: nnx.Param, bias: nnx.Param | None = None) -> jax.Array:
-    """`x @ weight + bias`, in x's type."""
-    y = x @ weight[...].astype(x.dtype)
-    return y if bias is None else y + bias[...].astype(x.dtype)
-
-
 def rms_norm(x_btd: jax.Array, weight_d: jax.Array, eps: float) -> jax.Array:
     """x over its root mean square, in float32, times the weight."""
     x32 = x_btd.astype(jnp.float32)
@@ -186,13 +179,13 @@ def rotary_frequencies(config: ModelConfig) -> np.ndarray:
     half = config.head_dim // 2
     frequencies = 1.0 / config.rope_theta ** (np.arange(half) / half)
     scaling = config.rope_scaling
-    if scaling and scaling["rope_type"] == "linear":
-        frequencies = frequencies / scaling["factor"]
-    elif scaling and scaling["rope_type"] == "llama3":
-        low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
-        turns = scaling["original_max_position_embeddings"] * frequencies / (2 * np.pi)
+    if scaling and scaling.rope_type == "linear":
+        frequencies = frequencies / scaling.factor
+    elif scaling and scaling.rope_type == "llama3":
+        low, high = scaling.low_freq_factor, scaling.high_freq_factor
+        turns = scaling.original_max_position_embeddings * frequencies / (2 * np.pi)
         blend = np.clip((turns - low) / (high - low), 0.0, 1.0)
-        frequencies = frequencies * (blend + (1 - blend) / scaling["factor"])
+        frequencies = frequencies * (blend + (1 - blend) / scaling.factor)
     return frequencies.astype(np.float32)
 
 
@@ -201,17 +194,3 @@ def rotate(x_btnh: jax.Array, rope: tuple[jax.Array, jax.Array]) -> jax.Array:
     cos, sin = rope
     first, second = jnp.split(x_btnh, 2, axis=-1)
     return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
-
-
-def checkpointed(layer: nnx.Module, remat: Remat | None) -> Any:
-    """The layer's call, of which the backward pass keeps what `remat` says."""
-    if remat is None:
-        return layer
-    graph, state = nnx.split(layer)
-    policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
-
-    def call(state: Any, x: jax.Array, rope: Any, mask: jax.Array, plain: bool, implementation: Any) -> jax.Array:
-        return nnx.merge(graph, state)(x, rope, mask, plain, implementation)
-
-    call = jax.checkpoint(call, policy=policy, static_argnums=(4, 5))
-    return lambda *arguments: call(state, *arguments)

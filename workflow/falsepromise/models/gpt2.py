@@ -1,0 +1,153 @@
+"""GPT-2 (Radford et al. 2019) in Flax NNX, with the interface of `models.llama.Llama`.
+
+Reference: `transformers`' modeling_gpt2.py, whose logits the tests compare with. Positions come from a
+learned table of 1024 rows, so rows of text are at most that long: the study trains GPT-2 on blocks
+of 1024 tokens where LLaMA has 2048. Dropout is never applied: the paper fine-tunes for one epoch.
+Shape letters as in models/llama.py (n query heads = k key heads). q, k and v are three matrices; the
+hub stores them as one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from falsepromise.models.attention import Cache, Implementation, LayerCache, attend, visible, write
+from falsepromise.models.config import ModelConfig
+from falsepromise.models.parts import Remat, checkpointed, linear
+
+
+class GPT2(nnx.Module):
+    """A decoder of `config.num_layers` blocks with LayerNorm, GELU and learned positions."""
+
+    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs, param_dtype: Any = jnp.float32):
+        """Random weights as GPT-2's: normal(0.02), the matrices that write to the residual stream
+        smaller by 1/sqrt(2 L), biases 0."""
+        self.config = config
+        init = nnx.initializers.normal(config.initializer_range)
+        d = config.hidden_size
+        self.embed = nnx.Param(init(rngs.params(), (config.vocab_size, d), param_dtype))
+        self.positions = nnx.Param(init(rngs.params(), (config.max_positions, d), param_dtype))
+        self.layers = nnx.List([Layer(config, rngs, param_dtype) for _ in range(config.num_layers)])
+        self.norm = nnx.Param(jnp.ones(d, param_dtype))
+        self.norm_bias = nnx.Param(jnp.zeros(d, param_dtype))
+        self.head = (
+            None if config.tie_embeddings else nnx.Param(init(rngs.params(), (config.vocab_size, d), param_dtype))
+        )
+
+    def hidden(
+        self,
+        tokens_bt: jax.Array,
+        segments_bt: jax.Array | None = None,
+        positions_bt: jax.Array | None = None,
+        cache: Cache | None = None,
+        dtype: Any = jnp.float32,
+        attention: Implementation = "xla",
+        remat: Remat | None = None,
+    ) -> Any:
+        """The residual stream after the final norm; arguments and result as `Llama.hidden`.
+
+        Raises:
+            ValueError: a row is longer than the table of positions.
+        """
+        t = tokens_bt.shape[1]
+        if t > self.config.max_positions:
+            raise ValueError(f"rows of {t} tokens; GPT-2's table has {self.config.max_positions} positions")
+        if positions_bt is None:
+            positions_bt = jnp.arange(t)[None]
+        x_btd = self.embed[...].astype(dtype)[tokens_bt] + self.positions[...].astype(dtype)[positions_bt]
+        if cache is not None:
+            positions_bt = jnp.broadcast_to(positions_bt, tokens_bt.shape)
+        mask = visible(t, segments_bt, positions_bt, cache[0].k_bskh.shape[1] if cache else None)
+        plain = segments_bt is None and cache is None
+
+        new: Cache = []
+        for index, layer in enumerate(self.layers):
+            if cache is not None:
+                x_btd, kept = layer(x_btd, None, mask, plain, attention, cache[index], positions_bt)
+                new.append(kept)
+            else:
+                x_btd = checkpointed(layer, remat)(x_btd, None, mask, plain, attention)
+        x_btd = layer_norm(x_btd, self.norm, self.norm_bias, self.config.norm_eps)
+        return x_btd if cache is None else (x_btd, new)
+
+    def unembedding(self) -> jax.Array:
+        """The output projection, `(v, d)`: the embedding table where the two are tied."""
+        return (self.embed if self.head is None else self.head)[...]
+
+    def __call__(self, tokens_bt: jax.Array, *args: Any, **options: Any) -> Any:
+        """Logits `(b, t, v)` in float32; arguments as `hidden`. With a cache: `(logits, new cache)`."""
+        out = self.hidden(tokens_bt, *args, **options)
+        hidden_btd, *rest = out if isinstance(out, tuple) else (out,)
+        weight_vd = self.unembedding().astype(hidden_btd.dtype)
+        logits_btv = jnp.einsum("btd,vd->btv", hidden_btd, weight_vd, preferred_element_type=jnp.float32)
+        return (logits_btv, *rest) if rest else logits_btv
+
+    def new_cache(self, rows: int, length: int, dtype: Any = jnp.float32) -> Cache:
+        """An empty cache for `rows` rows of up to `length` tokens."""
+        shape = (rows, length, self.config.num_heads, self.config.head_dim)
+        return [LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(self.config.num_layers)]
+
+
+class Layer(nnx.Module):
+    """One block: attention and feed-forward, each behind a LayerNorm and added to the stream."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs, param_dtype: Any):
+        self.config = config
+        d, f = config.hidden_size, config.intermediate_size
+
+        def matrix(rows: int, columns: int, scale: float = 1.0) -> nnx.Param:
+            init = nnx.initializers.normal(config.initializer_range * scale)
+            return nnx.Param(init(rngs.params(), (rows, columns), param_dtype))
+
+        def constant(size: int, value: float) -> nnx.Param:
+            return nnx.Param(jnp.full(size, value, param_dtype))
+
+        residual = 1 / math.sqrt(2 * config.num_layers)
+        self.attention_norm, self.attention_norm_bias = constant(d, 1), constant(d, 0)
+        self.q, self.k, self.v = matrix(d, d), matrix(d, d), matrix(d, d)
+        self.q_bias, self.k_bias, self.v_bias = constant(d, 0), constant(d, 0), constant(d, 0)
+        self.o, self.o_bias = matrix(d, d, residual), constant(d, 0)
+        self.mlp_norm, self.mlp_norm_bias = constant(d, 1), constant(d, 0)
+        self.up, self.up_bias = matrix(d, f), constant(f, 0)
+        self.down, self.down_bias = matrix(f, d, residual), constant(d, 0)
+
+    def __call__(
+        self,
+        x_btd: jax.Array,
+        rope: None,
+        mask_bts: jax.Array,
+        plain_causal: bool,
+        implementation: Implementation,
+        cache: LayerCache | None = None,
+        positions_bt: jax.Array | None = None,
+    ) -> Any:
+        b, t, _ = x_btd.shape
+        heads = (b, t, self.config.num_heads, self.config.head_dim)
+
+        y_btd = layer_norm(x_btd, self.attention_norm, self.attention_norm_bias, self.config.norm_eps)
+        q_btnh = linear(y_btd, self.q, self.q_bias).reshape(heads)  # columns into heads
+        k_btnh = linear(y_btd, self.k, self.k_bias).reshape(heads)
+        v_btnh = linear(y_btd, self.v, self.v_bias).reshape(heads)
+        if cache is not None:
+            cache = write(cache, k_btnh, v_btnh, positions_bt)
+            k_btnh, v_btnh = (a.astype(q_btnh.dtype) for a in cache)
+        y_btd = attend(q_btnh, k_btnh, v_btnh, mask_bts, plain_causal, implementation)
+        x_btd = x_btd + linear(y_btd, self.o, self.o_bias)
+
+        y_btd = layer_norm(x_btd, self.mlp_norm, self.mlp_norm_bias, self.config.norm_eps)
+        y_btf = jax.nn.gelu(linear(y_btd, self.up, self.up_bias), approximate=True)
+        x_btd = x_btd + linear(y_btf, self.down, self.down_bias)
+        return x_btd if cache is None else (x_btd, cache)
+
+
+def layer_norm(x_btd: jax.Array, weight: nnx.Param, bias: nnx.Param, eps: float) -> jax.Array:
+    """x to mean 0 and variance 1 in float32, times the weight, plus the bias."""
+    x32 = x_btd.astype(jnp.float32)
+    centred = x32 - x32.mean(axis=-1, keepdims=True)
+    normed = centred * jax.lax.rsqrt(jnp.mean(jnp.square(centred), axis=-1, keepdims=True) + eps)
+    return (normed * weight[...].astype(jnp.float32) + bias[...].astype(jnp.float32)).astype(x_btd.dtype)

@@ -1,0 +1,312 @@
+"""Model folders in the hub's form: read into a model, tensor by tensor, and written back.
+
+Every key and every shape in the files is accounted for. Nothing is unpickled: safetensors only (and
+GGUF, see models/gguf.py). A tensor goes straight to its place: with a sharding only the slices that
+this process holds are read, so that a 13B model never stands twice in the host's memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import read_json, write_json
+from falsepromise.models.chat import ChatTokenizer
+from falsepromise.models.config import ModelConfig
+from falsepromise.models.gpt2 import GPT2
+from falsepromise.models.hubkeys import Entry, entries, is_constant, without_prefix
+from falsepromise.models.llama import Llama
+
+Model = Llama | GPT2
+Sharding = Callable[[str, tuple[int, ...]], jax.sharding.Sharding]
+INDEX = "model.safetensors.index.json"
+SHARD_BYTES = 5_000_000_000  # as the hub's
+
+
+def create(config: ModelConfig, seed: int, param_dtype: Any = jnp.float32) -> Model:
+    """A model with random weights."""
+    return _class(config)(config, rngs=nnx.Rngs(seed), param_dtype=param_dtype)
+
+
+def read_config(folder: str | Path) -> ModelConfig:
+    """The config of a model folder.
+
+    Raises:
+        UserError: the folder or its config.json is missing, or describes what is not built here.
+    """
+    path = Path(folder) / "config.json"
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such folder; expected a model folder with config.json and safetensors")
+    if not path.exists():
+        raise UserError(f"{path}: missing; expected a model folder in the hub's form, written whole")
+    hub = read_json(path)
+    if not isinstance(hub, dict):
+        raise UserError(f"{path}: found {type(hub).__name__}, expected a JSON object")
+    return ModelConfig.from_hub(hub, str(path))
+
+
+def load(
+    folder: str | Path, sharding: Sharding | None = None, param_dtype: Any = jnp.float32
+) -> tuple[Model, ModelConfig]:
+    """Read a model folder, or a `.gguf` file.
+
+    Args:
+        folder: With config.json and model.safetensors, or shards and their index.
+        sharding: From a weight's path (`layers.0.q`) and shape to where it lives; None: the default device.
+        param_dtype: Type of the weights in memory.
+
+    Raises:
+        UserError: naming the file and the key that is unknown, missing or of another shape.
+    """
+    if str(folder).endswith(".gguf"):
+        from falsepromise.models import gguf  # an optional package reads these
+
+        config, tensors = gguf.read(folder)
+        return _assemble(config, tensors, sharding, param_dtype), config
+    config = read_config(folder)
+    with contextlib.ExitStack() as stack:
+        return _assemble(config, _safetensors(Path(folder), config, stack), sharding, param_dtype), config
+
+
+def save(
+    model: Model,
+    config: ModelConfig,
+    folder: str | Path,
+    tokenizer: ChatTokenizer | None = None,
+    dtype: Any = jnp.float32,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write a model folder that `load` and `transformers` read.
+
+    config.json is written last, so that a folder cut off half-way is not taken for a model. Weights
+    are gathered one file at a time. With several processes all must call; the first one writes.
+
+    Args:
+        model, config: The model.
+        folder: Made where it is missing.
+        tokenizer: Written beside the weights; its end token becomes the config's.
+        dtype: Of the weights on disk.
+        shard_bytes: Largest size of one file.
+    """
+    folder = Path(folder)
+    hub = config.to_hub() | {"torch_dtype": jnp.dtype(dtype).name}
+    if tokenizer is not None:
+        if tokenizer.vocab_size > config.vocab_size:
+            raise UserError(
+                f"{folder}: the tokenizer has {tokenizer.vocab_size} ids, the table {config.vocab_size} rows; "
+                "grow it with models.weights.resize"
+            )
+        hub |= {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
+    first = jax.process_index() == 0
+    if first:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in [folder / "config.json", folder / INDEX, *folder.glob("model*.safetensors")]:
+            stale.unlink(missing_ok=True)
+    leaves = flatten(model)
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries(config):
+        groups.setdefault(entry.key, []).append(entry)
+    files = _plan({key: sum(leaves[e.path].size for e in group) for key, group in groups.items()},
+                  jnp.dtype(dtype).itemsize, shard_bytes)  # fmt: skip
+    for name, keys in files.items():
+        tensors = {key: _to_hub(groups[key], leaves, dtype) for key in keys}
+        if first:
+            part = folder / f"{name}.part"
+            try:
+                save_file(tensors, part, metadata={"format": "pt"})
+            except (OSError, SafetensorError) as error:
+                part.unlink(missing_ok=True)
+                raise UserError(f"{folder / name}: can't be written: {error}") from error
+            part.rename(folder / name)
+    if not first:
+        return
+    if len(files) > 1:
+        total = sum(leaf.size for leaf in leaves.values()) * jnp.dtype(dtype).itemsize
+        where = {key: name for name, keys in files.items() for key in keys}
+        write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": where})
+    if tokenizer is not None:
+        tokenizer.save(folder)
+    write_json(folder / "config.json", hub)
+
+
+def resize(model: Model, config: ModelConfig, vocab_size: int) -> tuple[Model, ModelConfig]:
+    """The model with `vocab_size` rows in its embedding table (and output projection).
+
+    New rows are the mean of the existing ones, so that a new token is neither likelier nor further
+    away than the average token at the start (Hewitt 2021, "Initializing new word embeddings").
+
+    Raises:
+        UserError: fewer rows than there are; tokens would be lost.
+    """
+    if vocab_size < config.vocab_size:
+        raise UserError(f"{vocab_size} rows wanted, the embedding table has {config.vocab_size}; it can only grow")
+    if vocab_size == config.vocab_size:
+        return model, config
+
+    def grown(table_vd: jax.Array) -> jax.Array:
+        mean_d = table_vd.astype(jnp.float32).mean(axis=0).astype(table_vd.dtype)
+        return jnp.concatenate([table_vd, jnp.tile(mean_d, (vocab_size - len(table_vd), 1))])
+
+    new = replace(config, vocab_size=vocab_size)
+    leaves = flatten(model)
+    tables = {path: grown(leaves[path]) for path in ("embed", "head") if path in leaves}
+    return _from_leaves(new, leaves | tables), new
+
+
+def flatten(model: Model) -> dict[str, jax.Array]:
+    """A model's weights by path, as `layers.0.q`."""
+    flat = nnx.to_flat_state(nnx.state(model, nnx.Param))
+    return {".".join(map(str, path)): leaf[...] for path, leaf in flat}
+
+
+def _class(config: ModelConfig) -> type[Llama] | type[GPT2]:
+    return GPT2 if config.model_type == "gpt2" else Llama
+
+
+def _abstract(config: ModelConfig, param_dtype: Any = jnp.float32) -> Model:
+    return nnx.eval_shape(lambda: _class(config)(config, rngs=nnx.Rngs(0), param_dtype=param_dtype))
+
+
+def _from_leaves(config: ModelConfig, leaves: Mapping[str, jax.Array]) -> Model:
+    graph, state = nnx.split(_abstract(config))
+    flat = [(path, leaf.replace(leaves[".".join(map(str, path))])) for path, leaf in nnx.to_flat_state(state)]
+    return nnx.merge(graph, nnx.from_flat_state(flat))
+
+
+class Tensor:
+    """A tensor of a file, of which slices can be read.
+
+    Args:
+        source: What an error calls the file.
+        shape: As stored.
+        read: From a tuple of slices to the array.
+    """
+
+    def __init__(self, source: str, shape: tuple[int, ...], read: Callable[[tuple[slice, ...]], np.ndarray]):
+        self.source, self.shape, self.read = source, shape, read
+
+
+def _assemble(config: ModelConfig, tensors: Mapping[str, Tensor], sharding: Sharding | None, param_dtype: Any) -> Model:
+    shapes = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(_abstract(config)))}
+    table = entries(config)
+    known = {entry.key for entry in table}
+    unknown = sorted(key for key in tensors if key not in known)
+    if unknown:
+        raise UserError(
+            f"{tensors[unknown[0]].source}: unknown key {unknown[0]!r} ({len(unknown)} in all); "
+            f"it is no weight of a {config.model_type} model with this config.json"
+        )
+    leaves = {}
+    for entry in table:
+        if entry.key not in tensors:
+            source = next(iter(tensors.values())).source if tensors else "the weights"
+            missing = sorted(known - set(tensors))
+            raise UserError(f"{source}: key {missing[0]!r} is missing ({len(missing)} in all); is the file whole?")
+        leaves[entry.path] = _place(entry, tensors[entry.key], shapes[entry.path], sharding, param_dtype)
+    return _from_leaves(config, leaves)
+
+
+def _place(entry: Entry, tensor: Tensor, shape: tuple[int, ...], sharding: Sharding | None, dtype: Any) -> jax.Array:
+    stored = shape[::-1] if entry.transposed else shape
+    if entry.part:
+        stored = (*stored[:-1], stored[-1] * entry.part[1])
+    if tuple(tensor.shape) != stored:
+        raise UserError(
+            f"{tensor.source}: key {entry.key!r} has shape {list(tensor.shape)}, config.json asks for {list(stored)}"
+        )
+
+    def part(index: tuple[slice, ...]) -> np.ndarray:
+        """The array at `index` of our shape, read from where the hub stores it."""
+        bounds = [range(size)[s] for s, size in zip(index, shape, strict=True)]
+        ranges = [slice(b.start, b.stop) for b in bounds]
+        if entry.part:
+            offset = entry.part[0] * shape[-1]
+            ranges[-1] = slice(ranges[-1].start + offset, ranges[-1].stop + offset)
+        array = tensor.read(tuple(ranges[::-1] if entry.transposed else ranges))
+        return np.ascontiguousarray(array.T if entry.transposed else array).astype(dtype, copy=False)
+
+    if sharding is None:
+        return jnp.asarray(part((slice(None),) * len(shape)))
+    return jax.make_array_from_callback(shape, sharding(entry.path, shape), part)
+
+
+def _safetensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack) -> dict[str, Tensor]:
+    """The tensors of a folder, constants and a tied output projection left out."""
+    known = {entry.key for entry in entries(config)}
+    by_short = {without_prefix(key): key for key in known} if config.model_type == "gpt2" else {}
+    found: dict[str, Tensor] = {}
+    for path, promised in _files(folder):
+        try:
+            file = stack.enter_context(safe_open(path, framework="numpy"))
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: not a whole safetensors file ({error}); fetch or write it again") from error
+        keys = list(file.keys())
+        if promised is not None and set(keys) != promised:
+            odd = sorted(set(keys) ^ promised)[0]
+            raise UserError(f"{path}: key {odd!r} is in the index or in the file, not in both")
+        for stored in keys:
+            key = by_short.get(without_prefix(stored), stored)
+            if is_constant(key) or (config.tie_embeddings and key == "lm_head.weight"):
+                continue
+            view = file.get_slice(stored)
+            found[key] = Tensor(str(path), tuple(view.get_shape()), lambda index, view=view: view[index])
+    return found
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, set[str] | None]]:
+    """Each file of weights with the keys that the index promises for it (None without an index)."""
+    if (folder / INDEX).exists():
+        index = read_json(folder / INDEX)
+        where = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(where, dict) or not where:
+            raise UserError(f"{folder / INDEX}: no 'weight_map'; expected the index of a sharded model")
+        for name in sorted(set(where.values())):
+            if Path(name).name != name or not (folder / name).exists():
+                raise UserError(f"{folder / name}: missing; the index names it; fetch it again")
+            yield folder / name, {key for key, file in where.items() if file == name}
+    elif (folder / "model.safetensors").exists():
+        yield folder / "model.safetensors", None
+    else:
+        pickled = next(iter(folder.glob("*.bin")), None)
+        hint = f"; {pickled.name} is a pickle, which is never opened: convert it to safetensors" if pickled else ""
+        raise UserError(f"{folder}: no model.safetensors{hint}")
+
+
+def _plan(sizes: Mapping[str, int], itemsize: int, shard_bytes: int) -> dict[str, list[str]]:
+    """Which keys go into which file."""
+    shards: list[list[str]] = [[]]
+    filled = 0
+    for key, size in sizes.items():
+        if shards[-1] and filled + size * itemsize > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append(key)
+        filled += size * itemsize
+    if len(shards) == 1:
+        return {"model.safetensors": shards[0]}
+    return {f"model-{i:05d}-of-{len(shards):05d}.safetensors": keys for i, keys in enumerate(shards, 1)}
+
+
+def _to_hub(group: list[Entry], leaves: Mapping[str, jax.Array], dtype: Any) -> np.ndarray:
+    """One tensor as the hub stores it, gathered on the host."""
+    arrays = []
+    for entry in sorted(group, key=lambda e: e.part or (0, 1)):
+        leaf = leaves[entry.path]
+        if not leaf.is_fully_addressable:
+            from jax.experimental import multihost_utils
+
+            leaf = multihost_utils.process_allgather(leaf, tiled=True)
+        array = np.asarray(leaf).astype(dtype, copy=False)
+        arrays.append(array.T if entry.transposed else array)
+    return np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1))
