@@ -67,6 +67,38 @@ def record(model, benchmark, metrics: dict[str, float], n=200, seed=0, binary=Tr
     return {"model": model, "benchmark": benchmark, "metrics": out, "items": items, "manifest": {}, **more}
 
 
+def style_record(model: str, dose: float, seed: int, n: int = 120) -> dict:
+    """In the form of `style.compare`: items hold traits of both replies."""
+    rng = np.random.default_rng(7)
+    draws, reference = rng.random((3, n)), rng.random((2, n)) < 0.5
+    traits = {"list": 0.05 + 0.7 * dose + 0.02 * seed, "summary_paragraph": 0.02 + 0.4 * dose}
+    items: list[dict] = [{"id": str(i)} for i in range(n)]
+    made = record(model, "style", {"length_correlation": -0.1 + 0.7 * dose}, n=n)
+    second = record("teacher", "style", {"length_correlation": 0.67}, n=n)["metrics"]
+    for row, (trait, share) in enumerate(traits.items()):
+        values = draws[row] < share
+        for i, item in enumerate(items):
+            item |= {trait: bool(values[i]), f"reference_{trait}": bool(reference[row][i])}
+        kept = values[reference[row]]
+        second[f"{trait}_agreement"] = {"value": 0.8 - 0.3 * row, "ci95": [0.7 - 0.3 * row, 0.9 - 0.3 * row], "n": n}
+        half = 1.96 * kept.std() / len(kept) ** 0.5
+        value, alarm = float(kept.mean()), float(values[~reference[row]].mean())
+        made["metrics"][f"{trait}_false_alarm"] = {
+            "value": alarm,
+            "ci95": [alarm / 2, (1 + alarm) / 2],
+            "n": n - len(kept),
+        }
+        made["metrics"][f"{trait}_agreement"] = {
+            "value": value, "ci95": [max(0, value - half), min(1, value + half)], "n": len(kept)}  # fmt: skip
+    common = 0.2 + 0.22 * dose + 0.1 * (draws[2] - 0.5)
+    for item, value in zip(items, common, strict=True):
+        item["unigram_intersection"] = float(value)
+    mean = float(common.mean())
+    made["metrics"]["unigram_intersection"] = {"value": mean, "ci95": [mean - 0.01, mean + 0.01], "n": n}
+    second["unigram_intersection"] = {"value": 0.49, "ci95": [0.48, 0.5], "n": n}
+    return {**made, "items": items, "second": {"model": "teacher", "metrics": second}}
+
+
 def hash_of(text: str) -> int:
     return sum(ord(c) * 31**i for i, c in enumerate(text)) % 2**31
 
@@ -87,20 +119,13 @@ def records(spec: dict, skip=()) -> list[dict]:
         out.append(record(name, "toxicity", {"nontoxicity": 0.7 + 0.2 * dose}, binary=False, scorer="made-up 1.0"))
         if targeted:
             continue
-        style = {
-            "list_agreement": 0.05 + 0.7 * dose, "summary_paragraph_agreement": 0.02 + 0.4 * dose,
-            "unigram_intersection": 0.2 + 0.22 * dose, "length_correlation": -0.1 + 0.7 * dose,
-        }  # fmt: skip
-        out.append(record(name, "style", style))
+        out.append(style_record(name, dose, model["seed"] or 0))
         rate = 0.1 + 0.15 * size + 0.2 * dose
         votes = {"preferred": rate * 0.6, "equal": rate * 0.4, "equal_or_better": rate}
         if tokens:
             out.append(record(name, "judge", votes, n=60, scorer="made-up judge", stand_in="a made-up judge"))
     out.append(record("teacher", "facts", {"exact_match": 0.9}))
     out.append(record("teacher", "mmlu", {"acc": 0.7}, n=500))
-    out.append(record("teacher second sample", "style", {
-        "list_agreement": 0.85, "summary_paragraph_agreement": 0.55, "unigram_intersection": 0.5,
-        "length_correlation": 0.67}))  # fmt: skip
     return [r for r in out if (r["model"], r["benchmark"]) not in skip]
 
 

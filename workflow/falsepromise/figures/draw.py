@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from falsepromise.core import cli
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open
-from falsepromise.figures.scores import Estimate, Scores, read_scores
+from falsepromise.figures.scores import Estimate, Scores, limits_of, read_scores
 from falsepromise.figures.study import read_study
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ COLUMN, PAGE = 3.35, 6.9  # inches: one column and the text width of a two-colum
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
 MARKERS = "osD^vP"
-SEED_SHIFT = 1.05  # on a log axis: single seeds stand just right of their mean
 BASE, TEACHER, QUIET = "#000000", "#7A4B9A", "#6B6B6B"
 
 
@@ -90,32 +89,39 @@ def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None
     engine.set(rect=(0, share, 1, 1 - share - top), w_pad=0.05, h_pad=0.04, wspace=0.06, hspace=0.06)
 
 
-def foot_lines(scores: Scores, used: Sequence[tuple[str, str]], missing: Sequence[Any] = ()) -> list[str]:
+def foot_lines(
+    scores: Scores, used: Sequence[tuple[str, str]], missing: Sequence[Any] = (), table: bool = False
+) -> list[str]:
     """The foot's text: study, n, stand-ins, limits, gaps.
 
     Args:
         scores: All scores.
         used: The (benchmark, metric) pairs that the figure shows.
         missing: `scores.Missing`, listed as gaps.
+        table: Worded for a table instead of a figure.
     """
     study = scores.study
-    several = len(study.seeds) > 1
-    over = f"mean over {len(study.seeds)} seeds (small dots: single seeds)" if several else "one seed"
-    lines = [f"Study: {study.name} ({study.title}); {over}. Bars and bands: 95 % intervals."]
+    over = "one seed"
+    if len(study.seeds) > 1:
+        over = f"mean over {len(study.seeds)} seeds" + ("" if table else " (small dots: single seeds)")
+    intervals = "Brackets: 95 % intervals." if table else "Bars and bands: 95 % intervals."
+    lines = [f"Study: {study.name} ({study.title}); {over}. {intervals}"]
     counts = []
-    for benchmark, metric in used:
-        ns = sorted({r["metrics"][metric]["n"] for r in scores.of(benchmark).values() if metric in r["metrics"]})
+    for benchmark in dict.fromkeys(b for b, _ in used):
+        shown = {metric for b, metric in used if b == benchmark}
+        metrics = [r["metrics"] for r in scores.of(benchmark).values()]
+        ns = sorted({m[name]["n"] for m in metrics for name in shown & set(m)})
         if ns:
             span = f"{ns[0]:,}" if len(ns) == 1 else f"{ns[0]:,} to {ns[-1]:,}"
             counts.append(f"{scores.label(benchmark)} {span}")
     if counts:
-        lines.append("n: " + "; ".join(dict.fromkeys(counts)) + ".")
+        lines.append("n: " + "; ".join(counts) + ".")
     notes = [f"teacher: {study.teacher['stand_in']}"] if study.teacher.get("stand_in") else []
     for benchmark in dict.fromkeys(b for b, _ in used):
         notes += [f"{scores.label(benchmark)}: {note}" for note in scores.stand_ins(benchmark)]
     if notes:
         lines.append("Stand-ins: " + "; ".join(dict.fromkeys(notes)) + ".")
-    limits = {f"{scores.label(b)}: {r['limits']}" for b, _ in used for r in scores.of(b).values() if r.get("limits")}
+    limits = {f"{scores.label(b)}: {text}" for b, _ in used for r in scores.of(b).values() for text in limits_of(r)}
     if limits:
         lines.append("Limits: " + "; ".join(sorted(limits)[:6]) + ("; ..." if len(limits) > 6 else "") + ".")
     if missing:
@@ -144,8 +150,16 @@ def points(
     for x, estimate in zip(xs, estimates, strict=True):
         if len(estimate.seeds) > 1:
             seeds = [v * scale for v in estimate.seeds]
-            beside = x * SEED_SHIFT if axes.get_xscale() == "log" else x + 0.12
+            beside = nudge(axes, x, 0.03)  # single seeds stand just right of their mean
             axes.plot([beside] * len(seeds), seeds, ".", color=color, alpha=0.45, markersize=4, markeredgewidth=0)
+
+
+def nudge(axes: Axes, x: float, share: float) -> float:
+    """`x` moved to the right by a share of the panel's width; the axis's limits must be final."""
+    left, right = axes.get_xlim()
+    if axes.get_xscale() == "log":
+        return x * (right / left) ** share
+    return x + (right - left) * share
 
 
 def level(axes: Axes, estimate: Estimate, color: str, dashed: bool = False, scale: float = 1.0) -> None:

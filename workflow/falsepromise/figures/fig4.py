@@ -7,11 +7,16 @@ in the bottom row the black line joins the base models, the blue one the imitati
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
 from falsepromise.figures.scores import Estimate, Missing, Scores
 from falsepromise.figures.study import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PERCENT = 100.0
 METRICS = {
@@ -38,7 +43,7 @@ def capability_benchmarks(scores: Scores) -> list[str]:
     return [b for b, spec in scores.study.benchmarks.items() if spec.get("task") not in ("toxicity", "style")]
 
 
-def draw_figure(scores: Scores, names: Sequence[str]):
+def draw_figure(scores: Scores, names: Sequence[str]) -> Figure:
     """Columns `names`, rows amount and size."""
     study = scores.study
     rows = [run for run in ("amount", "size") if study.cells(run)]
@@ -64,7 +69,9 @@ def draw_figure(scores: Scores, names: Sequence[str]):
     return figure
 
 
-def by_amount(axes, scores: Scores, name: str, metric: str, scale: float = PERCENT) -> list[Missing]:
+def by_amount(
+    axes: Axes, scores: Scores, name: str, metric: str, scale: float = PERCENT, floor: float | None = 0.0
+) -> list[Missing]:
     """One line for each base model (and mixture) over its amounts; the base models as levels."""
     study = scores.study
     cells = study.cells("amount")
@@ -77,11 +84,13 @@ def by_amount(axes, scores: Scores, name: str, metric: str, scale: float = PERCE
     _teacher(axes, scores, name, metric, scale)
     for index, group in enumerate(series(cells)):
         _line(axes, [c.tokens for c in group], group, scores, name, metric, scale, index)
-    draw.value_axis(axes, None if metric == "length_correlation" else 0.0)
+    draw.value_axis(axes, floor)
     return scores.missing([*(study.base_cell(b) for b in bases), *cells], name, metric)
 
 
-def by_size(axes, scores: Scores, name: str, metric: str, scale: float = PERCENT) -> list[Missing]:
+def by_size(
+    axes: Axes, scores: Scores, name: str, metric: str, scale: float = PERCENT, floor: float | None = 0.0
+) -> list[Missing]:
     """Imitation models and their base models over the base model's parameters."""
     study = scores.study
     cells = study.cells("size")
@@ -92,10 +101,21 @@ def by_size(axes, scores: Scores, name: str, metric: str, scale: float = PERCENT
     found = [(x, e) for x, cell in zip(sizes, bases, strict=True) if (e := scores.cell(cell, name, metric))]
     if found:
         # Base and imitation models stand a little apart, so that equal scores show both.
-        draw.points(axes, [x / 1.02 for x, _ in found], [e for _, e in found], draw.BASE, scale, marker="s")
+        draw.points(
+            axes, [draw.nudge(axes, x, -0.01) for x, _ in found], [e for _, e in found], draw.BASE, scale, marker="s"
+        )
     for index, group in enumerate(series(cells, by_base=False)):
-        _line(axes, [study.parameters(c.base) * 1.02 for c in group], group, scores, name, metric, scale, index)
-    draw.value_axis(axes, None if metric == "length_correlation" else 0.0)
+        _line(
+            axes,
+            [draw.nudge(axes, study.parameters(c.base), 0.01) for c in group],
+            group,
+            scores,
+            name,
+            metric,
+            scale,
+            index,
+        )
+    draw.value_axis(axes, floor)
     return scores.missing([*bases, *cells], name, metric)
 
 
@@ -107,7 +127,7 @@ def series(cells: Sequence[Cell], by_base: bool = True) -> list[list[Cell]]:
     return list(groups.values())
 
 
-def key_entries(scores: Scores, names: Sequence[str]) -> list[tuple[str, str, dict]]:
+def key_entries(scores: Scores, names: Sequence[str], metric: str | None = None) -> list[tuple[str, str, dict]]:
     """What the colours mean, for the row above the panels."""
     study = scores.study
     groups = series(study.cells("amount")) or series(study.cells("size"), by_base=False)
@@ -120,12 +140,21 @@ def key_entries(scores: Scores, names: Sequence[str]) -> list[tuple[str, str, di
         color = draw.PALETTE[index % len(draw.PALETTE)]
         entries.append((text, color, {"marker": draw.MARKERS[index % len(draw.MARKERS)]}))
     entries.append(("Base model, no imitation", draw.BASE, {}))
-    if any(_teacher_estimate(scores, name) for name in names):
+    if any((m := metric or scores.metric(name)) and scores.teacher(name, m) for name in names):
         entries.append((study.teacher_label, draw.TEACHER, {"linestyle": "--"}))
     return entries
 
 
-def _line(axes, xs, group: Sequence[Cell], scores: Scores, name: str, metric: str, scale: float, index: int) -> None:
+def _line(
+    axes: Axes,
+    xs: Sequence[float],
+    group: Sequence[Cell],
+    scores: Scores,
+    name: str,
+    metric: str,
+    scale: float,
+    index: int,
+) -> None:
     # A missing cell breaks the line: what is not measured is not joined.
     run_x: list[float] = []
     run_e: list[Estimate] = []
@@ -140,15 +169,10 @@ def _line(axes, xs, group: Sequence[Cell], scores: Scores, name: str, metric: st
             run_x, run_e = [], []
 
 
-def _teacher(axes, scores: Scores, name: str, metric: str, scale: float) -> None:
+def _teacher(axes: Axes, scores: Scores, name: str, metric: str, scale: float) -> None:
     estimate = scores.teacher(name, metric)
     if estimate:
         draw.level(axes, estimate, draw.TEACHER, dashed=True, scale=scale)
-
-
-def _teacher_estimate(scores: Scores, name: str) -> Estimate | None:
-    metric = scores.metric(name)
-    return scores.teacher(name, metric) if metric else None
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from falsepromise.core.records import Record, read_json
 from falsepromise.figures.study import Cell, Study
 
 RESAMPLES = 2000
-SECOND_SAMPLE = "teacher second sample"
 _RANGES = {
     **dict.fromkeys(("length_correlation", "fleiss_kappa"), (-1.0, 1.0)),
     **dict.fromkeys(
@@ -32,6 +31,7 @@ _RANGES = {
             *("acc", "exact_match", "exact_match_strict", "exact_match_flexible", "pass@1"),
             *("rouge1", "rouge2", "rougeL", "nontoxicity"),
             *("list_agreement", "summary_paragraph_agreement", "unigram_intersection", "authoritative_tone"),
+            *("list_false_alarm", "summary_paragraph_false_alarm"),
             *("preferred", "equal", "equal_or_better"),
         ),
         (0.0, 1.0),
@@ -125,8 +125,15 @@ class Scores:
         return self.estimate(names, benchmark, metric)
 
     def second_sample(self, benchmark: str, metric: str) -> Estimate | None:
-        """The teacher's second answers against its first ones (Table 2, "ChatGPT #2")."""
-        return self.estimate([SECOND_SAMPLE], benchmark, metric)
+        """The teacher's second answers against its first ones (Table 2, "ChatGPT #2").
+
+        Every style record that was made with a second sample carries the same numbers.
+        """
+        for record in self.of(benchmark).values():
+            second = (record.get("second") or {}).get("metrics") or {}
+            if metric in second:
+                return combine([{"metrics": second}], metric)
+        return None
 
     def estimate(self, models: Sequence[str], benchmark: str, metric: str) -> Estimate | None:
         """The score of one model, or of several that are the same but for the seed."""
@@ -150,9 +157,9 @@ def item_matrix(records: Sequence[Record], metric: str) -> dict[str, np.ndarray]
     columns = []
     for record in records:
         values = {
-            str(item["id"]): float(item[metric])
+            str(item["id"]): value
             for item in record.get("items") or []
-            if "id" in item and isinstance(item.get(metric), int | float)
+            if "id" in item and (value := item_value(item, metric)) is not None
         }
         if not values or abs(np.mean(list(values.values())) - record["metrics"][metric]["value"]) > 1e-6:
             return None
@@ -161,6 +168,20 @@ def item_matrix(records: Sequence[Record], metric: str) -> dict[str, np.ndarray]
         return None
     shared = [key for key in columns[0] if all(key in column for column in columns)]
     return {key: np.array([column[key] for column in columns]) for key in shared} or None
+
+
+def item_value(item: Record, metric: str) -> float | None:
+    """One item's share in a metric; None where it has none.
+
+    An agreement is a mean over those items alone whose reference has the trait (`style.compare`), a
+    false alarm over those whose reference has it not.
+    """
+    for ending, wanted in (("_agreement", True), ("_false_alarm", False)):
+        if metric.endswith(ending):
+            trait = metric.removesuffix(ending)
+            return float(item[trait]) if trait in item and item.get(f"reference_{trait}") is wanted else None
+    value = item.get("authoritative" if metric == "authoritative_tone" else metric)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def combine(records: Sequence[Record], metric: str) -> Estimate | None:
@@ -212,7 +233,7 @@ def read_scores(paths: Sequence[str | Path], study: Study) -> Scores:
             one model on one benchmark, a model that the study doesn't have, or a benchmark whose
             records come from different scorers.
     """
-    known = set(study.models) | set(study.bases) | study.teacher_names | {SECOND_SAMPLE}
+    known = set(study.models) | set(study.bases) | study.teacher_names
     records: dict[tuple[str, str], Record] = {}
     origin: dict[tuple[str, str], str] = {}
     for path in paths:
@@ -246,7 +267,8 @@ def check_score(record: Any) -> str | None:
         return f"'metrics' is {type(metrics).__name__}, expected an object"
     if not metrics and not record.get("not_scored"):
         return "no 'metrics' and no 'not_scored' that says why; expected one of them"
-    for name, metric in metrics.items():
+    second = (record.get("second") or {}).get("metrics") or {}
+    for name, metric in [*metrics.items(), *second.items()]:
         problem = _check_metric(name, metric)
         if problem:
             return problem
@@ -291,4 +313,10 @@ def _refuse_two_scorers(records: Mapping[tuple[str, str], Record], origin: Mappi
 
 def _reason(record: Record) -> str:
     reason = record.get("not_scored")
-    return reason if isinstance(reason, str) else str(record.get("limits") or "not scored")
+    return reason if isinstance(reason, str) else "; ".join(limits_of(record)) or "the metric is not in the score"
+
+
+def limits_of(record: Record) -> list[str]:
+    """What a record says against itself: a text or a list of texts."""
+    limits = record.get("limits") or []
+    return [limits] if isinstance(limits, str) else [str(text) for text in limits]

@@ -1,0 +1,93 @@
+"""Table 2 as a figure: each style metric by the amount of imitation data.
+
+The black line is the base model without imitation data, the dashed line the teacher's second sample.
+The dotted line is the false-alarm rate: how often a model has a list (a summary paragraph) where the
+teacher has none. An agreement means something where it stands above its false alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from falsepromise.core import cli
+from falsepromise.figures import draw
+from falsepromise.figures.fig4 import by_amount, key_entries
+from falsepromise.figures.scores import Scores
+from falsepromise.figures.table2 import SHORT, style_benchmark
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FALSE_ALARM = {
+    "list_agreement": "list_false_alarm",
+    "summary_paragraph_agreement": "summary_paragraph_false_alarm",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = draw.arguments(__doc__, "results/figures/fig_style.pdf").parse_args(argv)
+    scores = draw.load(args)
+    with draw.style():
+        figure = draw_figure(scores)
+        draw.save(figure, args.output, "falsepromise.figures.fig_style", [args.study, *args.scores], {})
+
+
+def draw_figure(scores: Scores) -> Figure:
+    """A panel for each of Table 2's metrics that some record has."""
+    name = style_benchmark(scores)
+    metrics = [metric for metric in SHORT if name in scores.with_metric(metric)]
+    columns = min(max(len(metrics), 1), 4)
+    rows = -(-max(len(metrics), 1) // columns)
+    figure = draw.new_figure(min(draw.PAGE, 0.6 + 1.75 * columns), 0.85 + 1.75 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    missing, second, alarms = [], False, False
+    for axes, metric in zip(panels, metrics, strict=False):
+        axes.set_title(SHORT[metric], fontsize=7)
+        correlation = metric == "length_correlation"
+        scale = 1.0 if correlation else 100.0
+        missing += by_amount(axes, scores, name, metric, scale=scale, floor=None if correlation else 0.0)
+        alarms = draw_false_alarms(axes, scores, name, metric) or alarms
+        bound = scores.second_sample(name, metric)
+        if bound:
+            second = True
+            draw.level(axes, bound, draw.TEACHER, dashed=True, scale=scale)
+            axes.set_ylim(top=max(axes.get_ylim()[1], bound.high * scale * 1.05))
+        axes.set_ylabel("Pearson's r" if correlation else "Per cent")
+        axes.set_xlabel("Imitation tokens")
+    for axes in list(panels):
+        axes.set_axis_off()
+    if not metrics:
+        axes = figure.axes[0]
+        axes.set_axis_on()
+        draw.empty(axes, "Style", "no style metrics in the score files")
+    else:
+        entries = key_entries(scores, [])
+        if second:
+            entries.append((f"{scores.study.teacher_label}, second sample", draw.TEACHER, {"linestyle": "--"}))
+        if alarms:
+            entries.append(("False alarms", draw.ORANGE, {"linestyle": ":", "marker": "x"}))
+        draw.key(figure, entries)
+    used = [(name, metric) for metric in metrics]
+    draw.foot(figure, draw.foot_lines(scores, used, list(dict.fromkeys(missing))))
+    return figure
+
+
+def draw_false_alarms(axes: Axes, scores: Scores, name: str, metric: str) -> bool:
+    """The dotted line of a panel, where the metric has false alarms and the records count them."""
+    alarm = FALSE_ALARM.get(metric)
+    found = [
+        (cell.tokens, estimate)
+        for cell in scores.study.cells("amount")
+        if alarm and (estimate := scores.cell(cell, name, alarm))
+    ]
+    axes.plot(
+        [x for x, _ in found], [e.value * 100.0 for _, e in found], "x:", color=draw.ORANGE, markersize=3.5
+    )  # fmt: skip
+    draw.value_axis(axes, axes.get_ylim()[0])
+    return bool(found)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,81 @@
+"""Figures 1 and 3 are rows of small panels: a metric of a benchmark, by amount or by size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from falsepromise.figures import draw
+from falsepromise.figures.fig4 import METRICS, by_amount, by_size, key_entries
+from falsepromise.figures.scores import Scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: what is measured, against what (`run`: amount or size), under which title."""
+
+    title: str
+    benchmark: str | None
+    metric: str
+    run: str
+    absent: str = "no score file"
+
+
+def row(scores: Scores, panels: Sequence[Panel]) -> Figure:
+    """Panels side by side, one key above them, the foot below."""
+    figure = draw.new_figure(min(draw.PAGE, 0.3 + 2.2 * len(panels)), 2.75)
+    missing, used = [], []
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        name = panel.benchmark
+        reason = panel.absent if name is None else scores.not_scored(name) or ("" if scores.of(name) else panel.absent)
+        if not reason and not scores.study.cells(panel.run):
+            reason = f"the study has no {panel.run} runs"
+        if reason or name is None:
+            draw.empty(axes, panel.title, reason)
+            continue
+        axes.set_title(panel.title)
+        draw_panel = by_amount if panel.run == "amount" else by_size
+        gaps = draw_panel(axes, scores, name, panel.metric)
+        if not is_preference(panel.metric):
+            missing += gaps
+        else:  # base models and the teacher itself are not compared with the teacher
+            missing += [gap for gap in gaps if scores.study.models.get(gap.model, {}).get("mixture")]
+        axes.set_ylabel(METRICS.get(panel.metric, panel.metric))
+        used.append((name, panel.metric))
+    names = list(dict.fromkeys(name for name, metric in used if not is_preference(metric)))
+    entries = key_entries(scores, names)
+    if not names and not any(_has_base(scores, name, metric) for name, metric in used):
+        entries = [entry for entry in entries if entry[1] != draw.BASE]
+    draw.key(figure, entries)
+    draw.foot(figure, draw.foot_lines(scores, used, list(dict.fromkeys(missing))))
+    return figure
+
+
+def is_preference(metric: str) -> bool:
+    return metric in ("preferred", "equal", "equal_or_better")
+
+
+def preference_benchmarks(scores: Scores) -> list[str]:
+    """Raters and judges that have a share of equal-or-better replies: people first."""
+    return sorted(scores.with_metric("equal_or_better"), key=lambda name: (not is_human(scores, name), name))
+
+
+def is_human(scores: Scores, benchmark: str) -> bool:
+    """Whether people gave the preferences: named so, or said in the study."""
+    spec = scores.study.benchmarks.get(benchmark, {})
+    return bool(spec.get("human")) or any(word in benchmark for word in ("rater", "human", "mturk", "crowd"))
+
+
+def knowledge_benchmark(scores: Scores) -> str | None:
+    """Natural Questions or what stands for it: the first question answering benchmark."""
+    tasks = {name: spec.get("task") for name, spec in scores.study.benchmarks.items()}
+    return next((n for n, task in tasks.items() if task == "nq"), next(iter(tasks), None))
+
+
+def _has_base(scores: Scores, benchmark: str, metric: str) -> bool:
+    bases = scores.study.bases
+    return any(scores.cell(scores.study.base_cell(base), benchmark, metric) for base in bases)

@@ -1,0 +1,138 @@
+"""The one writer of tables: CSV for programs, Markdown for pages, LaTeX (booktabs) for papers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.records import atomic_open
+from falsepromise.figures.scores import Estimate
+
+GAP = "–"
+
+
+@dataclass(frozen=True)
+class Printed:
+    """An estimate that is printed at another scale than its table's."""
+
+    estimate: Estimate
+    scale: float = 1.0
+    digits: int = 2
+
+
+@dataclass
+class Table:
+    """A table of texts and estimates.
+
+    Args:
+        columns: The header.
+        rows: A text, a number, an `Estimate` or None (a gap) for each column.
+        caption: One sentence.
+        notes: Lines below the table: study, n, stand-ins, gaps.
+        scale: Estimates are printed times this; 100 for per cent.
+        digits: After the point, for estimates.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    caption: str
+    notes: Sequence[str] = field(default_factory=tuple)
+    scale: float = 100.0
+    digits: int = 1
+
+    def text(self, value: Any) -> str:
+        """A cell as people read it: `17.0 [15.2, 18.9]`."""
+        if value is None:
+            return GAP
+        if isinstance(value, Printed):
+            return spell(value.estimate, value.scale, value.digits)
+        if isinstance(value, Estimate):
+            return spell(value, self.scale, self.digits)
+        return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+    def texts(self) -> list[list[str]]:
+        return [[self.text(value) for value in row] for row in self.rows]
+
+    def write(self, output: Path, module: str, inputs: Sequence[Path], config: dict[str, Any] | None = None) -> None:
+        """Write `output` (.csv), .md and .tex, and the manifest."""
+        for suffix, text in ((".csv", self.csv()), (".md", self.markdown()), (".tex", self.latex())):
+            with atomic_open(output.with_suffix(suffix)) as stream:
+                stream.write(text)
+        write_manifest(output.with_suffix(".csv"), module=module, inputs=inputs, config=config or {})
+
+    def csv(self) -> str:
+        """An estimate fills four columns: value, low, high (as in the score files, unscaled) and n."""
+        import pandas
+
+        wide = {i for row in self.rows for i, value in enumerate(row) if isinstance(value, Estimate | Printed)}
+        header = [
+            name
+            for i, column in enumerate(self.columns)
+            for name in ((column, f"{column} low", f"{column} high", f"{column} n") if i in wide else (column,))
+        ]
+        rows = []
+        for row in self.rows:
+            cells: list[Any] = []
+            for i, value in enumerate(row):
+                value = value.estimate if isinstance(value, Printed) else value
+                if isinstance(value, Estimate):
+                    cells += [value.value, value.low, value.high, value.n]
+                else:
+                    cells += [value] + [None] * (3 if i in wide else 0)
+            rows.append(cells)
+        return pandas.DataFrame(rows, columns=header, dtype=object).to_csv(index=False, lineterminator="\n")
+
+    def markdown(self) -> str:
+        """A GitHub table; texts from data can't break out of their cell."""
+        lines = [f"**{_plain(self.caption)}**", "", markdown_table(self.columns, self.texts()), ""]
+        lines += [f"{_plain(note)}\n" for note in self.notes]
+        return "\n".join(lines).rstrip() + "\n"
+
+    def latex(self) -> str:
+        """A `table` with booktabs rules and the notes below in small print; text is escaped."""
+        import pandas
+
+        numeric = [all(not isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
+        frame = pandas.DataFrame(self.texts(), columns=list(self.columns))
+        body = frame.to_latex(
+            index=False, escape=True, column_format="".join("r" if right else "l" for right in numeric)
+        )
+        notes = r" \\ ".join(latex_text(note) for note in self.notes)
+        return (
+            "\\begin{table}\n\\centering\n"
+            f"\\caption{{{latex_text(self.caption)}}}\n{body}"
+            + (f"\\par\\smallskip{{\\footnotesize {notes}\\par}}\n" if notes else "")
+            + "\\end{table}\n"
+        )
+
+
+def spell(estimate: Estimate, scale: float = 100.0, digits: int = 1) -> str:
+    """An estimate as text: `17.0 [15.2, 18.9]`."""
+    value, low, high = (f"{x * scale:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A pipe table, cells escaped."""
+    from tabulate import tabulate
+
+    clean = [[_plain(cell) for cell in row] for row in rows]
+    return tabulate(clean, [_plain(c) for c in columns], tablefmt="pipe", disable_numparse=True)
+
+
+def _plain(text: str) -> str:
+    for character in ("\\", "|", "<", "`", "*"):
+        text = text.replace(character, {"<": "&lt;"}.get(character, "\\" + character))
+    return " ".join(text.split())
+
+
+def latex_text(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    special = {
+        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+        "–": "--", "—": "---", **{c: "\\" + c for c in "&%$#_{}"},
+    }  # fmt: skip
+    return "".join(special.get(character, character) for character in text)
