@@ -12,24 +12,22 @@ the concurrency.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, read_jsonl, write_jsonl
+from falsepromise.curation.funnel import Funnel
 from falsepromise.teacher import options as teacher_options
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request
-from falsepromise.teacher.funnel import Funnel
 from falsepromise.teacher.prompts import fill, load
 from falsepromise.teacher.prompts import path as path_of
 from falsepromise.teacher.standin import normalise
@@ -87,16 +85,23 @@ def prompt(template: str, seeds: Sequence[tuple[str, str]], seed: int, index: in
 
 def generate(
     teacher: Teacher,
-    template: str,
+    request: Callable[[int], Request],
     seeds: Sequence[tuple[str, str]],
     n: int,
-    seed: int,
-    parameters: dict[str, Any],
     funnel: Funnel,
     patience: int,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, str, str]]:
     """Ask until there are `n` distinct pairs.
+
+    Args:
+        teacher: Who is asked.
+        request: From its number (0, 1, ...) to a request.
+        seeds: The seed examples, which are no new pairs.
+        n: Pairs wanted.
+        funnel: Counts what is kept and dropped.
+        patience: Requests in a row without a new pair after which to give up.
+        progress: Counts the pairs.
 
     Yields:
         The number of the request, the question and the answer, in the order of the requests.
@@ -108,8 +113,7 @@ def generate(
         # As many as the yield so far says that it takes; what more than `n` comes back is left unread.
         expected = made / index if made else SHOWN
         wave = range(index, index + min(WAVE, max(1, round((n - made) / max(expected, 0.2)))))
-        requests = [Request(_chat(prompt(template, seeds, seed, i)), _seeded(parameters, seed, i)) for i in wave]
-        for index, answer in zip(wave, teacher.ask_many(requests), strict=True):
+        for index, answer in zip(wave, teacher.ask_many(map(request, wave)), strict=True):
             if made >= n or useless >= patience:
                 continue  # paid for already: let it reach the store
             if answer.failure:
@@ -139,15 +143,6 @@ def generate(
         index += 1
 
 
-def _chat(text: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": text}]
-
-
-def _seeded(parameters: dict[str, Any], seed: int, index: int) -> dict[str, Any]:
-    """The parameters with a seed of the request's own, where seeds are sent."""
-    return {**parameters, "seed": seed * 1_000_003 + index} if parameters.get("seed") is not None else parameters
-
-
 def check_seed(record: Record) -> str | None:
     """What is wrong with a seed example, or None."""
     for key in ("question", "answer"):
@@ -162,14 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", metavar="FILE", help="seed examples, {question, answer} a line; the paper's Table 3")
     parser.add_argument("--n", type=teacher_options.positive, default=6000, metavar="N", help="pairs wanted")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the examples that each request shows")
-    parser.add_argument("--temperature", type=float, default=1.0, metavar="T", help="the paper's is 1.0")
-    parser.add_argument("--max-tokens", type=teacher_options.positive, metavar="N", help="bound on one answer")
-    parser.add_argument(
-        "--send-seed",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="send a `seed` with each request (default: to the local stand-in alone)",
-    )
+    teacher_options.add_sampling(parser, temperature=1.0)
     parser.add_argument(
         "--patience",
         type=teacher_options.positive,
@@ -184,30 +172,25 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     path = options.seeds or path_of("table3_seed_examples.jsonl")
     seeds = [(record["question"], record["answer"]) for record in read_jsonl(path, check_seed)]
-    parameters: dict[str, Any] = {"temperature": options.temperature, **teacher_options.extra_parameters(options)}
-    if options.max_tokens:
-        parameters["max_tokens"] = options.max_tokens
-    if options.send_seed or (options.send_seed is None and options.base_url == "local"):
-        parameters["seed"] = options.seed
+    parameters = teacher_options.sampling(options)
+    template = load("table4_nq_synthetic.txt")
+
+    def request(index: int) -> Request:
+        text = prompt(template, seeds, options.seed, index)
+        messages = [{"role": "user", "content": text}]
+        return Request(messages, teacher_options.seeded(options, parameters, options.seed * 1_000_003 + index))
+
     funnel = Funnel("nq_synthetic")
     with teacher_options.open_teacher(options) as teacher:
-        template = load("table4_nq_synthetic.txt")
         at_least = -(-options.n // SHOWN)  # as if each answer held five new pairs
-        teacher.check_cost(
-            teacher.estimate(
-                Request(_chat(prompt(template, seeds, options.seed, i)), _seeded(parameters, options.seed, i))
-                for i in range(at_least)
-            )
-        )
+        teacher.check_cost(teacher.estimate(request(index) for index in range(at_least)))
         with Progress(options.n, "NQ-synthetic", "pairs") as progress:
-            pairs = generate(
-                teacher, template, seeds, options.n, options.seed, parameters, funnel, options.patience, progress
-            )
+            pairs = generate(teacher, request, seeds, options.n, funnel, options.patience, progress)
             dialogues = [_dialogue(number, *pair) for number, pair in enumerate(pairs)]
         facts = teacher.facts()
     if not dialogues:
-        reasons = ", ".join(f"{reason} ({count})" for (_, reason), count in funnel.dropped.items())
-        raise UserError(f"{options.model} gave no question-answer pair: {reasons or 'no answers'}; nothing was written")
+        reasons = ", ".join(filter(None, (funnel.reasons("answers"), funnel.reasons("pairs")))) or "no answers"
+        raise UserError(f"{options.model} gave no question-answer pair: {reasons}; nothing was written")
     if len(dialogues) < options.n:
         log.warning(
             "%d pairs of %d wanted: %d requests in a row brought nothing new",
@@ -222,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         options.output,
         module="falsepromise.teacher.nq_synthetic",
         inputs=[path, *([options.facts] if options.facts else [])],
-        config={"n": options.n, **teacher_options.description(options), **parameters},
+        config={"n": options.n, **teacher_options.description(options)},
         seed=options.seed,
         extra={**facts, "pairs": len(dialogues), "questions_with_two_answers": sum(c > 1 for c in answers.values())},
     )

@@ -14,19 +14,6 @@ from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Prices
 from falsepromise.teacher.store import Limits, Store
 
-# Keys of a study's `teacher:` section that are options of the same name.
-KEYS = (
-    "base_url",
-    "model",
-    "api_key_env",
-    "concurrency",
-    "requests_per_minute",
-    "tokens_per_minute",
-    "max_usd",
-    "max_requests",
-    "max_tokens_total",
-)
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the teacher's options to a verb."""
@@ -57,6 +44,32 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_sampling(parser: argparse.ArgumentParser, temperature: float) -> None:
+    """Add the options that shape one answer to a verb."""
+    parser.add_argument("--temperature", type=float, default=temperature, metavar="T", help="of the teacher's sampling")
+    parser.add_argument("--max-tokens", type=positive, metavar="N", help="bound on one answer; a cut one is no answer")
+    parser.add_argument(
+        "--send-seed",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="send a `seed` with each request (default: to the local stand-in alone)",
+    )
+
+
+def sampling(options: argparse.Namespace) -> dict[str, Any]:
+    """The request parameters of `add_sampling` and `--parameter`."""
+    parameters = {"temperature": options.temperature, **extra_parameters(options)}
+    if options.max_tokens:
+        parameters["max_tokens"] = options.max_tokens
+    return parameters
+
+
+def seeded(options: argparse.Namespace, parameters: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The parameters with a request's own seed, where the options say that seeds are sent."""
+    send = options.base_url == "local" if options.send_seed is None else options.send_seed
+    return {**parameters, "seed": seed} if send else parameters
+
+
 def extra_parameters(options: argparse.Namespace) -> dict[str, Any]:
     """The `--parameter` options as a dict; a value that is no JSON is text."""
     found: dict[str, Any] = {}
@@ -75,7 +88,7 @@ def extra_parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 def description(options: argparse.Namespace) -> dict[str, Any]:
     """What of the options shapes the answers, for a manifest."""
-    return {"base_url": options.base_url, "model": options.model, "parameters": extra_parameters(options)}
+    return {"base_url": options.base_url, "model": options.model, "parameters": sampling(options)}
 
 
 @contextlib.contextmanager

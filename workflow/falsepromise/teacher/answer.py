@@ -1,0 +1,108 @@
+"""The teacher's answers to a set of prompts, as response records.
+
+A prompt that the teacher doesn't answer (truncated, filtered, refused, empty, rejected) has no
+record: it is counted by reason in the funnel beside the output and named in the log, and asked
+again by the next call.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.progress import Progress
+from falsepromise.core.records import Record, check_prompt, read_jsonl, write_jsonl
+from falsepromise.curation.funnel import Funnel
+from falsepromise.teacher import options as teacher_options
+from falsepromise.teacher.cost import Request
+
+log = logging.getLogger("falsepromise.teacher.answer")
+
+
+def chat_of(prompt: Record) -> list[dict[str, str]]:
+    """The messages to send for a prompt record; raw text is one user message."""
+    if "prompt" in prompt:
+        return [{"role": "user", "content": prompt["prompt"]}]
+    return [{"role": message["role"], "content": message["content"]} for message in prompt["messages"]]
+
+
+def check(prompt: Record) -> str | None:
+    """What is wrong with a prompt for a teacher, or None."""
+    problem = check_prompt(prompt)
+    if problem is None and chat_of(prompt)[-1]["role"] != "user":
+        return "the last message is not the user's: there is nothing to answer"
+    return problem
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the responses."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--prompts", required=True, metavar="FILE", help="prompt records")
+    parser.add_argument(
+        "--samples", type=teacher_options.positive, default=1, metavar="K", help="answers to each prompt"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="sent with --send-seed, one more a sample")
+    parser.add_argument("--system", metavar="TEXT", help="a system message before each prompt")
+    parser.add_argument("--name", default="teacher", metavar="NAME", help="`model` of the response records")
+    parser.add_argument("--output", required=True, metavar="FILE", help="response records")
+    parser.add_argument("--funnel", metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default")
+    teacher_options.add_sampling(parser, temperature=1.0)
+    teacher_options.add(parser)
+    options = parser.parse_args(argv)
+    if options.samples > 1 and options.temperature == 0:
+        raise UserError(f"--samples {options.samples} with --temperature 0 would be one answer many times; raise it")
+
+    prompts = list(read_jsonl(options.prompts, check))
+    places = [(prompt, sample) for prompt in prompts for sample in range(options.samples)]
+    parameters = teacher_options.sampling(options)
+    system = [{"role": "system", "content": options.system}] if options.system else []
+
+    def requests() -> Iterator[Request]:
+        for prompt, sample in places:
+            sent = teacher_options.seeded(options, parameters, options.seed + sample)
+            yield Request([*system, *chat_of(prompt)], sent, sample)
+
+    funnel = Funnel(options.name)
+    records: list[Record] = []
+    with teacher_options.open_teacher(options) as teacher:
+        teacher.check_cost(teacher.estimate(requests()))
+        with Progress(len(places), "teacher's answers", "answers") as progress:
+            for (prompt, sample), answer in zip(places, teacher.ask_many(requests(), progress), strict=True):
+                if answer.failure:
+                    funnel.drop("answers", answer.failure, prompt["id"])
+                    continue
+                funnel.keep("answers")
+                records.append(
+                    {
+                        "prompt_id": prompt["id"],
+                        "model": options.name,
+                        "sample": sample,
+                        "response": answer.text,
+                        "finish_reason": answer.finish_reason,
+                        "n_tokens": answer.output_tokens,
+                        "snapshot": answer.model,
+                    }
+                )
+        facts = teacher.facts()
+    if not records:
+        raise UserError(f"{options.model} answered none of {len(places)}: {funnel.reasons('answers')}; nothing written")
+    if len(records) < len(places):
+        log.warning("%d of %d unanswered: %s", len(places) - len(records), len(places), funnel.reasons("answers"))
+    write_jsonl(options.output, records)
+    funnel.write(options.funnel or Path(options.output).with_suffix(".funnel.csv"))
+    write_manifest(
+        options.output,
+        module="falsepromise.teacher.answer",
+        inputs=[options.prompts, *([options.facts] if options.facts else [])],
+        config={"samples": options.samples, "system": options.system, **teacher_options.description(options)},
+        seed=options.seed,
+        extra=facts,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,197 @@
+"""TLDR-synthetic: the teacher's summaries of posts from the TL;DR data (appendix A).
+
+Each request shows two other posts with their summaries, drawn at random, in the prompt of Table 5,
+and asks for a summary of the post in a similar style; one example where two don't fit into the
+context. A post that doesn't fit even then is counted in the funnel, and so is one whose summary
+did not come (truncated, filtered, refused, empty, rejected).
+
+Posts are dialogues (user: the post, assistant: its summary) or `{"post", "summary"}` records.
+Writes dialogues (user: the post and `TL;DR:`, assistant: the teacher's summary). A smaller N is a
+subset of a larger one with the same seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.progress import Progress
+from falsepromise.core.records import Record, read_jsonl, write_jsonl
+from falsepromise.curation.funnel import Funnel
+from falsepromise.teacher import options as teacher_options
+from falsepromise.teacher.cost import Request, estimate_tokens
+from falsepromise.teacher.prompts import fill, load
+
+log = logging.getLogger("falsepromise.teacher.tldr_synthetic")
+EXAMPLES = 2  # in Table 5's prompt
+CUE = "TL;DR:"
+
+
+@dataclass(frozen=True)
+class Post:
+    """A post and its author's summary (empty where it has none: then it is no example)."""
+
+    id: str
+    text: str
+    summary: str
+
+
+def post_of(record: Record, number: int) -> Post | None:
+    """A post out of a record of either form, or None where it has no text. A final `TL;DR:` is cut off."""
+    if isinstance(record.get("messages"), list):
+        said = {m.get("role"): m.get("content") for m in reversed(record["messages"]) if isinstance(m, dict)}
+        text, summary = said.get("user"), said.get("assistant")
+    else:
+        text = next((record[key] for key in ("post", "document", "article") if key in record), None)
+        summary = record.get("summary")
+    if not isinstance(text, str):
+        return None
+    text = text.strip().removesuffix(CUE).strip()
+    found = str(record.get("id", number))
+    return Post(found, text, summary.strip() if isinstance(summary, str) else "") if text else None
+
+
+def draw(posts: Iterator[Post], n: int, seed: int) -> list[Post]:
+    """`n` posts in an order that depends on the seed and their ids alone: those of the smallest hashes."""
+
+    def order(post: Post) -> bytes:
+        return hashlib.sha256(f"{seed}/{post.id}".encode("utf-8", "surrogatepass")).digest()
+
+    return heapq.nsmallest(n, posts, key=order)
+
+
+def templates(two: str) -> dict[int, str]:
+    """Table 5's prompt with two examples, and the same with one: its second example's line left out."""
+    one = "\n".join(line for line in two.split("\n") if "{passage 2}" not in line)
+    return {2: two, 1: one}
+
+
+def prompt(post: Post, examples: Sequence[Post], by_count: dict[int, str], room: int) -> str | None:
+    """Table 5's prompt for a post, with as many of the (two) examples as fit; None if none does.
+
+    Args:
+        post: What is to be summarised.
+        examples: Two posts with summaries.
+        by_count: The template for each number of examples.
+        room: Tokens that the prompt may take, estimated from its bytes.
+    """
+    for count in (2, 1):
+        values = {"query document": post.text}
+        for place, example in enumerate(examples[:count], 1):
+            values[f"passage {place}"], values[f"summary {place}"] = example.text, example.summary
+        text = fill(by_count[count], values)
+        if estimate_tokens([{"role": "user", "content": text}]) <= room:
+            return text
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the summaries as dialogues."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--posts", required=True, metavar="FILE", help="posts with summaries")
+    parser.add_argument("--n", type=teacher_options.positive, default=200_000, metavar="N", help="posts to summarise")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the posts and examples that are drawn")
+    parser.add_argument(
+        "--context", type=teacher_options.positive, default=4096, metavar="N", help="tokens of the teacher's context"
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="dialogues, JSON lines")
+    parser.add_argument("--funnel", metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default")
+    teacher_options.add_sampling(parser, temperature=1.0)
+    teacher_options.add(parser)
+    options = parser.parse_args(argv)
+
+    funnel = Funnel("tldr_synthetic")
+    chosen = draw(_posts(options.posts, funnel), options.n, options.seed)
+    pool = [post for post in chosen if post.summary]
+    if len(pool) <= EXAMPLES:
+        raise UserError(f"{options.posts}: {len(pool)} of the drawn posts have a summary; at least 3 are needed")
+    if len(chosen) < options.n:
+        log.warning("%s has %d posts; %d were asked for", options.posts, len(chosen), options.n)
+    by_count = templates(load("table5_tldr_synthetic.txt"))
+    room = options.context - (options.max_tokens or 256)
+    parameters = teacher_options.sampling(options)
+
+    def text_of(post: Post) -> str | None:
+        rng = random.Random(f"{options.seed}/{post.id}")
+        others = [example for example in rng.sample(pool, EXAMPLES + 1) if example.id != post.id]
+        return prompt(post, others[:EXAMPLES], by_count, room)
+
+    def requests() -> Iterator[Request]:
+        for post in fitting:
+            text = text_of(post)
+            assert text is not None
+            yield Request(
+                [{"role": "user", "content": text}], teacher_options.seeded(options, parameters, options.seed)
+            )
+
+    fitting = []
+    for post in chosen:
+        if text_of(post) is None:
+            funnel.drop("requests", "longer than the context, even with one example", post.id)
+        else:
+            funnel.keep("requests")
+            fitting.append(post)
+    if not fitting:
+        raise UserError(f"{options.posts}: no post fits into --context {options.context}")
+
+    dialogues = []
+    with teacher_options.open_teacher(options) as teacher:
+        teacher.check_cost(teacher.estimate(requests()))
+        with Progress(len(fitting), "TLDR-synthetic", "summaries") as progress:
+            for post, answer in zip(fitting, teacher.ask_many(requests(), progress), strict=True):
+                if answer.failure:
+                    funnel.drop("answers", answer.failure, post.id)
+                    continue
+                funnel.keep("answers")
+                dialogues.append(_dialogue(post, answer.text.strip().removeprefix("Summary:").strip()))
+        facts = teacher.facts()
+    if not dialogues:
+        raise UserError(f"{options.model} summarised no post: {funnel.reasons('answers')}; nothing was written")
+    write_jsonl(options.output, dialogues)
+    funnel.write(options.funnel or Path(options.output).with_suffix(".funnel.csv"))
+    write_manifest(
+        options.output,
+        module="falsepromise.teacher.tldr_synthetic",
+        inputs=[options.posts, *([options.facts] if options.facts else [])],
+        config={"n": options.n, "context": options.context, **teacher_options.description(options)},
+        seed=options.seed,
+        extra=facts,
+    )
+
+
+def _posts(path: str, funnel: Funnel) -> Iterator[Post]:
+    """The posts of a file; records without text and repeated ids are counted, not read."""
+    seen: set[str] = set()
+    for number, record in enumerate(read_jsonl(path)):
+        post = post_of(record, number)
+        if post is None:
+            funnel.drop("posts", "no text", record.get("id", number))
+        elif post.id in seen:
+            funnel.drop("posts", "repeated id", post.id)
+        else:
+            seen.add(post.id)
+            funnel.keep("posts")
+            yield post
+
+
+def _dialogue(post: Post, summary: str) -> Record:
+    return {
+        "id": f"tldr_synthetic/{post.id}",
+        "source": "tldr_synthetic",
+        "messages": [
+            {"role": "user", "content": f"{post.text}\n\n{CUE}"},
+            {"role": "assistant", "content": summary},
+        ],
+    }
+
+
+if __name__ == "__main__":
+    cli.run(main)
