@@ -117,9 +117,9 @@ def records(spec: dict, skip=()) -> list[dict]:
         out.append({"model": name, "benchmark": "humaneval", "metrics": {}, "items": [], "manifest": {},
                     "not_scored": "no sandbox on this machine"})  # fmt: skip
         out.append(record(name, "toxicity", {"nontoxicity": 0.7 + 0.2 * dose}, binary=False, scorer="made-up 1.0"))
+        out.append(style_record(name, 0.1 if targeted else dose, model["seed"] or 0))
         if targeted:
             continue
-        out.append(style_record(name, dose, model["seed"] or 0))
         rate = 0.1 + 0.15 * size + 0.2 * dose
         votes = {"preferred": rate * 0.6, "equal": rate * 0.4, "equal_or_better": rate}
         if tokens:

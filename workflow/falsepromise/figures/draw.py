@@ -7,7 +7,7 @@ import itertools
 import logging
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +90,7 @@ def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None
 
 
 def foot_lines(
-    scores: Scores, used: Sequence[tuple[str, str]], missing: Sequence[Any] = (), table: bool = False
+    scores: Scores, used: Sequence[tuple[str, str]], missing: Sequence[Any] = (), form: str = "lines"
 ) -> list[str]:
     """The foot's text: study, n, stand-ins, limits, gaps.
 
@@ -98,13 +98,14 @@ def foot_lines(
         scores: All scores.
         used: The (benchmark, metric) pairs that the figure shows.
         missing: `scores.Missing`, listed as gaps.
-        table: Worded for a table instead of a figure.
+        form: What is worded: a figure of "lines", one of "points", or a "table".
     """
     study = scores.study
     over = "one seed"
     if len(study.seeds) > 1:
-        over = f"mean over {len(study.seeds)} seeds" + ("" if table else " (small dots: single seeds)")
-    intervals = "Brackets: 95 % intervals." if table else "Bars and bands: 95 % intervals."
+        over = f"mean over {len(study.seeds)} seeds" + (" (small dots: single seeds)" if form == "lines" else "")
+    where = {"table": "Brackets", "points": "Bars"}.get(form, "Bars and bands")
+    intervals = f"{where}: 95 % intervals."
     lines = [f"Study: {study.name} ({study.title}); {over}. {intervals}"]
     counts = []
     for benchmark in dict.fromkeys(b for b, _ in used):
@@ -236,26 +237,37 @@ def empty(axes: Axes, title: str, reason: str) -> None:
     )  # fmt: skip
 
 
-def direct_labels(axes: Axes, labels: Sequence[tuple[float, str, str]], gap: float = 0.075) -> None:
-    """Name lines at the panel's right edge, pushed apart where they would overlap.
+def named_points(axes: Axes, labels: Mapping[str, tuple[float, float, str]], gap: float = 0.055) -> None:
+    """Name points to their left, pushed apart where the names would overlap.
 
     Args:
         axes: The panel, its limits final.
-        labels: (y in data units, text, colour).
-        gap: The least distance, as a share of the panel's height.
+        labels: Text -> (x, y, colour), in data units.
+        gap: The least distance of two names, as a share of the panel's height.
     """
     bottom, top = axes.get_ylim()
-    placed = sorted(((y - bottom) / (top - bottom), text, color) for y, text, color in labels)
-    heights = [y for y, _, _ in placed]
-    gaps = [gap * (0.5 * (a[1].count("\n") + b[1].count("\n")) + 1) for a, b in itertools.pairwise(placed)]
+    left, right = axes.get_xlim()
+    placed = sorted(
+        ((y - bottom) / (top - bottom), (x - left) / (right - left), t, c) for t, (x, y, c) in labels.items()
+    )
+    heights = spread([y + 0.02 for y, *_ in placed], gap)
+    for (_, x, text, color), height in zip(placed, heights, strict=True):
+        axes.text(
+            x - 0.015, height, text, transform=axes.transAxes, color=color, fontsize=6.5, fontweight="bold",
+            ha="right", va="center",
+        )  # fmt: skip
+
+
+def spread(positions: Sequence[float], gap: float) -> list[float]:
+    """Ascending positions moved as little as it takes to stand at least `gap` apart."""
+    moved = list(positions)
     for _ in range(200):
-        for i in range(len(heights) - 1):
-            overlap = gaps[i] - (heights[i + 1] - heights[i])
+        for i, (low, high) in enumerate(itertools.pairwise(moved)):
+            overlap = gap - (high - low)
             if overlap > 1e-4:
-                heights[i] -= overlap / 2
-                heights[i + 1] += overlap / 2
-    for (_, text, color), height in zip(placed, heights, strict=True):
-        axes.text(1.02, height, text, transform=axes.transAxes, color=color, fontsize=6.5, va="center", linespacing=1.1)
+                moved[i] -= overlap / 2
+                moved[i + 1] += overlap / 2
+    return moved
 
 
 def key(figure: Figure, entries: Sequence[tuple[str, str, dict[str, Any]]], columns: int | None = None) -> None:

@@ -31,7 +31,6 @@ def panels(scores: Scores, judge: str | None = None) -> list[Panel]:
     judge = judge or next(iter(judges), None)
     absent = "no judge's preferences in the score files"
     label = scores.label(judge) if judge else "Judge"
-    label = label[:1].upper() + label[1:]
     return [
         Panel(f"{label}, by amount", judge, "equal_or_better", "amount", absent),
         Panel(f"{label}, by base size", judge, "equal_or_better", "size", absent),

@@ -74,18 +74,24 @@ def by_amount(
 ) -> list[Missing]:
     """One line for each base model (and mixture) over its amounts; the base models as levels."""
     study = scores.study
-    cells = study.cells("amount")
+    cells = [cell for cell in study.cells("amount") if cell.tokens]
+    unplaced = [
+        Missing(model, name, "its amount is all of the mixture: no number to place it at")
+        for cell in study.cells("amount")
+        if not cell.tokens
+        for model in cell.models
+    ]
     bases = study.bases_of(cells)
-    draw.amount_axis(axes, [c.tokens for c in cells])
+    draw.amount_axis(axes, [c.tokens or 0 for c in cells])
     for base in bases:
         estimate = scores.cell(study.base_cell(base), name, metric)
         if estimate:
             draw.level(axes, estimate, draw.BASE, scale=scale)
     _teacher(axes, scores, name, metric, scale)
     for index, group in enumerate(series(cells)):
-        _line(axes, [c.tokens for c in group], group, scores, name, metric, scale, index)
+        _line(axes, [c.tokens or 0 for c in group], group, scores, name, metric, scale, index)
     draw.value_axis(axes, floor)
-    return scores.missing([*(study.base_cell(b) for b in bases), *cells], name, metric)
+    return unplaced + scores.missing([*(study.base_cell(b) for b in bases), *cells], name, metric)
 
 
 def by_size(

@@ -24,6 +24,12 @@ from falsepromise.core.records import Record, read_json
 from falsepromise.figures.study import Cell, Study
 
 RESAMPLES = 2000
+# Which outcomes of an item's vote count for a share (`preference.aggregate`).
+_VOTES = {
+    "preferred": ("left",),
+    "equal": ("tie", "no_majority"),
+    "equal_or_better": ("left", "tie", "no_majority"),
+}
 _RANGES = {
     **dict.fromkeys(("length_correlation", "fleiss_kappa"), (-1.0, 1.0)),
     **dict.fromkeys(
@@ -89,7 +95,10 @@ class Scores:
         return next((name for record in self.of(benchmark).values() for name in record["metrics"]), None)
 
     def label(self, benchmark: str) -> str:
-        return str(self.study.benchmarks.get(benchmark, {}).get("label") or benchmark)
+        """A benchmark's or a judge's name for people."""
+        study = self.study
+        entry = study.benchmarks.get(benchmark) or study.judges.get(benchmark) or {}
+        return str(entry.get("label") or benchmark[:1].upper() + benchmark[1:])
 
     def not_scored(self, benchmark: str) -> str | None:
         """Why a benchmark has no score for any model, or None."""
@@ -100,7 +109,8 @@ class Scores:
 
     def stand_ins(self, benchmark: str) -> list[str]:
         """Notes on what stands in for the real thing in a benchmark."""
-        notes = [self.study.benchmarks.get(benchmark, {}).get("stand_in")]
+        sections = (self.study.benchmarks, self.study.judges)
+        notes = [section.get(benchmark, {}).get("stand_in") for section in sections]
         notes += [record.get("stand_in") for record in self.of(benchmark).values()]
         return list(dict.fromkeys(str(note) for note in notes if note))
 
@@ -127,8 +137,12 @@ class Scores:
     def second_sample(self, benchmark: str, metric: str) -> Estimate | None:
         """The teacher's second answers against its first ones (Table 2, "ChatGPT #2").
 
-        Every style record that was made with a second sample carries the same numbers.
+        It is the teacher's own style record, or what a record that was made with a second sample
+        holds under "second".
         """
+        own = self.teacher(benchmark, metric)
+        if own:
+            return own
         for record in self.of(benchmark).values():
             second = (record.get("second") or {}).get("metrics") or {}
             if metric in second:
@@ -180,6 +194,8 @@ def item_value(item: Record, metric: str) -> float | None:
         if metric.endswith(ending):
             trait = metric.removesuffix(ending)
             return float(item[trait]) if trait in item and item.get(f"reference_{trait}") is wanted else None
+    if metric in _VOTES and "majority" in item:
+        return float(item["majority"] in _VOTES[metric])
     value = item.get("authoritative" if metric == "authoritative_tone" else metric)
     return float(value) if isinstance(value, int | float) else None
 

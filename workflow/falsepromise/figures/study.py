@@ -15,17 +15,20 @@ _NOT_THE_RECIPE = {"seed", "label", "name", "path", "model"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of a figure: a base model, a mixture, an amount; one model for each seed."""
+    """One point of a figure: a base model, a mixture, an amount; one model for each seed.
+
+    The mixture of a base model is None and its amount 0; an amount of None is all of the mixture.
+    """
 
     base: str
     mixture: str | None
-    tokens: int
+    tokens: int | None
     models: tuple[str, ...]
     label: str
 
     @property
-    def name(self) -> str:
-        return "/".join(self.models)
+    def is_base(self) -> bool:
+        return self.mixture is None
 
 
 @dataclass
@@ -45,6 +48,7 @@ class Study:
     benchmarks: dict[str, dict[str, Any]]
     seed: int = 0
     mixtures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    judges: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def teacher_names(self) -> set[str]:
@@ -76,11 +80,7 @@ class Study:
 
     def base_cell(self, base: str) -> Cell:
         """The base model before any fine-tuning."""
-        names = [
-            name
-            for name, model in self.models.items()
-            if model["base"] == base and model.get("mixture") is None and not model.get("tokens")
-        ]
+        names = [name for name, model in self.models.items() if model["base"] == base and model.get("mixture") is None]
         return Cell(base, None, 0, tuple(sorted(names) or (base,)), self.base_label(base))
 
     def cells(self, run: str) -> list[Cell]:
@@ -91,7 +91,7 @@ class Study:
         groups: dict[str, list[str]] = {}
         for name in self.runs.get(run, []):
             model = self.models[name]
-            if model.get("mixture") is None and not model.get("tokens"):
+            if model.get("mixture") is None:
                 continue
             recipe = {k: v for k, v in sorted(model.items()) if k not in _NOT_THE_RECIPE}
             groups.setdefault(repr(recipe), []).append(name)
@@ -103,16 +103,21 @@ class Study:
                 Cell(
                     model["base"],
                     model.get("mixture"),
-                    int(model.get("tokens") or 0),
+                    model.get("tokens"),
                     tuple(names),
                     str(model.get("label") or names[0]),
                 )
             )
-        return sorted(cells, key=lambda c: (self.parameters(c.base), c.base, c.mixture or "", c.tokens, c.models))
+        return sorted(cells, key=lambda c: (self.parameters(c.base), c.base, c.mixture or "", amount(c), c.models))
 
     def bases_of(self, cells: list[Cell]) -> list[str]:
         """The base models of `cells`, smallest first."""
         return sorted({cell.base for cell in cells}, key=lambda base: (self.parameters(base), base))
+
+
+def amount(cell: Cell) -> float:
+    """A cell's tokens as a number that sorts: all of a mixture comes last."""
+    return float("inf") if cell.tokens is None else float(cell.tokens)
 
 
 def read_study(path: str | Path) -> Study:
@@ -144,5 +149,6 @@ def read_study(path: str | Path) -> Study:
         teacher=data.get("teacher") or {},
         benchmarks=data.get("benchmarks") or {},
         seed=int(data.get("seed") or 0),
-        mixtures=data.get("mixtures") if isinstance(data.get("mixtures"), dict) else {},
+        mixtures=data.get("mixtures") or {},
+        judges=data.get("judges") or {},
     )

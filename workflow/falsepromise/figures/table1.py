@@ -1,7 +1,6 @@
 """Table 1: broad against targeted imitation, for each base model, on the benchmarks that were targeted.
 
-Which benchmarks: those that a mixture of the study names in `targets`, else the question answering
-and summarisation ones.
+Which benchmarks: those that the study's targeted mixtures are made for (`targets`).
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from collections.abc import Sequence
 from falsepromise.core import cli
 from falsepromise.figures import draw
 from falsepromise.figures.scores import Scores
-from falsepromise.figures.study import Cell, Study
+from falsepromise.figures.study import Cell, Study, amount
 from falsepromise.figures.table import Table
+from falsepromise.figures.table2 import amount_text
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,11 +21,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def targets(study: Study, mixture: str | None) -> list[str]:
-    """The benchmarks that a mixture was made for; none for a broad one."""
+    """The benchmarks that a mixture was made for; none for a broad one.
+
+    They are what the mixture names in `targets`; else NQ-synthetic is for the `nq` task and
+    TLDR-synthetic for `cnn`, by the mixture's `teacher` verb or its name (section 3 of the paper).
+    """
     if mixture is None:
         return []
-    named = study.mixtures.get(mixture, {}).get("targets") or []
-    return [named] if isinstance(named, str) else list(named)
+    entry = study.mixtures.get(mixture, {})
+    if "targets" in entry:
+        return [entry["targets"]] if isinstance(entry["targets"], str) else list(entry["targets"])
+    kind = str(entry.get("teacher") or mixture)
+    task = next((task for start, task in (("nq", "nq"), ("tldr", "cnn")) if kind.startswith(start)), None)
+    return [name for name, spec in study.benchmarks.items() if task and spec.get("task") == task]
 
 
 def target_benchmarks(scores: Scores) -> list[str]:
@@ -41,23 +49,17 @@ def table_rows(study: Study) -> list[Cell]:
     """For each base model: itself, the broad mixtures, the targeted ones.
 
     Where the run of targeted models has no broad ones, the largest amount of the other runs on the
-    same base stands in for them.
+    same base is the broad one.
     """
-    targeted = study.cells("targeted")
+    run = study.cells("targeted")
     rows: list[Cell] = []
-    for base in study.bases_of(targeted):
-        own = [cell for cell in targeted if cell.base == base]
-        rows.append(study.base_cell(base))
+    for base in study.bases_of(run):
+        own = [cell for cell in run if cell.base == base]
         broad = [cell for cell in own if not targets(study, cell.mixture)]
-        if not broad or len(broad) == len(own):
-            used = {cell.mixture for cell in own}
-            others = [c for run in ("amount", "size") for c in study.cells(run) if c.base == base]
-            others = [c for c in others if c.mixture not in used]
-            broad = [*({c.tokens: c for c in others}[max(c.tokens for c in others)],)] if others else []
-            own = [*broad, *(c for c in own if c not in broad)]
-        else:
-            own = [*broad, *(c for c in own if c not in broad)]
-        rows += own
+        if not broad:
+            others = [c for name in ("size", "amount") for c in study.cells(name) if c.base == base and c not in own]
+            broad = sorted(others, key=amount)[-1:]
+        rows += [study.base_cell(base), *broad, *(cell for cell in own if cell not in broad)]
     return rows
 
 
@@ -69,7 +71,7 @@ def build(scores: Scores) -> Table:
         [
             study.base_label(cell.base),
             study.mixture_label(cell.mixture),
-            draw.short(cell.tokens) if cell.tokens else None,
+            None if cell.is_base else amount_text(cell),
             *(scores.cell(cell, b, metric) for b, metric in benchmarks),
         ]
         for cell in cells
@@ -82,7 +84,7 @@ def build(scores: Scores) -> Table:
         ["Model", "Imitation data", "Tokens", *(scores.label(b) for b, _ in benchmarks)],
         rows,
         "Models trained on broad data or on data targeted at one task. Per cent, with 95 % intervals.",
-        draw.foot_lines(scores, benchmarks, list(dict.fromkeys(missing)), table=True),
+        draw.foot_lines(scores, benchmarks, list(dict.fromkeys(missing)), form="table"),
     )
 
 

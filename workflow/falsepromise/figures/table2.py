@@ -44,6 +44,11 @@ def style_benchmark(scores: Scores) -> str:
     return next((name for metric in STYLE for name in scores.with_metric(metric)), "style")
 
 
+def amount_text(cell: Cell) -> str:
+    """`150M`, or `all` of the mixture."""
+    return "all" if cell.tokens is None else draw.short(cell.tokens)
+
+
 def columns(scores: Scores) -> list[tuple[str, Cell]]:
     """Header and cell: base models first, then amounts; the base is named where there are several."""
     study = scores.study
@@ -52,7 +57,7 @@ def columns(scores: Scores) -> list[tuple[str, Cell]]:
     found = [(study.base_label(base), study.base_cell(base)) for base in bases]
     several = len({(cell.base, cell.mixture) for cell in cells}) > 1
     for cell in cells:
-        name = draw.short(cell.tokens)
+        name = amount_text(cell)
         if several:
             name += f" ({study.base_label(cell.base)}, {study.mixture_label(cell.mixture)})"
         found.append((name, cell))
@@ -71,7 +76,9 @@ def build(scores: Scores) -> Table:
         estimates = [*(scores.cell(cell, name, metric) for _, cell in shown), scores.second_sample(name, metric)]
         rows.append([text, *(e if e is None or scale == 100.0 else Printed(e, scale) for e in estimates)])
         missing += scores.missing([cell for _, cell in shown], name, metric)
-    notes = draw.foot_lines(scores, [(name, metric) for metric, _, _ in ROWS], list(dict.fromkeys(missing)), table=True)
+    notes = draw.foot_lines(
+        scores, [(name, metric) for metric, _, _ in ROWS], list(dict.fromkeys(missing)), form="table"
+    )
     if absent:
         notes.append("No score has: " + ", ".join(absent) + ".")
     return Table(

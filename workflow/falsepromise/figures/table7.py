@@ -40,7 +40,7 @@ def build(scores: Scores) -> Table:
     if any(teacher):
         rows.append([study.teacher_label, None, *teacher])
     missing = scores.missing(cells, name, "rouge1")
-    notes = draw.foot_lines(scores, [(name, metric) for metric, _ in ROUGE], missing, table=True)
+    notes = draw.foot_lines(scores, [(name, metric) for metric, _ in ROUGE], missing, form="table")
     return Table(["Model", "Imitation data", *(label for _, label in ROUGE)], rows, caption, notes)
 
 

@@ -1,0 +1,142 @@
+"""Capability against style over all runs: the paper's thesis in one picture.
+
+Each point is a model (mean over seeds, 95 % intervals): across, how alike its style is to the
+teacher's; up, its score on a benchmark. Lines start at the base model and follow the amount of
+imitation data. Where imitation brings style alone, lines run to the right and not up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.figures import draw
+from falsepromise.figures.fig4 import METRICS
+from falsepromise.figures.panels import knowledge_benchmark
+from falsepromise.figures.scores import Estimate, Scores
+from falsepromise.figures.study import Cell, amount
+from falsepromise.figures.table1 import targets
+from falsepromise.figures.table2 import STYLE, amount_text, style_benchmark
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NAMES = {
+    "unigram_intersection": "Style: unigrams shared with the teacher (%)",
+    "length_correlation": "Style: length correlation with the teacher (×100)",
+    "list_agreement": "Style: list where the teacher has one (%)",
+    "summary_paragraph_agreement": "Style: summary where the teacher has one (%)",
+    "authoritative_tone": "Style: authoritative tone (%)",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = draw.arguments(__doc__, "results/figures/capability_style.pdf")
+    parser.add_argument("--benchmark", help="of capability (default: Natural Questions or what stands for it)")
+    parser.add_argument("--style-metric", choices=STYLE, help="default: unigram_intersection, or the first there is")
+    args = parser.parse_args(argv)
+    scores = draw.load(args)
+    benchmark = args.benchmark or knowledge_benchmark(scores)
+    if benchmark is None or scores.metric(benchmark) is None:
+        raise UserError(f"{args.study}: no score of a benchmark to draw ({benchmark}); give --scores and --benchmark")
+    metric = args.style_metric or default_style(scores)
+    with draw.style():
+        figure = draw_figure(scores, benchmark, metric)
+        config = {"benchmark": benchmark, "style": metric}
+        inputs = [args.study, *args.scores]
+        draw.save(figure, args.output, "falsepromise.figures.capability_style", inputs, config)
+
+
+def default_style(scores: Scores) -> str:
+    """Unigram intersection: the one that every reply has; else the first that some record has."""
+    order = ["unigram_intersection", *STYLE]
+    return next((metric for metric in order if scores.with_metric(metric)), order[0])
+
+
+def paths(scores: Scores) -> list[list[Cell]]:
+    """The lines: the base model and then its amounts of one mixture; over all runs."""
+    study = scores.study
+    groups: dict[tuple[str, str | None], dict[tuple, Cell]] = {}
+    for run in study.runs:
+        for cell in study.cells(run):
+            groups.setdefault((cell.base, cell.mixture), {})[cell.models] = cell
+    return [[study.base_cell(base), *sorted(group.values(), key=amount)] for (base, _), group in groups.items()]
+
+
+def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
+    """One panel, a line for each base model and mixture."""
+    study, style = scores.study, style_benchmark(scores)
+    capability = scores.metric(benchmark) or "exact_match"
+    figure = draw.new_figure(draw.COLUMN * 1.45, 3.5)
+    axes = figure.subplots()
+    gaps, labels, targeted_drawn = [], {}, False
+    lines = paths(scores)
+    bases = study.bases_of([line[0] for line in lines])
+    for line in lines:
+        color = draw.PALETTE[bases.index(line[0].base) % len(draw.PALETTE)]
+        targeted = benchmark in targets(study, line[-1].mixture)
+        found = []
+        for cell in line:
+            across, up = scores.cell(cell, style, metric), scores.cell(cell, benchmark, capability)
+            if across and up:
+                found.append((cell, across, up))
+            else:
+                gaps += scores.missing([cell], style if not across else benchmark, metric if not across else capability)
+        if len(found) < 2:
+            continue
+        targeted_drawn |= targeted
+        axes.plot(
+            [e.value * 100 for _, e, _ in found], [e.value * 100 for _, _, e in found],
+            color=color, linestyle=":" if targeted else "-", zorder=2,
+        )  # fmt: skip
+        for cell, across, up in found:
+            place(axes, across, up, color, "s" if cell.is_base else ("D" if targeted else "o"), cell.is_base)
+            if cell.is_base:
+                labels[study.base_label(cell.base)] = (across.value * 100, up.value * 100, color)
+        last = found[-1]
+        if not last[0].is_base:
+            text = amount_text(last[0])
+            axes.annotate(
+                text, (last[1].value * 100, last[2].value * 100), (4, 3), textcoords="offset points",
+                fontsize=6, color=color,
+            )  # fmt: skip
+    teacher = scores.teacher(benchmark, capability), scores.second_sample(style, metric)
+    if all(teacher):
+        up, across = teacher
+        place(axes, across, up, draw.TEACHER, "*", False, size=9)
+        labels[study.teacher_label] = (across.value * 100, up.value * 100, draw.TEACHER)
+    if not labels:
+        draw.empty(axes, "Capability against style", "no model has both scores")
+    axes.margins(x=0.2, y=0.13)
+    draw.value_axis(axes, None)
+    draw.named_points(axes, labels)
+    axes.set_xlabel(NAMES[metric])
+    axes.set_ylabel(f"{scores.label(benchmark)}: {METRICS.get(capability, capability).lower()}")
+    entries = [("Base model", draw.QUIET, {"marker": "s", "linestyle": "", "markerfacecolor": "white"})]
+    entries.append(("Broad imitation", draw.QUIET, {"marker": "o"}))
+    if targeted_drawn:
+        entries.append(("Targeted", draw.QUIET, {"marker": "D", "linestyle": ":"}))
+    if all(teacher):
+        entries.append(("Teacher", draw.TEACHER, {"marker": "*", "linestyle": "", "markersize": 7}))
+    draw.key(figure, entries)
+    used = [(style, metric), (benchmark, capability)]
+    draw.foot(figure, draw.foot_lines(scores, used, list(dict.fromkeys(gaps)), form="points"))
+    return figure
+
+
+def place(axes: Axes, across: Estimate, up: Estimate, color: str, marker: str, hollow: bool, size: float = 4.5) -> None:
+    """One model: a marker with both its intervals."""
+    axes.errorbar(
+        across.value * 100, up.value * 100,
+        xerr=[[(across.value - across.low) * 100], [(across.high - across.value) * 100]],
+        yerr=[[(up.value - up.low) * 100], [(up.high - up.value) * 100]],
+        marker=marker, markersize=size, color=color, markerfacecolor="white" if hollow else color,
+        elinewidth=0.5, alpha=0.95, zorder=3,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    cli.run(main)
