@@ -33,7 +33,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, write_json
 from falsepromise.core.statistics import bootstrap, mean_metric
-from falsepromise.preference.regression import length_controlled
+from falsepromise.preference.logistic import length_controlled
 from falsepromise.preference.votes import CHOICES, by_item, fleiss_kappa, majority, read_votes
 from falsepromise.style.pairs import read_responses
 from falsepromise.style.words import words
@@ -72,6 +72,7 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         name: _with_spread([float(outcome in wanted) for outcome in outcomes.values()], seed)
         for name, wanted in OUTCOMES.items()
     }
+    prompts = {vote["item"]: str(vote.get("prompt_id", vote["item"])) for vote in votes}
     limits = []
     table = np.array([[list(given.values()).count(c) for c in CHOICES] for given in choices.values() if given])
     kappa = fleiss_kappa(table)
@@ -95,7 +96,12 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         },
         "raters": _raters(votes, choices, outcomes),
         "items": [
-            {"id": item, "majority": outcome, "votes": dict(Counter(choices[item].values()))}
+            {
+                "id": item,
+                "prompt_id": prompts[item],
+                "majority": outcome,
+                "votes": dict(Counter(choices[item].values())),
+            }
             for item, outcome in outcomes.items()
         ],
     }
@@ -163,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     votes = read_votes(args.votes, args.model)
     result = aggregate(votes, args.seed)
     if args.responses:
-        result["metrics"]["length_controlled"] = _length_controlled(votes, result["items"], args)
+        result["metrics"]["length_controlled"] = _length_controlled(result["items"], args)
     model = args.model or next((vote["left"] for vote in votes if vote.get("left")), "left")
     stand_in = args.stand_in or next((vote["stand_in"] for vote in votes if vote.get("stand_in")), None)
     items = result.pop("items")
@@ -176,12 +182,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.info("%s: %s", model, ", ".join(f"{name} {m['value']:.3f}" for name, m in result["metrics"].items()))
 
 
-def _length_controlled(votes: Sequence[Record], items: Sequence[Record], args: Any) -> Metric:
-    prompts = {vote["item"]: str(vote.get("prompt_id", vote["item"])) for vote in votes}
+def _length_controlled(items: Sequence[Record], args: Any) -> Metric:
     ours, theirs = read_responses(args.responses), read_responses(args.reference)
     wins, differences = [], []
     for item in items:
-        prompt = prompts[item["id"]]
+        prompt = item["prompt_id"]
         for path, side in ((args.responses, ours), (args.reference, theirs)):
             if prompt not in side:
                 raise UserError(f"{path}: no response for prompt {prompt!r}, which was voted on; give the same files")

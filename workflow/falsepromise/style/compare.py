@@ -124,13 +124,15 @@ def _pearson(lengths: np.ndarray) -> float:
     return float(x @ y) / norm if norm else float("nan")
 
 
-def read_judgements(path: str | Path, model: str) -> dict[str, bool | None]:
-    """Tone judgements of `preference.tone` for one model: prompt id to true, false or null (unreadable).
+def read_judgements(path: str | Path, model: str) -> dict[str, Record]:
+    """Tone judgements of `preference.tone` for one model, by prompt id.
+
+    `authoritative` is true, false, or null where the judge's answer could not be read.
 
     Raises:
         UserError: a prompt is judged twice, or a verdict is none of the three.
     """
-    judgements: dict[str, bool | None] = {}
+    judgements: dict[str, Record] = {}
     for record in read_jsonl(path):
         prompt, verdict = record.get("prompt_id"), record.get("authoritative", "nothing")
         if record.get("model", model) != model:
@@ -142,7 +144,7 @@ def read_judgements(path: str | Path, model: str) -> dict[str, bool | None]:
             )
         if prompt in judgements:
             raise UserError(f"{path}: prompt {prompt!r} of {model} is judged twice; expected one judgement a reply")
-        judgements[prompt] = verdict
+        judgements[prompt] = record
     return judgements
 
 
@@ -163,13 +165,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     ours, reference = read_responses(args.responses, args.sample), read_responses(args.reference, args.sample)
     check_same_prompts(ours, args.responses, reference, args.reference)
     model = args.model or model_name(ours.values(), args.responses)
+    judgements: dict[str, Record] = {}
     reference_texts = _texts(reference)
     items = compare(_texts(ours), reference_texts)
     if args.judgements:
         judgements = read_judgements(args.judgements, model)
         check_same_prompts(ours, args.responses, judgements, args.judgements)
         for item in items:
-            item["authoritative"] = judgements[item["id"]]
+            item["authoritative"] = judgements[item["id"]]["authoritative"]
     metrics, limits = summarise(items, args.seed)
 
     record: Record = {
@@ -184,6 +187,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         },
         "reference": model_name(reference.values(), args.reference),
     }
+    stand_in = next((judgement["stand_in"] for judgement in judgements.values() if judgement.get("stand_in")), None)
+    if stand_in:
+        record["stand_in"] = stand_in
     if args.second:
         second = read_responses(args.second, args.second_sample)
         check_same_prompts(second, args.second, reference, args.reference)

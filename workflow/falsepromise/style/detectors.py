@@ -88,7 +88,8 @@ def _has_bullets(lines: list[str]) -> bool:
         mark, rest = line[0], line[1:].lstrip("️")
         if not rest.startswith((" ", "\t", "\u00a0")) and not (mark in "•●▪■◦" and rest):
             continue
-        if mark not in _BULLETS and (mark in _NOT_BULLETS or unicodedata.category(mark) != "So"):
+        symbol = unicodedata.category(mark) == "So" and mark not in _NOT_BULLETS and not "\u2500" <= mark <= "\u257f"
+        if mark not in _BULLETS and not symbol:
             continue
         if _RULE.fullmatch(line) or not any(map(str.isalpha, rest)):
             continue
@@ -142,7 +143,7 @@ def _has_letters(lines: list[str]) -> bool:
 
 
 _SUMS_UP = (
-    r"in (?:summary|conclusion|short|brief|essence|closing|a nutshell|the end)",
+    r"in (?:summary|conclusion|short|brief|essence|closing|a nutshell)",
     r"to (?:summari[sz]e|sum up|conclude|recap|wrap up)|summing up",
     r"(?:so|and),? (?:overall|in (?:summary|conclusion|short))",
     r"overall|ultimately|all in all|altogether|taken together|on the whole",
@@ -153,13 +154,14 @@ _SUMS_UP = (
     r"these (?:\w+ ){0,2}are (?:just|only|some|but)",
     r"with (?:all )?(?:these|this) (?:\w+ ){1,3}in (?:mind|place)",
 )
-_SUMMARY = re.compile(rf"(?:#+ )?(?:\*\*|__)?(?:{'|'.join(_SUMS_UP)})\b", re.IGNORECASE)
+_SUMMARY = re.compile(rf"(?:#+ )?(?:\*\*|__)?(?:(?:{'|'.join(_SUMS_UP)})\b|with these \w+,)", re.IGNORECASE)
+_SUMMARY_INSIDE = re.compile(r"[.!?] (?:Overall|Ultimately|In (?:summary|conclusion|short)|To summari[sz]e|To sum up),")
 _COURTESY = re.compile(
     r"(?:i hope (?:this|that|these|it|you)|hope (?:this|that|it)|let me know|please let me know|feel free to|"
     r"if you (?:have|need|would like|want)|is there anything|would you like|do you have any|good luck|best of luck)\b",
     re.IGNORECASE,
 )
-_HEADING = re.compile(r"[#*_\s]*(?:conclusions?|(?:in )?summary|final thoughts)[:*_\s]*", re.IGNORECASE)
+_HEADING = re.compile(r"[#*_\s]*(?:conclusions?|(?:in )?summary|final thoughts)[:*_\s]*(?:\n[-=]{3,})?", re.IGNORECASE)
 _BLANK_LINES = re.compile(r"\n[ \t]*\n")
 
 
@@ -174,7 +176,8 @@ def has_summary_paragraph(text: str) -> bool:
     The last paragraph, or its last line where single line breaks part the paragraphs, counts where
     something stands before it and it opens with words that look back on the whole: `In summary`,
     `In conclusion`, `Overall`, `To sum up`, `In short`, `Ultimately`, `By following these ...`,
-    `These are just a few ...` and the like; or with a heading `Conclusion` or `Summary` over it.
+    `These are just a few ...` and the like; or has a later sentence that opens with one of the
+    plainest of them (`Overall,`), or a heading `Conclusion` or `Summary` over it.
     Courtesies that close a reply (`I hope this helps!`, `Let me know ...`) are passed over.
     An item of a list, a table, a lone heading and code are no paragraphs, and a reply of one
     paragraph has no summary paragraph.
@@ -192,12 +195,13 @@ def has_summary_paragraph(text: str) -> bool:
         return True
     if others and not _is_item(others[-1]) and _sums_up(others[-1].strip()):
         return True
-    under_heading = len(blocks) > 1 and _HEADING.fullmatch(blocks[-2].split("\n")[-1])
+    under_heading = len(blocks) > 1 and _HEADING.fullmatch(blocks[-2])
     return bool(under_heading) and not _is_item(first) and first != _CODE
 
 
 def _sums_up(paragraph: str) -> bool:
-    return bool(_SUMMARY.match(paragraph)) and len(paragraph.split()) > 4
+    opens = bool(_SUMMARY.match(paragraph)) and len(paragraph.split()) > 4
+    return opens or bool(_SUMMARY_INSIDE.search(paragraph))
 
 
 def _is_item(line: str) -> bool:

@@ -1,0 +1,132 @@
+"""Agreement between judges and raters: one table of every pair of preference records.
+
+Reads two or more score records of `preference.aggregate` for one model (a judge's, the crowd's, one
+desk rater's) and, with --style, the model's style record. For each pair of sources and the items
+that both decided: the share on which they agree, Cohen's kappa, and the share without the ties of
+either. "no_majority" counts as a tie. With --style each source is set against the metrics: Kendall's
+tau-b of its choice (left 1, tie 0, right -1) with the difference in length, in lists and in summary
+paragraphs and with the words in common.
+
+Writes JSON {"model", "agreement": [rows], "style": [rows]} with 95 % bootstrap intervals over items.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import manifest
+from falsepromise.core.records import Record, read_json, write_json
+from falsepromise.core.statistics import bootstrap, mean_metric
+from falsepromise.preference.regression import design
+
+log = logging.getLogger(__name__)
+SIGN = {"left": 1, "right": -1, "tie": 0, "no_majority": 0}
+
+
+def cohen_kappa(a: np.ndarray, b: np.ndarray) -> float:
+    """Cohen's (1960) kappa of two codings of the same items, shape (n,); NaN where chance is certain."""
+    observed = float((a == b).mean())
+    expected = sum(float((a == value).mean() * (b == value).mean()) for value in np.union1d(a, b))
+    return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
+
+
+def agree(a: dict[str, int], b: dict[str, int], seed: int = 0) -> Record:
+    """How far two sources agree on the items that both have.
+
+    Args:
+        a: Signs (1, 0, -1) by prompt id.
+        b: Likewise.
+        seed: Of the bootstrap.
+
+    Returns:
+        Metrics `same`, `cohen_kappa` (left out where undefined) and `same_without_ties`.
+
+    Raises:
+        UserError: the sources share no item.
+    """
+    shared = [item for item in a if item in b]
+    if not shared:
+        raise UserError("two of the records share no prompt; give records on the same evaluation prompts")
+    x, y = np.array([a[i] for i in shared]), np.array([b[i] for i in shared])
+    row: Record = {"same": mean_metric(list((x == y).astype(float)), seed)}
+    kappa = cohen_kappa(x, y)
+    if np.isfinite(kappa):
+        interval = bootstrap(lambda drawn: cohen_kappa(x[drawn], y[drawn]), len(shared), seed)
+        row["cohen_kappa"] = {"value": kappa, "ci95": interval, "n": len(shared)}
+    decided = (x != 0) & (y != 0)
+    if decided.any():
+        row["same_without_ties"] = mean_metric(list((x == y)[decided].astype(float)), seed)
+    return row
+
+
+def against_style(signs: dict[str, int], style_items: Sequence[Record], seed: int = 0) -> Record:
+    """Kendall's tau-b of a source's choices with each feature of style (left out where one is constant)."""
+    from scipy.stats import kendalltau
+
+    kept = [item for item in style_items if item["id"] in signs]
+    if not kept:
+        raise UserError("the style record shares no prompt with the preferences; give the same evaluation prompts")
+    features, names = design(kept)
+    chosen = np.array([signs[item["id"]] for item in kept])
+    row: Record = {}
+    for name, column in zip(names, features.T, strict=True):
+        tau = float(kendalltau(chosen, column).statistic)
+        if np.isfinite(tau):
+            interval = bootstrap(
+                lambda drawn, column=column: float(kendalltau(chosen[drawn], column[drawn]).statistic),
+                len(kept),
+                seed,
+                resamples=300,
+            )
+            row[name] = {"value": tau, "ci95": interval, "n": len(kept)}
+    return row
+
+
+def signs_of(record: Record, path: str) -> dict[str, int]:
+    """The items of a preference record as 1 (ours), 0 (equal), -1, by prompt id.
+
+    Raises:
+        UserError: the file is no record of `preference.aggregate`.
+    """
+    try:
+        return {item.get("prompt_id", item["id"]): SIGN[item["majority"]] for item in record["items"]}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a record of preference.aggregate: {error} is missing in its items") from error
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the table; see the module's help."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--preference", required=True, nargs="+", help="score records of preference.aggregate")
+    parser.add_argument("--style", help="score record of style.compare for the same model")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--output", required=True, help="JSON of the table")
+    args = parser.parse_args(argv)
+    records = {path: read_json(path) for path in args.preference}
+    models = {record.get("model") for record in records.values()}
+    if len(models) > 1:
+        raise UserError(f"{', '.join(args.preference)}: records of {len(models)} models; expected one model's")
+    signs = {path: signs_of(record, path) for path, record in records.items()}
+    names = {path: f"{record['benchmark']} ({path})" for path, record in records.items()}
+    table = [
+        {"a": names[a], "b": names[b], **agree(signs[a], signs[b], args.seed)} for a, b in combinations(records, 2)
+    ]
+    result: Record = {"model": models.pop(), "agreement": table}
+    if args.style:
+        style = read_json(args.style)["items"]
+        result["style"] = [{"source": names[path], **against_style(signs[path], style, args.seed)} for path in records]
+    inputs = [*args.preference, *([args.style] if args.style else [])]
+    result["manifest"] = manifest("falsepromise.preference.agreement", inputs, {}, args.seed)
+    write_json(args.output, result)
+    for row in table:
+        log.info("%s and %s agree on %.3f of the items", row["a"], row["b"], row["same"]["value"])
+
+
+if __name__ == "__main__":
+    cli.run(main)
