@@ -4,17 +4,14 @@ A study (config/*.yaml, described in config/README.md) names sources, base model
 grid of runs. Expanded, each cell of the grid is a model, `medium-sharegpt_mix-250k-s0`, and a base
 model is one as well, `medium`. A model that two runs share is one model.
 
-The rules ask a `Study` for what they need (`Study.base_of(wildcards)` and the like); the figures
-read the expanded study that this verb writes.
+The figures read the expanded study that this verb writes; the rules ask `core.jobs`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,6 @@ from falsepromise.core.records import write_json
 from falsepromise.core.schema import check, nearest
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "study.schema.yaml"
-GROUPS = ("amount", "size", "targeted", "replay")
 TEACHER = "teacher"  # the model's name under which the teacher's own scores are kept
 
 
@@ -134,167 +130,14 @@ class Study:
     def mixture_label(self, mixture: str) -> str:
         return self.mixtures[mixture].get("label", mixture)
 
-    # Which jobs there are ------------------------------------------------------------------
-
-    def chosen(self, entry: Mapping[str, Any], default: Sequence[str]) -> list[str]:
-        """The models of the groups that a benchmark, prompt set or judge names in `runs`."""
-        groups = entry.get("runs", default)
-        names = [base for base in self.bases if "bases" in groups]
-        names += [model for group in groups for model in self.runs.get(group, [])]
-        return list(dict.fromkeys(names))
-
-    @cached_property
-    def scores(self) -> dict[str, list[str]]:
-        """Every score file, by benchmark; the teacher's where the study asks for them."""
-        files = {
-            name: [f"{self.results}/benchmarks/{name}/{m}.json" for m in self.chosen(entry, ("bases", *GROUPS))]
-            for name, entry in self.benchmarks.items()
-        }
-        for name in self.teacher.get("benchmarks", []):
-            files[name].append(f"{self.results}/benchmarks/{name}/{TEACHER}.json")
-        return files
-
-    @cached_property
-    def styles(self) -> list[str]:
-        """Every style score: of all models that answer the style prompts, and of the teacher's second answer."""
-        if not self.style:
-            return []
-        models = self.responders(self.style["prompts"])
-        if self.prompts[self.style["prompts"]].get("references", "dialogue") == "teacher":
-            models = [*models, TEACHER]
-        return [f"{self.results}/style/{model}.json" for model in models]
-
-    @property
-    def style(self) -> dict[str, Any]:
-        return self.config.get("style") or {}
-
-    def judgements(self, judge: str) -> list[str]:
-        """Every preference score of a judge."""
-        models = self.chosen(self.judges[judge], ("amount", "size"))
-        return [f"{self.results}/preference/{judge}/{model}.json" for model in models]
-
-    def responders(self, prompts: str) -> list[str]:
-        """The models that answer a prompt set."""
-        return self.chosen(self.prompts[prompts], ("bases", *GROUPS))
-
-    def of_task(self, *tasks: str) -> list[str]:
-        """All score files of the benchmarks with these tasks."""
-        return [file for name, b in self.benchmarks.items() if b["task"] in tasks for file in self.scores[name]]
-
-    @property
-    def all_scores(self) -> list[str]:
-        files = [file for name in self.benchmarks for file in self.scores[name]]
-        return files + self.styles + [file for judge in self.judges for file in self.judgements(judge)]
-
-    # What one job takes, asked with its wildcards ------------------------------------------
-
-    def model_of(self, wildcards: Any) -> str:
-        """The folder of a model's weights."""
-        kind = "bases" if wildcards.model in self.bases else "models"
-        return f"{self.results}/training/{kind}/{wildcards.model}"
-
-    def base_of(self, wildcards: Any) -> str:
-        """The folder of the base that a trained model starts from."""
-        return f"{self.results}/training/bases/{self.models[wildcards.model]['base']}"
-
-    def blocks_of(self, wildcards: Any) -> str:
-        """The token blocks that a trained model sees."""
-        model = self.models[wildcards.model]
-        mixture = "pretraining" if "text" in self.mixtures[model["mixture"]] else model["mixture"]
-        return f"{self.results}/training/blocks/{self.tokenizer(model['base'])}/{mixture}.s{self._order(model)}"
-
-    def _order(self, model: Mapping[str, Any]) -> int:
-        """The seed of the data's order; pre-training text has one order."""
-        return self.seed if "text" in self.mixtures[model["mixture"]] else model["seed"]
-
-    def pretraining_blocks(self, base: str) -> str:
-        return f"{self.results}/training/blocks/{self.tokenizer(base)}/pretraining.s{self.seed}"
-
-    def replay_of(self, wildcards: Any) -> list[str]:
-        """The pre-training blocks that a model replays, where its recipe says so."""
-        model = self.models[wildcards.model]
-        replays = self.recipe(model["mixture"]).get("replay_share", 0) > 0
-        return [self.pretraining_blocks(model["base"])] if replays else []
-
     def recipe(self, mixture: str) -> dict[str, Any]:
+        """The recipe that a mixture is trained with."""
         return self.training[self.mixtures[mixture].get("recipe", "imitation")]
-
-    def recipe_of(self, wildcards: Any) -> str:
-        """A trained model's recipe, as JSON."""
-        return json.dumps(self.recipe(self.models[wildcards.model]["mixture"]))
-
-    def tokens_of(self, wildcards: Any) -> str:
-        """The option for a trained model's token budget; nothing for all tokens."""
-        tokens = self.models[wildcards.model]["tokens"]
-        return "" if tokens is None else f"--tokens {tokens}"
-
-    def seed_of(self, wildcards: Any) -> int:
-        return self.models[wildcards.model]["seed"]
 
     def tokenizer(self, base: str) -> str:
         """The name of a base's tokenizer: `study` is the one that this study trains."""
         entry = self.bases[base]
         return entry.get("tokenizer", "study" if "architecture" in entry else base)
-
-    def tokenizer_folder(self, wildcards: Any) -> str:
-        """The folder of a tokenizer by its name: the study's own, or the first base's that has it."""
-        if wildcards.tokenizer == "study":
-            return f"{self.results}/training/tokenizer"
-        base = next(name for name in self.bases if self.tokenizer(name) == wildcards.tokenizer)
-        return f"{self.results}/training/bases/{base}"
-
-    def block_size(self, tokenizer: str) -> int:
-        """Tokens a block for the bases with this tokenizer."""
-        default = (self.config.get("blocks") or {}).get("size", 2048)
-        sizes = {b.get("block_size", default) for name, b in self.bases.items() if self.tokenizer(name) == tokenizer}
-        return next(iter(sizes))
-
-    def mixture_file(self, wildcards: Any) -> str:
-        """The dialogues of a mixture in the order of a seed."""
-        return f"{self.results}/curation/mixtures/{wildcards.mixture}.s{wildcards.seed}.jsonl"
-
-    def benchmark_data(self, wildcards: Any) -> str:
-        """A benchmark's questions: a source's file, or one of the facts' (`facts:qa.jsonl`)."""
-        data = self.benchmarks[wildcards.benchmark]["data"]
-        if data.startswith("facts:"):
-            return f"{self.results}/curation/facts/{data.removeprefix('facts:')}"
-        return f"{self.results}/sources/{data}"
-
-    def turn_tokens(self, wildcards: Any) -> str:
-        """Whether prompts get the turn tokens: of imitation models (Appendix E), never of base models."""
-        never = self.benchmarks[wildcards.benchmark].get("turn_tokens", "auto") == "never"
-        return "no" if never or wildcards.model in self.bases else "yes"
-
-    def judge(self, name: str) -> dict[str, Any]:
-        """How a judge is asked: the teacher's settings where the judge has none of its own."""
-        shared = {key: value for key, value in self.teacher.items() if key not in ("label", "stand_in", "benchmarks")}
-        return {**shared, **self.judges[name]}
-
-    # What a job costs ----------------------------------------------------------------------
-
-    def gpus(self, base: str) -> int:
-        """GPUs for a full fine-tuning: none below 100M parameters, one up to 2B, a node of 8 above.
-
-        The weights, the two moments and the gradients in float32 are 16 bytes a parameter:
-        112 GB for 7B, 208 GB for 13B, before activations.
-        """
-        entry = self.bases[base]
-        if "gpus" in entry:
-            return entry["gpus"]
-        size = self.parameters(base)
-        return 0 if size < 100e6 else 1 if size < 2e9 else 8
-
-    def train_minutes(self, base: str, tokens: int | None) -> int:
-        """Minutes to ask for: 6 FLOPs a parameter and token at 40 % of an A100's 312 TFLOP/s, doubled,
-        and a quarter of an hour to start (a CPU: 20 GFLOP/s).
-        """
-        speed = self.gpus(base) * 0.4 * 312e12 or 20e9
-        flops = 6 * self.parameters(base) * (tokens or 20_000_000)
-        return 15 + int(2 * flops / speed / 60)
-
-    def memory_mb(self, base: str) -> int:
-        """Host memory: the weights in float32 twice (read and written), and room to run."""
-        return 2000 + int(8 * self.parameters(base) / 1e6)
 
 
 def load(config: Mapping[str, Any], where: str = "the study") -> Study:
@@ -411,27 +254,6 @@ def _check_names(study: Study, where: str) -> None:
         known(study.style["prompts"], "prompts", "style.prompts")
     for name, judge in study.judges.items():
         known(judge["prompts"], "prompts", f"judges.{name}.prompts")
-
-
-def check_files(study: Study) -> None:
-    """What can be known only when jobs are about to start: are the study's own files there?
-
-    Raises:
-        UserError: a `file:` that is missing, or a key that is not in the environment.
-    """
-    named = {f"sources.{name}.uri": source["uri"] for name, source in study.sources.items()}
-    named |= {f"bases.{name}.weights": base["weights"] for name, base in study.bases.items() if "weights" in base}
-    named |= {f"mixtures.{name}.seeds": "file:" + m["seeds"] for name, m in study.mixtures.items() if "seeds" in m}
-    for key, uri in named.items():
-        if uri.startswith("file:") and not Path(uri.removeprefix("file:")).exists():
-            raise UserError(
-                f"'{key}' names the file {uri.removeprefix('file:')!r}, which is not there; put it there "
-                "or change the study (docs/running.md says where each comes from)"
-            )
-    for asked in (study.teacher, *(study.judge(name) for name in study.judges)):
-        variable = asked.get("api_key_env", "OPENAI_API_KEY")
-        if asked["url"] != "local" and not os.environ.get(variable):
-            raise UserError(f"{asked['url']} is asked with a key; set it in the environment variable {variable}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

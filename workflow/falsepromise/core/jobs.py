@@ -1,0 +1,338 @@
+"""What the rules ask of a study: which jobs there are, what each takes, and what it costs.
+
+Methods that take `wildcards` are input or parameter functions of the rules. What they return is
+all that a job's result depends on: a value that they don't return can change without a rerun.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.study import TEACHER, Study, load
+
+GROUPS = ("amount", "size", "targeted", "replay")
+SELECTION = ("max_query_characters", "max_reply_characters", "single_exchanges")
+LIMITS = ("max_usd", "max_requests", "concurrency", "requests_per_minute", "tokens_per_minute")
+PRICES = ("price_input", "price_output")
+
+
+def plan(config: Mapping[str, Any], where: str) -> Jobs:
+    """Check a study's mapping; the jobs that it asks for.
+
+    Raises:
+        UserError: one line that names the key, what was found and what was expected.
+    """
+    study = load(config, where)
+    return Jobs(study.config, study.models, study.runs)
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A wildcard's constraint: one of these names, and no name at all where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def options(entry: Mapping[str, Any], *keys: str) -> str:
+    """Command-line options for the keys that `entry` has: `max_bleu: 20` -> `--max-bleu 20`."""
+    words = []
+    for key in keys:
+        value = entry.get(key)
+        if value is None or value is False:
+            continue
+        words.append("--" + key.replace("_", "-"))
+        if value is not True:
+            words.append(shlex.quote(str(value)))
+    return " ".join(words)
+
+
+def shell_prefix(root: str, python: str) -> str:
+    """What every job's shell starts with.
+
+    Args:
+        root: The checkout, where the package is.
+        python: The folder of the Python that runs Snakemake, which runs the jobs as well.
+    """
+    return (
+        f"set -euo pipefail; export PATH={shlex.quote(python)}:$PATH PYTHONPATH={shlex.quote(root + '/workflow')}; "
+        "export JAX_COMPILATION_CACHE_DIR=results/.cache/jax; "
+        # One thread a job on CPU: two such jobs at once are faster than one after the other.
+        "export XLA_FLAGS=--xla_cpu_multi_thread_eigen=false; "
+    )
+
+
+class Jobs(Study):
+    """A study as the rules see it. Paths are relative to the checkout."""
+
+    # Which jobs there are ------------------------------------------------------------------
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """The constraints of all wildcards: each is one of the study's names."""
+        return {
+            "source": one_of(self.sources),
+            "pool": one_of(self.pools),
+            "mixture": one_of(["pretraining", *self.mixtures]),
+            "base": one_of(self.bases),
+            "model": one_of(self.models),
+            "tokenizer": one_of({self.tokenizer(base) for base in self.bases}),
+            "prompts": one_of(self.prompts),
+            "benchmark": one_of(self.benchmarks),
+            "judge": one_of(self.judges),
+            "seed": "[0-9]+",
+        }
+
+    def chosen(self, entry: Mapping[str, Any], default: Sequence[str]) -> list[str]:
+        """The models of the groups that a benchmark, prompt set or judge names in `runs`."""
+        groups = entry.get("runs", default)
+        names = [base for base in self.bases if "bases" in groups]
+        names += [model for group in groups for model in self.runs.get(group, [])]
+        return list(dict.fromkeys(names))
+
+    def scores(self, benchmark: str) -> list[str]:
+        """A benchmark's score files; the teacher's with them where the study asks for it."""
+        models = self.chosen(self.benchmarks[benchmark], ("bases", *GROUPS))
+        if benchmark in self.teacher.get("benchmarks", []):
+            models.append(TEACHER)
+        return [f"{self.results}/benchmarks/{benchmark}/{model}.json" for model in models]
+
+    def of_tasks(self, *tasks: str) -> list[str]:
+        """The score files of the benchmarks with these tasks."""
+        return [file for name, b in self.benchmarks.items() if b["task"] in tasks for file in self.scores(name)]
+
+    @cached_property
+    def capabilities(self) -> list[str]:
+        """The score files of all benchmarks but toxicity."""
+        return self.of_tasks(*({b["task"] for b in self.benchmarks.values()} - {"toxicity"}))
+
+    @cached_property
+    def styles(self) -> list[str]:
+        """The style scores of all models that answer the style prompts."""
+        style = self.config.get("style")
+        if not style:
+            return []
+        models = self.chosen(self.prompts[style["prompts"]], ("bases", *GROUPS))
+        return [f"{self.results}/style/{model}.json" for model in models]
+
+    @cached_property
+    def preferences(self) -> list[str]:
+        """The preference scores of all judges."""
+        return [
+            f"{self.results}/preference/{name}/{model}.json"
+            for name, judge in self.judges.items()
+            for model in self.chosen(judge, ("amount", "size"))
+        ]
+
+    @cached_property
+    def evaluations(self) -> list[str]:
+        """Every score of the study."""
+        return [*self.capabilities, *self.of_tasks("toxicity"), *self.styles, *self.preferences]
+
+    @property
+    def figures(self) -> list[str]:
+        """The final figures and tables for which the study has scores."""
+        tasks = {b["task"] for b in self.benchmarks.values()}
+        names = {
+            "figures/fig1.pdf": bool(self.judges) and "nq" in tasks,
+            "figures/fig3.pdf": bool(self.judges),
+            "figures/fig4.pdf": True,
+            "figures/fig5.pdf": "toxicity" in tasks,
+            "figures/fig_style.pdf": bool(self.styles),
+            "tables/table1.csv": "targeted" in self.runs and bool(tasks & {"nq", "cnn"}),
+            "tables/table2.csv": bool(self.styles),
+            "tables/table7.csv": "cnn" in tasks,
+        }
+        return [f"results/{name}" for name, wanted in names.items() if wanted]
+
+    # What one job takes, asked with its wildcards ------------------------------------------
+
+    def local_file(self, wildcards: Any) -> list[str]:
+        """A `file:` source's own file, so that a change of it counts, where it is there."""
+        uri = self.sources[wildcards.source]["uri"]
+        path = uri.removeprefix("file:")
+        return [path] if uri.startswith("file:") and Path(path).exists() else []
+
+    def mixture_input(self, wildcards: Any) -> str:
+        """The dialogues of a mixture: a pool's training part, or the teacher's."""
+        mixture = self.mixtures[wildcards.mixture]
+        if "pool" in mixture:
+            return f"{self.results}/curation/clean/{mixture['pool']}.train.jsonl"
+        return f"{self.results}/teacher/{wildcards.mixture}.jsonl"
+
+    def model_of(self, wildcards: Any) -> str:
+        """The folder of a model's weights."""
+        kind = "bases" if wildcards.model in self.bases else "models"
+        return f"{self.results}/training/{kind}/{wildcards.model}"
+
+    def base_of(self, wildcards: Any) -> str:
+        """The folder of the base that a trained model starts from."""
+        return f"{self.results}/training/bases/{self.models[wildcards.model]['base']}"
+
+    def blocks_of(self, wildcards: Any) -> str:
+        """The token blocks that a trained model sees."""
+        model = self.models[wildcards.model]
+        if "text" in self.mixtures[model["mixture"]]:
+            return self.pretraining_blocks(model["base"])
+        return f"{self.results}/training/blocks/{self.tokenizer(model['base'])}/{model['mixture']}.s{model['seed']}"
+
+    def pretraining_blocks(self, base: str) -> str:
+        return f"{self.results}/training/blocks/{self.tokenizer(base)}/pretraining.s{self.seed}"
+
+    def replay_of(self, wildcards: Any) -> list[str]:
+        """The pre-training blocks that a model replays, where its recipe says so."""
+        model = self.models[wildcards.model]
+        replays = self.recipe(model["mixture"]).get("replay_share", 0) > 0
+        return [self.pretraining_blocks(model["base"])] if replays else []
+
+    def recipe_of(self, wildcards: Any) -> str:
+        """A trained model's recipe, as JSON."""
+        return json.dumps(self.recipe(self.models[wildcards.model]["mixture"]))
+
+    def pretraining_recipe(self, wildcards: Any) -> str:
+        """The recipe by which a base is pre-trained here, as JSON."""
+        return json.dumps(self.training[self.bases[wildcards.base].get("recipe", "pretraining")])
+
+    def architecture(self, wildcards: Any) -> str:
+        """The configuration of a base made here, as JSON with the hub's keys."""
+        return json.dumps({"model_type": "llama", **self.bases[wildcards.base]["architecture"]})
+
+    def tokens_of(self, wildcards: Any) -> str:
+        """The option for a trained model's token budget; nothing for all tokens."""
+        return options(self.models[wildcards.model], "tokens")
+
+    def seed_of(self, wildcards: Any) -> int:
+        return self.models[wildcards.model]["seed"]
+
+    def tokenizer_folder(self, wildcards: Any) -> str:
+        """The folder of a tokenizer by its name: the study's own, or the first base's that has it."""
+        if wildcards.tokenizer == "study":
+            return f"{self.results}/training/tokenizer"
+        base = next(name for name in self.bases if self.tokenizer(name) == wildcards.tokenizer)
+        return f"{self.results}/training/bases/{base}"
+
+    @property
+    def tokenizer_dialogues(self) -> list[str]:
+        """The dialogues that the study's tokenizer is trained on, beside the pre-training text."""
+        return [f"{self.results}/curation/clean/{pool}.train.jsonl" for pool in self.pools]
+
+    def blocks_input(self, wildcards: Any) -> str:
+        """The records that become tokens."""
+        if wildcards.mixture == "pretraining":
+            return f"{self.results}/curation/pretraining/text.jsonl"
+        return f"{self.results}/curation/mixtures/{wildcards.mixture}.s{wildcards.seed}.jsonl"
+
+    def block_options(self, wildcards: Any) -> str:
+        """Size and packing of blocks. Pre-training text is one stream, cut wherever a block ends."""
+        blocks = self.config.get("blocks") or {}
+        bases = [base for name, base in self.bases.items() if self.tokenizer(name) == wildcards.tokenizer]
+        size = bases[0].get("block_size", blocks.get("size", 2048))
+        packing = "contiguous" if wildcards.mixture == "pretraining" else blocks.get("packing", "contiguous")
+        return f"--block-size {size} --packing {packing}"
+
+    def benchmark_data(self, wildcards: Any) -> str:
+        """A benchmark's questions: a source's file, or one of the facts' (`facts:qa.jsonl`)."""
+        data = self.benchmarks[wildcards.benchmark]["data"]
+        if data.startswith("facts:"):
+            return f"{self.results}/curation/facts/{data.removeprefix('facts:')}"
+        return f"{self.results}/sources/{data}"
+
+    def turn_tokens(self, wildcards: Any) -> str:
+        """Whether prompts get the turn tokens: of imitation models (Appendix E), never of base models."""
+        never = self.benchmarks[wildcards.benchmark].get("turn_tokens", "auto") == "never"
+        return "no" if never or wildcards.model in self.bases else "yes"
+
+    def references(self, prompts: str) -> str:
+        """The teacher's answers to a prompt set: asked now, or the dialogues' own."""
+        if self.asked_for_references(prompts):
+            return f"{self.results}/teacher/answers/{prompts}.jsonl"
+        return f"{self.results}/curation/prompts/{prompts}.references.jsonl"
+
+    def asked_for_references(self, prompts: str) -> bool:
+        """Whether the teacher answers a prompt set now (twice), rather than in the dialogues."""
+        return self.prompts.get(prompts, {}).get("references", "dialogue") == "teacher"
+
+    @property
+    def style_prompts(self) -> str:
+        return (self.config.get("style") or {}).get("prompts", "none")
+
+    # How the teacher is asked --------------------------------------------------------------
+
+    @property
+    def facts_input(self) -> list[str]:
+        """What the local stand-in knows; nothing for a teacher behind an address."""
+        return [f"{self.results}/curation/facts/facts.jsonl"] if "facts" in self.config else []
+
+    def asked(self, judge: str | None = None) -> dict[str, Any]:
+        """How the teacher is asked, or a judge: the teacher's settings where it has none of its own."""
+        return {**self.teacher, **(self.judges[judge] if judge else {})}
+
+    def teacher_options(self, judge: str | None = None) -> str:
+        """Options for what shapes the answers of the teacher or of a judge."""
+        asked = self.asked(judge)
+        words = f"--base-url {shlex.quote(asked['url'])} {options(asked, 'model')}"
+        return f"{words} --facts {self.facts_input[0]}" if asked["url"] == "local" and self.facts_input else words
+
+    def teacher_limits(self, judge: str | None = None) -> str:
+        """Options for what changes no answer: the store, the key's variable, pace and money."""
+        return f"--store results/.cache/teacher {options(self.asked(judge), 'api_key_env', *LIMITS, *PRICES)}"
+
+    # What a job costs ----------------------------------------------------------------------
+
+    def gpus(self, base: str) -> int:
+        """GPUs for a full fine-tuning: none below 100M parameters, one up to 2B, a node of 8 above.
+
+        The weights, the two moments and the gradients in float32 are 16 bytes a parameter:
+        112 GB for 7B, 208 GB for 13B, before activations.
+        """
+        size = self.parameters(base)
+        return self.bases[base].get("gpus", 0 if size < 100e6 else 1 if size < 2e9 else 8)
+
+    def device(self, base: str) -> str:
+        """JAX's platform: small models leave a GPU alone, large ones take what JAX finds."""
+        return "''" if self.gpus(base) else "cpu"
+
+    def threads(self, base: str) -> int:
+        return 8 if self.gpus(base) else 1
+
+    def train_minutes(self, base: str, tokens: int | None) -> int:
+        """Minutes to ask for: 6 FLOPs a parameter and token at 40 % of an A100's 312 TFLOP/s (a CPU
+        core: 10 GFLOP/s), doubled, and a quarter of an hour to start.
+        """
+        speed = self.gpus(base) * 0.4 * 312e12 or 10e9
+        flops = 6 * self.parameters(base) * (tokens or (20e6 if self.gpus(base) else 1e6))
+        return 15 + int(2 * flops / speed / 60)
+
+    def evaluation_minutes(self, base: str) -> int:
+        """Minutes to ask for: an hour, and another for every billion parameters."""
+        return int(60 + 60 * self.parameters(base) / 1e9)
+
+    def memory_mb(self, base: str) -> int:
+        """Host memory: the weights in float32 twice (read and written), and room to run."""
+        return 2000 + int(8 * self.parameters(base) / 1e6)
+
+
+def check_start(study: Study) -> None:
+    """What can be known only when jobs are about to start.
+
+    Raises:
+        UserError: a `file:` is missing, or a key is not in the environment.
+    """
+    named = {f"sources.{name}.uri": source["uri"] for name, source in study.sources.items()}
+    named |= {f"bases.{name}.weights": base["weights"] for name, base in study.bases.items() if "weights" in base}
+    named |= {f"mixtures.{name}.seeds": "file:" + m["seeds"] for name, m in study.mixtures.items() if "seeds" in m}
+    for key, uri in named.items():
+        if uri.startswith("file:") and not Path(uri.removeprefix("file:")).exists():
+            raise UserError(
+                f"{key} names the file {uri.removeprefix('file:')!r}, which is not there; put it there or change the "
+                "study (config/README.md says where the paper's are from)"
+            )
+    for asked in (study.teacher, *({**study.teacher, **judge} for judge in study.judges.values())):
+        variable = asked.get("api_key_env", "OPENAI_API_KEY")
+        if asked["url"].startswith("https:") and not os.environ.get(variable):
+            raise UserError(f"{asked['url']} wants a key: set it in the environment variable {variable}")

@@ -1,0 +1,96 @@
+"""Load a base model's folder (config.json, safetensors, tokenizer) as it is.
+
+Where it comes from:
+
+  hub:ORG/NAME@REVISION   a model of the Hugging Face hub at a pinned revision
+  file:PATH               a folder of this machine; its large files are linked, not copied
+
+Pickled weights (`.bin`, `.pt`) are never fetched: a pickle runs code when it is read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import write_json
+
+WANTED = ("*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt", "*.jinja")
+
+
+def fetch(uri: str, folder: Path) -> None:
+    """Put the model's files into `folder`, which exists and is empty.
+
+    Raises:
+        UserError: the address is of no known form, or there is nothing at it.
+    """
+    kind, _, rest = uri.partition(":")
+    if kind == "hub" and (match := re.fullmatch(r"([^@\s]+/[^@\s]+)@(\S+)", rest)):
+        _from_hub(match[1], match[2], folder)
+    elif kind == "file" and rest:
+        _from_folder(Path(rest), folder)
+    else:
+        raise UserError(f"--uri {uri}: expected hub:ORG/NAME@REVISION or file:PATH")
+
+
+def _from_hub(name: str, revision: str, folder: Path) -> None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        snapshot_download(name, revision=revision, local_dir=folder, allow_patterns=list(WANTED))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(
+            f"hub:{name}@{revision}: can't be fetched ({type(error).__name__}: {str(error).splitlines()[0]:.150}); "
+            "is the hub reachable, the name right and its licence accepted? A folder of one's own is file:PATH"
+        ) from error
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+
+
+def _from_folder(source: Path, folder: Path) -> None:
+    if not source.is_dir():
+        raise UserError(f"file:{source}: no such folder; expected config.json, safetensors and a tokenizer in it")
+    for file in sorted({path for pattern in WANTED for path in source.glob(pattern)}):
+        if file.suffix == ".safetensors":
+            (folder / file.name).symlink_to(file.resolve())
+        else:
+            shutil.copyfile(file, folder / file.name)
+
+
+def check(folder: Path, uri: str) -> None:
+    """Refuse a folder in which a part is missing.
+
+    Raises:
+        UserError: what is missing.
+    """
+    missing = [what for what in ("config.json", "*.safetensors") if not list(folder.glob(what))]
+    if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        missing.append("tokenizer.json")
+    if missing:
+        raise UserError(f"{uri}: {' and '.join(missing)} missing; expected a model folder in the hub's format")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--uri", required=True, help="where the model is")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the model; appears whole or not at all")
+    args = parser.parse_args(argv)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=f".{args.output.name}.") as temporary:
+        folder = Path(temporary) / "model"
+        folder.mkdir()
+        fetch(args.uri, folder)
+        check(folder, args.uri)
+        write_json(folder / "source.json", {"made_by": "falsepromise.sources.weights", "uri": args.uri})
+        shutil.rmtree(args.output, ignore_errors=True)
+        os.replace(folder, args.output)
+
+
+if __name__ == "__main__":
+    cli.run(main)

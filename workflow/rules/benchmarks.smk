@@ -1,0 +1,36 @@
+"""One score file for each model and benchmark.
+
+Takes: <results>/training/{bases,models}/{model}/, the benchmark's questions
+Gives: <results>/benchmarks/{benchmark}/{model}.json
+"""
+
+
+rule score:
+    message:
+        "Score {wildcards.model} on {wildcards.benchmark}"
+    input:
+        code=closure("falsepromise.benchmarks.run"),
+        model=study.model_of,
+        data=study.benchmark_data,
+    output:
+        "<results>/benchmarks/{benchmark}/{model}.json",
+    log:
+        "<logs>/benchmarks/{benchmark}/{model}.log",
+    params:
+        task=lambda w: study.benchmarks[w.benchmark]["task"],
+        options=lambda w: jobs.options(study.benchmarks[w.benchmark], "limit"),
+        turn_tokens=study.turn_tokens,
+        seed=study.seed,
+        device=lambda w: study.device(study.models[w.model]["base"]),
+    threads: lambda w: study.threads(study.models[w.model]["base"])
+    resources:
+        gpu=lambda w: min(1, study.gpus(study.models[w.model]["base"])),
+        mem_mb=lambda w: study.memory_mb(study.models[w.model]["base"]),
+        runtime=lambda w: study.evaluation_minutes(study.models[w.model]["base"]),
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
+        " python -m falsepromise.benchmarks.run --model {input.model} --name {wildcards.model}"
+        " --task {params.task} --data {input.data} --turn-tokens {params.turn_tokens} {params.options}"
+        " --seed {params.seed} --output {output} 2>&1 | tee {log}"

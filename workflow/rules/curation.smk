@@ -1,0 +1,166 @@
+"""Dialogues to learn from and prompts to be asked, out of raw files.
+
+Takes: <results>/sources/{source}
+Gives: <results>/curation/clean/{pool}.jsonl, deduplicated on the query, one language, with a funnel of counts
+       <results>/curation/mixtures/{mixture}.s{seed}.jsonl, training dialogues in the order of the seed
+       <results>/curation/prompts/{prompts}.jsonl and .references.jsonl, held out from training
+       <results>/curation/facts/, <results>/curation/pretraining/text.jsonl, for base models made here
+"""
+
+
+rule parse_dialogues:
+    message:
+        "Read the dialogues of {wildcards.source}"
+    input:
+        code=lambda w: closure(f"falsepromise.curation.{study.sources[w.source]['format']}"),
+        raw="<results>/sources/{source}",
+    output:
+        dialogues="<results>/curation/dialogues/{source}.jsonl",
+        funnel=report(
+            "<results>/curation/dialogues/{source}.funnel.csv",
+            caption="../report/funnel.rst",
+            category="Data",
+            labels={"what": "funnel", "of": "{source}"},
+        ),
+    log:
+        "<logs>/curation/dialogues/{source}.log",
+    params:
+        format=lambda w: study.sources[w.source]["format"],
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "python -m falsepromise.curation.{params.format} --input {input.raw} --source {wildcards.source}"
+        " --output {output.dialogues} --funnel {output.funnel} > {log} 2>&1"
+
+
+rule clean_pool:
+    message:
+        "Deduplicate {wildcards.pool} on the query and keep one language"
+    input:
+        code=closure("falsepromise.curation.clean"),
+        dialogues=lambda w: [f"<results>/curation/dialogues/{s}.jsonl" for s in study.pools[w.pool]["sources"]],
+    output:
+        dialogues="<results>/curation/clean/{pool}.jsonl",
+        funnel=report(
+            "<results>/curation/clean/{pool}.funnel.csv",
+            caption="../report/funnel.rst",
+            category="Data",
+            labels={"what": "funnel", "of": "{pool}"},
+        ),
+    log:
+        "<logs>/curation/clean/{pool}.log",
+    params:
+        options=lambda w: jobs.options(study.pools[w.pool], "language", "language_threshold", "near_duplicates"),
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "python -m falsepromise.curation.clean --input {input.dialogues} {params.options}"
+        " --output {output.dialogues} --funnel {output.funnel} > {log} 2>&1"
+
+
+rule split_pool:
+    message:
+        "Set dialogues of {wildcards.pool} aside for prompts"
+    input:
+        code=closure("falsepromise.curation.split"),
+        dialogues="<results>/curation/clean/{pool}.jsonl",
+    output:
+        train="<results>/curation/clean/{pool}.train.jsonl",
+        heldout="<results>/curation/clean/{pool}.heldout.jsonl",
+    log:
+        "<logs>/curation/clean/{pool}.split.log",
+    params:
+        heldout=lambda w: study.pools[w.pool].get("heldout", 0),
+        seed=study.seed,
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "python -m falsepromise.curation.split --input {input.dialogues} --heldout {params.heldout}"
+        " --seed {params.seed} --output-train {output.train} --output-heldout {output.heldout} > {log} 2>&1"
+
+
+rule mix:
+    message:
+        "Order the dialogues of {wildcards.mixture} by seed {wildcards.seed}"
+    input:
+        code=closure("falsepromise.curation.mix"),
+        dialogues=study.mixture_input,
+    output:
+        "<results>/curation/mixtures/{mixture}.s{seed}.jsonl",
+    log:
+        "<logs>/curation/mixtures/{mixture}.s{seed}.log",
+    params:
+        options=lambda w: jobs.options(study.mixtures[w.mixture], *jobs.SELECTION),
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "python -m falsepromise.curation.mix --input {input.dialogues} --seed {wildcards.seed} {params.options}"
+        " --output {output} > {log} 2>&1"
+
+
+rule prompts:
+    message:
+        "Draw the prompts {wildcards.prompts}, none of them close to a training query"
+    input:
+        code=closure("falsepromise.curation.prompts"),
+        pool=lambda w: f"<results>/curation/clean/{study.prompts[w.prompts]['pool']}.heldout.jsonl",
+        training=lambda w: f"<results>/curation/clean/{study.prompts[w.prompts]['pool']}.train.jsonl",
+    output:
+        prompts="<results>/curation/prompts/{prompts}.jsonl",
+        references="<results>/curation/prompts/{prompts}.references.jsonl",
+        funnel=report(
+            "<results>/curation/prompts/{prompts}.funnel.csv",
+            caption="../report/funnel.rst",
+            category="Data",
+            labels={"what": "funnel", "of": "{prompts}"},
+        ),
+    log:
+        "<logs>/curation/prompts/{prompts}.log",
+    params:
+        n=lambda w: study.prompts[w.prompts]["n"],
+        options=lambda w: jobs.options(study.prompts[w.prompts], "max_bleu", *jobs.SELECTION),
+        seed=study.seed,
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "python -m falsepromise.curation.prompts --pool {input.pool} --training {input.training}"
+        " --n {params.n} {params.options} --seed {params.seed}"
+        " --output {output.prompts} --references {output.references} --funnel {output.funnel} > {log} 2>&1"
+
+
+rule diversity:
+    message:
+        "Measure how alike the queries of {wildcards.pool} are"
+    input:
+        code=closure("falsepromise.curation.diversity"),
+        queries="<results>/curation/clean/{pool}.jsonl",
+    output:
+        "<results>/curation/diversity/{pool}.json",
+    log:
+        "<logs>/curation/diversity/{pool}.log",
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "python -m falsepromise.curation.diversity --queries {input.queries} --output {output} > {log} 2>&1"
+
+
+localrules:
+    split_pool,

@@ -1,0 +1,36 @@
+"""Each model's answers to a prompt set.
+
+Takes: <results>/training/{bases,models}/{model}/, <results>/curation/prompts/{prompts}.jsonl
+Gives: <results>/generation/{prompts}/{model}.jsonl
+"""
+
+
+rule generate:
+    message:
+        "{wildcards.model} answers the prompts {wildcards.prompts}"
+    input:
+        code=closure("falsepromise.generation.generate"),
+        model=study.model_of,
+        prompts="<results>/curation/prompts/{prompts}.jsonl",
+    output:
+        "<results>/generation/{prompts}/{model}.jsonl",
+    log:
+        "<logs>/generation/{prompts}/{model}.log",
+    params:
+        max_tokens=lambda w: study.prompts[w.prompts].get("max_tokens", 512),
+        temperature=lambda w: study.prompts[w.prompts].get("temperature", 0),
+        format=lambda w: "--raw" if w.model in study.bases else "--chat",
+        seed=study.seed,
+        device=lambda w: study.device(study.models[w.model]["base"]),
+    threads: lambda w: study.threads(study.models[w.model]["base"])
+    resources:
+        gpu=lambda w: min(1, study.gpus(study.models[w.model]["base"])),
+        mem_mb=lambda w: study.memory_mb(study.models[w.model]["base"]),
+        runtime=lambda w: study.evaluation_minutes(study.models[w.model]["base"]),
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
+        " python -m falsepromise.generation.generate --model {input.model} --prompts {input.prompts}"
+        " {params.format} --max-tokens {params.max_tokens} --temperature {params.temperature} --seed {params.seed}"
+        " --output {output} 2>&1 | tee {log}"

@@ -1,0 +1,51 @@
+"""Which answer a judge prefers, the model's or the teacher's.
+
+Takes: <results>/generation/{prompts}/{model}.jsonl, the teacher's answers, the prompts
+Gives: <results>/preference/{judge}/{model}.votes.jsonl and .json
+"""
+
+
+rule judge:
+    message:
+        "{wildcards.judge} judges {wildcards.model} against the teacher"
+    input:
+        code=closure("falsepromise.preference.judge"),
+        prompts=lambda w: f"<results>/curation/prompts/{study.judges[w.judge]['prompts']}.jsonl",
+        responses=lambda w: f"<results>/generation/{study.judges[w.judge]['prompts']}/{w.model}.jsonl",
+        reference=lambda w: study.references(study.judges[w.judge]["prompts"]),
+        facts=study.facts_input,
+    output:
+        "<results>/preference/{judge}/{model}.votes.jsonl",
+    log:
+        "<logs>/preference/{judge}/{model}.votes.log",
+    params:
+        judge=lambda w: study.teacher_options(w.judge),
+    resources:
+        limits=lambda w: study.teacher_limits(w.judge),
+        mem_mb=2000,
+        runtime=240,
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "python -m falsepromise.preference.judge --prompts {input.prompts} --responses {input.responses}"
+        " --reference {input.reference} {params.judge} {resources.limits} --output {output} 2>&1 | tee {log}"
+
+
+rule aggregate:
+    message:
+        "Sum up what {wildcards.judge} says of {wildcards.model}"
+    input:
+        code=closure("falsepromise.preference.aggregate"),
+        votes="<results>/preference/{judge}/{model}.votes.jsonl",
+    output:
+        "<results>/preference/{judge}/{model}.json",
+    log:
+        "<logs>/preference/{judge}/{model}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "python -m falsepromise.preference.aggregate --votes {input.votes} --output {output} > {log} 2>&1"
+
+
+localrules:
+    aggregate,

@@ -1,0 +1,38 @@
+"""Table 2's metrics: how like the teacher's a model's answers are.
+
+Takes: <results>/generation/{prompts}/{model}.jsonl, the teacher's answers to the same prompts
+Gives: <results>/style/{model}.json
+"""
+
+
+rule style:
+    message:
+        "Compare the style of {wildcards.model} with the teacher's"
+    input:
+        code=closure("falsepromise.style.compare"),
+        responses=f"<results>/generation/{study.style_prompts}/{{model}}.jsonl",
+        reference=study.references(study.style_prompts),
+    output:
+        "<results>/style/{model}.json",
+    log:
+        "<logs>/style/{model}.log",
+    params:
+        # Two answers to each prompt: the second is the rough upper bound.
+        second=lambda w, input: (
+            f"--second {input.reference} --second-sample 1"
+            if study.asked_for_references(study.style_prompts)
+            else ""
+        ),
+        seed=study.seed,
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    conda:
+        "../../envs/falsepromise.yaml"
+    shell:
+        "python -m falsepromise.style.compare --responses {input.responses} --reference {input.reference}"
+        " {params.second} --model {wildcards.model} --seed {params.seed} --output {output} > {log} 2>&1"
+
+
+localrules:
+    style,
