@@ -1,0 +1,173 @@
+"""What runs inside the sandbox. Standard library alone; started by its source text, never imported there.
+
+Two roles in two sandboxes. The *worker* holds a program that nobody trusts and answers calls of its
+entry point. The *checker* holds the problem's test and sees only the answers, as plain values: a
+program can't reach the test, patch it, nor say that it passed. Both speak JSON, one message a line,
+on the standard input and output that they were started with.
+"""
+
+import builtins
+import json
+import os
+import resource
+import sys
+from collections import deque
+from itertools import islice
+
+MOST_ITEMS = 1_000_000  # of an iterator that a program returns
+
+
+def encode(value):
+    """A plain value as JSON. Subclasses become their plain base: no `__eq__` of a program's own survives."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return {"int": hex(value)}
+    if isinstance(value, float):
+        return {"float": float(value).hex()}
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, complex):
+        return {"complex": [float(value.real).hex(), float(value.imag).hex()]}
+    if isinstance(value, (bytes, bytearray)):
+        return {"bytes": bytes(value).hex()}
+    for name, kind in (("list", list), ("tuple", tuple), ("set", set), ("frozenset", frozenset), ("deque", deque)):
+        if isinstance(value, kind):
+            return {name: [encode(item) for item in value]}
+    if isinstance(value, dict):
+        return {"dict": [[encode(key), encode(item)] for key, item in value.items()]}
+    if isinstance(value, range):
+        return {"range": [value.start, value.stop, value.step]}
+    if isinstance(value, (type({}.keys()), type({}.items()))):
+        return {"set": [encode(item) for item in value]}
+    if hasattr(value, "__iter__"):
+        return {"iterator": [encode(item) for item in islice(value, MOST_ITEMS)]}
+    return {"other": type(value).__name__}
+
+
+def decode(value):
+    """The value that `encode` was given. What is not plain becomes an object that equals nothing."""
+    if not isinstance(value, dict):
+        return value
+    ((name, content),) = value.items()
+    if name == "int":
+        return int(content, 16)
+    if name == "float":
+        return float.fromhex(content)
+    if name == "complex":
+        return complex(*map(float.fromhex, content))
+    if name == "bytes":
+        return bytes.fromhex(content)
+    if name == "dict":
+        return {decode(key): decode(item) for key, item in content}
+    if name == "range":
+        return range(*content)
+    if name == "other":
+        return object()
+    items = [decode(item) for item in content]
+    if name == "iterator":
+        return iter(items)
+    return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "deque": deque}[name](items)
+
+
+def describe(error):
+    """One line about an exception, from a program that may have made its text hostile."""
+    try:
+        text = str(error)
+    except BaseException:
+        text = ""
+    return (type(error).__name__ + ": " + text)[:200]
+
+
+class Channel:
+    """The pipes that the role was started with, out of the way of the program's own 0, 1 and 2."""
+
+    def __init__(self):
+        self.input = os.fdopen(os.dup(0), "r", encoding="utf-8")
+        self.output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        nothing = os.open("/dev/null", os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nothing, descriptor)
+        os.close(nothing)
+
+    def send(self, message):
+        self.output.write(json.dumps(message) + "\n")
+        self.output.flush()
+
+    def receive(self):
+        line = self.input.readline()
+        if not line:
+            os._exit(0)  # the other side has gone
+        return json.loads(line)
+
+
+def give_up_rights(options):
+    """Become nobody where started as root, and take on limits that can't be raised again."""
+    uid = options.get("uid")
+    if uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    for name, value in options["limits"].items():
+        resource.setrlimit(getattr(resource, name), (value, value))
+
+
+def work(channel):
+    """The worker: execute the program, then answer calls until the other side goes."""
+    task = channel.receive()
+    names = {}
+    try:
+        exec(compile(task["program"], "<program>", "exec", dont_inherit=True), names)
+        function = names[task["entry_point"]]
+    except BaseException as error:
+        channel.send({"error": describe(error)})
+        return
+    channel.send({"ready": True})
+    while True:
+        arguments, named = channel.receive()["call"]
+        try:
+            result = function(*decode(arguments), **decode(named))
+            reply = {"result": encode(result)}
+        except BaseException as error:
+            reply = {"raised": type(error).__name__, "text": describe(error)}
+        channel.send(reply)
+
+
+def check(channel):
+    """The checker: one problem after the other, each in its own namespace."""
+    while True:
+        problem = channel.receive()
+
+        def candidate(*arguments, **named):
+            channel.send({"call": [encode(arguments), encode(named)]})
+            reply = channel.receive()
+            if "raised" in reply:
+                kind = getattr(builtins, reply["raised"], RuntimeError)
+                known = isinstance(kind, type) and issubclass(kind, Exception)
+                raise (kind if known else RuntimeError)(reply["text"])
+            return decode(reply["result"])
+
+        names = {}
+        try:
+            # The prompt's own helpers serve the test; its entry point's body is a docstring alone.
+            exec(compile(problem["prompt"], "<prompt>", "exec", dont_inherit=True), names)
+        except SyntaxError:
+            names = {}
+        try:
+            names[problem["entry_point"]] = candidate
+            exec(compile(problem["test"], "<test>", "exec", dont_inherit=True), names)
+            names["check"](candidate)
+        except BaseException as error:
+            channel.send({"verdict": "failed", "reason": describe(error)})
+        else:
+            channel.send({"verdict": "passed"})
+
+
+def main():
+    options = json.loads(sys.argv[1])
+    channel = Channel()
+    give_up_rights(options)
+    {"worker": work, "checker": check}[options["role"]](channel)
+
+
+main()

@@ -1,0 +1,127 @@
+"""Verdicts on programs: a worker in one sandbox, the problem's test in another."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from falsepromise.benchmarks.sandbox import Child, Gone, Sandbox, TooLate
+
+
+@dataclass(frozen=True)
+class Program:
+    """A completion of a problem.
+
+    Attributes:
+        prompt: What the model was given; its helpers also serve the test.
+        completion: What it gave.
+        test: Source that defines `check(candidate)`.
+        entry_point: The function's name.
+    """
+
+    prompt: str
+    completion: str
+    test: str
+    entry_point: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the test ran to its end, and if not, why, in one line."""
+
+    passed: bool
+    reason: str
+
+
+def verdicts(sandbox: Sandbox, programs: Iterable[Program], workers: int | None = None) -> Iterator[Verdict]:
+    """Run programs, a few at a time, and give their verdicts in order.
+
+    Each program has a sandbox of its own; the test runs in another sandbox and sees plain values
+    alone. So a program passes only by giving the right answers: it can't reach the test.
+
+    Args:
+        sandbox: See `sandbox.open_sandbox`.
+        programs: The programs.
+        workers: How many at a time; as many as the processors that this process may use.
+    """
+    workers = workers or len(os.sched_getaffinity(0))
+    slots: queue.SimpleQueue[_Judge] = queue.SimpleQueue()
+    judges = [_Judge(sandbox, slot) for slot in range(workers)]
+    for judge in judges:
+        slots.put(judge)
+
+    def run(program: Program) -> Verdict:
+        judge = slots.get()
+        try:
+            return judge.verdict(program)
+        finally:
+            slots.put(judge)
+
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(run, programs)
+    finally:
+        for judge in judges:
+            judge.close()
+
+
+class _Judge:
+    """A checker that is kept, and a new worker for each program."""
+
+    def __init__(self, sandbox: Sandbox, slot: int):
+        self.sandbox, self.slot = sandbox, slot
+        self.checker: Child | None = None
+
+    def close(self) -> None:
+        if self.checker is not None:
+            self.checker.kill()
+            self.checker = None
+
+    def verdict(self, program: Program) -> Verdict:
+        if self.checker is None:
+            self.checker = self.sandbox.start("checker", self.slot)
+        deadline = time.monotonic() + self.sandbox.limits.wall_seconds
+        worker = self.sandbox.start("worker", self.slot)
+        done = False
+        try:
+            task = {"program": program.prompt + program.completion, "entry_point": program.entry_point}
+            worker.send(json.dumps(task).encode(), deadline)
+            answer = _message(worker.receive(deadline))
+            if answer != {"ready": True}:
+                done = True  # the checker knows nothing of it
+                return Verdict(False, str(answer.get("error", "it sent something strange"))[:200])
+            problem = {"prompt": program.prompt, "test": program.test, "entry_point": program.entry_point}
+            self.checker.send(json.dumps(problem).encode(), deadline)
+            while True:
+                line = self.checker.receive(deadline)
+                if line.startswith(b'{"verdict"'):
+                    done = True
+                    verdict = json.loads(line)
+                    return Verdict(verdict["verdict"] == "passed", verdict.get("reason", "passed"))
+                worker.send(line, deadline)
+                reply = worker.receive(deadline)
+                if not {"result", "raised"} & _message(reply).keys():
+                    return Verdict(False, "it sent something strange")
+                self.checker.send(reply, deadline)
+        except Gone as error:
+            # Out of CPU time, out of memory, killed by itself, or left by a door like os._exit.
+            return Verdict(False, f"gone: {error}")
+        except TooLate:
+            return Verdict(False, f"timed out after {self.sandbox.limits.wall_seconds:g} s")
+        finally:
+            worker.kill()
+            if not done:
+                self.close()  # it still waits for an answer of this program's
+
+
+def _message(line: bytes) -> dict[str, object]:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Gone("it sent something strange") from error
+    return message if isinstance(message, dict) else {}
