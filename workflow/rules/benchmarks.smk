@@ -6,8 +6,6 @@ Gives: <results>/benchmarks/{benchmark}/{model}.json
 
 
 rule score:
-    message:
-        "Score {wildcards.model} on {wildcards.benchmark}"
     input:
         code=closure("falsepromise.benchmarks.run"),
         model=study.model_of,
@@ -16,19 +14,22 @@ rule score:
         "<results>/benchmarks/{benchmark}/{model}.json",
     log:
         "<logs>/benchmarks/{benchmark}/{model}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    threads: lambda w: study.threads(study.models[w.model]["base"])
+    resources:
+        gpu=lambda w: min(1, study.gpus(study.models[w.model]["base"])),
+        mem_mb=lambda w: study.memory_mb(study.models[w.model]["base"]),
+        runtime=lambda w: study.evaluation_minutes(study.models[w.model]["base"]),
     params:
         task=lambda w: study.benchmarks[w.benchmark]["task"],
         options=lambda w: jobs.options(study.benchmarks[w.benchmark], "limit"),
         turn_tokens=study.turn_tokens,
         seed=study.seed,
         device=lambda w: study.device(study.models[w.model]["base"]),
-    threads: lambda w: study.threads(study.models[w.model]["base"])
-    resources:
-        gpu=lambda w: min(1, study.gpus(study.models[w.model]["base"])),
-        mem_mb=lambda w: study.memory_mb(study.models[w.model]["base"]),
-        runtime=lambda w: study.evaluation_minutes(study.models[w.model]["base"]),
-    conda:
-        "../../envs/falsepromise.yaml"
+    message:
+        "Score {wildcards.model} on {wildcards.benchmark} ({resources.gpu} GPUs, {resources.mem_mb} MB,"
+        " up to {resources.runtime} min)"
     shell:
         "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
         " python -m falsepromise.benchmarks.run --model {input.model} --name {wildcards.model}"

@@ -9,8 +9,6 @@ Gives: <results>/curation/clean/{pool}.jsonl, deduplicated on the query, one lan
 
 
 rule parse_dialogues:
-    message:
-        "Read the dialogues of {wildcards.source}"
     input:
         code=lambda w: closure(f"falsepromise.curation.{study.sources[w.source]['format']}"),
         raw="<results>/sources/{source}",
@@ -24,21 +22,21 @@ rule parse_dialogues:
         ),
     log:
         "<logs>/curation/dialogues/{source}.log",
-    params:
-        format=lambda w: study.sources[w.source]["format"],
+    conda:
+        "../../envs/falsepromise.yaml"
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../../envs/falsepromise.yaml"
+    params:
+        format=lambda w: study.sources[w.source]["format"],
+    message:
+        "Read the dialogues of {wildcards.source}"
     shell:
         "python -m falsepromise.curation.{params.format} --input {input.raw} --source {wildcards.source}"
         " --output {output.dialogues} --funnel {output.funnel} > {log} 2>&1"
 
 
 rule clean_pool:
-    message:
-        "Deduplicate {wildcards.pool} on the query and keep one language"
     input:
         code=closure("falsepromise.curation.clean"),
         dialogues=lambda w: [f"<results>/curation/dialogues/{s}.jsonl" for s in study.pools[w.pool]["sources"]],
@@ -52,22 +50,22 @@ rule clean_pool:
         ),
     log:
         "<logs>/curation/clean/{pool}.log",
-    params:
-        options=lambda w: jobs.options(study.pools[w.pool], "language", "language_threshold", "near_duplicates"),
+    conda:
+        "../../envs/falsepromise.yaml"
     threads: 2
     resources:
         mem_mb=2000,
         runtime=120,
-    conda:
-        "../../envs/falsepromise.yaml"
+    params:
+        options=lambda w: jobs.options(study.pools[w.pool], "language", "language_threshold", "near_duplicates"),
+    message:
+        "Deduplicate {wildcards.pool} on the query and keep one language"
     shell:
         "python -m falsepromise.curation.clean --input {input.dialogues} {params.options}"
         " --output {output.dialogues} --funnel {output.funnel} > {log} 2>&1"
 
 
 rule split_pool:
-    message:
-        "Set dialogues of {wildcards.pool} aside for prompts"
     input:
         code=closure("falsepromise.curation.split"),
         dialogues="<results>/curation/clean/{pool}.jsonl",
@@ -76,19 +74,19 @@ rule split_pool:
         heldout="<results>/curation/clean/{pool}.heldout.jsonl",
     log:
         "<logs>/curation/clean/{pool}.split.log",
+    conda:
+        "../../envs/falsepromise.yaml"
     params:
         heldout=lambda w: study.pools[w.pool].get("heldout", 0),
         seed=study.seed,
-    conda:
-        "../../envs/falsepromise.yaml"
+    message:
+        "Set dialogues of {wildcards.pool} aside for prompts"
     shell:
         "python -m falsepromise.curation.split --input {input.dialogues} --heldout {params.heldout}"
         " --seed {params.seed} --output-train {output.train} --output-heldout {output.heldout} > {log} 2>&1"
 
 
 rule mix:
-    message:
-        "Order the dialogues of {wildcards.mixture} by seed {wildcards.seed}"
     input:
         code=closure("falsepromise.curation.mix"),
         dialogues=study.mixture_input,
@@ -96,21 +94,21 @@ rule mix:
         "<results>/curation/mixtures/{mixture}.s{seed}.jsonl",
     log:
         "<logs>/curation/mixtures/{mixture}.s{seed}.log",
-    params:
-        options=lambda w: jobs.options(study.mixtures[w.mixture], *jobs.SELECTION),
+    conda:
+        "../../envs/falsepromise.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
-    conda:
-        "../../envs/falsepromise.yaml"
+    params:
+        options=lambda w: jobs.options(study.mixtures[w.mixture], *jobs.SELECTION),
+    message:
+        "Order the dialogues of {wildcards.mixture} by seed {wildcards.seed}"
     shell:
         "python -m falsepromise.curation.mix --input {input.dialogues} --seed {wildcards.seed} {params.options}"
         " --output {output} > {log} 2>&1"
 
 
 rule prompts:
-    message:
-        "Draw the prompts {wildcards.prompts}, none of them close to a training query"
     input:
         code=closure("falsepromise.curation.prompts"),
         pool=lambda w: f"<results>/curation/clean/{study.prompts[w.prompts]['pool']}.heldout.jsonl",
@@ -126,16 +124,18 @@ rule prompts:
         ),
     log:
         "<logs>/curation/prompts/{prompts}.log",
-    params:
-        n=lambda w: study.prompts[w.prompts]["n"],
-        options=lambda w: jobs.options(study.prompts[w.prompts], "max_bleu", *jobs.SELECTION),
-        seed=study.seed,
+    conda:
+        "../../envs/falsepromise.yaml"
     threads: 2
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        "../../envs/falsepromise.yaml"
+    params:
+        n=lambda w: study.prompts[w.prompts]["n"],
+        options=lambda w: jobs.options(study.prompts[w.prompts], "max_bleu", *jobs.SELECTION),
+        seed=study.seed,
+    message:
+        "Draw the prompts {wildcards.prompts}, none of them close to a training query"
     shell:
         "python -m falsepromise.curation.prompts --pool {input.pool} --training {input.training}"
         " --n {params.n} {params.options} --seed {params.seed}"
@@ -143,8 +143,6 @@ rule prompts:
 
 
 rule diversity:
-    message:
-        "Measure how alike the queries of {wildcards.pool} are"
     input:
         code=closure("falsepromise.curation.diversity"),
         queries="<results>/curation/clean/{pool}.jsonl",
@@ -152,12 +150,14 @@ rule diversity:
         "<results>/curation/diversity/{pool}.json",
     log:
         "<logs>/curation/diversity/{pool}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
     threads: 2
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        "../../envs/falsepromise.yaml"
+    message:
+        "Measure how alike the queries of {wildcards.pool} are"
     shell:
         "python -m falsepromise.curation.diversity --queries {input.queries} --output {output} > {log} 2>&1"
 

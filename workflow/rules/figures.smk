@@ -6,25 +6,23 @@ Gives: results/figures/fig*.{pdf,svg,png}, results/tables/table*.{csv,md,tex}
 
 
 rule study:
-    message:
-        "Write the expanded study"
     input:
         code=closure("falsepromise.core.study"),
     output:
         "<results>/study.json",
     log:
         "<logs>/study.log",
-    params:
-        study=json.dumps(study.config),
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        study=json.dumps(study.config),
+    message:
+        "Write the expanded study"
     shell:
         "python -m falsepromise.core.study --json {params.study:q} --output {output} > {log} 2>&1"
 
 
 rule fig4:
-    message:
-        "Draw {output.pdf}"
     input:
         code=closure("falsepromise.figures.fig4"),
         study="<results>/study.json",
@@ -40,10 +38,12 @@ rule fig4:
         ),
     log:
         "<logs>/figures/fig4.log",
-    params:
-        verb="fig4",
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        verb="fig4",
+    message:
+        "Draw {output.pdf}"
     shell:
         "python -m falsepromise.figures.{params.verb} --study {input.study} --scores {input.scores}"
         " --output {output.pdf} > {log} 2>&1"
@@ -130,8 +130,6 @@ use rule fig4 as fig_style with:
 
 
 rule table1:
-    message:
-        "Write {output.csv}"
     input:
         code=closure("falsepromise.figures.table1"),
         study="<results>/study.json",
@@ -147,10 +145,12 @@ rule table1:
         tex="results/tables/table1.tex",
     log:
         "<logs>/tables/table1.log",
-    params:
-        verb="table1",
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        verb="table1",
+    message:
+        "Write {output.csv}"
     shell:
         "python -m falsepromise.figures.{params.verb} --study {input.study} --scores {input.scores}"
         " --output {output.csv} > {log} 2>&1"

@@ -6,8 +6,6 @@ Gives: <results>/generation/{prompts}/{model}.jsonl
 
 
 rule generate:
-    message:
-        "{wildcards.model} answers the prompts {wildcards.prompts}"
     input:
         code=closure("falsepromise.generation.generate"),
         model=study.model_of,
@@ -16,19 +14,22 @@ rule generate:
         "<results>/generation/{prompts}/{model}.jsonl",
     log:
         "<logs>/generation/{prompts}/{model}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    threads: lambda w: study.threads(study.models[w.model]["base"])
+    resources:
+        gpu=lambda w: min(1, study.gpus(study.models[w.model]["base"])),
+        mem_mb=lambda w: study.memory_mb(study.models[w.model]["base"]),
+        runtime=lambda w: study.evaluation_minutes(study.models[w.model]["base"]),
     params:
         max_tokens=lambda w: study.prompts[w.prompts].get("max_tokens", 512),
         temperature=lambda w: study.prompts[w.prompts].get("temperature", 0),
         format=lambda w: "--raw" if w.model in study.bases else "--chat",
         seed=study.seed,
         device=lambda w: study.device(study.models[w.model]["base"]),
-    threads: lambda w: study.threads(study.models[w.model]["base"])
-    resources:
-        gpu=lambda w: min(1, study.gpus(study.models[w.model]["base"])),
-        mem_mb=lambda w: study.memory_mb(study.models[w.model]["base"]),
-        runtime=lambda w: study.evaluation_minutes(study.models[w.model]["base"]),
-    conda:
-        "../../envs/falsepromise.yaml"
+    message:
+        "{wildcards.model} answers the prompts {wildcards.prompts} ({resources.gpu} GPUs, {resources.mem_mb} MB,"
+        " up to {resources.runtime} min)"
     shell:
         "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
         " python -m falsepromise.generation.generate --model {input.model} --prompts {input.prompts}"

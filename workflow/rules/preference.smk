@@ -6,8 +6,6 @@ Gives: <results>/preference/{judge}/{model}.votes.jsonl and .json
 
 
 rule judge:
-    message:
-        "{wildcards.judge} judges {wildcards.model} against the teacher"
     input:
         code=closure("falsepromise.preference.judge"),
         prompts=lambda w: f"<results>/curation/prompts/{study.judges[w.judge]['prompts']}.jsonl",
@@ -18,22 +16,22 @@ rule judge:
         "<results>/preference/{judge}/{model}.votes.jsonl",
     log:
         "<logs>/preference/{judge}/{model}.votes.log",
-    params:
-        judge=lambda w: study.teacher_options(w.judge),
+    conda:
+        "../../envs/falsepromise.yaml"
     resources:
         limits=lambda w: study.teacher_limits(w.judge),
         mem_mb=2000,
         runtime=240,
-    conda:
-        "../../envs/falsepromise.yaml"
+    params:
+        judge=lambda w: study.teacher_options(w.judge),
+    message:
+        "{wildcards.judge} judges {wildcards.model} against the teacher"
     shell:
         "python -m falsepromise.preference.judge --prompts {input.prompts} --responses {input.responses}"
         " --reference {input.reference} {params.judge} {resources.limits} --output {output} 2>&1 | tee {log}"
 
 
 rule aggregate:
-    message:
-        "Sum up what {wildcards.judge} says of {wildcards.model}"
     input:
         code=closure("falsepromise.preference.aggregate"),
         votes="<results>/preference/{judge}/{model}.votes.jsonl",
@@ -43,6 +41,8 @@ rule aggregate:
         "<logs>/preference/{judge}/{model}.log",
     conda:
         "../../envs/falsepromise.yaml"
+    message:
+        "Sum up what {wildcards.judge} says of {wildcards.model}"
     shell:
         "python -m falsepromise.preference.aggregate --votes {input.votes} --output {output} > {log} 2>&1"
 

@@ -6,8 +6,6 @@ Gives: <results>/curation/facts/, <results>/curation/pretraining/text.jsonl
 
 
 rule facts:
-    message:
-        "Make the table of facts and the questions about them"
     input:
         code=closure("falsepromise.curation.facts"),
         countries=f"<results>/sources/{study.facts.get('countries')}",
@@ -21,18 +19,18 @@ rule facts:
         multiple_choice_development="<results>/curation/facts/multiple_choice_development.jsonl",
     log:
         "<logs>/curation/facts.log",
-    params:
-        seed=study.seed,
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        seed=study.seed,
+    message:
+        "Make the table of facts and the questions about them"
     shell:
         "python -m falsepromise.curation.facts --countries {input.countries} --cities {input.cities}"
         " --elements {input.elements} --seed {params.seed} --output $(dirname {output.facts}) > {log} 2>&1"
 
 
 rule pretraining_text:
-    message:
-        "Write the pre-training text"
     input:
         code=closure("falsepromise.curation.pretraining"),
         facts="<results>/curation/facts/facts.jsonl",
@@ -42,11 +40,13 @@ rule pretraining_text:
         "<results>/curation/pretraining/text.jsonl",
     log:
         "<logs>/curation/pretraining.log",
+    conda:
+        "../../envs/falsepromise.yaml"
     params:
         options=jobs.options(study.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
         seed=study.seed,
-    conda:
-        "../../envs/falsepromise.yaml"
+    message:
+        "Write the pre-training text"
     shell:
         "python -m falsepromise.curation.pretraining --facts {input.facts} --wikipedia {input.wikipedia}"
         " --qa-prompt {input.qa_prompt} {params.options} --seed {params.seed} --output {output} > {log} 2>&1"

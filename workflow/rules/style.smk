@@ -6,8 +6,6 @@ Gives: <results>/style/{model}.json
 
 
 rule style:
-    message:
-        "Compare the style of {wildcards.model} with the teacher's"
     input:
         code=closure("falsepromise.style.compare"),
         responses=f"<results>/generation/{study.style_prompts}/{{model}}.jsonl",
@@ -16,19 +14,19 @@ rule style:
         "<results>/style/{model}.json",
     log:
         "<logs>/style/{model}.log",
-    params:
-        # Two answers to each prompt: the second is the rough upper bound.
-        second=lambda w, input: (
-            f"--second {input.reference} --second-sample 1"
-            if study.asked_for_references(study.style_prompts)
-            else ""
-        ),
-        seed=study.seed,
+    conda:
+        "../../envs/falsepromise.yaml"
     resources:
         mem_mb=2000,
         runtime=15,
-    conda:
-        "../../envs/falsepromise.yaml"
+    params:
+        # Two answers to each prompt: the second is the rough upper bound.
+        second=lambda w, input: (
+            f"--second {input.reference} --second-sample 1" if study.asked_for_references(study.style_prompts) else ""
+        ),
+        seed=study.seed,
+    message:
+        "Compare the style of {wildcards.model} with the teacher's"
     shell:
         "python -m falsepromise.style.compare --responses {input.responses} --reference {input.reference}"
         " {params.second} --model {wildcards.model} --seed {params.seed} --output {output} > {log} 2>&1"

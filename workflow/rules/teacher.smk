@@ -8,8 +8,6 @@ Gives: <results>/teacher/{mixture}.jsonl, dialogues to imitate
 
 
 rule nq_synthetic:
-    message:
-        "Ask the teacher for {params.n} questions and answers like Natural Questions"
     input:
         code=closure("falsepromise.teacher.nq_synthetic"),
         seeds=lambda w: study.mixtures[w.mixture].get("seeds", "resources/prompts/table3_seed_examples.jsonl"),
@@ -18,26 +16,26 @@ rule nq_synthetic:
         "<results>/teacher/{mixture}.jsonl",
     log:
         "<logs>/teacher/{mixture}.log",
-    params:
-        n=lambda w: study.mixtures[w.mixture]["n"],
-        teacher=study.teacher_options(),
-        seed=study.seed,
-    resources:
-        limits=study.teacher_limits(),
-        mem_mb=2000,
-        runtime=600,
     wildcard_constraints:
         mixture=jobs.one_of(name for name, m in study.mixtures.items() if m.get("teacher") == "nq_synthetic"),
     conda:
         "../../envs/falsepromise.yaml"
+    resources:
+        limits=study.teacher_limits(),
+        mem_mb=2000,
+        runtime=600,
+    params:
+        n=lambda w: study.mixtures[w.mixture]["n"],
+        teacher=study.teacher_options(),
+        seed=study.seed,
+    message:
+        "Ask the teacher for {params.n} questions and answers like Natural Questions"
     shell:
         "python -m falsepromise.teacher.nq_synthetic --seeds {input.seeds} --n {params.n} --seed {params.seed}"
         " {params.teacher} {resources.limits} --output {output} 2>&1 | tee {log}"
 
 
 rule tldr_synthetic:
-    message:
-        "Ask the teacher for {params.n} summaries"
     input:
         code=closure("falsepromise.teacher.tldr_synthetic"),
         posts=lambda w: f"<results>/curation/dialogues/{study.mixtures[w.mixture]['posts']}.jsonl",
@@ -46,26 +44,26 @@ rule tldr_synthetic:
         "<results>/teacher/{mixture}.jsonl",
     log:
         "<logs>/teacher/{mixture}.log",
-    params:
-        n=lambda w: study.mixtures[w.mixture]["n"],
-        teacher=study.teacher_options(),
-        seed=study.seed,
-    resources:
-        limits=study.teacher_limits(),
-        mem_mb=4000,
-        runtime=1440,
     wildcard_constraints:
         mixture=jobs.one_of(name for name, m in study.mixtures.items() if m.get("teacher") == "tldr_synthetic"),
     conda:
         "../../envs/falsepromise.yaml"
+    resources:
+        limits=study.teacher_limits(),
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        n=lambda w: study.mixtures[w.mixture]["n"],
+        teacher=study.teacher_options(),
+        seed=study.seed,
+    message:
+        "Ask the teacher for {params.n} summaries"
     shell:
         "python -m falsepromise.teacher.tldr_synthetic --posts {input.posts} --n {params.n} --seed {params.seed}"
         " {params.teacher} {resources.limits} --output {output} 2>&1 | tee {log}"
 
 
 rule answer:
-    message:
-        "Ask the teacher the prompts {wildcards.prompts}, twice"
     input:
         code=closure("falsepromise.teacher.answer"),
         prompts="<results>/curation/prompts/{prompts}.jsonl",
@@ -74,22 +72,22 @@ rule answer:
         "<results>/teacher/answers/{prompts}.jsonl",
     log:
         "<logs>/teacher/answers/{prompts}.log",
-    params:
-        teacher=study.teacher_options(),
+    conda:
+        "../../envs/falsepromise.yaml"
     resources:
         limits=study.teacher_limits(),
         mem_mb=2000,
         runtime=240,
-    conda:
-        "../../envs/falsepromise.yaml"
+    params:
+        teacher=study.teacher_options(),
+    message:
+        "Ask the teacher the prompts {wildcards.prompts}, twice"
     shell:
         "python -m falsepromise.teacher.answer --prompts {input.prompts} --samples 2 --temperature 1"
         " {params.teacher} {resources.limits} --output {output} 2>&1 | tee {log}"
 
 
 rule score_teacher:
-    message:
-        "Score the teacher on {wildcards.benchmark}"
     input:
         code=closure("falsepromise.benchmarks.run"),
         data=study.benchmark_data,
@@ -98,17 +96,19 @@ rule score_teacher:
         "<results>/benchmarks/{benchmark}/teacher.json",
     log:
         "<logs>/benchmarks/{benchmark}/teacher.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    resources:
+        limits=study.teacher_limits(),
+        mem_mb=4000,
+        runtime=600,
     params:
         task=lambda w: study.benchmarks[w.benchmark]["task"],
         options=lambda w: jobs.options(study.benchmarks[w.benchmark], "limit"),
         seed=study.seed,
         teacher=study.teacher_options(),
-    resources:
-        limits=study.teacher_limits(),
-        mem_mb=4000,
-        runtime=600,
-    conda:
-        "../../envs/falsepromise.yaml"
+    message:
+        "Score the teacher on {wildcards.benchmark}"
     shell:
         "python -m falsepromise.benchmarks.run --task {params.task} --data {input.data} --name teacher"
         " {params.options} --seed {params.seed} {params.teacher} {resources.limits} --output {output} 2>&1 | tee {log}"

@@ -11,8 +11,6 @@ failed or killed job keeps it, and the next one goes on from there.
 
 
 rule tokenizer:
-    message:
-        "Train the study's tokenizer"
     input:
         code=closure("falsepromise.training.tokenizer"),
         text="<results>/curation/pretraining/text.jsonl",
@@ -21,18 +19,18 @@ rule tokenizer:
         directory("<results>/training/tokenizer"),
     log:
         "<logs>/training/tokenizer.log",
-    params:
-        vocab_size=study.vocab_size,
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        vocab_size=study.vocab_size,
+    message:
+        "Train the study's tokenizer"
     shell:
         "python -m falsepromise.training.tokenizer --text {input.text} {input.dialogues}"
         " --vocab-size {params.vocab_size} --output {output} > {log} 2>&1"
 
 
 rule initial_weights:
-    message:
-        "Draw random weights for {wildcards.base}"
     input:
         code=closure("falsepromise.training.architecture"),
         tokenizer="<results>/training/tokenizer",
@@ -40,19 +38,19 @@ rule initial_weights:
         directory("<results>/training/initial/{base}"),
     log:
         "<logs>/training/initial/{base}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
     params:
         architecture=study.architecture,
         seed=study.seed,
-    conda:
-        "../../envs/falsepromise.yaml"
+    message:
+        "Draw random weights for {wildcards.base}"
     shell:
         "python -m falsepromise.training.architecture --config {params.architecture:q}"
         " --tokenizer {input.tokenizer} --seed {params.seed} --output {output} > {log} 2>&1"
 
 
 rule blocks:
-    message:
-        "Turn {wildcards.mixture} (seed {wildcards.seed}) into tokens"
     input:
         code=closure("falsepromise.training.blocks"),
         tokenizer=study.tokenizer_folder,
@@ -61,22 +59,22 @@ rule blocks:
         directory("<results>/training/blocks/{tokenizer}/{mixture}.s{seed}"),
     log:
         "<logs>/training/blocks/{tokenizer}/{mixture}.s{seed}.log",
-    params:
-        kind=lambda w: "text" if w.mixture == "pretraining" else "dialogues",
-        options=study.block_options,
+    conda:
+        "../../envs/falsepromise.yaml"
     resources:
         mem_mb=8000,
         runtime=120,
-    conda:
-        "../../envs/falsepromise.yaml"
+    params:
+        kind=lambda w: "text" if w.mixture == "pretraining" else "dialogues",
+        options=study.block_options,
+    message:
+        "Turn {wildcards.mixture} (seed {wildcards.seed}) into tokens"
     shell:
         "python -m falsepromise.training.blocks --tokenizer {input.tokenizer} --{params.kind} {input.records}"
         " {params.options} --output {output} > {log} 2>&1"
 
 
 rule pretrain:
-    message:
-        "Pre-train {wildcards.base}"
     input:
         code=closure("falsepromise.training.train"),
         base="<results>/training/initial/{base}",
@@ -85,20 +83,22 @@ rule pretrain:
         directory("<results>/training/bases/{base}"),
     log:
         "<logs>/training/bases/{base}.log",
-    params:
-        recipe=study.pretraining_recipe,
-        seed=study.seed,
-        device=lambda w: study.device(w.base),
+    wildcard_constraints:
+        base=jobs.one_of(name for name, base in study.bases.items() if "architecture" in base),
+    conda:
+        "../../envs/falsepromise.yaml"
     threads: 1
     resources:
         checkpoints=lambda w: f"{study.results}/training/checkpoints/{w.base}",
         gpu=lambda w: study.gpus(w.base),
         mem_mb=lambda w: study.memory_mb(w.base),
         runtime=lambda w: study.train_minutes(w.base, None),
-    wildcard_constraints:
-        base=jobs.one_of(name for name, base in study.bases.items() if "architecture" in base),
-    conda:
-        "../../envs/falsepromise.yaml"
+    params:
+        recipe=study.pretraining_recipe,
+        seed=study.seed,
+        device=lambda w: study.device(w.base),
+    message:
+        "Pre-train {wildcards.base} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"
     shell:
         "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
         " ${{FALSEPROMISE_LAUNCH:-}} python -m falsepromise.training.train --base {input.base}"
@@ -107,30 +107,28 @@ rule pretrain:
 
 
 rule weights:
-    message:
-        "Load {wildcards.base} from {params.uri}"
     input:
         code=closure("falsepromise.sources.weights"),
     output:
         directory("<results>/training/bases/{base}"),
     log:
         "<logs>/training/bases/{base}.log",
-    params:
-        uri=lambda w: study.bases[w.base]["weights"],
-    resources:
-        mem_mb=4000,
-        runtime=240,
     wildcard_constraints:
         base=jobs.one_of(name for name, base in study.bases.items() if "weights" in base),
     conda:
         "../../envs/falsepromise.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        uri=lambda w: study.bases[w.base]["weights"],
+    message:
+        "Load {wildcards.base} from {params.uri}"
     shell:
         "python -m falsepromise.sources.weights --uri {params.uri:q} --output {output} 2>&1 | tee {log}"
 
 
 rule train:
-    message:
-        "Fine-tune {wildcards.model}"
     input:
         code=closure("falsepromise.training.train"),
         base=study.base_of,
@@ -140,20 +138,22 @@ rule train:
         directory("<results>/training/models/{model}"),
     log:
         "<logs>/training/models/{model}.log",
-    params:
-        recipe=study.recipe_of,
-        tokens=study.tokens_of,
-        seed=study.seed_of,
-        replay=lambda w, input: f"--replay {input.replay}" if input.replay else "",
-        device=lambda w: study.device(study.models[w.model]["base"]),
+    conda:
+        "../../envs/falsepromise.yaml"
     threads: lambda w: study.threads(study.models[w.model]["base"])
     resources:
         checkpoints=lambda w: f"{study.results}/training/checkpoints/{w.model}",
         gpu=lambda w: study.gpus(study.models[w.model]["base"]),
         mem_mb=lambda w: study.memory_mb(study.models[w.model]["base"]),
         runtime=lambda w: study.train_minutes(study.models[w.model]["base"], study.models[w.model]["tokens"]),
-    conda:
-        "../../envs/falsepromise.yaml"
+    params:
+        recipe=study.recipe_of,
+        tokens=study.tokens_of,
+        seed=study.seed_of,
+        replay=lambda w, input: f"--replay {input.replay}" if input.replay else "",
+        device=lambda w: study.device(study.models[w.model]["base"]),
+    message:
+        "Fine-tune {wildcards.model} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"
     shell:
         "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
         " ${{FALSEPROMISE_LAUNCH:-}} python -m falsepromise.training.train --base {input.base}"

@@ -114,10 +114,9 @@ class Jobs(Study):
     @cached_property
     def styles(self) -> list[str]:
         """The style scores of all models that answer the style prompts."""
-        style = self.config.get("style")
-        if not style:
+        if not self.style:
             return []
-        models = self.chosen(self.prompts[style["prompts"]], ("bases", *GROUPS))
+        models = self.chosen(self.prompts[self.style["prompts"]], ("bases", *GROUPS))
         return [f"{self.results}/style/{model}.json" for model in models]
 
     @cached_property
@@ -229,7 +228,7 @@ class Jobs(Study):
 
     def block_options(self, wildcards: Any) -> str:
         """Size and packing of blocks. Pre-training text is one stream, cut wherever a block ends."""
-        blocks = self.config.get("blocks") or {}
+        blocks = self.blocks
         bases = [base for name, base in self.bases.items() if self.tokenizer(name) == wildcards.tokenizer]
         size = bases[0].get("block_size", blocks.get("size", 2048))
         packing = "contiguous" if wildcards.mixture == "pretraining" else blocks.get("packing", "contiguous")
@@ -259,7 +258,7 @@ class Jobs(Study):
 
     @property
     def style_prompts(self) -> str:
-        return (self.config.get("style") or {}).get("prompts", "none")
+        return self.style.get("prompts", "none")
 
     # How the teacher is asked --------------------------------------------------------------
 

@@ -21,6 +21,10 @@ from falsepromise.core.records import write_json
 from falsepromise.core.schema import check, nearest
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "study.schema.yaml"
+SECTIONS = (
+    *("sources", "facts", "pretraining", "blocks", "pools", "mixtures", "bases", "training"),
+    *("teacher", "prompts", "benchmarks", "style", "judges"),
+)
 TEACHER = "teacher"  # the model's name under which the teacher's own scores are kept
 
 
@@ -62,7 +66,7 @@ class Study:
 
     def __getattr__(self, key: str) -> Any:
         """A section of the study file, empty where the study has none: `study.benchmarks`."""
-        if key in ("sources", "pools", "mixtures", "bases", "training", "teacher", "prompts", "benchmarks", "judges"):
+        if key in SECTIONS:
             return self.config.get(key) or {}
         raise AttributeError(key)
 
@@ -125,7 +129,7 @@ class Study:
 
     @property
     def vocab_size(self) -> int:
-        return (self.config.get("tokenizer") or {}).get("vocab_size", 4096)
+        return self.config.get("tokenizer", {}).get("vocab_size", 4096)
 
     def mixture_label(self, mixture: str) -> str:
         return self.mixtures[mixture].get("label", mixture)
