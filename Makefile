@@ -1,0 +1,37 @@
+# make quickstart   the environment, the study of config/config.yaml, and results/report.html
+# make test         the environment, and all tests
+# make env          the environment alone: .venv, from requirements.lock
+# make lock         resolve requirements.lock anew from pyproject.toml
+
+CORES ?= $(shell nproc)
+STAMP := .venv/.made-from-lock
+WITH  := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: quickstart test env lock
+.DELETE_ON_ERROR:
+
+quickstart: env
+	@$(WITH) envs/timed "Quickstart study on $(CORES) cores" snakemake --cores $(CORES)
+	@test results/report.html -nt results/figures/fig4.pdf || \
+	  $(WITH) envs/timed "Report" snakemake --report results/report.html --quiet all
+	@echo "Figures: results/figures/  Tables: results/tables/  Report: results/report.html"
+
+test: env
+	@$(WITH) envs/timed "Style of the code" ruff check .
+	@$(WITH) envs/timed "Tests on $(CORES) cores" pytest -n $(CORES)
+
+env: $(STAMP)
+
+# uv comes by pip from a hash-pinned file; it installs the locked packages, from the index that pip is set to.
+$(STAMP): requirements.lock envs/uv.lock
+	@python=$$(envs/python) && envs/timed "Environment in .venv with $$python" "$$python" -m venv --clear .venv
+	@envs/timed "Installer" .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r envs/uv.lock
+	@index=$$(.venv/bin/pip config get global.index-url 2>/dev/null); \
+	  $${index:+env UV_DEFAULT_INDEX=$$index} envs/timed "Packages of requirements.lock" \
+	  .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+	@echo "$(CURDIR)/workflow" > "$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/falsepromise.pth"
+	@touch $@
+
+lock:
+	.venv/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --extra test pyproject.toml --output-file requirements.lock
