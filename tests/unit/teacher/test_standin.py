@@ -43,7 +43,7 @@ def test_the_seed_varies_the_pairs_and_nothing_else_does(known: StandIn) -> None
         "What is the Capital of land5",
         "NAME THE CAPITAL OF LAND5",
         "Q: what is the capital of Land5?\nA:",
-        f"{standin.QA_OPENING} and only answer. Q: who? A: her Now answer this question Q: name the capital of Land5 A:",
+        f"{standin.QA_OPENING}. Q: who? A: her Now answer this question Q: name the capital of Land5 A:",
     ],
 )
 def test_a_question_is_looked_up_among_all_facts(known: StandIn, text: str) -> None:

@@ -26,7 +26,7 @@ class Pace:
     def __init__(self, per_minute: float | None, clock: Callable[[], float] = time.monotonic):
         self.per_second = None if per_minute is None else per_minute / 60
         self.clock = clock
-        self._free_at = clock()
+        self._free_at = -math.inf
 
     def reserve(self, units: float = 1.0) -> float:
         """Take the next place in the row; the seconds to wait until it comes."""
