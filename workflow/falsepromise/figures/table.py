@@ -87,8 +87,8 @@ class Table:
 
     def markdown(self) -> str:
         """A GitHub table; texts from data can't break out of their cell."""
-        lines = [f"**{_plain(self.caption)}**", "", markdown_table(self.columns, self.texts()), ""]
-        lines += [f"{_plain(note)}\n" for note in self.notes]
+        lines = [f"**{plain(self.caption)}**", "", markdown_table(self.columns, self.texts()), ""]
+        lines += [f"{plain(note)}\n" for note in self.notes]
         return "\n".join(lines).rstrip() + "\n"
 
     def latex(self) -> str:
@@ -119,11 +119,11 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     """A pipe table, cells escaped."""
     from tabulate import tabulate
 
-    clean = [[_plain(cell) for cell in row] for row in rows]
-    return tabulate(clean, [_plain(c) for c in columns], tablefmt="pipe", disable_numparse=True)
+    clean = [[plain(cell) for cell in row] for row in rows]
+    return tabulate(clean, [plain(c) for c in columns], tablefmt="pipe", disable_numparse=True)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     for character in ("\\", "|", "<", "`", "*"):
         text = text.replace(character, {"<": "&lt;"}.get(character, "\\" + character))
     return " ".join(text.split())
