@@ -288,7 +288,8 @@ def raters_saturate(scores: Scores) -> Claim:
     claim = Claim(
         "Preference saturates with the amount of imitation data",
         "section 4.2, Figures 1 and 3 (left)",
-        f"equal or better: the largest against the smallest amount; a rise under {100 * PREFERENCE_MARGIN:.0f} points is none",
+        "equal or better: the largest against the smallest amount; "
+        f"a rise under {100 * PREFERENCE_MARGIN:.0f} points is none",
     )
     study = scores.study
     for name in preference_benchmarks(scores):

@@ -34,7 +34,7 @@ def arguments(doc: str | None, default: str) -> argparse.ArgumentParser:
     """The options of every figure and table verb."""
     parser = cli.parser(doc)
     parser.add_argument("--study", type=Path, required=True, help="the expanded study (JSON)")
-    parser.add_argument("--scores", type=Path, nargs="+", default=[], help="score files of the study's models")
+    parser.add_argument("--scores", type=Path, nargs="*", default=[], help="score files of the study's models")
     parser.add_argument("--output", type=Path, default=Path(default), help="the file to write, others beside it")
     return parser
 
