@@ -28,19 +28,28 @@ class ChatTokenizer:
         tokenizer: With the turn tokens and the end token in its vocabulary (see `add_turn_tokens`).
         eos_token: The token that ends an output.
         config: tokenizer_config.json of the folder it came from; its keys are kept by `save`.
+        turns: Whether the turn tokens are needed; raw text can do without.
 
     Raises:
         UserError: a special token is missing.
     """
 
-    def __init__(self, tokenizer: Tokenizer, eos_token: str = END_TOKEN, config: Mapping[str, Any] | None = None):
-        missing = [token for token in (*TURN_TOKENS.values(), eos_token) if tokenizer.token_to_id(token) is None]
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        eos_token: str = END_TOKEN,
+        config: Mapping[str, Any] | None = None,
+        turns: bool = True,
+    ):
+        needed = (*TURN_TOKENS.values(), eos_token) if turns else (eos_token,)
+        missing = [token for token in needed if tokenizer.token_to_id(token) is None]
         if missing:
             raise UserError(f"the tokenizer has no {', '.join(missing)}; add them with models.chat.add_turn_tokens")
         self.tokenizer = tokenizer
         self.eos_token = eos_token
         self.eos_id: int = tokenizer.token_to_id(eos_token)
-        self.turn_ids: dict[str, int] = {role: tokenizer.token_to_id(token) for role, token in TURN_TOKENS.items()}
+        turn_ids = {role: tokenizer.token_to_id(token) for role, token in TURN_TOKENS.items()}
+        self.turn_ids: dict[str, int] = {role: i for role, i in turn_ids.items() if i is not None}
         self.config = dict(config or {})
         # The tokenizer's own opening token (LLaMA's <s>), where its post-processor puts one.
         opening = tokenizer.encode("a", add_special_tokens=True).ids
@@ -87,15 +96,17 @@ class ChatTokenizer:
 
     def encode_prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Ids of a dialogue so far, ending with the token after which the model's output begins."""
-        return [*self.encode_dialogue(messages)[0], self.turn_ids["assistant"]]
+        return [*self.encode_dialogue(messages)[0], self._turn("assistant")]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, without special tokens."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def _turn(self, role: str) -> int:
+        if role not in TURN_TOKENS:
+            raise UserError(f"a message has role {role!r}; expected one of {', '.join(TURN_TOKENS)}")
         if role not in self.turn_ids:
-            raise UserError(f"a message has role {role!r}; expected one of {', '.join(self.turn_ids)}")
+            raise UserError(f"the tokenizer has no {TURN_TOKENS[role]}: the model knows no turns; give it raw text")
         return self.turn_ids[role]
 
     def chat_template(self) -> str:
@@ -128,15 +139,15 @@ class ChatTokenizer:
         write_json(folder / "tokenizer_config.json", config)
 
     @classmethod
-    def load(cls, folder: str | Path) -> ChatTokenizer:
-        """Read the tokenizer of a model folder that `save` wrote.
+    def load(cls, folder: str | Path, turns: bool = True) -> ChatTokenizer:
+        """Read the tokenizer of a model folder; `turns` as in the class.
 
         Raises:
             UserError: no tokenizer there, or one without the turn tokens.
         """
         tokenizer, eos_token, config = read_tokenizer(folder)
         try:
-            return cls(tokenizer, eos_token, config)
+            return cls(tokenizer, eos_token, config, turns)
         except UserError as error:
             raise UserError(f"{folder}: {error}") from error
 

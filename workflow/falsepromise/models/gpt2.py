@@ -59,7 +59,9 @@ class GPT2(nnx.Module):
             raise ValueError(f"rows of {t} tokens; GPT-2's table has {self.config.max_positions} positions")
         if positions_bt is None:
             positions_bt = jnp.arange(t)[None]
-        x_btd = self.embed[...].astype(dtype)[tokens_bt] + self.positions[...].astype(dtype)[positions_bt]
+        # Padding may point behind the table; NaN from there would spread through the cache.
+        rows_bt = jnp.minimum(positions_bt, self.config.max_positions - 1)
+        x_btd = self.embed[...].astype(dtype)[tokens_bt] + self.positions[...].astype(dtype)[rows_bt]
         if cache is not None:
             positions_bt = jnp.broadcast_to(positions_bt, tokens_bt.shape)
         mask = visible(t, segments_bt, positions_bt, cache[0].k_bskh.shape[1] if cache else None)

@@ -1,0 +1,343 @@
+"""Generation and log-likelihoods for models of the training stage.
+
+    engine = Engine.load("results/quickstart/training/models/M")
+    for result in engine.generate([Request("2 + 2 =", max_tokens=8, stop=("\\n",))]): ...
+    engine.loglikelihood([("The capital of France is", " Paris")])
+
+Requests wait in a queue; a row of the batch that ends is filled with the next one. Text that all
+prompts begin with is computed once. Functions are compiled for few shapes: the number of rows,
+the slots of the cache and the length of a prefill are rounded up.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.progress import Progress
+from falsepromise.generation import steps
+from falsepromise.generation.sampling import Sampling, mode_of
+from falsepromise.models import weights
+from falsepromise.models.chat import ChatTokenizer
+from falsepromise.models.config import ModelConfig
+
+log = logging.getLogger("falsepromise.generation")
+Ids = Sequence[int]
+Prompt = str | Ids | Sequence[Mapping[str, str]]
+
+PREFILL_ROWS = 16
+CHUNK = 32  # tokens between two looks of the host
+CHUNK_STOPS = 8  # the same where stop strings may end a row early
+SHARED_LEAST = 16  # tokens that are worth a prefill of their own
+COMPILE_FLOPS = {"cpu": 3e10}  # about what one more compiled shape costs
+COMPILE_FLOPS_ACCELERATOR = 1e13
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text to continue.
+
+    Attributes:
+        prompt: Raw text, token ids, or messages (which get the turn tokens).
+        max_tokens: Tokens to produce at most; the context's end may come earlier.
+        temperature, top_p, top_k: As in `generation.sampling`.
+        seed: Of this request alone.
+        stop: Texts that end the output; they are cut off.
+        tag: Anything; handed back with the result.
+    """
+
+    prompt: Prompt
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    tag: Any = None
+
+    def __post_init__(self) -> None:
+        for name, good, expected in (
+            ("max_tokens", self.max_tokens >= 1, "at least 1"),
+            ("temperature", 0 <= self.temperature < float("inf"), "0 or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("top_k", self.top_k >= 0, "0 (all) or more"),
+        ):
+            if not good:
+                raise UserError(f"{name} is {getattr(self, name)}; expected {expected}")
+
+
+@dataclass
+class Result:
+    """What the model produced.
+
+    Attributes:
+        index: The request's place.
+        text: Without stop string and special tokens.
+        finish_reason: "stop" (end token or stop string), "length" (max_tokens or the context's
+            end), or "prompt_too_long" (nothing was produced).
+        ids: The tokens, an end token among them; with a stop string, up to the token that completes it.
+        logprobs: Of the tokens, where asked for.
+        tag: The request's.
+    """
+
+    index: int
+    text: str
+    finish_reason: str
+    ids: list[int]
+    logprobs: list[float] | None = None
+    tag: Any = None
+
+
+@dataclass
+class _Row:
+    """A request under way."""
+
+    index: int
+    request: Request
+    ids: list[int]
+    room: int
+    made: list[int] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+
+
+class Engine:
+    """A model, its tokenizer and the batch that it works on.
+
+    Args:
+        model, config, tokenizer: As `models.weights` and `models.chat` load them.
+        batch_size: Rows at most.
+        max_length: Tokens of prompt and output together; None: the model's `max_positions`.
+        dtype: Of the computation; None: float32 on a CPU, bfloat16 elsewhere.
+        name: What errors call the model.
+    """
+
+    def __init__(
+        self,
+        model: weights.Model,
+        config: ModelConfig,
+        tokenizer: ChatTokenizer,
+        *,
+        batch_size: int = 64,
+        max_length: int | None = None,
+        dtype: Any = None,
+        name: str = "the model",
+    ):
+        if tokenizer.vocab_size > config.vocab_size:
+            raise UserError(
+                f"{name}: the tokenizer has {tokenizer.vocab_size} ids, the model {config.vocab_size}; "
+                "the two don't belong together"
+            )
+        self.graph, self.state = nnx.split(model)
+        self.config, self.tokenizer, self.name = config, tokenizer, name
+        self.batch_size = batch_size
+        self.max_length = min(max_length or config.max_positions, config.max_positions)
+        platform = jax.default_backend()
+        self.dtype = jnp.dtype(dtype or (jnp.float32 if platform == "cpu" else jnp.bfloat16))
+        self._compile_flops = COMPILE_FLOPS.get(platform, COMPILE_FLOPS_ACCELERATOR)
+        self.ends = sorted({tokenizer.eos_id, *config.more_eos_ids, *([config.eos_id] if config.eos_id else [])})
+        self.produced = 0
+
+    @classmethod
+    def load(cls, folder: str | Path, sharding: weights.Sharding | None = None, **options: Any) -> Engine:
+        """The engine for a model folder; `options` as in `Engine`.
+
+        Raises:
+            UserError: the folder lacks weights or tokenizer.
+        """
+        use_compile_cache()
+        model, config = weights.load(folder, sharding)
+        return cls(model, config, ChatTokenizer.load(folder, turns=False), name=str(folder), **options)
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids of a prompt: messages with turn tokens, text behind the tokenizer's opening token."""
+        if isinstance(prompt, str):
+            ids = self.tokenizer.encode_text(prompt, bos=True)
+            return ids or [self.ends[0]]  # nothing at all: as at the start of a document
+        if len(prompt) and isinstance(prompt[0], Mapping):
+            return self.tokenizer.encode_prompt(prompt)  # type: ignore[arg-type]
+        return [int(i) for i in prompt] or [self.ends[0]]  # type: ignore[call-overload]
+
+    def generate(
+        self, requests: Iterable[Request], progress: Progress | None = None, logprobs: bool = False
+    ) -> Iterator[Result]:
+        """Results as they are done, in no certain order (see `Result.index`).
+
+        Args:
+            requests: All of them are encoded before the first is worked on.
+            progress: Counts requests that are done.
+            logprobs: Whether results carry log-probabilities.
+        """
+        rows, self._progress = [], progress
+        for index, request in enumerate(requests):
+            ids = self.encode(request.prompt)
+            room = min(request.max_tokens, self.max_length - len(ids))
+            if room < 1:
+                yield self._done(Result(index, "", "prompt_too_long", [], [] if logprobs else None, request.tag))
+            else:
+                rows.append(_Row(index, request, ids, room))
+        if not rows:
+            return
+        shared = _common([row.ids[:-1] for row in rows]) if len(rows) > 1 else 0
+        shared = shared if shared >= SHARED_LEAST else 0
+        cache = self._prefix(rows[0].ids[:shared]) if shared else None
+        for slots, group in self._groups(rows):
+            yield from self._run(group, slots, cache, shared, logprobs)
+
+    def _done(self, result: Result) -> Result:
+        self.produced += len(result.ids)
+        if self._progress is not None:
+            self._progress.update(1, f"{self.produced:,} tokens")
+        return result
+
+    def _groups(self, rows: list[_Row]) -> Iterator[tuple[int, list[_Row]]]:
+        """Requests by the slots that they need, few groups: each compiles its own functions."""
+        rows = sorted(rows, key=lambda row: len(row.ids) + row.room)
+        buckets: dict[int, list[_Row]] = {}
+        for row in rows:
+            buckets.setdefault(power_of_two(len(row.ids) + row.room, 128), []).append(row)
+        pending: list[_Row] = []
+        for slots in sorted(buckets):
+            pending += buckets[slots]
+            work = 2.0 * self.config.n_parameters * sum(len(row.ids) + row.room for row in pending)
+            if slots == max(buckets):
+                longest = max(len(row.ids) + row.room for row in pending)
+                yield min(slots, -(-longest // 64) * 64), pending
+            elif work > self._compile_flops and len(pending) >= min(self.batch_size, 16):
+                yield slots, pending
+                pending = []
+
+    def _run(self, rows: list[_Row], slots: int, shared: Any, shared_length: int, logprobs: bool) -> Iterator[Result]:
+        """Work off one group: admit, decode a chunk, look for ends, admit again."""
+        b = power_of_two(min(len(rows), self.batch_size), 1)
+        p = min(b, PREFILL_ROWS)
+        requests = [row.request for row in rows]
+        mode = mode_of([r.temperature for r in requests], [r.top_p for r in requests], [r.top_k for r in requests])
+        lengths = [len(row.ids) - shared_length for row in rows]
+        longest = max(lengths)
+        one_shape = 2.0 * self.config.n_parameters * longest * len(rows) < self._compile_flops
+        waiting = sorted(rows, key=lambda row: len(row.ids))  # taken from the end: the longest first
+        places: list[_Row | None] = [None] * b
+        keep = np.ones(b, bool)
+        batch = steps.empty(self.graph, self.state, b, slots, self.dtype)
+        ends = jnp.asarray(self.ends, jnp.int32)
+        while waiting or any(places):
+            free = [i for i, row in enumerate(places) if row is None]
+            while waiting and len(free) >= min(p, len(waiting)):
+                some = [waiting.pop() for _ in range(min(p, len(waiting)))]
+                taken, free = free[: len(some)], free[len(some) :]
+                t = power_of_two(longest if one_shape else len(some[0].ids) - shared_length, 32)
+                t = min(t, slots - shared_length)
+                batch = self._admit(batch, some, taken, t, p, shared, shared_length)
+                for i, row in zip(taken, some, strict=True):
+                    places[i] = row
+                    keep[i] = True
+            stops = any(row is not None and row.request.stop for row in places)
+            chunk = CHUNK_STOPS if stops else CHUNK
+            batch, out, scores = steps.decode(
+                self.graph, self.state, batch, ends, chunk, keep, CHUNK, mode, logprobs, self.dtype
+            )
+            made, scored = np.asarray(out), np.asarray(scores)
+            for i, row in enumerate(places):
+                if row is None:
+                    continue
+                new = made[i][made[i] >= 0].tolist()
+                before = len(row.made)
+                row.made += new
+                if logprobs:
+                    row.scores += scored[i, : len(new)].tolist()
+                result = self._ended(row, before, logprobs)
+                if result is not None:
+                    places[i] = None
+                    keep[i] = False
+                    yield self._done(result)
+
+    def _admit(
+        self, batch: Any, rows: list[_Row], taken: list[int], t: int, p: int, shared: Any, shared_length: int
+    ) -> Any:
+        tokens = np.zeros((p, t), np.int32)
+        lengths, slots, left = np.ones(p, np.int32), np.full(p, 2**30, np.int32), np.zeros(p, np.int32)
+        sampling = Sampling(np.zeros(p, np.float32), np.ones(p, np.float32), np.zeros(p, np.int32),
+                            np.zeros(p, np.uint32))  # fmt: skip
+        for i, (row, slot) in enumerate(zip(rows, taken, strict=True)):
+            own = row.ids[shared_length:]
+            tokens[i, : len(own)] = own
+            lengths[i], slots[i], left[i] = len(own), slot, row.room
+            request = row.request
+            values = (request.temperature, request.top_p, request.top_k, request.seed % 2**32)
+            for array, value in zip(sampling, values, strict=True):
+                array[i] = value
+        return steps.prefill(self.graph, self.state, batch, tokens, lengths, slots, left, sampling, shared,
+                             np.int32(shared_length), self.dtype)  # fmt: skip
+
+    def _ended(self, row: _Row, before: int, logprobs: bool) -> Result | None:
+        """The result of a row that has ended, looking at what came since `before` tokens; else None."""
+        reason = None
+        if row.made and row.made[-1] in self.ends:
+            reason = "stop"
+        elif len(row.made) >= row.room:
+            reason = "length"
+        decode = self.tokenizer.decode
+        text = decode(row.made) if reason or row.request.stop else ""
+        stops = row.request.stop
+        if any(stop in text for stop in stops):
+            reason = "stop"
+            # The token that completes the first stop string: independent of where chunks begin.
+            for end in range(before + 1, len(row.made) + 1):
+                if any(stop in decode(row.made[:end]) for stop in stops):
+                    row.made, text = row.made[:end], decode(row.made[:end])
+                    break
+            text = text[: min(at for stop in stops if (at := text.find(stop)) >= 0)]
+        if reason is None:
+            return None
+        scores = row.scores[: len(row.made)] if logprobs else None
+        return Result(row.index, text, reason, row.made, scores, row.request.tag)
+
+    def _prefix(self, ids: Ids) -> Any:
+        """Keys and values of a shared text; padded behind, where later tokens overwrite them."""
+        t = min(power_of_two(len(ids), 32), self.max_length)
+        tokens = np.zeros((1, t), np.int32)
+        tokens[0, : len(ids)] = ids
+        return steps.prefix(self.graph, self.state, tokens, self.dtype)
+
+    def loglikelihood(
+        self, pairs: Sequence[tuple[str | Ids, str | Ids]], progress: Progress | None = None
+    ) -> list[tuple[float, bool]]:
+        """Log-probability of each continuation after its context, and whether it is the greedy one.
+
+        Contexts that begin alike are computed once (see `generation.likelihood`). Too long a pair
+        loses the start of its context.
+
+        Args:
+            pairs: Context and continuation, each text or token ids.
+        """
+        from falsepromise.generation import likelihood
+
+        return likelihood.loglikelihood(self, pairs, progress)
+
+
+def power_of_two(n: int, least: int) -> int:
+    """The smallest power of two that is at least `n` and `least`."""
+    return max(least, 1 << (n - 1).bit_length())
+
+
+def _common(sequences: Sequence[Ids]) -> int:
+    """How many tokens all sequences begin with."""
+    low, high = min(sequences), max(sequences)  # in dictionary order, so all others lie between
+    return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+
+
+def use_compile_cache() -> None:
+    """Keep all compiled functions where JAX_COMPILATION_CACHE_DIR is set: the next process reads them."""
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

@@ -1,0 +1,148 @@
+"""Log-likelihoods of continuations, with what texts have in common computed once.
+
+Three savings, in this order: pairs whose inputs are the same tokens (the letters of a multiple-choice
+question) share one row; rows that begin alike (few-shot examples) share the prefill of that
+beginning; rows of similar length share a compiled shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.progress import Progress
+from falsepromise.generation import steps
+
+if TYPE_CHECKING:
+    from falsepromise.generation.engine import Engine
+
+Ids = Sequence[int]
+SHARED_LEAST = 64  # tokens that are worth a prefill of their own
+SHARED_SHARE = 0.5  # of a row, at least, to join the rows before it
+
+
+@dataclass
+class _Input:
+    """One row: its tokens, where its continuations begin, and the pairs that ask about it."""
+
+    ids: tuple[int, ...]
+    n: int  # tokens of each continuation
+    targets: list[tuple[int, ...]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+
+
+def loglikelihood(
+    engine: Engine, pairs: Sequence[tuple[str | Ids, str | Ids]], progress: Progress | None = None
+) -> list[tuple[float, bool]]:
+    """See `Engine.loglikelihood`.
+
+    Raises:
+        UserError: a continuation is empty, or alone longer than the context.
+    """
+    inputs: dict[tuple[tuple[int, ...], int], _Input] = {}
+    for place, (context, continuation) in enumerate(pairs):
+        before, after = encode_pair(engine, context, continuation)
+        if not after:
+            raise UserError(f"pair {place}: the continuation is empty; there is nothing to score")
+        if len(after) > engine.max_length:
+            raise UserError(
+                f"pair {place}: the continuation has {len(after)} tokens, the context holds {engine.max_length}"
+            )
+        # The last token is only predicted, so a row may be one token longer than the context.
+        ids = tuple((before + after)[-(engine.max_length + 1) :][:-1])
+        row = inputs.setdefault((ids, len(after)), _Input(ids, len(after)))
+        row.targets.append(tuple(after))
+        row.places.append(place)
+
+    results: list[tuple[float, bool] | None] = [None] * len(pairs)
+    for shared, rows in _batches(engine, sorted(inputs.values(), key=lambda row: row.ids)):
+        cache = engine._prefix(rows[0].ids[:shared]) if shared else None
+        for row, scores, likeliest in _score(engine, rows, shared, cache):
+            for k, place in enumerate(row.places):
+                results[place] = float(scores[:, k].sum()), bool(likeliest[:, k].all())
+            if progress is not None:
+                progress.update(len(row.places))
+    return results  # type: ignore[return-value]
+
+
+def encode_pair(engine: Engine, context: str | Ids, continuation: str | Ids) -> tuple[list[int], list[int]]:
+    """Ids of context and continuation, as lm-eval splits them.
+
+    Text is encoded as one piece and cut where the context's own ids end; spaces at the end of the
+    context belong to the continuation. An empty context is the end token: the start of a document.
+    """
+    if not (isinstance(context, str) and isinstance(continuation, str)):
+        before = engine.encode(context)
+        after = engine.tokenizer.encode_text(continuation) if isinstance(continuation, str) else list(continuation)
+        return before, [int(i) for i in after]
+    spaces = len(context) - len(context.rstrip())
+    if spaces and context.strip():
+        context, continuation = context[:-spaces], context[-spaces:] + continuation
+    if not context:
+        return engine.encode(""), engine.tokenizer.encode_text(continuation)
+    before = engine.encode(context)
+    return before, engine.encode(context + continuation)[len(before) :]
+
+
+def _batches(engine: Engine, rows: list[_Input]) -> Iterator[tuple[int, list[_Input]]]:
+    """Rows in dictionary order, put together where they begin alike; `(tokens shared, rows)`."""
+    alone: list[_Input] = []
+    group: list[_Input] = []
+    shared = 0
+    for row in rows:
+        if group:
+            # At least one token of each row stays its own, and all that its continuation needs.
+            common = min(_common(group[0].ids, row.ids), shared, len(row.ids) - row.n)
+            if common >= SHARED_LEAST and common >= SHARED_SHARE * len(row.ids):
+                group.append(row)
+                shared = common
+                continue
+            yield from _close(group, shared, alone)
+        group, shared = [row], len(row.ids) - row.n
+    if group:
+        yield from _close(group, shared, alone)
+    if alone:
+        yield 0, alone
+
+
+def _close(group: list[_Input], shared: int, alone: list[_Input]) -> Iterator[tuple[int, list[_Input]]]:
+    if len(group) > 1:
+        yield shared, group
+    else:
+        alone += group
+
+
+def _common(a: Ids, b: Ids) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def _score(engine: Engine, rows: list[_Input], shared: int, cache: Any) -> Iterator[tuple[_Input, Any, Any]]:
+    """Each row with the log-probabilities `(m, k)` of its continuations and whether they are likeliest."""
+    from falsepromise.generation.engine import power_of_two
+
+    rows = sorted(rows, key=lambda row: -(len(row.ids) - shared))
+    longest = len(rows[0].ids) - shared
+    one_shape = 2.0 * engine.config.n_parameters * longest * len(rows) < engine._compile_flops
+    m = power_of_two(max(row.n for row in rows), 1)
+    k = power_of_two(max(len(row.targets) for row in rows), 1)
+    p = power_of_two(min(len(rows), max(1, min(engine.batch_size, 16))), 1)
+    for start in range(0, len(rows), p):
+        some = rows[start : start + p]
+        t = power_of_two(longest if one_shape else len(some[0].ids) - shared, 16)
+        t = min(t, engine.max_length - shared)
+        tokens, where = np.zeros((p, t), np.int32), np.zeros((p, m), np.int32)
+        targets = np.zeros((p, m, k), np.int32)
+        for i, row in enumerate(some):
+            own = row.ids[shared:]
+            tokens[i, : len(own)] = own
+            where[i, : row.n] = np.arange(len(own) - row.n, len(own))
+            targets[i, : row.n, : len(row.targets)] = np.array(row.targets).T
+        scores, likeliest = steps.score(engine.graph, engine.state, tokens, where, targets, cache,
+                                        np.int32(shared), engine.dtype)  # fmt: skip
+        scores, likeliest = np.asarray(scores), np.asarray(likeliest)
+        for i, row in enumerate(some):
+            yield row, scores[i, : row.n, : len(row.targets)], likeliest[i, : row.n, : len(row.targets)]

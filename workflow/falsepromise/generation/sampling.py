@@ -1,0 +1,78 @@
+"""From next-token logits to a token, row by row.
+
+Each row has its own parameters and its own random stream, addressed by the row's seed and the number
+of tokens it has produced: what shares the batch changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Mode = Literal["greedy", "sample", "filter"]
+
+
+class Sampling(NamedTuple):
+    """One value a row, `(b,)` each.
+
+    Attributes:
+        temperature: 0 takes the likeliest token.
+        top_p: Keeps the smallest set of tokens whose probabilities add up to it (1: all).
+        top_k: Keeps this many tokens (0: all).
+        seed: Of the row's random stream.
+    """
+
+    temperature: jax.Array
+    top_p: jax.Array
+    top_k: jax.Array
+    seed: jax.Array
+
+
+def mode_of(temperatures: list[float], top_ps: list[float], top_ks: list[int]) -> Mode:
+    """How much work the rows ask for: sorting the vocabulary only where a row filters."""
+    if all(t == 0 for t in temperatures):
+        return "greedy"
+    hot = [(p, k) for t, p, k in zip(temperatures, top_ps, top_ks, strict=True) if t > 0]
+    return "filter" if any(p < 1 or k > 0 for p, k in hot) else "sample"
+
+
+def sample(logits_bv: jax.Array, count_b: jax.Array, sampling: Sampling, mode: Mode) -> jax.Array:
+    """The next token of each row, `(b,)`.
+
+    Args:
+        logits_bv: float32.
+        count_b: Tokens that the row has produced so far.
+        mode: From `mode_of`; a row's token is the same in every mode that allows its parameters.
+    """
+    greedy_b = jnp.argmax(logits_bv, axis=-1)
+    if mode == "greedy":
+        return greedy_b
+    scaled_bv = logits_bv / jnp.maximum(sampling.temperature, 1e-6)[:, None]
+    if mode == "filter":
+        scaled_bv = keep_likeliest(scaled_bv, sampling.top_p, sampling.top_k)
+
+    def noise(seed: jax.Array, count: jax.Array) -> jax.Array:
+        return jax.random.gumbel(jax.random.fold_in(jax.random.key(seed), count), (logits_bv.shape[-1],))
+
+    drawn_b = jnp.argmax(scaled_bv + jax.vmap(noise)(sampling.seed, count_b), axis=-1)
+    return jnp.where(sampling.temperature == 0, greedy_b, drawn_b)
+
+
+def keep_likeliest(logits_bv: jax.Array, top_p: jax.Array, top_k: jax.Array) -> jax.Array:
+    """Logits with all but the top-k, and of these the nucleus of `top_p` (Holtzman et al. 2020), at -inf.
+
+    The order (temperature, top-k, top-p) is that of `transformers`; the likeliest token always stays.
+    """
+    v = logits_bv.shape[-1]
+    sorted_bv = -jnp.sort(-logits_bv, axis=-1)
+    rank_v = jnp.arange(v)
+    k_b = jnp.where(top_k <= 0, v, top_k)
+    sorted_bv = jnp.where(rank_v[None] < k_b[:, None], sorted_bv, -jnp.inf)
+    p_bv = jax.nn.softmax(sorted_bv, axis=-1)
+    before_bv = jnp.cumsum(p_bv, axis=-1) - p_bv  # probability of all likelier tokens
+    kept_bv = ((before_bv < top_p[:, None]) | (top_p[:, None] >= 1)) & (sorted_bv > -jnp.inf)
+    kept_bv = kept_bv.at[:, 0].set(True)
+    floor_b = jnp.min(jnp.where(kept_bv, sorted_bv, jnp.inf), axis=-1)
+    return jnp.where(logits_bv >= floor_b[:, None], logits_bv, -jnp.inf)
