@@ -109,6 +109,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON of the table")
     args = parser.parse_args(argv)
     records = {path: read_json(path) for path in args.preference}
+    if len(records) < 2:
+        raise UserError(f"--preference {' '.join(args.preference)}: expected two or more different records")
     models = {record.get("model") for record in records.values()}
     if len(models) > 1:
         raise UserError(f"{', '.join(args.preference)}: records of {len(models)} models; expected one model's")

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^ {0,3}(`{3,}(?!`)|~{3,}(?!~)).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _CODE = "```"  # what stands for a code block
 _RULE = re.compile(r"[-*_ ]{3,}")
 _DECORATION = re.compile(r"(?:#{1,6}[ \t]+|>[ \t]?)*(?:\*\*|__)?")
@@ -22,7 +22,7 @@ _LETTER = re.compile(r"\(?([A-Za-z])[.)]\s+\S")
 _ROMAN = re.compile(r"\(?(i|ii)[.)]\s+\S", re.IGNORECASE)
 _LABEL = re.compile(r"(Step|Tip|Reason|Option|Idea|Method|Example|Day|Week|Question)\s+#?(\d{1,2})\s*[.:)–-]", re.I)
 _INLINE = re.compile(r"(?:^|(?<=\s))\(?(\d{1,2})[.)]\s+(?=\S)")
-_START = r"(?:^|(?<=[.!?:;]\s)|(?<=[.!?]\s\s))\s*(?:\*\*)?"  # of a line or of a sentence
+_START = r"(?:^[ \t]*|(?<=[.!?:;]\s)|(?<=[.!?]\s\s))(?:\*\*)?"  # of a line or of a sentence
 _FIRST = re.compile(_START + r"(?:First(?:ly)?|First of all|First and foremost)(?:\*\*)?,", re.MULTILINE)
 _SECOND = re.compile(_START + r"(?:Second(?:ly)?|Second of all)(?:\*\*)?,", re.MULTILINE)
 

@@ -1,0 +1,209 @@
+"""Votes and what they add up to, kappa against statsmodels, the regressions against statsmodels."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from falsepromise.core.errors import UserError
+from falsepromise.preference import aggregate, agreement, regression
+from falsepromise.preference.logistic import fit_logistic, length_controlled
+from falsepromise.preference.votes import CHOICES, fleiss_kappa, majority, read_votes
+
+INTER_RATER = pytest.importorskip("statsmodels.stats.inter_rater")
+
+
+def vote(item, rater, choice, **more):
+    return {"item": item, "rater": rater, "choice": choice, **more}
+
+
+def write(path, votes):
+    path.write_text("".join(json.dumps(v) + "\n" for v in votes))
+    return path
+
+
+def run(tmp_path, votes, *options):
+    write(tmp_path / "votes.jsonl", votes)
+    aggregate.main(["--votes", str(tmp_path / "votes.jsonl"), "--output", str(tmp_path / "out.json"), *options])
+    return json.loads((tmp_path / "out.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        (["left", "left", "right"], "left"),
+        (["left", "tie", "tie"], "tie"),
+        (["left", "tie", "right"], "no_majority"),
+        (["left", "right"], "no_majority"),
+        (["right"], "right"),
+        (["left", "left", "right", "tie"], "no_majority"),
+    ],
+)
+def test_majority_is_more_than_half(choices, expected):
+    assert majority(choices) == expected
+
+
+def test_shares_of_the_items(tmp_path):
+    ballots = {"1": "LLR", "2": "LRT", "3": "TTR", "4": "RRR"}
+    names = {"L": "left", "R": "right", "T": "tie"}
+    votes = [vote(i, f"r{k}", names[c]) for i, ballot in ballots.items() for k, c in enumerate(ballot)]
+    metrics = run(tmp_path, votes)["metrics"]
+    for name in ("left", "right", "tie", "no_majority"):
+        assert metrics[name]["value"] == 0.25
+    assert metrics["preferred"]["value"] == 0.25
+    assert metrics["equal"]["value"] == 0.5
+    assert metrics["equal_or_better"]["value"] == 0.75
+    assert metrics["left"]["sd"] == pytest.approx(np.std([1, 0, 0, 0], ddof=1))
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=3, max_size=3), min_size=2, max_size=30))
+def test_kappa_is_statsmodels(ratings):
+    table = np.array([[row.count(c) for c in range(3)] for row in ratings])
+    ours = fleiss_kappa(table)
+    if (table.sum(axis=0) > 0).sum() > 1:
+        assert ours == pytest.approx(INTER_RATER.fleiss_kappa(table))
+    else:
+        assert np.isnan(ours)
+
+
+def test_kappa_leaves_out_single_ratings():
+    assert fleiss_kappa([[3, 0], [0, 3], [1, 0]]) == 1.0
+    assert np.isnan(fleiss_kappa([[1, 0], [0, 1]]))
+
+
+def test_unreadable_votes_are_counted(tmp_path):
+    record = run(tmp_path, [vote("1", "a", "left"), vote("2", "a", None), vote("3", "a", "tie")])
+    assert record["counts"]["unreadable_votes"] == 1
+    assert record["counts"]["items_without_readable_votes"] == 1
+    assert record["metrics"]["left"]["n"] == 2
+    assert "fleiss_kappa" not in record["metrics"]
+
+
+def test_both_orders_of_a_judge(tmp_path):
+    def judged(item, first, choice):
+        return vote(item, "j", choice, first=first, left="A", right="B")
+
+    votes = [
+        *(judged("1", first, "left") for first in ("left", "right")),
+        judged("2", "left", "left"),
+        judged("2", "right", "right"),
+        judged("3", "left", "left"),
+        judged("3", "right", "tie"),
+        judged("4", "left", "right"),
+        judged("4", "right", None),
+    ]
+    record = run(tmp_path, votes)
+    assert {item["id"]: item["majority"] for item in record["items"]} == {
+        "1": "left",
+        "2": "tie",
+        "3": "tie",
+        "4": "right",
+    }
+    assert record["metrics"]["order_flip"]["value"] == pytest.approx(1 / 3)
+    assert record["model"] == "A"
+
+
+def test_the_model_under_study_comes_to_the_left(tmp_path):
+    votes = [vote("1", "a", "left", left="A", right="B"), vote("2", "a", "left", left="B", right="A")]
+    assert [v["choice"] for v in read_votes([write(tmp_path / "v.jsonl", votes)], "A")] == ["left", "right"]
+    assert [v["choice"] for v in read_votes([tmp_path / "v.jsonl"], "B")] == ["right", "left"]
+    with pytest.raises(UserError, match="expected C on one side"):
+        read_votes([tmp_path / "v.jsonl"], "C")
+
+
+def test_raters_are_described(tmp_path):
+    votes = [vote("1", r, c, seconds=s) for r, c, s in (("a", "left", 3), ("b", "left", 5), ("c", "tie", 9))]
+    raters = {rater["rater"]: rater for rater in run(tmp_path, votes)["raters"]}
+    assert raters["a"] == {"rater": "a", "items": 1, "with_majority": 1.0, "seconds_median": 3.0}
+    assert raters["c"]["with_majority"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("votes", "message"),
+    [
+        ([vote("1", "a", "left"), vote("1", "a", "right")], "rater 'a' voted more than once on item '1'"),
+        ([vote("1", "a", "A is better")], "'choice' is 'A is better'"),
+        ([{"rater": "a", "choice": "left"}], "'item' is None"),
+        ([vote("1", None, "left")], "'rater' is None"),
+        ([vote("1", "a", None)], "none of the 1 votes could be read"),
+    ],
+)
+def test_bad_votes_are_refused_in_one_line(tmp_path, votes, message):
+    with pytest.raises(UserError, match=message):
+        run(tmp_path, votes)
+
+
+def test_logistic_regression_is_statsmodels():
+    api = pytest.importorskip("statsmodels.api")
+    rng = np.random.default_rng(0)
+    features = np.column_stack([np.ones(200), rng.normal(size=(200, 2))])
+    wins = rng.integers(0, 3, 200) / 2
+    weights, covariance = fit_logistic(features, wins)
+    fitted = api.GLM(wins, features, family=api.families.Binomial()).fit()
+    np.testing.assert_allclose(weights, fitted.params, rtol=1e-6)
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), fitted.bse, rtol=1e-5)
+
+
+def test_separable_outcomes_have_no_fit():
+    features = np.column_stack([np.ones(4), [-1.0, -2.0, 1.0, 2.0]])
+    with pytest.raises(ValueError, match="separate"):
+        fit_logistic(features, np.array([0.0, 0.0, 1.0, 1.0]))
+
+
+def test_a_rate_that_length_explains_is_even_at_equal_length():
+    rng = np.random.default_rng(1)
+    difference = rng.normal(50, 50, 2000)  # ours is mostly longer, and the longer reply mostly wins
+    wins = (rng.random(2000) < 1 / (1 + np.exp(-2 * np.tanh(difference / difference.std())))).astype(float)
+    rate = length_controlled(wins, difference)
+    assert wins.mean() > 0.65
+    assert rate["ci95"][0] < 0.5 < rate["ci95"][1] + 0.02
+    assert abs(rate["value"] - 0.5) < 0.06
+
+
+def test_cohen_kappa_by_hand():
+    a, b = np.array([1, 1, 0, -1]), np.array([1, 0, 0, -1])
+    expected = (2 * 1 + 1 * 2 + 1 * 1) / 16
+    assert agreement.cohen_kappa(a, b) == pytest.approx((0.75 - expected) / (1 - expected))
+
+
+def test_regression_and_agreement_on_files(tmp_path):
+    rng = np.random.default_rng(0)
+    style, preference = [], []
+    for i in range(80):
+        ours, theirs = rng.integers(20, 200, 2)
+        style.append(
+            {
+                "id": str(i),
+                "words": int(ours),
+                "reference_words": int(theirs),
+                "list": bool(rng.integers(2)),
+                "reference_list": bool(rng.integers(2)),
+                "summary_paragraph": False,
+                "reference_summary_paragraph": False,
+                "unigram_intersection": float(rng.random()),
+            }
+        )
+        longer = "left" if ours > theirs else "right"
+        preference.append({"id": f"x/{i}", "prompt_id": str(i), "majority": longer if rng.random() < 0.8 else "tie"})
+    result = regression.regress(preference, style)
+    assert result["coefficients"]["length"]["p"] < 0.01
+    assert result["coefficients"]["list"]["p"] > 0.001
+    assert result["constant"] == ["summary_paragraph"]
+    record = {"model": "m", "benchmark": "judge", "items": preference}
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(record))
+    (tmp_path / "style.json").write_text(json.dumps({"items": style}))
+    files = [str(tmp_path / "a.json"), str(tmp_path / "b.json")]
+    output = tmp_path / "agreement.json"
+    agreement.main(["--preference", *files, "--style", str(tmp_path / "style.json"), "--output", str(output)])
+    table = json.loads(output.read_text())
+    assert table["agreement"][0]["cohen_kappa"]["value"] == 1.0
+    assert table["style"][0]["length"]["value"] > 0.4
+    with pytest.raises(UserError, match="have a preference and no style"):
+        regression.regress(preference, style[1:])
+
+
+def test_choices_are_the_contracts():
+    assert CHOICES == ("left", "right", "tie")

@@ -1,0 +1,111 @@
+"""Table 2's metrics against numbers worked out by hand, and refused input."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from falsepromise.core.errors import UserError
+from falsepromise.style import compare
+from falsepromise.style.words import unigram_intersection, words
+
+LIST = "Here:\n\n- one\n- two"
+PLAIN = "One two three."
+
+
+def write(path, responses, **more):
+    path.write_text(
+        "".join(json.dumps({"prompt_id": p, "response": r, **more}) + "\n" for p, r in responses.items()),
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+def run(tmp_path, ours, theirs, *options):
+    args = ["--responses", write(tmp_path / "ours.jsonl", ours), "--reference", write(tmp_path / "t.jsonl", theirs)]
+    compare.main([*args, "--output", str(tmp_path / "out.json"), *options])
+    return json.loads((tmp_path / "out.json").read_text())
+
+
+def test_words_are_folded_and_freed_of_marks():
+    assert words("**Don’t** STOP_now, `x1` ﬁne! 3.5") == ["don't", "stop", "now", "x1", "fine", "3", "5"]
+
+
+def test_unigram_intersection_is_dice_on_distinct_words():
+    assert unigram_intersection("a b b c", "B C d") == pytest.approx(2 * 2 / (3 + 3))
+    assert unigram_intersection("", "a") == 0.0
+
+
+@given(st.text(), st.text())
+def test_unigram_intersection_is_symmetric_and_bounded(a, b):
+    value = unigram_intersection(a, b)
+    assert value == unigram_intersection(b, a)
+    assert 0 <= value <= 1
+    assert unigram_intersection(a, a) == (1.0 if words(a) else 0.0)
+
+
+def test_shares_are_conditional_on_the_teachers_reply(tmp_path):
+    ours = {"1": LIST, "2": PLAIN, "3": LIST, "4": PLAIN, "5": PLAIN + " more"}
+    theirs = {"1": LIST, "2": LIST, "3": PLAIN, "4": PLAIN + " four five six", "5": PLAIN}
+    record = run(tmp_path, ours, theirs)
+    metrics = record["metrics"]
+    assert (metrics["list_agreement"]["value"], metrics["list_agreement"]["n"]) == (0.5, 2)
+    assert (metrics["list_false_alarm"]["value"], metrics["list_false_alarm"]["n"]) == (pytest.approx(1 / 3), 3)
+    assert "summary_paragraph_agreement" not in metrics
+    assert "summary_paragraph_agreement is left out" in record["limits"]
+    lengths = [[len(words(ours[p])), len(words(theirs[p]))] for p in ours]
+    assert metrics["length_correlation"]["value"] == pytest.approx(np.corrcoef(np.array(lengths).T)[0, 1])
+    low, high = metrics["unigram_intersection"]["ci95"]
+    assert low < metrics["unigram_intersection"]["value"] < high
+    assert [item["id"] for item in record["items"]] == list(ours)
+
+
+def test_the_teacher_against_itself_agrees_wholly(tmp_path):
+    theirs = {"1": LIST, "2": PLAIN, "3": LIST + "\n\nOverall, it is a good list.", "4": "Short."}
+    metrics = run(tmp_path, theirs, theirs)["metrics"]
+    for name in ("list_agreement", "summary_paragraph_agreement", "unigram_intersection", "length_correlation"):
+        assert metrics[name]["value"] == pytest.approx(1.0)
+    assert metrics["list_false_alarm"]["value"] == 0.0
+    assert metrics["list_agreement"]["ci95"][0] < 1  # two prompts are no certainty
+
+
+def test_the_second_sample_and_the_judgements(tmp_path):
+    texts = {"1": LIST, "2": PLAIN, "3": "x"}
+    second = write(tmp_path / "second.jsonl", {"1": LIST, "2": LIST, "3": ""}, sample=1, model="T")
+    judgements = tmp_path / "tone.jsonl"
+    verdicts = {"1": True, "2": False, "3": None}
+    judgements.write_text("".join(json.dumps({"prompt_id": p, "authoritative": v}) + "\n" for p, v in verdicts.items()))
+    options = ("--second", second, "--second-sample", "1", "--judgements", str(judgements))
+    record = run(tmp_path, texts, texts, *options)
+    assert record["second"]["model"] == "T"
+    assert record["second"]["metrics"]["list_false_alarm"]["value"] == 0.5
+    assert record["metrics"]["authoritative_tone"]["value"] == 0.5
+    assert record["metrics"]["authoritative_tone"]["n"] == 2
+    assert record["counts"]["unreadable_judgements"] == 1
+
+
+def test_empty_replies_are_counted_not_dropped(tmp_path):
+    record = run(tmp_path, {"1": "", "2": PLAIN}, {"1": PLAIN, "2": PLAIN})
+    assert record["counts"]["empty_responses"] == 1
+    assert record["metrics"]["unigram_intersection"]["n"] == 2
+
+
+def test_other_prompts_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"lacks 1 of the prompts.*'2'"):
+        run(tmp_path, {"1": "a", "2": "b"}, {"1": "a"})
+
+
+def test_a_doubled_prompt_is_refused(tmp_path):
+    path = tmp_path / "doubled.jsonl"
+    path.write_text('{"prompt_id": "1", "response": "a"}\n' * 2)
+    with pytest.raises(UserError, match="'1' comes twice"):
+        compare.read_responses(path)
+
+
+def test_a_judgement_in_words_is_refused(tmp_path):
+    path = tmp_path / "tone.jsonl"
+    path.write_text('{"prompt_id": "1", "authoritative": "yes"}\n')
+    with pytest.raises(UserError, match="expected a prompt's id with true, false or null"):
+        compare.read_judgements(path, "m")
