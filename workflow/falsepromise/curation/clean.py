@@ -1,0 +1,146 @@
+"""Clean dialogues as the paper does (section 3): deduplicated on the query, one language only.
+
+First, of the dialogues whose first user query is the same after normalisation (Unicode NFKC, case,
+white space), the first stays. Then those stay whose whole text langdetect (seeded) takes to be
+in the language. Multi-turn dialogues stay whole. The funnel has one block a source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.progress import track
+from falsepromise.core.records import Record, check_dialogue, query_of, read_jsonl, write_jsonl
+from falsepromise.curation.funnel import Funnel
+from falsepromise.curation.language import UNDECIDED, decisions
+from falsepromise.curation.reading import require
+
+INPUT, QUERY, NEAR, LANGUAGE = "input", "query", "near-duplicates", "language"
+_SPACE = re.compile(r"\s+")
+
+
+def normalized(query: str) -> str:
+    """A query without what doesn't tell it from another: Unicode form (NFKC), case, white space."""
+    return _SPACE.sub(" ", unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", query).casefold())).strip()
+
+
+def clean(
+    dialogues: Iterable[Record], funnel: Funnel, language: str, threshold: float, near: float | None, workers: int = 2
+) -> Iterator[Record]:
+    """The dialogues that stay, in their order.
+
+    Args:
+        dialogues: Dialogue records.
+        funnel: Counts each step by source.
+        language: As langdetect names it.
+        threshold: The least probability of `language`, 0 to 1.
+        near: The Jaccard similarity from which on queries are near-duplicates; None for exact only.
+        workers: Processes for the detection.
+    """
+    distinct = _distinct(dialogues, funnel)
+    if near is not None:
+        from falsepromise.curation.near_duplicates import without_near_duplicates
+
+        distinct = without_near_duplicates(distinct, funnel, NEAR, near)
+    waiting: deque[Record] = deque()
+
+    def texts() -> Iterator[str]:
+        for dialogue in distinct:
+            waiting.append(dialogue)
+            yield text_of(dialogue)
+
+    for decision in decisions(texts(), language, threshold, workers):
+        dialogue = waiting.popleft()
+        source = dialogue.get("source")
+        if decision:
+            funnel.keep(LANGUAGE, source=source)
+            yield dialogue
+        else:
+            reason = UNDECIDED if decision is None else f"not {language}"
+            funnel.drop(LANGUAGE, reason, dialogue["id"], source)
+
+
+def text_of(dialogue: Record) -> str:
+    """All that was said, one message a line: what the language is told by."""
+    return "\n".join(message["content"] for message in dialogue["messages"])
+
+
+def _distinct(dialogues: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
+    seen: set[bytes] = set()
+    for dialogue in dialogues:
+        source = dialogue.get("source")
+        funnel.keep(INPUT, source=source)
+        query = normalized(query_of(dialogue))
+        digest = hashlib.blake2b(query.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if not query:
+            funnel.drop(QUERY, "no user query", dialogue["id"], source)
+        elif digest in seen:
+            funnel.drop(QUERY, "query seen before", dialogue["id"], source)
+        else:
+            seen.add(digest)
+            funnel.keep(QUERY, source=source)
+            yield dialogue
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--input", type=Path, nargs="+", required=True, help="dialogue records, one or more files")
+    parser.add_argument("--output", type=Path, required=True, help="the dialogues that stay")
+    parser.add_argument("--funnel", type=Path, required=True, help="CSV of what was kept and dropped, and why")
+    parser.add_argument("--language", default="en", help="the language to keep, as langdetect names it")
+    parser.add_argument(
+        "--language-threshold",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="least probability of the language; with 0 it has to be the most probable one, no more",
+    )
+    parser.add_argument(
+        "--near-duplicates",
+        type=float,
+        default=None,
+        metavar="T",
+        help="drop queries whose word 3-grams have a MinHash Jaccard similarity of at least T with one before",
+    )
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes for the detection")
+    args = parser.parse_args(argv)
+    check_language(args.language)
+    for name, value in (("--language-threshold", args.language_threshold), ("--near-duplicates", args.near_duplicates)):
+        if value is not None and not 0 <= value <= 1:
+            raise UserError(f"{name} {value}: expected a number from 0 to 1")
+    funnel = Funnel("dialogues")
+    dialogues = (dialogue for path in args.input for dialogue in read_jsonl(path, check_dialogue))
+    kept = clean(
+        track(dialogues, "cleaning", unit="dialogue"),
+        funnel,
+        args.language,
+        args.language_threshold,
+        args.near_duplicates,
+        args.workers,
+    )
+    write_jsonl(args.output, require(kept, funnel, args.input[0], LANGUAGE))
+    funnel.write(args.funnel)
+    config = {"language": args.language, "threshold": args.language_threshold, "near_duplicates": args.near_duplicates}
+    write_manifest(args.output, module="falsepromise.curation.clean", inputs=args.input, config=config)
+
+
+def check_language(language: str) -> None:
+    """Refuse a language that langdetect has no profile of."""
+    from langdetect.detector_factory import PROFILES_DIRECTORY
+
+    known = sorted(name for name in os.listdir(PROFILES_DIRECTORY) if not name.startswith((".", "_")))
+    if language not in known:
+        raise UserError(f"--language {language!r}: langdetect knows {', '.join(known)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,79 @@
+"""Is a prompt about programming? A stated rule, for the evaluation prompts (section 4.1, footnote 2).
+
+A prompt counts as coding if any of these holds for its text:
+
+1. it has a fenced code block, or a line that is program code (a statement, a tag, a shell prompt);
+2. it names something that only programmers speak of (`python`, `regex`, `stack trace`, `git`, ...);
+3. it has two different words that programmers use among other meanings (`code`, `function`, `api`,
+   `server`, `table`, `bug`, ...), at least one of them to do with writing programs.
+
+The reply is looked at as well, where there is one: a fenced code block in it makes the exchange
+coding, since the raters would have to review it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_FENCE = re.compile(r"```")
+_CODE_LINE = re.compile(
+    r"""(?mx)
+    ^\s*(?:
+        (?:def|class)\s+\w+\s*[(:]                       # Python
+      | (?:import|from)\s+[\w.]+(?:\s+import\s+\w+)?\s*;?\s*$
+      | \#include\s*[<"]
+      | (?:public|private|protected|static|const|let|var|func|fn|function)\s+[\w<>\[\]]+\s*[\w(=].*[;{)]\s*$
+      | (?:if|for|while|switch)\s*\(.*\)\s*\{
+      | (?:SELECT\s.+\sFROM|INSERT\s+INTO|CREATE\s+TABLE|ALTER\s+TABLE|UPDATE\s+\w+\s+SET)\b
+      | (?:\$|>>>)\s+\w+
+      | <(?:!DOCTYPE|html|head|body|div|script|style|form|input|svg|table|template)\b[^>]*>
+      | (?:return|throw|await|yield)\b.*;\s*$
+      | .*\)\s*(?:=>)?\s*\{\s*$
+      | \}\s*(?:else\b.*)?[;,)]*\s*$
+    )
+    | \w+\.\w+\([^)\n]*\)\s*;                            # a call that ends in a semicolon
+    | Traceback\s\(most\srecent\scall\slast\)
+    """
+)
+_ONLY_PROGRAMMING = re.compile(
+    r"""(?ix)(?<![\w@])(?:
+      python3?|java|javascript|typescript|node\.?js|react(?:\.?js|\snative)|next\.?js|vue(?:\.?js)?|angular(?:js)?
+    | jquery|php|laravel|django|flask|fastapi|ruby\son\srails|golang|kotlin|scala|haskell|fortran|cobol|matlab
+    | c\+\+|c\#|\.net|asp\.net|unity3d|visual\sbasic|vba|powershell|bash\sscript|shell\sscript|linux|ubuntu|sql
+    | mysql|postgres(?:ql)?|sqlite|mongodb|firebase|firestore|html5?|css3?|tailwind(?:css)?|bootstrap|json|yaml|xml
+    | regex|regexp|regular\sexpressions?|git|github|gitlab|docker(?:file)?|kubernetes|terraform|ansible|jenkins|nginx
+    | pandas|numpy|pytorch|tensorflow|keras|scikit-learn|opencv|selenium|webpack|npm|pip\sinstall|pygame|tkinter
+    | apps?\s?script|arduino|esp32|solidity|smart\scontracts?|graphql|rest(?:ful)?\sapi|openapi|webhooks?|websocket
+    | stack\strace|stack\soverflow|compiler?|compile|debug(?:ging)?|refactor(?:ing)?|unit\stests?|leetcode|pseudo-?code
+    | source\scode|code\ssnippets?|codebase|data\sstructures?|time\scomplexity|linked\slist|binary\ssearch
+    | ffmpeg|autohotkey|latex|mermaid\sdiagram|plantuml|swiftui|ios\sswift|android\sstudio|rust(?:lang)?\scode
+    | chrome\sextension|userscript|crontab|ssh|localhost|kernel\smodule|assembly\scode|verilog|vhdl|spring\sboot
+    | hibernate|maven|gradle|dataframe|s3\sbucket|aws\slambda|cloudformation|excel\s(?:formula|macro)|google\ssheets?
+    )(?![\w-])"""
+)
+_PROGRAMS = re.compile(
+    r"(?i)\b(?:code|coding|coder|codes|script|scripts|program|programming|programmer|algorithm|app|application"
+    r"|software|developer|frontend|front-end|backend|back-end|api|apis|sdk|bug|function|library|framework|web ?site)\b"
+)
+_COMPUTING = re.compile(
+    r"(?i)\b(?:write|implement|create|build|run|return|returns|input|output|class|method|methods|variable|variables"
+    r"|array|arrays|string|strings|loop|loops|list|object|objects|parameter|parameters|argument|arguments|query"
+    r"|server|client|database|table|column|columns|row|rows|file|files|folder|command|terminal|error|errors|exception"
+    r"|install|deploy|login|endpoint|endpoints|token|browser|url|button|page|component|components|module|package)\b"
+)
+
+
+def is_coding(query: str, reply: str = "") -> bool:
+    """Whether a prompt, or the reply to it, is about programming, by the rule above."""
+    if _FENCE.search(query) or _FENCE.search(reply) or _CODE_LINE.search(query) or _ONLY_PROGRAMMING.search(query):
+        return True
+    programs = {word.lower() for word in _PROGRAMS.findall(query)}
+    return len(programs) >= 2 or bool(programs and programs & _WRITTEN and len(set(_computing(query))) >= 1)
+
+
+_WRITTEN = {"code", "coding", "coder", "script", "scripts", "programming"}
+_WRITTEN |= {"algorithm", "function", "api", "apis", "bug"}
+
+
+def _computing(text: str) -> list[str]:
+    return [word.lower() for word in _COMPUTING.findall(text)]

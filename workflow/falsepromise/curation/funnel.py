@@ -1,0 +1,87 @@
+"""The funnel: how many records each step kept, dropped and repaired, why, and which for example.
+
+The table is CSV, `source,step,kept,dropped,reason,examples`. A step's first row has no reason: it
+gives the records that went on and the records that did not. One row for each reason follows:
+`dropped` counts the records that fell out for it, `kept` those that it touched but that stayed
+(repaired, joined). `examples` are the first few record ids, separated by blanks.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from falsepromise.core.records import atomic_open
+
+COLUMNS = ("source", "step", "kept", "dropped", "reason", "examples")
+EXAMPLES = 5
+_EXAMPLE_CHARACTERS = 80
+
+
+@dataclass
+class _Row:
+    kept: int = 0
+    dropped: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def example(self, record_id: object) -> None:
+        if len(self.examples) < EXAMPLES:
+            self.examples.append("_".join(str(record_id).split())[:_EXAMPLE_CHARACTERS])
+
+
+class Funnel:
+    """Counts what happens to the records of `source`, step by step."""
+
+    def __init__(self, source: str):
+        self.source = source
+        self._rows: dict[tuple[str, str, str], _Row] = {}
+
+    def _row(self, step: str, reason: str, source: str | None) -> _Row:
+        return self._rows.setdefault((source or self.source, step, reason), _Row())
+
+    def keep(self, step: str, count: int = 1, source: str | None = None) -> None:
+        """`count` records went on from `step`."""
+        self._row(step, "", source).kept += count
+
+    def drop(self, step: str, reason: str, record_id: object, source: str | None = None) -> None:
+        """One record fell out of `step`."""
+        self._row(step, "", source).dropped += 1
+        row = self._row(step, reason, source)
+        row.dropped += 1
+        row.example(record_id)
+
+    def repair(self, step: str, reason: str, record_id: object, source: str | None = None, count: int = 1) -> None:
+        """`count` records were changed by `step`, and stay."""
+        row = self._row(step, reason, source)
+        row.kept += count
+        row.example(record_id)
+
+    def kept(self, step: str) -> int:
+        """How many records went on from `step`, over all sources."""
+        return sum(row.kept for (_, name, reason), row in self._rows.items() if name == step and not reason)
+
+    def reasons(self, step: str) -> str:
+        """The reasons for which `step` dropped records, with their counts, for a message."""
+        dropped = [(row.dropped, reason) for (_, name, reason), row in self._rows.items() if name == step and reason]
+        return ", ".join(f"{count:,} {reason}" for count, reason in sorted(dropped, reverse=True) if count)
+
+    def rows(self) -> Iterator[tuple[str, str, int, int, str, str]]:
+        """The table's rows: steps in the order of their first record, a step's total before its reasons."""
+        order: dict[tuple[str, str], int] = {}
+        for source, step, _ in self._rows:
+            order.setdefault((source, step), len(order))
+        for source, step in order:
+            self._row(step, "", source)  # a step that kept nothing has its row too
+        keys = sorted(self._rows, key=lambda key: (order[key[0], key[1]], key[2] != ""))
+        for key in keys:
+            row = self._rows[key]
+            yield key[0], key[1], row.kept, row.dropped, key[2], " ".join(row.examples)
+
+    def write(self, path: str | Path) -> None:
+        """Write the table as CSV."""
+        with atomic_open(path) as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows(self.rows())

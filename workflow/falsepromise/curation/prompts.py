@@ -1,0 +1,167 @@
+"""Evaluation prompts from held-out dialogues (section 4.1, footnote 2).
+
+The first query of each held-out dialogue (or, with --single-exchanges, each query by itself) is a
+candidate. In this order are dropped: those that aren't in the language; coding ones (the rule is
+`curation.coding`'s); those seen before among the candidates; and those with a BLEU of more than
+--max-bleu with any user query of the training dialogues (the candidate as the hypothesis). Of the
+rest, N are drawn by the seed; if fewer are left, all are taken, and the funnel says so.
+
+The dialogue's own reply becomes the reference response, under the model name `<teacher>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.records import Record, check_dialogue, query_of, read_jsonl, write_jsonl
+from falsepromise.curation import bleu, selection
+from falsepromise.curation.clean import check_language, normalized
+from falsepromise.curation.coding import is_coding
+from falsepromise.curation.funnel import Funnel
+from falsepromise.curation.language import UNDECIDED, decisions
+from falsepromise.curation.order import shuffled
+
+TEACHER = "<teacher>"
+
+
+def candidates(pool: Iterable[Record]) -> Iterator[Record]:
+    """The first exchange of each dialogue: the prompt and its reply."""
+    for dialogue in pool:
+        first = next(selection.exchanges(dialogue), None)
+        if first is not None:
+            yield {**first, "id": dialogue["id"]}
+
+
+def in_language(records: Sequence[Record], language: str, funnel: Funnel, workers: int = 2) -> list[Record]:
+    """Those whose query langdetect takes to be in `language`."""
+    found = decisions((query_of(record) for record in records), language, 0.0, workers)
+    kept = []
+    for record, decision in zip(records, found, strict=True):
+        if decision:
+            funnel.keep("language")
+            kept.append(record)
+        else:
+            funnel.drop("language", UNDECIDED if decision is None else f"not {language}", record["id"])
+    return kept
+
+
+def not_coding(records: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
+    """Those that neither ask for code nor are answered by code."""
+    for record in records:
+        if is_coding(query_of(record), record["messages"][-1]["content"]):
+            funnel.drop("coding", "about programming", record["id"])
+        else:
+            funnel.keep("coding")
+            yield record
+
+
+def distinct(records: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
+    """Those whose query none before had."""
+    seen: set[str] = set()
+    for record in records:
+        query = normalized(query_of(record))
+        if query in seen:
+            funnel.drop("distinct", "query seen before", record["id"])
+        else:
+            seen.add(query)
+            funnel.keep("distinct")
+            yield record
+
+
+def away_from(records: Sequence[Record], queries: Sequence[str], max_bleu: float, funnel: Funnel) -> list[Record]:
+    """Those with no more than `max_bleu` (0 to 100) with every one of `queries`."""
+    found = bleu.nearest([query_of(record) for record in records], queries, "BLEU with the training queries")
+    kept = []
+    for record, score in zip(records, found.bleu.tolist(), strict=True):
+        if score > max_bleu:
+            funnel.drop("training overlap", f"BLEU over {max_bleu:g} with a training query", record["id"])
+        else:
+            funnel.keep("training overlap")
+            kept.append(record)
+    return kept
+
+
+def training_queries(paths: Iterable[Path]) -> list[str]:
+    """Every user turn of the training dialogues, each text once."""
+    queries: dict[str, None] = {}
+    for path in paths:
+        for dialogue in read_jsonl(path, check_dialogue):
+            queries.update((m["content"], None) for m in dialogue["messages"] if m["role"] == "user")
+    return list(queries)
+
+
+def draw(records: Sequence[Record], n: int, seed: int, funnel: Funnel) -> list[Record]:
+    """`n` records by the seed, or all if there are fewer."""
+    ordered = shuffled(records, seed)
+    drawn, rest = ordered[:n], ordered[n:]
+    funnel.keep("draw", len(drawn))
+    for record in rest:
+        funnel.drop("draw", "not drawn", record["id"])
+    if len(drawn) < n:
+        funnel.repair("draw", f"fewer than the {n} asked for: all taken", "", count=len(drawn))
+    return drawn
+
+
+def prompt_of(record: Record) -> Record:
+    """The prompt record of an exchange: its messages up to the reply."""
+    return {"id": record["id"], "messages": record["messages"][:-1]}
+
+
+def reference_of(record: Record) -> Record:
+    """The response record of an exchange's own reply."""
+    return {
+        "prompt_id": record["id"],
+        "model": TEACHER,
+        "sample": 0,
+        "response": record["messages"][-1]["content"],
+        "finish_reason": "stop",
+        "n_tokens": None,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--pool", type=Path, required=True, help="held-out dialogues")
+    parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
+    parser.add_argument("--n", type=int, default=255, help="how many prompts to draw")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--max-bleu", type=float, default=20.0, metavar="PERCENT", help="most BLEU with training")
+    parser.add_argument("--language", default="en", help="as langdetect names it")
+    parser.add_argument("--output", type=Path, required=True, help="prompt records")
+    parser.add_argument("--references", type=Path, required=True, help="response records: the dialogues' own replies")
+    parser.add_argument("--funnel", type=Path, required=True, help="CSV of each step's counts")
+    selection.add_options(parser)
+    args = parser.parse_args(argv)
+    check_language(args.language)
+    if args.n < 1 or not 0 <= args.max_bleu <= 100:
+        raise UserError(f"--n {args.n}, --max-bleu {args.max_bleu}: expected n of 1 or more and a BLEU from 0 to 100")
+    funnel = Funnel("prompts")
+    pool = read_jsonl(args.pool, check_dialogue)
+    chosen = list(selection.select(pool if args.single_exchanges else candidates(pool), args, funnel))
+    chosen = in_language(chosen, args.language, funnel)
+    chosen = list(distinct(not_coding(chosen, funnel), funnel))
+    chosen = away_from(chosen, training_queries(args.training), args.max_bleu, funnel)
+    chosen = draw(chosen, args.n, args.seed, funnel)
+    if not chosen:
+        steps = "; ".join(filter(None, map(funnel.reasons, ("selection", "language", "coding", "training overlap"))))
+        raise UserError(f"{args.pool}: no prompt is left ({steps}); use a larger pool or wider limits")
+    write_jsonl(args.output, map(prompt_of, chosen))
+    write_jsonl(args.references, map(reference_of, chosen))
+    funnel.write(args.funnel)
+    config = {"n": args.n, "max_bleu": args.max_bleu, "language": args.language, **selection.options(args)}
+    for output in (args.output, args.references):
+        write_manifest(
+            output,
+            module="falsepromise.curation.prompts",
+            inputs=[args.pool, *args.training],
+            config=config,
+            seed=args.seed,
+        )
+
+
+if __name__ == "__main__":
+    cli.run(main)

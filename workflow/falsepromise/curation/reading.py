@@ -1,0 +1,107 @@
+"""What the readers of the dialogue formats share: the command line, ids, and the funnel.
+
+A reader says how one file's records become raw dialogues; this makes them dialogue records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.progress import track
+from falsepromise.core.records import Record, write_jsonl
+from falsepromise.curation.funnel import Funnel
+from falsepromise.curation.jsonstream import records, repair_text
+from falsepromise.curation.turns import tidy
+
+STEP = "read"
+WRONG_FORM = "wrong form"
+DUPLICATE = "the same record twice"
+RENAMED = "id taken by another record, renamed"
+
+
+@dataclass
+class RawDialogue:
+    """A dialogue as a file has it: the id, pairs of speaker and text, and more fields to keep."""
+
+    id: str
+    turns: list[tuple[object, object]]
+    extra: Record = field(default_factory=dict)
+
+
+Reader = Callable[[Iterator[Any], Funnel], Iterable[RawDialogue]]
+
+
+def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel: Funnel) -> Iterator[Record]:
+    """Dialogue records of a file.
+
+    Args:
+        path: JSON or JSON lines (see `jsonstream.records`).
+        source: The `source` of the records, and of the funnel's rows.
+        reader: From the file's JSON values to raw dialogues; it counts what it can't use.
+        keys: Keys that tell a record from what is nested in it.
+        funnel: Counts what is kept, dropped and repaired.
+    """
+    values = records(path, keys, lambda reason, place: funnel.drop(STEP, reason, place))
+    seen: dict[str, bytes] = {}
+    for raw in track(reader(values, funnel), f"reading {path.name}", unit="dialogue"):
+        tidied = tidy(raw.turns)
+        raw.id, _ = repair_text(raw.id)
+        if tidied.dropped:
+            funnel.drop(STEP, tidied.dropped, raw.id)
+            continue
+        digest = hashlib.blake2b(repr(tidied.messages).encode(), digest_size=8).digest()
+        unique = raw.id
+        number = 1
+        while seen.get(unique, digest) != digest:
+            number += 1
+            unique = f"{raw.id}~{number}"
+        if unique in seen:
+            funnel.drop(STEP, DUPLICATE, raw.id)
+            continue
+        seen[unique] = digest
+        if unique != raw.id:
+            funnel.repair(STEP, RENAMED, raw.id)
+        for repair in sorted(tidied.repairs):
+            funnel.repair(STEP, repair, unique)
+        funnel.keep(STEP)
+        yield {"id": unique, "source": source, "messages": tidied.messages, **raw.extra}
+
+
+def parser(doc: str | None, source: str) -> argparse.ArgumentParser:
+    """The command line of a reader."""
+    result = cli.parser(doc)
+    result.add_argument("--input", type=Path, required=True, help="the raw file")
+    result.add_argument("--output", type=Path, required=True, help="dialogue records, one a line")
+    result.add_argument("--funnel", type=Path, required=True, help="CSV of what was kept, dropped and repaired")
+    result.add_argument("--source", default=source, help="name of the source in the records and the funnel")
+    return result
+
+
+def write(args: argparse.Namespace, module: str, reader: Reader, keys: Collection[str]) -> None:
+    """Read `args.input`, write `args.output` and `args.funnel`, with a manifest.
+
+    Raises:
+        UserError: the file can't be read, or not one dialogue in it can be used.
+    """
+    funnel = Funnel(args.source)
+    dialogues = read(args.input, args.source, reader, keys, funnel)
+    write_jsonl(args.output, require(dialogues, funnel, args.input))
+    funnel.write(args.funnel)
+    config = {key: value for key, value in vars(args).items() if key not in ("input", "output", "funnel")}
+    write_manifest(args.output, module=module, inputs=[args.input], config=config)
+
+
+def require(dialogues: Iterable[Record], funnel: Funnel, path: Path, step: str = STEP) -> Iterator[Record]:
+    """The dialogues; a `UserError` where there are none, so that no empty file appears."""
+    yield from dialogues
+    if not funnel.kept(step):
+        why = funnel.reasons(step) or "it has no records"
+        raise UserError(f"{path}: no dialogue left after '{step}' ({why}); is this the right file and format?")

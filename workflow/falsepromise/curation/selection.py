@@ -1,0 +1,82 @@
+"""Which dialogues, or which exchanges of them, a mixture or a prompt set may take.
+
+Small models need short texts: a dialogue can be taken apart into its exchanges, and those that are
+too long left out. This selects on the reply's length too, and so shifts what is measured: say so
+wherever numbers of such a selection are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record
+from falsepromise.curation.funnel import Funnel
+
+STEP = "selection"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """`--single-exchanges`, `--max-query-characters`, `--max-reply-characters`."""
+    parser.add_argument(
+        "--single-exchanges",
+        action="store_true",
+        help="take each exchange of a dialogue as a dialogue of its own, with the id DIALOGUE/TURN",
+    )
+    parser.add_argument("--max-query-characters", type=_positive, metavar="N", help="leave out longer user turns")
+    parser.add_argument("--max-reply-characters", type=_positive, metavar="N", help="leave out longer replies")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise UserError(f"{text!r}: expected a number of characters, 1 or more")
+    return int(text)
+
+
+def options(args: argparse.Namespace) -> dict[str, int | bool | None]:
+    """The selection's options, for a manifest."""
+    return {key: getattr(args, key) for key in ("single_exchanges", "max_query_characters", "max_reply_characters")}
+
+
+def select(dialogues: Iterable[Record], args: argparse.Namespace, funnel: Funnel | None = None) -> Iterator[Record]:
+    """The dialogues, or their exchanges, that are short enough.
+
+    Args:
+        dialogues: Dialogue records.
+        args: What `add_options` parsed. Without `--single-exchanges` every turn has to be short enough.
+        funnel: Counts them, if given.
+
+    Yields:
+        Dialogue records. An exchange's id is `<dialogue id>/<index of its user message>`, its messages
+        are the system message, if there is one, the query and the reply.
+    """
+    longest = {"user": args.max_query_characters, "assistant": args.max_reply_characters}
+    for dialogue in dialogues:
+        candidates = exchanges(dialogue) if args.single_exchanges else [dialogue]
+        for candidate in candidates:
+            reason = _too_long(candidate, longest)
+            if reason and funnel:
+                funnel.drop(STEP, reason, candidate["id"])
+            elif not reason:
+                if funnel:
+                    funnel.keep(STEP)
+                yield candidate
+
+
+def exchanges(dialogue: Record) -> Iterator[Record]:
+    """Each query of a dialogue with its reply, as a dialogue of one exchange."""
+    messages = dialogue["messages"]
+    system = [message for message in messages[:1] if message["role"] == "system"]
+    for turn, (query, reply) in enumerate(pairwise(messages)):
+        if query["role"] == "user" and reply["role"] == "assistant":
+            yield {**dialogue, "id": f"{dialogue['id']}/{turn}", "messages": [*system, query, reply]}
+
+
+def _too_long(dialogue: Record, longest: dict[str, int | None]) -> str | None:
+    for message in dialogue["messages"]:
+        limit = longest.get(message["role"])
+        if limit is not None and len(message["content"]) > limit:
+            return f"{message['role']} turn of more than {limit} characters"
+    return None
