@@ -1,0 +1,65 @@
+"""Every score of the study in one table: a row a cell (mean over seeds), a column a metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from falsepromise.core import cli
+from falsepromise.figures import draw
+from falsepromise.figures.fig4 import METRICS
+from falsepromise.figures.scores import Scores
+from falsepromise.figures.study import Cell
+from falsepromise.figures.table import Table
+from falsepromise.figures.table2 import SHORT, STYLE, amount_text
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = draw.arguments(__doc__, "results/tables/summary.csv").parse_args(argv)
+    build(draw.load(args)).write(args.output, "falsepromise.figures.summary", [args.study, *args.scores])
+
+
+def metric_columns(scores: Scores) -> list[tuple[str, str, str]]:
+    """(header, benchmark, metric): each benchmark's own metric, then style, then preference."""
+    columns = []
+    for name in scores.benchmarks:
+        present = [metric for metric in (*STYLE, "equal_or_better") if name in scores.with_metric(metric)]
+        own = scores.metric(name) if name in scores.study.benchmarks else None
+        metrics = [own] if own and name in scores.with_metric(own) else present
+        for metric in metrics:
+            text = SHORT.get(metric) or METRICS.get(metric, metric).removesuffix(" (%)")
+            columns.append((text if metric in SHORT else f"{scores.label(name)}: {text.lower()}", name, metric))
+    return columns
+
+
+def build(scores: Scores) -> Table:
+    """Base models, then every cell of every run, then the teacher."""
+    study = scores.study
+    columns = metric_columns(scores)
+    cells: dict[tuple[str, ...], Cell] = {}
+    for base in sorted(study.bases, key=study.parameters):
+        for cell in [study.base_cell(base), *(c for run in study.runs for c in study.cells(run) if c.base == base)]:
+            cells.setdefault(cell.models, cell)
+    rows = [
+        [
+            study.base_label(cell.base),
+            study.mixture_label(cell.mixture),
+            None if cell.is_base else amount_text(cell),
+            len(cell.models),
+            *(scores.cell(cell, name, metric) for _, name, metric in columns),
+        ]
+        for cell in cells.values()
+    ]
+    teacher = [scores.teacher(name, metric) or scores.second_sample(name, metric) for _, name, metric in columns]
+    if any(teacher):
+        rows.append([study.teacher_label, None, None, 1, *teacher])
+    used = [(name, metric) for _, name, metric in columns]
+    notes = draw.foot_lines(scores, used, form="table")
+    unscored = [f"{scores.label(b)}: {reason}" for b in study.benchmarks if (reason := scores.not_scored(b))]
+    if unscored:
+        notes.append("Not scored: " + "; ".join(unscored) + ".")
+    header = ["Base model", "Imitation data", "Tokens", "Seeds", *(text for text, _, _ in columns)]
+    return Table(header, rows, f"All scores of the study {study.name}, times 100, with 95 % intervals.", notes)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,57 @@
+"""Curation's counts in one table: how many records each step kept and dropped, why, which for example."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.figures.table import Table
+
+COLUMNS = ["source", "step", "kept", "dropped", "reason", "examples"]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--funnels", type=Path, nargs="+", required=True, help="funnel tables (CSV), in order of work")
+    parser.add_argument("--output", type=Path, default=Path("results/tables/funnel.csv"), help="and .md, .tex beside")
+    args = parser.parse_args(argv)
+    build(args.funnels).write(args.output, "falsepromise.figures.table_funnel", args.funnels)
+
+
+def read(path: Path) -> Iterator[list[object]]:
+    """A funnel's rows, counts as numbers.
+
+    Raises:
+        UserError: it can't be read, or has other columns or counts than a funnel.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if reader.fieldnames != COLUMNS:
+                raise UserError(f"{path}: columns {reader.fieldnames}, expected {', '.join(COLUMNS)}")
+            for number, row in enumerate(reader, 2):
+                try:
+                    yield [row["source"], row["step"], int(row["kept"]), int(row["dropped"]), row["reason"],
+                           row["examples"] or ""]  # fmt: skip
+                except ValueError as error:
+                    raise UserError(f"{path}, line {number}: 'kept' and 'dropped' must be counts: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+
+
+def build(paths: Sequence[Path]) -> Table:
+    """One table of all funnels, in the order given; equal rows of shared steps are kept once."""
+    rows = list(dict.fromkeys(tuple(row) for path in paths for row in read(path)))
+    return Table(
+        COLUMNS,
+        rows,
+        "Curation: records kept and dropped at each step. A step's first row has no reason; the rows below "
+        "it count records by reason (kept: changed but not dropped).",
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
