@@ -4,7 +4,6 @@ Takes: <results>/sources/{source}
 Gives: <results>/curation/clean/{pool}.jsonl, deduplicated on the query, one language, with a funnel of counts
        <results>/curation/mixtures/{mixture}.s{seed}.jsonl, training dialogues in the order of the seed
        <results>/curation/prompts/{prompts}.jsonl and .references.jsonl, held out from training
-       <results>/curation/facts/, <results>/curation/pretraining/text.jsonl, for base models made here
 """
 
 
@@ -24,9 +23,6 @@ rule parse_dialogues:
         "<logs>/curation/dialogues/{source}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=60,
     params:
         format=lambda w: study.sources[w.source]["format"],
     message:
@@ -53,9 +49,6 @@ rule clean_pool:
     conda:
         "../../envs/falsepromise.yaml"
     threads: 2
-    resources:
-        mem_mb=2000,
-        runtime=120,
     params:
         options=lambda w: jobs.options(study.pools[w.pool], "language", "language_threshold", "near_duplicates"),
     message:
@@ -96,9 +89,6 @@ rule mix:
         "<logs>/curation/mixtures/{mixture}.s{seed}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         options=lambda w: jobs.options(study.mixtures[w.mixture], *jobs.SELECTION),
     message:
@@ -127,9 +117,6 @@ rule prompts:
     conda:
         "../../envs/falsepromise.yaml"
     threads: 2
-    resources:
-        mem_mb=4000,
-        runtime=60,
     params:
         n=lambda w: study.prompts[w.prompts]["n"],
         options=lambda w: jobs.options(study.prompts[w.prompts], "max_bleu", *jobs.SELECTION),
@@ -153,9 +140,6 @@ rule diversity:
     conda:
         "../../envs/falsepromise.yaml"
     threads: 2
-    resources:
-        mem_mb=4000,
-        runtime=60,
     message:
         "Measure how alike the queries of {wildcards.pool} are"
     shell:

@@ -1,7 +1,7 @@
-"""Figures and tables, from the expanded study and the score files alone.
+"""Figures, from the expanded study and the score files alone.
 
 Takes: <results>/study.json, <results>/{benchmarks,style,preference}/**/{model}.json
-Gives: results/figures/fig*.{pdf,svg,png}, results/tables/table*.{csv,md,tex}
+Gives: results/figures/fig*.{pdf,svg,png}
 """
 
 
@@ -15,7 +15,7 @@ rule study:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        study=json.dumps(study.config),
+        study=study.as_json,
     message:
         "Write the expanded study"
     shell:
@@ -129,80 +129,31 @@ use rule fig4 as fig_style with:
         verb="fig_style",
 
 
-rule table1:
+use rule fig4 as capability_style with:
     input:
-        code=closure("falsepromise.figures.table1"),
+        code=closure("falsepromise.figures.capability_style"),
         study="<results>/study.json",
-        scores=study.of_tasks("nq", "cnn"),
+        scores=study.capabilities + study.styles,
     output:
-        csv=report(
-            "results/tables/table1.csv",
-            caption="../report/table1.rst",
-            category="Tables",
-            labels={"table": "1", "shows": "broad against targeted imitation"},
+        pdf="results/figures/capability_style.pdf",
+        png="results/figures/capability_style.png",
+        svg=report(
+            "results/figures/capability_style.svg",
+            caption="../report/capability_style.rst",
+            category="Figures",
+            labels={"figure": "beyond", "shows": "capability against style"},
         ),
-        md="results/tables/table1.md",
-        tex="results/tables/table1.tex",
     log:
-        "<logs>/tables/table1.log",
-    conda:
-        "../../envs/falsepromise.yaml"
+        "<logs>/figures/capability_style.log",
     params:
-        verb="table1",
-    message:
-        "Write {output.csv}"
-    shell:
-        "python -m falsepromise.figures.{params.verb} --study {input.study} --scores {input.scores}"
-        " --output {output.csv} > {log} 2>&1"
-
-
-use rule table1 as table2 with:
-    input:
-        code=closure("falsepromise.figures.table2"),
-        study="<results>/study.json",
-        scores=study.styles,
-    output:
-        csv=report(
-            "results/tables/table2.csv",
-            caption="../report/table2.rst",
-            category="Tables",
-            labels={"table": "2", "shows": "style"},
-        ),
-        md="results/tables/table2.md",
-        tex="results/tables/table2.tex",
-    log:
-        "<logs>/tables/table2.log",
-    params:
-        verb="table2",
-
-
-use rule table1 as table7 with:
-    input:
-        code=closure("falsepromise.figures.table7"),
-        study="<results>/study.json",
-        scores=study.of_tasks("cnn"),
-    output:
-        csv=report(
-            "results/tables/table7.csv",
-            caption="../report/table7.rst",
-            category="Tables",
-            labels={"table": "7", "shows": "summarisation"},
-        ),
-        md="results/tables/table7.md",
-        tex="results/tables/table7.tex",
-    log:
-        "<logs>/tables/table7.log",
-    params:
-        verb="table7",
+        verb="capability_style",
 
 
 localrules:
     study,
+    fig4,
     fig1,
     fig3,
-    fig4,
     fig5,
     fig_style,
-    table1,
-    table2,
-    table7,
+    capability_style,

@@ -1,6 +1,7 @@
 """Table 2's metrics: how like the teacher's a model's answers are.
 
-Takes: <results>/generation/{prompts}/{model}.jsonl, the teacher's answers to the same prompts
+Takes: <results>/generation/{prompts}/{model}.jsonl, the teacher's answers to the same prompts,
+       <results>/preference/{judge}/{model}.tone.jsonl where the study names a judge of tone
 Gives: <results>/style/{model}.json
 """
 
@@ -10,6 +11,7 @@ rule style:
         code=closure("falsepromise.style.compare"),
         responses=f"<results>/generation/{study.style_prompts}/{{model}}.jsonl",
         reference=study.references(study.style_prompts),
+        judgements=study.judgements_of,
     output:
         "<results>/style/{model}.json",
     log:
@@ -24,12 +26,13 @@ rule style:
         second=lambda w, input: (
             f"--second {input.reference} --second-sample 1" if study.asked_for_references(study.style_prompts) else ""
         ),
+        judgements=lambda w, input: f"--judgements {input.judgements}" if input.judgements else "",
         seed=study.seed,
     message:
         "Compare the style of {wildcards.model} with the teacher's"
     shell:
         "python -m falsepromise.style.compare --responses {input.responses} --reference {input.reference}"
-        " {params.second} --model {wildcards.model} --seed {params.seed} --output {output} > {log} 2>&1"
+        " {params.second} {params.judgements} --model {wildcards.model} --seed {params.seed} --output {output} > {log} 2>&1"
 
 
 localrules:

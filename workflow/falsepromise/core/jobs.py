@@ -10,14 +10,16 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.study import TEACHER, Study, load
 
+T = TypeVar("T")
 GROUPS = ("amount", "size", "targeted", "replay")
 SELECTION = ("max_query_characters", "max_reply_characters", "single_exchanges")
 LIMITS = ("max_usd", "max_requests", "concurrency", "requests_per_minute", "tokens_per_minute")
@@ -32,6 +34,14 @@ def plan(config: Mapping[str, Any], where: str) -> Jobs:
     """
     study = load(config, where)
     return Jobs(study.config, study.models, study.runs)
+
+
+def or_exit(function: Callable[..., T], *arguments: Any) -> T:
+    """Call `function`; a user's error ends Snakemake with one line, before any job starts."""
+    try:
+        return function(*arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -57,10 +67,10 @@ def shell_prefix(root: str, python: str) -> str:
 
     Args:
         root: The checkout, where the package is.
-        python: The folder of the Python that runs Snakemake, which runs the jobs as well.
+        python: The Python that runs Snakemake, which runs the jobs as well.
     """
     return (
-        f"set -euo pipefail; export PATH={shlex.quote(python)}:$PATH PYTHONPATH={shlex.quote(root + '/workflow')}; "
+        f"set -euo pipefail; export PATH={shlex.quote(os.path.dirname(python))}:$PATH PYTHONPATH={shlex.quote(root + '/workflow')}; "
         "export JAX_COMPILATION_CACHE_DIR=results/.cache/jax; "
         # One thread a job on CPU: two such jobs at once are faster than one after the other.
         "export XLA_FLAGS=--xla_cpu_multi_thread_eigen=false; "
@@ -69,6 +79,10 @@ def shell_prefix(root: str, python: str) -> str:
 
 class Jobs(Study):
     """A study as the rules see it. Paths are relative to the checkout."""
+
+    @property
+    def as_json(self) -> str:
+        return json.dumps(self.config)
 
     # Which jobs there are ------------------------------------------------------------------
 
@@ -143,6 +157,8 @@ class Jobs(Study):
             "figures/fig4.pdf": True,
             "figures/fig5.pdf": "toxicity" in tasks,
             "figures/fig_style.pdf": bool(self.styles),
+            "figures/capability_style.pdf": bool(self.styles),
+            "tables/versus_paper.md": True,
             "tables/table1.csv": "targeted" in self.runs and bool(tasks & {"nq", "cnn"}),
             "tables/table2.csv": bool(self.styles),
             "tables/table7.csv": "cnn" in tasks,
@@ -252,6 +268,11 @@ class Jobs(Study):
             return f"{self.results}/teacher/answers/{prompts}.jsonl"
         return f"{self.results}/curation/prompts/{prompts}.references.jsonl"
 
+    def judgements_of(self, wildcards: Any) -> list[str]:
+        """The judge's verdicts on a model's tone, where the study names a judge for it."""
+        judge = self.style.get("tone")
+        return [f"{self.results}/preference/{judge}/{wildcards.model}.tone.jsonl"] if judge else []
+
     def asked_for_references(self, prompts: str) -> bool:
         """Whether the teacher answers a prompt set now (twice), rather than in the dialogues."""
         return self.prompts.get(prompts, {}).get("references", "dialogue") == "teacher"
@@ -304,12 +325,12 @@ class Jobs(Study):
         core: 10 GFLOP/s), doubled, and a quarter of an hour to start.
         """
         speed = self.gpus(base) * 0.4 * 312e12 or 10e9
-        flops = 6 * self.parameters(base) * (tokens or (20e6 if self.gpus(base) else 1e6))
+        flops = 6 * self.parameters(base) * (tokens or (100e6 if self.gpus(base) else 1e6))
         return 15 + int(2 * flops / speed / 60)
 
     def evaluation_minutes(self, base: str) -> int:
-        """Minutes to ask for: an hour, and another for every billion parameters."""
-        return int(60 + 60 * self.parameters(base) / 1e9)
+        """Minutes to ask for: an hour, and half an hour more for every billion parameters."""
+        return int(60 + 30 * self.parameters(base) / 1e9)
 
     def memory_mb(self, base: str) -> int:
         """Host memory: the weights in float32 twice (read and written), and room to run."""

@@ -202,6 +202,9 @@ def _check_names(study: Study, where: str) -> None:
             known(source, "sources", f"pools.{name}.sources")
             if "format" not in study.sources[source]:
                 raise UserError(f"{where}: 'pools.{name}' reads the source {source!r}, whose 'format' is missing")
+    for section, reserved in (("mixtures", "pretraining"), ("bases", TEACHER)):
+        if reserved in config[section]:
+            raise UserError(f"{where}: '{section}.{reserved}' is a name that the workflow uses itself; take another")
     for name, mixture in study.mixtures.items():
         kinds = [kind for kind in ("pool", "teacher", "text") if kind in mixture]
         if len(kinds) != 1:
@@ -256,6 +259,8 @@ def _check_names(study: Study, where: str) -> None:
         known(name, "benchmarks", "teacher.benchmarks")
     if study.style:
         known(study.style["prompts"], "prompts", "style.prompts")
+        if "tone" in study.style:
+            known(study.style["tone"], "judges", "style.tone")
     for name, judge in study.judges.items():
         known(judge["prompts"], "prompts", f"judges.{name}.prompts")
 

@@ -1,0 +1,153 @@
+"""Base models: loaded from the hub or a folder, or pre-trained here on facts and Wikipedia's lead sections.
+
+Takes: `weights` of the study; or <results>/sources/{source}: countries, cities, elements, lead sections
+Gives: <results>/training/bases/{base}/, in the hub's format
+       <results>/curation/facts/, the factual benchmarks about what the pre-training text says
+"""
+
+
+rule facts:
+    input:
+        code=closure("falsepromise.curation.facts"),
+        countries=f"<results>/sources/{study.facts.get('countries')}",
+        cities=f"<results>/sources/{study.facts.get('cities')}",
+        elements=f"<results>/sources/{study.facts.get('elements')}",
+    output:
+        facts="<results>/curation/facts/facts.jsonl",
+        qa="<results>/curation/facts/qa_evaluation.jsonl",
+        qa_development="<results>/curation/facts/qa_development.jsonl",
+        multiple_choice="<results>/curation/facts/multiple_choice_evaluation.jsonl",
+        multiple_choice_development="<results>/curation/facts/multiple_choice_development.jsonl",
+    log:
+        "<logs>/curation/facts.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        seed=study.seed,
+    message:
+        "Make the table of facts and the questions about them"
+    shell:
+        "python -m falsepromise.curation.facts --countries {input.countries} --cities {input.cities}"
+        " --elements {input.elements} --seed {params.seed} --output $(dirname {output.facts}) > {log} 2>&1"
+
+
+rule pretraining_text:
+    input:
+        code=closure("falsepromise.curation.pretraining"),
+        facts="<results>/curation/facts/facts.jsonl",
+        wikipedia=f"<results>/sources/{study.pretraining.get('wikipedia')}",
+        qa_prompt="resources/prompts/table8_natural_questions.txt",
+    output:
+        "<results>/curation/pretraining/text.jsonl",
+    log:
+        "<logs>/curation/pretraining.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        options=jobs.options(study.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
+        seed=study.seed,
+    message:
+        "Write the pre-training text"
+    shell:
+        "python -m falsepromise.curation.pretraining --facts {input.facts} --wikipedia {input.wikipedia}"
+        " --qa-prompt {input.qa_prompt} {params.options} --seed {params.seed} --output {output} > {log} 2>&1"
+
+
+rule tokenizer:
+    input:
+        code=closure("falsepromise.training.tokenizer"),
+        text="<results>/curation/pretraining/text.jsonl",
+        dialogues=study.tokenizer_dialogues,
+    output:
+        directory("<results>/training/tokenizer"),
+    log:
+        "<logs>/training/tokenizer.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        vocab_size=study.vocab_size,
+    message:
+        "Train the study's tokenizer"
+    shell:
+        "python -m falsepromise.training.tokenizer --text {input.text} {input.dialogues}"
+        " --vocab-size {params.vocab_size} --output {output} > {log} 2>&1"
+
+
+rule initial_weights:
+    input:
+        code=closure("falsepromise.training.architecture"),
+        tokenizer="<results>/training/tokenizer",
+    output:
+        directory("<results>/training/initial/{base}"),
+    log:
+        "<logs>/training/initial/{base}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        architecture=study.architecture,
+        seed=study.seed,
+    message:
+        "Draw random weights for {wildcards.base}"
+    shell:
+        "python -m falsepromise.training.architecture --config {params.architecture:q}"
+        " --tokenizer {input.tokenizer} --seed {params.seed} --output {output} > {log} 2>&1"
+
+
+rule pretrain:
+    input:
+        code=closure("falsepromise.training.train"),
+        base="<results>/training/initial/{base}",
+        blocks=lambda w: study.pretraining_blocks(w.base),
+    output:
+        directory("<results>/training/bases/{base}"),
+    log:
+        "<logs>/training/bases/{base}.log",
+    wildcard_constraints:
+        base=jobs.one_of(name for name, base in study.bases.items() if "architecture" in base),
+    conda:
+        "../../envs/falsepromise.yaml"
+    threads: 1
+    resources:
+        checkpoints=lambda w: f"{study.results}/training/checkpoints/{w.base}",
+        gpu=lambda w: study.gpus(w.base),
+        mem_mb=lambda w: study.memory_mb(w.base),
+        runtime=lambda w: study.train_minutes(w.base, None),
+    params:
+        recipe=study.pretraining_recipe,
+        seed=study.seed,
+        device=lambda w: study.device(w.base),
+    message:
+        "Pre-train {wildcards.base} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"
+    shell:
+        "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
+        " ${{FALSEPROMISE_LAUNCH:-}} python -m falsepromise.training.train --base {input.base}"
+        " --blocks {input.blocks} --recipe {params.recipe:q} --seed {params.seed}"
+        " --checkpoints {resources.checkpoints} --output {output} 2>&1 | tee {log}"
+
+
+rule weights:
+    input:
+        code=closure("falsepromise.sources.weights"),
+    output:
+        directory("<results>/training/bases/{base}"),
+    log:
+        "<logs>/training/bases/{base}.log",
+    wildcard_constraints:
+        base=jobs.one_of(name for name, base in study.bases.items() if "weights" in base),
+    conda:
+        "../../envs/falsepromise.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        uri=lambda w: study.bases[w.base]["weights"],
+    message:
+        "Load {wildcards.base} from {params.uri}"
+    shell:
+        "python -m falsepromise.sources.weights --uri {params.uri:q} --output {output} 2>&1 | tee {log}"
+
+
+localrules:
+    facts,
+    pretraining_text,
+    initial_weights,
