@@ -120,7 +120,7 @@ class StandIn:
             return summary(re.sub(r"Summary:\s*$", "", text.rpartition("Document:")[2]))
         if re.search(r"\[the start of assistant", text, re.IGNORECASE):
             return judgement(text, system)
-        if "authoritative" in text[:600].lower() or "authoritative" in system.lower():
+        if "authoritative tone" in f"{system} {text[:400]}".lower():
             return "Yes" if authoritative(text) else "No"
         if text.endswith("TL;DR:"):
             document = text.removesuffix("TL;DR:")

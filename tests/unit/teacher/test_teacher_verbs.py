@@ -1,0 +1,320 @@
+"""The verbs from end to end, on the local stand-in."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record, check_dialogue, check_response, read_json, read_jsonl, write_jsonl
+from falsepromise.teacher import answer, nq_synthetic, options, plan, prompts, tldr_synthetic
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def funnel(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
+    with open(path, encoding="utf-8") as stream:
+        return {
+            (row["step"], row["reason"]): (int(row["kept"] or 0), int(row["dropped"])) for row in csv.DictReader(stream)
+        }
+
+
+# Parsing generated pairs ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs", "broken"),
+    [
+        ("Q: who? A: her", [("who?", "her")], 0),
+        ("Q: who? A: her Q: what? A: that", [("who?", "her"), ("what?", "that")], 0),
+        ("Q: who?\nA: her\n\nQ: what?\nA: that\n", [("who?", "her"), ("what?", "that")], 0),
+        ("1. Q: who?\n   A: her\n2. Q: what?\n   A: that", [("who?", "her"), ("what?", "that")], 0),
+        ("Here you are:\n\n**Q:** who?\n**A:** her\n\nEnjoy!", [("who?", "her")], 0),
+        ("Question 1: who?\nAnswer 1: her", [("who?", "her")], 0),
+        ("Q: when was it\nat olympics\nA. 1980", [("when was it at olympics", "1980")], 0),
+        ("Q: who?\nA: her\nQ: what", [("who?", "her")], 1),
+        ("Q: who? A:", [], 1),
+        ("I can't do that.", [], 0),
+        ("", [], 0),
+        ("Q: what is a Q? A: a letter", [("what is a Q?", "a letter")], 0),
+        ("Q: vitamin A: what is it good for? A: eyes", [("vitamin", "what is it good for? A: eyes")], 0),
+    ],
+)
+def test_parse(text: str, pairs: list[tuple[str, str]], broken: int) -> None:
+    assert nq_synthetic.parse(text) == (pairs, broken)
+
+
+@given(st.lists(st.tuples(*[st.from_regex(r"[a-z0-9]{1,8}( [a-z0-9]{1,8}){0,4}", fullmatch=True)] * 2), max_size=8))
+def test_parse_reads_back_what_table_4_writes(pairs: list[tuple[str, str]]) -> None:
+    text = " ".join(f"Q: {question} A: {answer}" for question, answer in pairs)
+    assert nq_synthetic.parse(text) == (pairs, 0)
+
+
+@given(st.text())
+def test_parse_takes_any_text(text: str) -> None:
+    pairs, broken = nq_synthetic.parse(text)
+    assert broken >= 0
+    assert all(question and answer and "\n" not in question + answer for question, answer in pairs)
+
+
+# The paper's prompts -------------------------------------------------------------------------
+
+
+def test_table_3_and_4() -> None:
+    seeds = [(r["question"], r["answer"]) for r in read_jsonl(prompts.path("table3_seed_examples.jsonl"))]
+    assert len(seeds) == 10
+    assert seeds[0] == ("who sang who wants to be a millionare in high society?", "Frank Sinatra")
+    template = prompts.load("table4_nq_synthetic.txt")
+    shown: Counter[str] = Counter()
+    for index in range(200):
+        text = nq_synthetic.prompt(template, seeds, 0, index)
+        found, broken = nq_synthetic.parse(text)
+        assert (len(set(found)), broken) == (5, 0)
+        assert set(found) <= set(seeds)
+        shown.update(question for question, _ in found)
+    assert len(shown) == 10
+    assert min(shown.values()) > 60, "each of ten is shown in about half of the requests"
+
+
+def test_a_value_that_looks_like_a_place_is_left_alone() -> None:
+    assert prompts.fill("{a} {b}", {"a": "{b}", "b": "x"}) == "{b} x"
+
+
+def test_too_few_seed_examples() -> None:
+    with pytest.raises(UserError, match="4 seed examples, expected at least 5"):
+        nq_synthetic.prompt("", [("q", "a")] * 4, 0, 0)
+
+
+# nq_synthetic --------------------------------------------------------------------------------
+
+
+def nq(tmp_path: Path, facts: Path, *more: str, out: str = "nq.jsonl") -> list[Record]:
+    output = tmp_path / out
+    nq_synthetic.main(
+        ["--facts", str(facts), "--store", str(tmp_path / "store"), "--output", str(output), "--seed", "3", *more]
+    )
+    return list(read_jsonl(output, check_dialogue))
+
+
+def test_nq_synthetic(tmp_path: Path, facts: Path) -> None:
+    dialogues = nq(tmp_path, facts, "--n", "30")
+    assert len(dialogues) == 30
+    assert len({record["id"] for record in dialogues}) == 30
+    for record in dialogues:
+        question, reply = (message["content"] for message in record["messages"])
+        number = int(reply.removeprefix("City"))
+        assert number % 3 == 1, "of the targeted split"
+        assert f"land{number}" in question
+    assert len({record["messages"][0]["content"] for record in dialogues}) == 30
+    counts = funnel(tmp_path / "nq.funnel.csv")
+    assert counts["pairs", ""][0] == 30
+    assert counts["pairs", "duplicate"][1] > 0
+    manifest = read_json(tmp_path / "nq.jsonl.manifest.json")
+    assert manifest["teacher"]["snapshots"] == {"local-stand-in": manifest["spent"]["answers"]}
+
+
+def test_a_second_run_pays_nothing_and_writes_the_same(tmp_path: Path, facts: Path) -> None:
+    first = nq(tmp_path, facts, "--n", "20", "--concurrency", "1")
+    assert nq(tmp_path, facts, "--n", "20", "--concurrency", "8", out="again.jsonl") == first
+    assert read_json(tmp_path / "again.jsonl.manifest.json")["spent"]["requests"] == 0
+    assert nq(tmp_path, facts, "--n", "10", out="fewer.jsonl") == first[:10]
+
+
+def test_nq_synthetic_ends_when_nothing_is_new(tmp_path: Path, facts: Path) -> None:
+    dialogues = nq(tmp_path, facts, "--n", "1000", "--patience", "20")
+    assert len(dialogues) == 40, "20 targeted facts, two questions each"
+
+
+def test_no_pairs_at_all_is_an_error_that_writes_nothing(tmp_path: Path) -> None:
+    facts = tmp_path / "none.jsonl"
+    write_jsonl(facts, [{"id": "a", "question": "q?", "answers": ["x"], "split": "evaluation"}])
+    with pytest.raises(UserError, match=r"gave no question-answer pair: .*no pair in the answer"):
+        nq(tmp_path, facts, "--n", "5", "--patience", "3")
+    assert not (tmp_path / "nq.jsonl").exists()
+
+
+# answer --------------------------------------------------------------------------------------
+
+
+def test_answer(tmp_path: Path, facts: Path) -> None:
+    write_jsonl(
+        tmp_path / "p.jsonl",
+        [
+            {"id": "raw", "prompt": "name the capital of Land7"},
+            {"id": "chat", "messages": [{"role": "user", "content": "what is the capital of Land8?"}]},
+        ],
+    )
+    output = tmp_path / "r.jsonl"
+    base = ["--prompts", str(tmp_path / "p.jsonl"), "--facts", str(facts), "--store", str(tmp_path / "s")]
+    answer.main([*base, "--samples", "2", "--output", str(output)])
+    records = list(read_jsonl(output, check_response))
+    assert [(r["prompt_id"], r["sample"], r["response"]) for r in records] == [
+        ("raw", 0, "City7"),
+        ("raw", 1, "City7"),
+        ("chat", 0, "City8"),
+        ("chat", 1, "City8"),
+    ]
+    assert {(r["model"], r["snapshot"], r["finish_reason"], r["n_tokens"]) for r in records} == {
+        ("teacher", "local-stand-in", "stop", 1)
+    }
+    with pytest.raises(UserError, match="one answer many times"):
+        answer.main([*base, "--samples", "2", "--temperature", "0", "--output", str(output)])
+
+
+def test_unanswered_prompts_are_counted(tmp_path: Path, facts: Path) -> None:
+    write_jsonl(
+        tmp_path / "p.jsonl", [{"id": "a", "prompt": "who?"}, {"id": "b", "prompt": "name the capital of Land7"}]
+    )
+    output = tmp_path / "r.jsonl"
+    base = ["--prompts", str(tmp_path / "p.jsonl"), "--store", str(tmp_path / "s"), "--output", str(output)]
+    answer.main([*base, "--facts", str(facts), "--max-tokens", "1"])
+    assert [record["prompt_id"] for record in read_jsonl(output)] == ["b"]
+    assert funnel(tmp_path / "r.funnel.csv")["answers", "length"] == (0, 1)
+    output.unlink()
+    with pytest.raises(UserError, match="answered none of 2: 2 length"):
+        answer.main([*base, "--max-tokens", "1"])
+    assert not output.exists()
+
+
+def test_a_dialogue_is_no_prompt() -> None:
+    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert "nothing to answer" in (answer.check({"id": "x", "messages": messages}) or "")
+
+
+# tldr_synthetic ------------------------------------------------------------------------------
+
+
+def post(number: int, length: int = 3) -> Record:
+    text = " ".join(f"Sentence {i} of post {number}." for i in range(length))
+    return {
+        "id": f"p{number}",
+        "messages": [{"role": "user", "content": text}, {"role": "assistant", "content": f"Summary {number}"}],
+    }
+
+
+def tldr(tmp_path: Path, posts: list[Record], *more: str) -> list[Record]:
+    write_jsonl(tmp_path / "posts.jsonl", posts)
+    output = tmp_path / "tldr.jsonl"
+    base = ["--posts", str(tmp_path / "posts.jsonl"), "--store", str(tmp_path / "s"), "--output", str(output)]
+    tldr_synthetic.main([*base, *more])
+    return list(read_jsonl(output, check_dialogue))
+
+
+def test_tldr_synthetic(tmp_path: Path) -> None:
+    dialogues = tldr(tmp_path, [post(i) for i in range(20)], "--n", "12")
+    assert len(dialogues) == 12
+    for record in dialogues:
+        number = record["id"].removeprefix("tldr_synthetic/p")
+        assert record["messages"][0]["content"].endswith(f"of post {number}.\n\nTL;DR:")
+        assert record["messages"][1]["content"].startswith(f"Sentence 0 of post {number}.")
+    fewer = tldr(tmp_path, [post(i) for i in reversed(range(20))], "--n", "5")
+    assert [r["id"] for r in fewer] == [r["id"] for r in dialogues[:5]], "whatever the file's order"
+
+
+def test_long_posts_get_one_example_or_none(tmp_path: Path) -> None:
+    by_count = tldr_synthetic.templates(prompts.load("table5_tldr_synthetic.txt"))
+    posts = [tldr_synthetic.Post(str(i), f"text{i} " * 100, f"sum{i}") for i in range(3)]
+    texts = {room: tldr_synthetic.prompt(posts[0], posts[1:], by_count, room) for room in (2000, 400, 100)}
+    assert texts[100] is None
+    two, one = texts[2000] or "", texts[400] or ""
+    assert (two.count("Document:"), one.count("Document:")) == (3, 2)
+    assert "sum1" in one
+    assert "sum2" not in one
+    assert "sum2" in two
+    assert "{" not in two + one
+    dialogues = tldr(tmp_path, [*(post(i) for i in range(6)), post(9, 300)], "--context", "600")
+    assert len(dialogues) == 6
+    counts = funnel(tmp_path / "tldr.funnel.csv")
+    assert counts["requests", "longer than the context, even with one example"] == (0, 1)
+
+
+def test_posts_of_either_form_and_what_falls_out(tmp_path: Path) -> None:
+    posts = [post(i) for i in range(4)]
+    others: list[Record] = [{"post": "A text.\nTL;DR:", "summary": "x"}, {"post": ""}, {"title": "no text"}, post(0)]
+    dialogues = tldr(tmp_path, [*posts, *others])
+    assert len(dialogues) == 5
+    assert "A text.\n\nTL;DR:" in {record["messages"][0]["content"] for record in dialogues}
+    counts = funnel(tmp_path / "tldr.funnel.csv")
+    assert counts["posts", "no text"][1] == 2
+    assert counts["posts", "repeated id"][1] == 1
+
+
+def test_posts_without_summaries_cannot_be_examples(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="0 of the drawn posts have a summary"):
+        tldr(tmp_path, [{"id": str(i), "post": "text."} for i in range(9)])
+
+
+# The common options and the plan -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "gpt-4"], "the local teacher's model is local-stand-in"),
+        (["--base-url", "http://h/v1", "--facts", "f"], "--facts is for --base-url local"),
+        (["--price-input", "1"], "belong together"),
+        (["--base-url", "http://h/v1", "--max-usd", "1"], "no prices"),
+        (["--parameter", "temperature"], "expected NAME=JSON"),
+        (["--parameter", "model=x"], "set by the verb itself"),
+    ],
+)
+def test_wrong_options_are_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    write_jsonl(tmp_path / "p.jsonl", [{"id": "raw", "prompt": "q"}])
+    base = ["--prompts", str(tmp_path / "p.jsonl"), "--store", str(tmp_path), "--output", str(tmp_path / "o.jsonl")]
+    with pytest.raises(UserError, match=said):
+        answer.main([*base, *arguments])
+
+
+def test_extra_parameters_are_json_or_text() -> None:
+    import argparse
+
+    found = options.extra_parameters(argparse.Namespace(parameter=["top_p=0.5", "reasoning_effort=low", 'stop=["x"]']))
+    assert found == {"top_p": 0.5, "reasoning_effort": "low", "stop": ["x"]}
+
+
+def test_the_plan_of_the_papers_study(capsys: pytest.CaptureFixture[str]) -> None:
+    plan.main(["--study", str(ROOT / "config" / "paper.yaml"), "--json"])
+    lines = {line["what"]: line for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert lines["mixture tldr_synthetic"]["requests"] == 200_000
+    assert lines["mixture nq_synthetic"]["requests"] == 600
+    assert lines["answers to heldout"]["requests"] == 255 * 2
+
+
+def test_the_plan_is_a_table_and_says_what_is_over_the_limit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change = tmp_path / "change.yaml"
+    change.write_text("teacher: {price_input: 0.5, price_output: 1.5, max_usd: 1, model: m1}\n")
+    plan.main(["--study", str(ROOT / "config" / "paper.yaml"), str(change), "--tokens", "tldr_synthetic=1000,100"])
+    out = capsys.readouterr().out
+    (row,) = (line for line in out.splitlines() if line.startswith("mixture tldr_synthetic"))
+    assert row.split()[2:] == ["m1", "200,000", "200,000,000", "20,000,000", "130.00"]
+    assert "is over max_usd, 1" in out
+    (row,) = (line for line in out.splitlines() if line.startswith("judge gpt4"))
+    assert row.endswith("no price"), "the teacher's price is not that of another model"
+    with pytest.raises(UserError, match="--tokens x: expected KIND=INPUT,OUTPUT"):
+        plan.main(["--study", str(ROOT / "config" / "paper.yaml"), "--tokens", "x"])
+
+
+@pytest.mark.parametrize("verb", ["answer", "local", "nq_synthetic", "plan", "tldr_synthetic"])
+def test_help_is_light(verb: str) -> None:
+    script = (
+        "import runpy, sys\nsys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module('falsepromise.teacher.{verb}', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'openai', 'numpy', 'pandas', 'jax', 'transformers'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
