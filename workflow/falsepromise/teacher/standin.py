@@ -37,7 +37,7 @@ TLDR_OPENING = "I want you to summarize a document for me."
 QA_OPENING = "You are a brief and concise question answering service"
 
 TOKEN = re.compile(r"\w+|[^\w\s]")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n\s*\n")
+_SENTENCE = re.compile(r".+?(?:[.!?]+[\"')\]]*(?=\s|$)|\n\s*\n|$)", re.DOTALL)
 _OPTION = re.compile(r"^\(?([A-Z])[.)]\s*(.+)$")
 _HEDGE = re.compile(
     r"\b(i think|i guess|i believe|maybe|perhaps|not sure|don't know|do not know|no idea|probably|"
@@ -173,7 +173,7 @@ def _multiple_choice(text: str) -> tuple[str, dict[str, str]] | None:
 def summary(document: str) -> str:
     """The first whole sentences of `document` within `SUMMARY_WORDS` words; at least one, cut there."""
     kept: list[str] = []
-    for sentence in _SENTENCE_END.split(document.strip()):
+    for sentence in _SENTENCE.findall(document.strip()):
         words = sentence.split()
         if kept and len(kept) + len(words) > SUMMARY_WORDS:
             break
