@@ -18,7 +18,7 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
-study = jobs.or_exit(jobs.plan, config, "the study file")
+study = jobs.or_exit(jobs.plan, config, workflow.configfiles)
 
 
 pathvars:

@@ -26,13 +26,13 @@ LIMITS = ("max_usd", "max_requests", "concurrency", "requests_per_minute", "toke
 PRICES = ("price_input", "price_output")
 
 
-def plan(config: Mapping[str, Any], where: str) -> Jobs:
-    """Check a study's mapping; the jobs that it asks for.
+def plan(config: Mapping[str, Any], files: Iterable[str | Path]) -> Jobs:
+    """Check the mapping that the study files give together; the jobs that it asks for.
 
     Raises:
         UserError: one line that names the key, what was found and what was expected.
     """
-    study = load(config, where)
+    study = load(config, " with ".join(os.path.relpath(file) for file in files) or "the study")
     return Jobs(study.config, study.models, study.runs)
 
 
@@ -69,8 +69,9 @@ def shell_prefix(root: str, python: str) -> str:
         root: The checkout, where the package is.
         python: The Python that runs Snakemake, which runs the jobs as well.
     """
+    path, package = shlex.quote(os.path.dirname(python)), shlex.quote(f"{root}/workflow")
     return (
-        f"set -euo pipefail; export PATH={shlex.quote(os.path.dirname(python))}:$PATH PYTHONPATH={shlex.quote(root + '/workflow')}; "
+        f"set -euo pipefail; export PATH={path}:$PATH PYTHONPATH={package}; "
         "export JAX_COMPILATION_CACHE_DIR=results/.cache/jax; "
         # One thread a job on CPU: two such jobs at once are faster than one after the other.
         "export XLA_FLAGS=--xla_cpu_multi_thread_eigen=false; "
@@ -215,7 +216,8 @@ class Jobs(Study):
 
     def architecture(self, wildcards: Any) -> str:
         """The configuration of a base made here, as JSON with the hub's keys."""
-        return json.dumps({"model_type": "llama", **self.bases[wildcards.base]["architecture"]})
+        fixed = {"model_type": "llama", "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "rope_theta": 10000.0}
+        return json.dumps({**fixed, "tie_word_embeddings": True, **self.bases[wildcards.base]["architecture"]})
 
     def tokens_of(self, wildcards: Any) -> str:
         """The option for a trained model's token budget; nothing for all tokens."""

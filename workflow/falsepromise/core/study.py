@@ -183,7 +183,9 @@ def _expand(study: Study, group: str, run: Mapping[str, Any], where: str) -> Non
                     label = f"{study.bases[base]['label']}, {study.mixture_label(mixture)}, {amount}"
                     known = study.models.setdefault(name, {**model, "label": label})
                     if {key: known[key] for key in model} != model or name in study.bases:
-                        raise UserError(f"{where}: two models would both be called {name!r}; rename a base or a mixture")
+                        raise UserError(
+                            f"{where}: two models would both be called {name!r}; rename a base or a mixture"
+                        )
                     if name not in names:
                         names.append(name)
 
