@@ -26,14 +26,17 @@ _NEXT_OBJECT = re.compile(r"(?:[\]}]\s*,|\n)\s*(?=\{)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def records(path: str | Path, keys: Collection[str], lost: Callable[[str, str], None]) -> Iterator[Any]:
+def records(
+    path: str | Path, keys: Collection[str], lost: Callable[[str, str], None], inside: str | None = None
+) -> Iterator[Any]:
     """The JSON values of a file.
 
     Args:
         path: A list of records, JSON lines, or JSON objects one after the other.
         keys: Where a record is damaged, the next object that has one of these keys is taken to be
             the next record (and not one nested in the damaged record).
-        lost: Called with the reason and a place (`record 12`) for each stretch that isn't JSON.
+        lost: Called with the reason and a place (`record-12`) for each stretch that isn't JSON.
+        inside: Where the file is one large object, the key of the list in it that has the records.
 
     Yields:
         Values, mostly dicts. Bytes that aren't UTF-8 come as lone surrogates (see `repair_text`).
@@ -45,7 +48,7 @@ def records(path: str | Path, keys: Collection[str], lost: Callable[[str, str], 
         raise UserError(f"{path}: a folder, expected a file of JSON records")
     try:
         with open(path, "rb") as stream:
-            yield from _values(_Text(stream), path, keys, lost)
+            yield from _values(_Text(stream), path, keys, lost, inside)
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror}") from error
 
@@ -93,12 +96,18 @@ class _Text:
                 return ""
 
 
-def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Callable[[str, str], None]) -> Iterator[Any]:
+def _values(
+    text: _Text, path: str | Path, keys: Collection[str], lost: Callable[[str, str], None], inside: str | None
+) -> Iterator[Any]:
     first = text.skip_between()
     if not first:
         raise UserError(f"{path}: the file is empty; expected JSON records")
     if first not in "[{":
         raise UserError(f"{path}: not JSON: begins with {text.text[text.at : text.at + 20]!r}, expected '[' or '{{'")
+    if first == "{" and inside:
+        opening = re.compile(rf'"{re.escape(inside)}"\s*:\s*(?=\[)').search(text.text, text.at)
+        if opening:
+            text.at, first = opening.end(), "["
     is_list = first == "["
     text.at += is_list
     decoder = json.JSONDecoder(strict=False)  # a raw line break within a string does no harm

@@ -39,7 +39,9 @@ class RawDialogue:
 Reader = Callable[[Iterator[Any], Funnel], Iterable[RawDialogue]]
 
 
-def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel: Funnel) -> Iterator[Record]:
+def read(
+    path: Path, source: str, reader: Reader, keys: Collection[str], funnel: Funnel, inside: str | None = None
+) -> Iterator[Record]:
     """Dialogue records of a file.
 
     Args:
@@ -48,8 +50,9 @@ def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel:
         reader: From the file's JSON values to raw dialogues; it counts what it can't use.
         keys: Keys that tell a record from what is nested in it.
         funnel: Counts what is kept, dropped and repaired.
+        inside: The key of the list of records, in a file that is one object.
     """
-    values = records(path, keys, lambda reason, place: funnel.drop(STEP, reason, place))
+    values = records(path, keys, lambda reason, place: funnel.drop(STEP, reason, place), inside)
     seen: dict[str, bytes] = {}
     for raw in track(reader(values, funnel), f"reading {path.name}", unit="dialogue"):
         tidied = tidy(raw.turns)
@@ -75,6 +78,11 @@ def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel:
         yield {"id": unique, "source": source, "messages": tidied.messages, **raw.extra}
 
 
+def identifier(value: object, otherwise: str) -> str:
+    """A record's id as text: its own, if it is text or a number, or else a made one."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else otherwise
+
+
 def parser(doc: str | None, source: str) -> argparse.ArgumentParser:
     """The command line of a reader."""
     result = cli.parser(doc)
@@ -85,14 +93,16 @@ def parser(doc: str | None, source: str) -> argparse.ArgumentParser:
     return result
 
 
-def write(args: argparse.Namespace, module: str, reader: Reader, keys: Collection[str]) -> None:
+def write(
+    args: argparse.Namespace, module: str, reader: Reader, keys: Collection[str], inside: str | None = None
+) -> None:
     """Read `args.input`, write `args.output` and `args.funnel`, with a manifest.
 
     Raises:
         UserError: the file can't be read, or not one dialogue in it can be used.
     """
     funnel = Funnel(args.source)
-    dialogues = read(args.input, args.source, reader, keys, funnel)
+    dialogues = read(args.input, args.source, reader, keys, funnel, inside)
     write_jsonl(args.output, require(dialogues, funnel, args.input))
     funnel.write(args.funnel)
     config = {key: value for key, value in vars(args).items() if key not in ("input", "output", "funnel")}

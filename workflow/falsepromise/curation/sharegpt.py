@@ -20,7 +20,7 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.curation.funnel import Funnel
-from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, parser, write
+from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
 from falsepromise.curation.turns import NO_TURNS
 
 KEYS = ("conversations", "conversation", "items", "messages", "props", "pageProps", "id")
@@ -51,8 +51,7 @@ def _dialogues(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
     for number, value in enumerate(values, 1):
         for record in _records(value):
             turns = _turns(record)
-            found = record.get("id") if isinstance(record, dict) else None
-            name = str(found) if isinstance(found, str | int) and str(found) else f"record-{number}"
+            name = identifier(record.get("id") if isinstance(record, dict) else None, f"record-{number}")
             if turns is None:
                 funnel.drop(STEP, WRONG_FORM, name)
             elif not turns:

@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--heldout", type=int, required=True, metavar="N", help="how many dialogues to hold out")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     args = parser.parse_args(argv)
-    if args.heldout < 1:
-        raise UserError(f"--heldout {args.heldout}: expected 1 or more")
+    if args.heldout < 0:
+        raise UserError(f"--heldout {args.heldout}: expected 0 or more")
     places = [place(dialogue, args.seed) for dialogue in read_jsonl(args.input, check_dialogue)]
     count = len(places)
     if count <= args.heldout:

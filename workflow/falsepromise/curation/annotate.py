@@ -1,0 +1,122 @@
+"""Table 6: a sheet of random queries to sort into the paper's categories by hand, and its tally.
+
+  sheet   draw queries by the seed and write a CSV with an empty column `category`
+  tally   read the filled sheet and write each category's share with its 95 % interval (Wilson's)
+
+The categories are the paper's nine: Generation, General QA, Coding, Brainstorming, Chat,
+Summarization, Rewrite, Non-English, Invalid.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import heapq
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.records import atomic_open, query_of, read_jsonl, write_json
+from falsepromise.curation.diversity import check_query
+from falsepromise.curation.order import place
+
+CATEGORIES = (
+    "Generation",
+    "General QA",
+    "Coding",
+    "Brainstorming",
+    "Chat",
+    "Summarization",
+    "Rewrite",
+    "Non-English",
+    "Invalid",
+)
+COLUMNS = ("id", "category", "query")
+_Z = 1.959964
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for a formula
+
+
+def sheet(queries: Path, output: Path, n: int, seed: int) -> None:
+    """Write a sheet of `n` queries drawn by the seed, in the order of the draw."""
+    keyed = ((place(record, seed), record["id"], query_of(record)) for record in read_jsonl(queries, check_query))
+    drawn = heapq.nsmallest(n, keyed)
+    if len(drawn) < n:
+        raise UserError(f"{queries}: has {len(drawn)} queries, fewer than --n {n}")
+    with atomic_open(output) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for _, name, query in drawn:
+            writer.writerow([name, "", "'" + query if query.startswith(_FORMULA) else query])
+
+
+def tally(path: Path) -> dict[str, Any]:
+    """Each category's share of a filled sheet.
+
+    Returns:
+        `{"n", "categories": {name: {"value", "ci95", "n"}}}`; values are shares from 0 to 1.
+
+    Raises:
+        UserError: a row has no category, or one that isn't the paper's.
+    """
+    known = {name.lower(): name for name in CATEGORIES}
+    counts: Counter[str] = Counter()
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if "category" not in (reader.fieldnames or ()):
+                raise UserError(f"{path}: has no column 'category'; expected a sheet with {', '.join(COLUMNS)}")
+            for row in reader:
+                found = " ".join((row["category"] or "").split())
+                if found.lower() not in known:
+                    near = difflib.get_close_matches(found.lower(), known, n=1)
+                    hint = f"; did you mean {known[near[0]]}?" if near else f"; expected {', '.join(CATEGORIES)}"
+                    raise UserError(f"{path}, line {reader.line_num}: the category is {found!r}{hint}")
+                counts[known[found.lower()]] += 1
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UserError(f"{path}: can't be read: {reason}") from error
+    n = counts.total()
+    if not n:
+        raise UserError(f"{path}: the sheet has no rows")
+    shares = {name: {"value": counts[name] / n, "ci95": wilson(counts[name], n), "n": n} for name in CATEGORIES}
+    return {"n": n, "categories": shares}
+
+
+def wilson(count: int, n: int) -> list[float]:
+    """Wilson's (1927) 95 % score interval of a share."""
+    share = count / n
+    middle = share + _Z**2 / (2 * n)
+    half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    return [max((middle - half) / (1 + _Z**2 / n), 0.0), min((middle + half) / (1 + _Z**2 / n), 1.0)]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    draw = verbs.add_parser("sheet", help="write a sheet to fill in")
+    draw.add_argument("--queries", type=Path, required=True, help="prompt or dialogue records")
+    draw.add_argument("--n", type=int, default=50, help="how many queries to draw (default: 50)")
+    draw.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
+    draw.add_argument("--output", type=Path, required=True, help="CSV")
+    count = verbs.add_parser("tally", help="count a filled sheet")
+    count.add_argument("--sheet", type=Path, required=True, help="the filled CSV")
+    count.add_argument("--output", type=Path, required=True, help="JSON")
+    args = parser.parse_args(argv)
+    module = "falsepromise.curation.annotate"
+    if args.verb == "sheet":
+        if args.n < 1:
+            raise UserError(f"--n {args.n}: expected 1 or more")
+        sheet(args.queries, args.output, args.n, args.seed)
+        write_manifest(args.output, module=module, inputs=[args.queries], config={"n": args.n}, seed=args.seed)
+    else:
+        write_json(args.output, tally(args.sheet))
+        write_manifest(args.output, module=module, inputs=[args.sheet], config={})
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,36 @@
+"""Read TL;DR posts (Völske et al., 2017): user = post, assistant = its author's summary.
+
+Records are `{id, content, summary}` (Webis-TLDR-17), or `{id, post, summary}` (its filtered version of
+Stiennon et al., 2022), as JSON lines or a list. A post's own "TL;DR" at its end is cut off, since
+the summary follows it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from falsepromise.core import cli
+from falsepromise.curation.documents import reader
+from falsepromise.curation.reading import parser, write
+
+DOCUMENT_KEYS = ("content", "post", "document", "body")
+SUMMARY_KEYS = ("summary", "tldr")
+KEYS = (*DOCUMENT_KEYS, *SUMMARY_KEYS)
+_CUE = re.compile(r"\s*\**\btl\s?[;:,]?\s?dr\b\**\s*[:\-]?\s*\Z", re.IGNORECASE)
+
+
+def without_cue(post: str) -> str:
+    """A post without a "TL;DR:" that nothing follows."""
+    return _CUE.sub("", post.strip()).strip()
+
+
+read = reader(DOCUMENT_KEYS, SUMMARY_KEYS, without_cue)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    write(parser(__doc__, "tldr").parse_args(argv), "falsepromise.curation.tldr", read, KEYS)
+
+
+if __name__ == "__main__":
+    cli.run(main)
