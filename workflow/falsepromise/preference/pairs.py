@@ -83,6 +83,6 @@ def question_of(prompt: Record) -> str:
     return "\n\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in messages)
 
 
-def shuffled_sides(items: Iterable[str], seed: int) -> dict[str, str]:
+def shuffled_sides(items: Iterable[str], seed: int | str) -> dict[str, str]:
     """Which side of each item is shown first, `left` or `right`: by seed and item, whatever the order."""
     return {item: random.Random(f"{seed}/{item}").choice(["left", "right"]) for item in items}

@@ -1,0 +1,207 @@
+"""Human raters by Mechanical Turk (paper section 4.1, appendix B).
+
+  export   write a batch: batch.csv and hit.html to upload by hand, key.jsonl (who is who), batch.json
+  create   make the batch's HITs through the API; the sandbox unless --live
+  collect  fetch the ratings so far as votes
+  import   turn a result CSV from the requester page into votes
+
+Three ratings an item; raters with an approval of at least 95 %, at least 100 HITs, in an
+English-speaking country. `create --live` spends money: it names the cost and refuses unless
+--spend-usd allows it. A HIT that exists is not made again, also after a kill. `create` and `collect`
+need boto3 (the extra `mturk`) and its usual credentials in the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.progress import track
+from falsepromise.core.records import Record, read_json, write_jsonl
+from falsepromise.preference import crowd
+from falsepromise.preference.pairs import read_pairs
+
+log = logging.getLogger(__name__)
+REGION = "us-east-1"  # the only one that Mechanical Turk has
+SANDBOX = "https://mturk-requester-sandbox.us-east-1.amazonaws.com"
+LIVE = "https://mturk-requester.us-east-1.amazonaws.com"
+COUNTRIES = ("US", "CA", "GB", "IE", "AU", "NZ")
+QUALIFICATIONS = [
+    {"QualificationTypeId": "000000000000000000L0", "Comparator": "GreaterThanOrEqualTo", "IntegerValues": [95]},
+    {"QualificationTypeId": "00000000000000000040", "Comparator": "GreaterThanOrEqualTo", "IntegerValues": [100]},
+    {
+        "QualificationTypeId": "00000000000000000071",
+        "Comparator": "In",
+        "LocaleValues": [{"Country": country} for country in COUNTRIES],
+    },
+]
+
+
+def connect(live: bool) -> Any:
+    """A client of Mechanical Turk; the sandbox's unless `live`.
+
+    Raises:
+        UserError: boto3 is not installed.
+    """
+    try:
+        import boto3
+    except ImportError as error:
+        raise UserError("boto3 is not installed; install this package with the extra `mturk`") from error
+    return boto3.client("mturk", region_name=REGION, endpoint_url=LIVE if live else SANDBOX)
+
+
+def existing_hits(client: Any, batch: str) -> dict[str, str]:
+    """HIT ids of a batch by item, as Mechanical Turk itself lists them."""
+    found: dict[str, str] = {}
+    for page in client.get_paginator("list_hits").paginate():
+        for hit in page["HITs"]:
+            owner, _, item = (hit.get("RequesterAnnotation") or "").partition("/")
+            if owner == batch:
+                found[item] = hit["HITId"]
+    return found
+
+
+def create(client: Any, folder: Path, qualified: bool = True, days: int = 7) -> tuple[int, int]:
+    """Make the HITs of a batch that are not there yet.
+
+    The HIT carries its item in the annotation, which a later call finds, and as its unique request
+    token, which keeps a call that was cut off from making it twice.
+
+    Returns:
+        How many were made and how many were there.
+    """
+    about = read_json(folder / "batch.json")
+    template = (folder / "hit.html").read_text(encoding="utf-8")
+    with open(folder / "batch.csv", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    there = existing_hits(client, about["batch"])
+    missing = [row for row in rows if row["item"] not in there]
+    for row in track(missing, "HITs made", unit="HIT"):
+        client.create_hit(
+            Title="Compare the quality of two texts",
+            Description="Read a question and two answers, and say which answer is better.",
+            Keywords="text, comparison, quality, English",
+            Reward=f"{about['reward']:.2f}",
+            MaxAssignments=about["ratings"],
+            LifetimeInSeconds=days * 86_400,
+            AssignmentDurationInSeconds=3_600,
+            AutoApprovalDelayInSeconds=3 * 86_400,
+            QualificationRequirements=QUALIFICATIONS if qualified else [],
+            Question=crowd.question(template, row),
+            RequesterAnnotation=f"{about['batch']}/{row['item']}",
+            UniqueRequestToken=f"{about['batch']}{row['item']}",
+        )
+    return len(missing), len(rows) - len(missing)
+
+
+def collect(client: Any, folder: Path) -> tuple[list[Record], int]:
+    """Votes of a batch so far, and how many of its items have no HIT."""
+    key = crowd.read_key(folder)
+    hits = existing_hits(client, next(iter(key.values()))["batch"])
+    votes: list[Record] = []
+    pages = client.get_paginator("list_assignments_for_hit")
+    for item in track([item for item in key if item in hits], "HITs read", unit="HIT"):
+        for page in pages.paginate(HITId=hits[item], AssignmentStatuses=["Submitted", "Approved"]):
+            votes += crowd.votes_of_assignments(page["Assignments"], key[item])
+    return votes, sum(item not in hits for item in key)
+
+
+def _export(args: argparse.Namespace) -> None:
+    pairs = read_pairs(args.prompts, args.responses, args.reference)
+    reward = args.reward or crowd.fair_reward(args.hourly, args.seconds)
+    cost = crowd.Cost(len(pairs), args.ratings, reward)
+    crowd.write_batch(args.output, pairs, args.seed, cost)
+    write_manifest(
+        Path(args.output) / "batch.csv",
+        module="falsepromise.preference.mturk",
+        inputs=[args.prompts, args.responses, args.reference, crowd.TEMPLATE],
+        config=vars(cost),
+        seed=args.seed,
+    )
+    log.info("%s", cost)
+
+
+def _create(args: argparse.Namespace) -> None:
+    folder = Path(args.batch)
+    about = read_json(folder / "batch.json")
+    cost = crowd.Cost(about["items"], about["ratings"], about["reward"])
+    if args.live and (args.spend_usd is None or cost.usd > args.spend_usd + 1e-9):
+        allowed = "nothing" if args.spend_usd is None else f"${args.spend_usd:.2f}"
+        raise UserError(
+            f"{args.batch}: {cost}, and --spend-usd allows {allowed}; to go ahead, give --spend-usd {cost.usd:.2f}"
+        )
+    made, there = create(connect(args.live), folder, not args.anybody, args.days)
+    log.info("%d HITs made, %d were there, in the %s", made, there, "live market" if args.live else "sandbox")
+
+
+def _collect(args: argparse.Namespace) -> None:
+    votes, without = collect(connect(args.live), Path(args.batch))
+    if not votes:
+        raise UserError(f"{args.batch}: no ratings yet ({without} items without a HIT); come back later")
+    _write_votes(args.output, votes, [Path(args.batch) / "key.jsonl"])
+    log.info("%d ratings, %d items without a HIT", len(votes), without)
+
+
+def _import(args: argparse.Namespace) -> None:
+    votes, rejected = crowd.votes_of_csv(args.results, crowd.read_key(args.batch))
+    _write_votes(args.output, votes, [args.results, Path(args.batch) / "key.jsonl"])
+    log.info("%d ratings, %d rejected ones left out", len(votes), rejected)
+
+
+def _write_votes(output: str, votes: list[Record], inputs: Sequence[str | Path]) -> None:
+    write_jsonl(output, votes)
+    unreadable = sum(vote["choice"] is None for vote in votes)
+    extra = {"votes": len(votes), "unreadable": unreadable}
+    write_manifest(output, module="falsepromise.preference.mturk", inputs=inputs, config={}, extra=extra)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Export, create, collect or import; see the module's help."""
+    parser = cli.parser(__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="export|create|collect|import")
+
+    export = verbs.add_parser("export", help="write a batch")
+    export.add_argument("--prompts", required=True, help="prompt records")
+    export.add_argument("--responses", required=True, help="replies of the model under study")
+    export.add_argument("--reference", required=True, help="replies that it is compared to (the teacher's)")
+    export.add_argument("--seed", type=int, default=0, help="of the sides")
+    export.add_argument("--ratings", type=int, default=3, help="ratings an item (default: 3)")
+    export.add_argument("--hourly", type=float, default=15.0, help="pay in US dollars an hour (default: 15)")
+    export.add_argument("--seconds", type=float, default=120.0, help="expected time a rating (default: 120)")
+    export.add_argument("--reward", type=float, help="US dollars a rating, in place of --hourly and --seconds")
+    export.add_argument("--output", required=True, help="the batch's folder")
+    export.set_defaults(run=_export)
+
+    make = verbs.add_parser("create", help="make the HITs")
+    make.add_argument("--batch", required=True, help="the batch's folder")
+    make.add_argument("--live", action="store_true", help="the real market, for real money")
+    make.add_argument("--spend-usd", type=float, help="what a live batch may cost")
+    make.add_argument("--anybody", action="store_true", help="without qualifications (to try in the sandbox)")
+    make.add_argument("--days", type=int, default=7, help="how long the HITs stay open (default: 7)")
+    make.set_defaults(run=_create)
+
+    fetch = verbs.add_parser("collect", help="fetch the ratings")
+    fetch.add_argument("--batch", required=True, help="the batch's folder")
+    fetch.add_argument("--live", action="store_true", help="the real market")
+    fetch.add_argument("--output", required=True, help="vote records")
+    fetch.set_defaults(run=_collect)
+
+    read = verbs.add_parser("import", help="read a result CSV")
+    read.add_argument("--batch", required=True, help="the batch's folder")
+    read.add_argument("--results", required=True, help="the result CSV")
+    read.add_argument("--output", required=True, help="vote records")
+    read.set_defaults(run=_import)
+
+    args = parser.parse_args(argv)
+    args.run(args)
+
+
+if __name__ == "__main__":
+    cli.run(main)
