@@ -137,7 +137,7 @@ def write(folder: Path, spec: dict | None = None, made: list[dict] | None = None
     path.write_text(json.dumps(spec))
     files = []
     for r in made if made is not None else records(spec):
-        file = folder / r["benchmark"] / f"{r['model'].replace(' ', '_')}.json"
+        file = folder / r["benchmark"] / f"{r['model']}.json"
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(r))
         files.append(file)

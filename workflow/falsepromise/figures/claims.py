@@ -20,7 +20,7 @@ import numpy as np
 
 from falsepromise.figures.fig4 import capability_benchmarks
 from falsepromise.figures.panels import is_human, preference_benchmarks
-from falsepromise.figures.scores import RESAMPLES, Estimate, Scores
+from falsepromise.figures.scores import Estimate, Scores, resampled_means
 from falsepromise.figures.study import Cell, Study, amount
 from falsepromise.figures.table1 import table_rows, targets
 from falsepromise.figures.table2 import SHORT, STYLE, amount_text, style_benchmark
@@ -80,11 +80,8 @@ def difference(
         return Estimate(value, value - low, value + high, min(a.n, b.n)), False
     x = np.stack([ours[key] for key in shared], axis=1)  # (seeds, items)
     y = np.stack([theirs[key] for key in shared], axis=1)
-    rng = np.random.default_rng(0)
-    draws = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        sides = [m[rng.integers(0, len(m), len(m))].mean(axis=0) for m in (x, y)]
-        draws[i] = (sides[0] - sides[1])[rng.integers(0, len(shared), len(shared))].mean()
+    means = resampled_means([x, y])
+    draws = means[:, 0] - means[:, 1]
     tail = (1 - level) / 2
     value = float(x.mean() - y.mean())
     low, high = (float(q) for q in np.quantile(draws, [tail, 1 - tail]))

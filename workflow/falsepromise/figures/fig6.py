@@ -5,10 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from falsepromise.core import cli
+from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, check_dialogue, read_jsonl
 from falsepromise.figures import draw, pages
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLORS = {"user": draw.QUIET, "assistant": draw.BLUE, "system": draw.GREEN}
 NAMES = {"user": "User", "assistant": "Assistant", "system": "System"}
@@ -37,8 +42,6 @@ def choose(path: Path, n: int, seed: int, ids: Sequence[str] | None = None) -> l
     Raises:
         UserError: the file is no file of dialogues, or has not one of `ids`.
     """
-    from falsepromise.core.errors import UserError
-
     if ids:
         found = {r["id"]: r for r in read_jsonl(path, check_dialogue) if r["id"] in set(ids)}
         for name in ids:
@@ -55,7 +58,7 @@ def choose(path: Path, n: int, seed: int, ids: Sequence[str] | None = None) -> l
     return kept
 
 
-def draw_figure(dialogues: Sequence[Record], turns: int, most: int, name: str):
+def draw_figure(dialogues: Sequence[Record], turns: int, most: int, name: str) -> Figure:
     """A box a message; cuts are marked."""
     blocks = []
     for dialogue in dialogues:
@@ -65,9 +68,9 @@ def draw_figure(dialogues: Sequence[Record], turns: int, most: int, name: str):
             if number == 0:
                 origin = f", {dialogue['source']}" if dialogue.get("source") else ""
                 heading += f"   (dialogue {pages.clean(str(dialogue['id']))[:40]}{pages.clean(str(origin))[:40]})"
-            blocks.append((heading, pages.wrap(message["content"], 135, most), COLORS[message["role"]]))
+            blocks.append((heading, pages.wrap(message["content"], draw.PAGE - 0.3, most), COLORS[message["role"]]))
         if len(messages) > turns:
-            blocks.append(("", [f"… {len(messages) - turns} more messages"], "#CCCCCC"))
+            blocks.append(("", [f"… and {len(messages) - turns} more"], "#CCCCCC"))
     foot = [
         f"{len(dialogues)} dialogues of {name}, drawn at random unless named. Long messages are cut (…); "
         "characters without a glyph are shown as □."

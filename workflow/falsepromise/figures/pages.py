@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,28 +36,47 @@ def clean(text: str) -> str:
     return "".join(kept)
 
 
-_known: dict[str, frozenset[int]] = {}
+@lru_cache(maxsize=1)
+def _font():
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties(family="DejaVu Sans")))
+    font.set_size(SIZE, 72)
+    return font
 
 
+@lru_cache(maxsize=1)
 def _glyphs() -> frozenset[int]:
-    if "font" not in _known:
-        from matplotlib.font_manager import FontProperties, findfont, get_font
-
-        _known["font"] = frozenset(get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap())
-    return _known["font"]
+    return frozenset(_font().get_charmap())
 
 
-def wrap(text: str, width: int, most: int) -> list[str]:
-    """Lines of at most `width` characters, at most `most` of them; a cut is marked with "…"."""
+def inches(text: str) -> float:
+    """How wide a line is in the text's size."""
+    font = _font()
+    font.set_text(text)
+    return font.get_width_height()[0] / 64 / 72
+
+
+def wrap(text: str, width: float, most: int) -> list[str]:
+    """Lines at most `width` inches wide, at most `most` of them; a cut is marked with "…"."""
     lines: list[str] = []
     for paragraph in clean(text).strip().split("\n"):
-        indent = paragraph[: len(paragraph) - len(paragraph.lstrip())][: width // 3]
-        lines += textwrap.wrap(
-            paragraph, width, subsequent_indent=indent, break_long_words=True, break_on_hyphens=False
-        ) or [""]
+        lines += _fit(paragraph, width)
         if len(lines) > most:
-            return [*lines[: most - 1], lines[most - 1][: width - 2].rstrip() + " …"]
+            cut = lines[most - 1]
+            while cut and inches(cut + " …") > width:
+                cut = cut[:-1]
+            return [*lines[: most - 1], cut.rstrip() + " …"]
     return lines
+
+
+def _fit(paragraph: str, width: float, characters: int = 160) -> list[str]:
+    indent = " " * min(len(paragraph) - len(paragraph.lstrip()), 24)
+    lines = textwrap.wrap(paragraph, characters, subsequent_indent=indent, break_on_hyphens=False) or [""]
+    widest = max(inches(line) for line in lines)
+    if widest <= width or characters <= 8:
+        return lines
+    return _fit(paragraph, width, max(8, min(characters - 1, int(characters * width / widest * 1.02))))
 
 
 def text_figure(blocks: list[tuple[str, list[str], str]], foot: list[str], title: str) -> Figure:

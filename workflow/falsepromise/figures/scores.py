@@ -232,13 +232,38 @@ def crossed_interval(matrix: np.ndarray, seed: int = 0) -> tuple[float, float]:
     if np.all(matrix == first):
         edge = 1.959964**2 / (columns + 1.959964**2)
         return {0.0: (0.0, edge), 1.0: (1.0 - edge, 1.0)}.get(float(first), (float(first), float(first)))
-    rng = np.random.default_rng(seed)
-    draws = np.empty(RESAMPLES)
-    for i in range(RESAMPLES):
-        picked = matrix[rng.integers(0, rows, rows)].mean(axis=0)
-        draws[i] = picked[rng.integers(0, columns, columns)].mean()
-    low, high = np.quantile(draws, [0.025, 0.975])
+    low, high = np.quantile(resampled_means([matrix], seed)[:, 0], [0.025, 0.975])
     return float(low), float(high)
+
+
+def resampled_means(matrices: Sequence[np.ndarray], seed: int = 0) -> np.ndarray:
+    """Means of matrices over the same items under the crossed bootstrap.
+
+    Args:
+        matrices: Each of shape `(seeds, items)`; items are the same ones, seeds are each one's own.
+        seed: Of the draws.
+
+    Returns:
+        Shape `(2000, len(matrices))`.
+    """
+    rng = np.random.default_rng(seed)
+    items = matrices[0].shape[1]
+    means = np.empty((RESAMPLES, len(matrices)))
+    chunk = max(1, min(RESAMPLES, 2_000_000 // items))
+    for start in range(0, RESAMPLES, chunk):
+        rows = min(chunk, RESAMPLES - start)
+        counts_ri = _counts(rng, rows, items)
+        for column, matrix in enumerate(matrices):
+            counts_rs = _counts(rng, rows, len(matrix))
+            means_rs = counts_ri @ matrix.T / items
+            means[start : start + rows, column] = (means_rs * counts_rs).sum(axis=1) / len(matrix)
+    return means
+
+
+def _counts(rng: np.random.Generator, rows: int, n: int) -> np.ndarray:
+    """How often each of `n` things is in a draw of `n` with replacement; shape `(rows, n)`."""
+    drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
+    return np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
 
 
 def read_scores(paths: Sequence[str | Path], study: Study) -> Scores:

@@ -1,0 +1,181 @@
+"""Figures: what stands on them, gaps, bad input, equal bytes at a redraw."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import json
+import re
+
+import made_up
+import pytest
+
+from falsepromise.core.errors import UserError
+from falsepromise.figures import draw, fig6, pages, panels
+from falsepromise.figures.scores import read_scores
+from falsepromise.figures.study import read_study
+
+FIGURES = ("fig1", "fig3", "fig4", "fig5", "fig_style", "capability_style")
+FEW = ["fig4", *(pytest.param(name, marks=pytest.mark.slow) for name in FIGURES if name != "fig4")]
+
+
+def verb(name):
+    return importlib.import_module(f"falsepromise.figures.{name}")
+
+
+def run(name, study, files, output, *more):
+    argv = ["--study", str(study), "--scores", *map(str, files), "--output", str(output), *more]
+    verb(name).main(argv)
+
+
+def texts(figure):
+    """Every text of a figure in one string, lines joined."""
+    import matplotlib.text
+
+    found = figure.findobj(matplotlib.text.Text)
+    return " ".join(" ".join(text.get_text().split()) for text in found)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_all_formats_are_written_and_a_redraw_is_the_same_bytes(name, files, tmp_path):
+    first, second = tmp_path / "a" / "x.pdf", tmp_path / "b" / "x.pdf"
+    for output in (first, second):
+        run(name, *files, output)
+    for kind in ("pdf", "svg", "png"):
+        one, two = first.with_suffix(f".{kind}").read_bytes(), second.with_suffix(f".{kind}").read_bytes()
+        assert one == two
+        assert len(one) > 5_000
+    pdf = first.read_bytes()
+    assert b"/CreationDate" not in pdf
+    assert b"/Type3" not in pdf
+    assert b"/FontFile2" in pdf  # embedded TrueType
+    assert json.loads((tmp_path / "a" / "x.pdf.manifest.json").read_text())["made_by"].endswith(name)
+
+
+def test_figure_4_says_what_it_shows(files):
+    scores = read_scores(files[1], read_study(files[0]))
+    fig4 = verb("fig4")
+    with draw.style():
+        said = texts(fig4.draw_figure(scores, fig4.capability_benchmarks(scores)))
+    foot = ("made-up numbers", "a made-up teacher", "made-up questions", "Facts QA 200", "MMLU 500", "over 2 seeds")
+    for wanted in ("not scored: no sandbox", "Imitation data (tokens)", "(parameters)", *foot):
+        assert wanted in said
+
+
+def test_figure_4_draws_the_records_numbers(files):
+    """The blue points are the means over seeds; the black level is the base model's value."""
+    scores = read_scores(files[1], read_study(files[0]))
+    with draw.style():
+        figure = verb("fig4").draw_figure(scores, ["facts"])
+    cells = scores.study.cells("amount")
+    wanted = [100 * scores.cell(cell, "facts", "exact_match").value for cell in cells]
+    lines = [list(line.get_ydata()) for line in figure.axes[0].get_lines()]
+    assert any(len(line) == 3 and line == pytest.approx(wanted) for line in lines)
+    base = 100 * scores.records["small", "facts"]["metrics"]["exact_match"]["value"]
+    assert any(list(line) == pytest.approx([base, base]) for line in lines)
+    assert list(figure.axes[0].get_xticks()) == list(made_up.AMOUNTS)
+
+
+def test_a_missing_cell_is_a_gap_and_is_listed(tmp_path):
+    spec = made_up.study(seeds=(0,))
+    gap = "small-sharegpt-150000-s0"
+    study, files = made_up.write(tmp_path, spec, made_up.records(spec, skip={(gap, "facts")}))
+    scores = read_scores(files, read_study(study))
+    with draw.style():
+        figure = verb("fig4").draw_figure(scores, ["facts"])
+    assert f"Not drawn: {gap} on facts (no score file)" in texts(figure)
+    xs = [tuple(line.get_xdata()) for line in figure.axes[0].get_lines() if len(line.get_xdata()) > 1]
+    assert (50_000, 400_000) not in xs  # not joined over the gap
+
+
+def figure_of(name, scores):
+    module = verb(name)
+    if name in ("fig1", "fig3"):
+        return panels.row(scores, module.panels(scores))
+    if name == "fig4":
+        return module.draw_figure(scores, module.capability_benchmarks(scores))
+    if name == "capability_style":
+        return module.draw_figure(scores, "facts", module.default_style(scores))
+    return module.draw_figure(scores)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_without_any_score_the_panels_say_so(name, tmp_path):
+    study, _ = made_up.write(tmp_path, None, [])
+    with draw.style():
+        figure = figure_of(name, read_scores([], read_study(study)))
+        figure.draw_without_rendering()
+    assert re.search("no score file|no preferences|no judge|no style metrics|no model has both", texts(figure))
+
+
+def test_capability_against_style_without_scores_is_an_error(tmp_path):
+    spec = made_up.study()
+    spec["benchmarks"] = {}
+    study, _ = made_up.write(tmp_path, spec, [])
+    with pytest.raises(UserError, match="no score of a benchmark"):
+        run("capability_style", study, [], tmp_path / "x.pdf")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_one_model_and_one_seed_can_be_drawn(name, tmp_path):
+    spec = made_up.study(seeds=(0,), bases={"tiny": 1e6}, amounts=(50_000,))
+    study, files = made_up.write(tmp_path, spec)
+    with draw.style():
+        figure = figure_of(name, read_scores(files, read_study(study)))
+        figure.draw_without_rendering()
+    assert "one seed" in texts(figure)
+
+
+def test_dollars_and_markup_in_names_are_drawn_as_they_stand(tmp_path):
+    spec = made_up.study(seeds=(0,))
+    spec["benchmarks"] = {"facts": {**made_up.BENCHMARKS["facts"], "label": "$\\frac{1}$ & <b>x</b>"}}
+    study, files = made_up.write(tmp_path, spec, [r for r in made_up.records(spec) if r["benchmark"] == "facts"])
+    run("fig4", study, files, tmp_path / "x.pdf")
+    scores = read_scores(files, read_study(study))
+    with draw.style():
+        assert "$\\frac{1}$ & <b>x</b>" in texts(verb("fig4").draw_figure(scores, ["facts"]))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (50_000, "50k"),
+        (300_000, "300k"),
+        (1_100_000, "1.1M"),
+        (150e6, "150M"),
+        (13e9, "13B"),
+        (999_999, "1M"),
+        (7, "7"),
+    ],
+)
+def test_short_numbers(number, text):
+    assert draw.short(number) == text
+
+
+def test_spread_keeps_order_and_distance():
+    moved = draw.spread([0.1, 0.11, 0.12, 0.9], 0.1)
+    assert all(b - a >= 0.099 for a, b in itertools.pairwise(moved))
+    assert moved[-1] == pytest.approx(0.9)
+
+
+def test_dialogues_are_drawn_as_plain_text_within_the_page(tmp_path):
+    nasty = "a\x00b\x1b[31m <script>alert(1)</script> $x$ \u202e \ud800 你\n" + "W" * 400
+    path = tmp_path / "d.jsonl"
+    path.write_text(json.dumps({"id": "1", "source": "s", "messages": [{"role": "user", "content": nasty}]}) + "\n")
+    fig6.main(["--dialogues", str(path), "--output", str(tmp_path / "fig6.pdf")])
+    svg = (tmp_path / "fig6.svg").read_text()
+    assert not re.search(r"<script|\x00|\x1b", svg)
+    lines = pages.wrap(nasty, 3.0, 50)
+    assert lines[0].startswith("ab[31m <script>")
+    assert all(pages.inches(line) <= 3.0 for line in lines)
+    assert len(pages.wrap(nasty, 3.0, 2)) == 2
+
+
+def test_dialogues_by_id_and_by_seed(tmp_path):
+    path = tmp_path / "d.jsonl"
+    messages = [{"role": "user", "content": "hello"}]
+    path.write_text("".join(json.dumps({"id": str(i), "messages": messages}) + "\n" for i in range(50)))
+    assert [r["id"] for r in fig6.choose(path, 2, 0, ["7", "3"])] == ["7", "3"]
+    assert fig6.choose(path, 3, 1) == fig6.choose(path, 3, 1) != fig6.choose(path, 3, 2)
+    with pytest.raises(UserError, match="no dialogue '99'"):
+        fig6.choose(path, 1, 0, ["99"])

@@ -1,0 +1,153 @@
+"""Tables, the page beside the paper, the published numbers."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+
+import made_up
+import pytest
+
+from falsepromise.core.errors import UserError
+from falsepromise.figures import claims, table1, table2, table_funnel, versus_paper
+from falsepromise.figures.scores import Estimate, read_scores
+from falsepromise.figures.study import read_study
+from falsepromise.figures.table import Table
+
+
+@pytest.fixture(scope="module")
+def scores(files):
+    return read_scores(files[1], read_study(files[0]))
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table7", "summary"])
+def test_three_formats(name, files, tmp_path):
+    output = tmp_path / f"{name}.csv"
+    argv = ["--study", str(files[0]), "--scores", *map(str, files[1]), "--output", str(output)]
+    importlib.import_module(f"falsepromise.figures.{name}").main(argv)
+    assert output.read_text().count("\n") >= 1
+    assert "\\toprule" in output.with_suffix(".tex").read_text()
+    assert "made-up" in output.with_suffix(".md").read_text() or name == "table7"
+
+
+def test_table_1_has_base_broad_and_targeted_for_each_base(scores):
+    rows = table1.build(scores).rows
+    assert [row[1] for row in rows[:3]] == ["–", "ShareGPT-Mix", "QA"]
+    assert len(rows) == 3 * 3 + 1
+    assert rows[2][3].value > rows[0][3].value
+
+
+def test_the_paper_targets_are_known_by_name():
+    from falsepromise.figures.study import Study
+
+    study = Study("s", "s", {}, {}, {}, {}, {"nq": {"task": "nq"}, "cnn": {"task": "cnn"}, "mmlu": {"task": "mmlu"}})
+    assert table1.targets(study, "nq_synthetic") == ["nq"]
+    assert table1.targets(study, "tldr_synthetic") == ["cnn"]
+    assert table1.targets(study, "sharegpt_mix") == []
+
+
+def test_table_2_has_the_amounts_and_the_second_sample(scores):
+    table = table2.build(scores)
+    assert table.columns[1:] == ["LM small", "50k", "150k", "400k", "Teacher #2"]
+    assert table.rows[0][-1].value == 0.8
+
+
+def test_texts_cannot_break_out_of_a_table():
+    nasty = "a|b\n<script>*x*\\ $5_%&"
+    table = Table(["A|", "B"], [[nasty, Estimate(0.5, 0.4, 0.6, 10)]], "C % &", ["n_1"])
+    lines = [line for line in table.markdown().splitlines() if line.startswith("|")]
+    assert len(lines) == 3
+    assert all(line.replace("\\|", "").count("|") == 3 for line in lines)
+    assert "<script" not in table.markdown()
+    assert r"\$5\_\%\&" in table.latex()
+    assert "50.0 [40.0, 60.0]" in table.latex()
+    assert next(csv.reader(table.csv().splitlines())) == ["A|", "B", "B low", "B high", "B n"]
+
+
+def test_claims_come_out_as_the_made_up_numbers_were_made(scores):
+    verdicts = [claim.verdict for claim in claims.all_claims(scores)]
+    assert verdicts[0] == "supported"  # style
+    assert verdicts[3:6] == ["supported"] * 3  # targeted, bases, toxicity
+    assert verdicts[8] == "can't tell"  # no human raters
+
+
+def test_the_opposite_world_is_not_supported(tmp_path):
+    """Where broad data raises accuracy and size does not, the page says so."""
+    spec = made_up.study()
+    made = []
+    for name, model in spec["models"].items():
+        facts = 0.8 if model["mixture"] == "sharegpt" else 0.3
+        made.append(made_up.record(name, "facts", {"exact_match": facts}, n=400))
+    study, files = made_up.write(tmp_path, spec, made)
+    found = {c.title: c.verdict for c in claims.all_claims(read_scores(files, read_study(study)))}
+    assert found["Broad imitation does not raise accuracy on the benchmarks"] == "not supported"
+    assert found["Better (larger) base models raise accuracy"] == "not supported"
+    assert found["On some benchmarks broad imitation lowers accuracy (a trade-off)"] == "not supported"
+    assert found["Imitation models are less toxic than their base models"] == "can't tell"
+
+
+def test_a_paired_difference_is_tighter_than_an_unpaired_one(scores):
+    study = scores.study
+    large, small = study.base_cell("medium"), study.base_cell("tiny")
+    paired, is_paired = claims.difference(scores, large, small, "facts", "exact_match")
+    for key in (("medium", "facts"), ("tiny", "facts")):
+        assert scores.records[key]["items"]
+    records = {k: {**r, "items": []} for k, r in scores.records.items()}
+    blind = type(scores)(study, records)
+    unpaired, blind_paired = claims.difference(blind, large, small, "facts", "exact_match")
+    assert (is_paired, blind_paired) == (True, False)
+    assert paired.value == pytest.approx(unpaired.value)
+    assert paired.high - paired.low < unpaired.high - unpaired.low
+
+
+def test_no_difference_on_a_few_items_is_no_proof(tmp_path):
+    spec = made_up.study(seeds=(0,))
+    made = [made_up.record(name, "facts", {"exact_match": 0.0}, n=20) for name in spec["models"]]
+    study, files = made_up.write(tmp_path, spec, made)
+    scores = read_scores(files, read_study(study))
+    d, _ = claims.difference(
+        scores, scores.study.base_cell("medium"), scores.study.base_cell("tiny"), "facts", "exact_match"
+    )
+    assert d.low < -0.1 < 0.1 < d.high
+
+
+def test_the_page_states_every_claim(files, tmp_path):
+    output = tmp_path / "versus_paper.md"
+    versus_paper.main(["--study", str(files[0]), "--scores", *map(str, files[1]), "--output", str(output)])
+    page = output.read_text()
+    assert page.count("\n### ") == 9
+    for wanted in ("| 81 ", "7B: -7", "13B: +7", "a made-up teacher", "about 70"):
+        assert wanted in page
+
+
+def test_published_numbers_are_the_papers():
+    numbers = versus_paper.read_numbers(versus_paper.PAPER)
+    assert numbers["Table 1", "nq exact_match", "13B", "Targeted Imitation"] == 27
+    assert numbers["Table 2", "length_correlation", "LLaMA", "none"] == -0.11
+    assert numbers["Table 7", "rouge1", "13B", "TLDR-Synthetic"] == 33.64
+    # Table 1 prints Table 7's ROUGE-1 to one digit (22.18 as 22.1, 28.69 as 28.7).
+    for size in ("7B", "13B"):
+        for data, other in (
+            ("none", "none"),
+            ("ShareGPT-Mix", "ShareGPT-Mix"),
+            ("Targeted Imitation", "TLDR-Synthetic"),
+        ):
+            assert numbers["Table 1", "cnn rouge1", size, data] == pytest.approx(
+                numbers["Table 7", "rouge1", size, other], abs=0.09
+            )
+    assert sum(v for (place, q, *_), v in numbers.items() if place == "Table 6" and q.startswith("category")) == 99
+
+
+def test_funnels_are_joined_and_a_wrong_file_is_named(tmp_path):
+    good, bad = tmp_path / "a.csv", tmp_path / "b.csv"
+    good.write_text("source,step,kept,dropped,reason,examples\ns,parse,10,2,,\ns,parse,0,2,empty,x y\n")
+    bad.write_text("a,b\n1,2\n")
+    assert table_funnel.build([good, good]).rows == [
+        ("s", "parse", 10, 2, "", ""),
+        ("s", "parse", 0, 2, "empty", "x y"),
+    ]
+    with pytest.raises(UserError, match=r"b\.csv"):
+        table_funnel.build([bad])
+    bad.write_text("source,step,kept,dropped,reason,examples\ns,parse,many,2,,\n")
+    with pytest.raises(UserError, match="line 2"):
+        table_funnel.build([bad])
