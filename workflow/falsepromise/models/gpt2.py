@@ -16,7 +16,17 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from falsepromise.models.attention import Cache, Implementation, LayerCache, attend, visible, write
+from falsepromise.models.attention import (
+    Cache,
+    Implementation,
+    LayerCache,
+    attend,
+    attend_cache,
+    cache_length,
+    empty_cache,
+    visible,
+    write,
+)
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.parts import Remat, checkpointed, linear
 
@@ -64,7 +74,7 @@ class GPT2(nnx.Module):
         x_btd = self.embed[...].astype(dtype)[tokens_bt] + self.positions[...].astype(dtype)[rows_bt]
         if cache is not None:
             positions_bt = jnp.broadcast_to(positions_bt, tokens_bt.shape)
-        mask = visible(t, segments_bt, positions_bt, cache[0].k_bskh.shape[1] if cache else None)
+        mask = visible(t, segments_bt, positions_bt, cache_length(cache) if cache else None)
         plain = segments_bt is None and cache is None
 
         new: Cache = []
@@ -91,8 +101,8 @@ class GPT2(nnx.Module):
 
     def new_cache(self, rows: int, length: int, dtype: Any = jnp.float32) -> Cache:
         """An empty cache for `rows` rows of up to `length` tokens."""
-        shape = (rows, length, self.config.num_heads, self.config.head_dim)
-        return [LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(self.config.num_layers)]
+        c = self.config
+        return empty_cache(c.num_layers, rows, length, c.num_heads, c.head_dim, dtype)
 
 
 class Layer(nnx.Module):
@@ -137,8 +147,9 @@ class Layer(nnx.Module):
         v_btnh = linear(y_btd, self.v, self.v_bias).reshape(heads)
         if cache is not None:
             cache = write(cache, k_btnh, v_btnh, positions_bt)
-            k_btnh, v_btnh = (a.astype(q_btnh.dtype) for a in cache)
-        y_btd = attend(q_btnh, k_btnh, v_btnh, mask_bts, plain_causal, implementation)
+            y_btd = attend_cache(q_btnh, cache, mask_bts)
+        else:
+            y_btd = attend(q_btnh, k_btnh, v_btnh, mask_bts, plain_causal, implementation)
         x_btd = x_btd + linear(y_btd, self.o, self.o_bias)
 
         y_btd = layer_norm(x_btd, self.mlp_norm, self.mlp_norm_bias, self.config.norm_eps)

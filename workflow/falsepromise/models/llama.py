@@ -15,7 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from falsepromise.models.attention import Cache, Implementation, LayerCache, attend, visible, write
+from falsepromise.models.attention import (
+    Cache,
+    Implementation,
+    LayerCache,
+    attend,
+    attend_cache,
+    cache_length,
+    empty_cache,
+    visible,
+    write,
+)
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.parts import Remat, checkpointed, linear
 
@@ -70,7 +80,7 @@ class Llama(nnx.Module):
         rope = rotary_table(self.config, positions_bt, dtype)
         if cache is not None:
             positions_bt = jnp.broadcast_to(positions_bt, tokens_bt.shape)
-        mask = visible(t, segments_bt, positions_bt, cache[0].k_bskh.shape[1] if cache else None)
+        mask = visible(t, segments_bt, positions_bt, cache_length(cache) if cache else None)
         plain = segments_bt is None and cache is None
         x_btd = self.embed[...].astype(dtype)[tokens_bt]
 
@@ -98,8 +108,8 @@ class Llama(nnx.Module):
 
     def new_cache(self, rows: int, length: int, dtype: Any = jnp.float32) -> Cache:
         """An empty cache for `rows` rows of up to `length` tokens."""
-        shape = (rows, length, self.config.num_kv_heads, self.config.head_dim)
-        return [LayerCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype)) for _ in range(self.config.num_layers)]
+        c = self.config
+        return empty_cache(c.num_layers, rows, length, c.num_kv_heads, c.head_dim, dtype)
 
 
 class Layer(nnx.Module):
@@ -147,8 +157,9 @@ class Layer(nnx.Module):
         q_btnh, k_btkh = rotate(q_btnh, rope), rotate(k_btkh, rope)
         if cache is not None:
             cache = write(cache, k_btkh, v_btkh, positions_bt)
-            k_btkh, v_btkh = (a.astype(q_btnh.dtype) for a in cache)
-        y_btd = attend(q_btnh, k_btkh, v_btkh, mask_bts, plain_causal, implementation)
+            y_btd = attend_cache(q_btnh, cache, mask_bts)
+        else:
+            y_btd = attend(q_btnh, k_btkh, v_btkh, mask_bts, plain_causal, implementation)
         x_btd = x_btd + linear(y_btd, self.o, self.o_bias)
 
         y_btd = rms_norm(x_btd, self.mlp_norm[...], c.norm_eps)
