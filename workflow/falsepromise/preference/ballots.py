@@ -1,0 +1,161 @@
+"""Ratings made at one's own desk, in one SQLite file: stored one by one, undone one by one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record
+from falsepromise.preference.pairs import Pair, shuffled_sides
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (pairs TEXT NOT NULL, seed INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS votes (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, rater TEXT NOT NULL, item TEXT NOT NULL, vote TEXT NOT NULL,
+    UNIQUE (rater, item));
+CREATE TABLE IF NOT EXISTS undone (rater TEXT NOT NULL, item TEXT NOT NULL, vote TEXT NOT NULL, at REAL NOT NULL);
+"""
+
+
+class Ballots:
+    """The ratings of any number of raters on one list of pairs.
+
+    A vote is on the disk when `vote` returns. A rater has one vote an item: a second one (from
+    another tab, or sent again after a broken connection) changes nothing.
+
+    Args:
+        path: The SQLite file; made if missing.
+        pairs: What is rated.
+        seed: Of each rater's order of the pairs and of their sides.
+
+    Raises:
+        UserError: the file is no such file, or holds ratings of other pairs or another seed.
+    """
+
+    def __init__(self, path: str | Path, pairs: Sequence[Pair], seed: int = 0):
+        self.pairs = {pair.item: pair for pair in pairs}
+        self.seed = seed
+        self._lock = threading.Lock()
+        self._db = _open(path)
+        content = hashlib.sha256(json.dumps([vars(pair) for pair in pairs]).encode()).hexdigest()
+        with self._transaction() as db:
+            about = db.execute("SELECT pairs, seed FROM about").fetchone()
+            if about is None:
+                db.execute("INSERT INTO about VALUES (?, ?)", (content, seed))
+        if about is not None and about != (content, seed):
+            raise UserError(f"{path}: holds ratings of other pairs or another seed; choose another --database")
+
+    def order(self, rater: str) -> list[tuple[str, str]]:
+        """A rater's own order: (item, the side that stands first)."""
+        items = list(self.pairs)
+        random.Random(f"{self.seed}/{rater}").shuffle(items)
+        sides = shuffled_sides(items, f"{self.seed}/{rater}")
+        return [(item, sides[item]) for item in items]
+
+    def next(self, rater: str) -> tuple[Pair, str] | None:
+        """The first pair of the rater's order without a vote, with the side that stands first."""
+        with self._transaction() as db:
+            rated = {item for (item,) in db.execute("SELECT item FROM votes WHERE rater = ?", (rater,))}
+        return next(((self.pairs[item], first) for item, first in self.order(rater) if item not in rated), None)
+
+    def rated(self, rater: str) -> int:
+        """How many pairs the rater has rated."""
+        with self._transaction() as db:
+            return int(db.execute("SELECT count(*) FROM votes WHERE rater = ?", (rater,)).fetchone()[0])
+
+    def last(self, rater: str) -> str | None:
+        """The item that the rater rated last, which `undo` takes back."""
+        with self._transaction() as db:
+            return _last(db, rater)
+
+    def vote(self, rater: str, item: str, place: str, seconds: float | None = None) -> bool:
+        """Store a vote.
+
+        Args:
+            rater: The rater's name.
+            item: What was rated.
+            place: `first`, `second` or `tie`, as shown to this rater.
+            seconds: Time spent.
+
+        Returns:
+            Whether it was stored; False where the rater had voted on this item before.
+
+        Raises:
+            KeyError: there is no such item or place.
+        """
+        first = dict(self.order(rater))[item]
+        other = {"left": "right", "right": "left"}[first]
+        choice = {"first": first, "second": other, "tie": "tie"}[place]
+        record = self.pairs[item].vote(rater, choice, first)
+        if seconds is not None:
+            record["seconds"] = round(seconds, 1)
+        record["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with self._transaction() as db:
+            added = db.execute(
+                "INSERT OR IGNORE INTO votes (rater, item, vote) VALUES (?, ?, ?)", (rater, item, json.dumps(record))
+            )
+            return added.rowcount == 1
+
+    def undo(self, rater: str, item: str) -> bool:
+        """Take back the rater's last vote if it is the one on `item`; the vote is kept aside."""
+        with self._transaction() as db:
+            if _last(db, rater) != item:
+                return False
+            db.execute(
+                "INSERT INTO undone SELECT rater, item, vote, ? FROM votes WHERE rater = ? AND item = ?",
+                (time.time(), rater, item),
+            )
+            db.execute("DELETE FROM votes WHERE rater = ? AND item = ?", (rater, item))
+            return True
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            yield self._db
+
+
+def _last(db: sqlite3.Connection, rater: str) -> str | None:
+    row = db.execute("SELECT item FROM votes WHERE rater = ? ORDER BY number DESC LIMIT 1", (rater,)).fetchone()
+    return row[0] if row else None
+
+
+def _open(path: str | Path) -> sqlite3.Connection:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+        db.execute("PRAGMA synchronous = FULL")
+        db.executescript(_SCHEMA)
+    except (OSError, sqlite3.Error) as error:
+        raise UserError(f"{path}: can't be opened as a file of ratings: {error}; choose another --database") from error
+    return db
+
+
+def read_votes(path: str | Path) -> list[Record]:
+    """All votes of a file of ratings, in the order in which they were made.
+
+    Raises:
+        UserError: there is no such file, or no vote in it.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: there is no such file of ratings")
+    db = _open(path)
+    try:
+        votes = [json.loads(vote) for (vote,) in db.execute("SELECT vote FROM votes ORDER BY number")]
+    finally:
+        db.close()
+    if not votes:
+        raise UserError(f"{path}: holds no ratings yet")
+    return votes

@@ -1,0 +1,230 @@
+"""Rate pairs of replies at one's own desk, blind, on a small local web page.
+
+Prints an address with a token and serves it until interrupted; keys 1, 2 and 3 choose, U takes back.
+Each rater names themselves and gets the pairs in an order and with sides of their own, and goes on
+where they stopped. Ratings are in --database (SQLite), each stored before the next pair is shown.
+
+    python -m falsepromise.preference.rate --prompts P --responses OURS --reference TEACHER --database R.sqlite
+    python -m falsepromise.preference.rate --database R.sqlite --export VOTES.jsonl
+
+The server listens on this machine alone unless --host says otherwise. The replies are shown as
+Markdown with HTML, links and pictures off, under a policy that lets the page load nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import logging
+import secrets
+import sys
+import webbrowser
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from markdown_it import MarkdownIt
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.records import write_jsonl
+from falsepromise.preference.ballots import Ballots, read_votes
+from falsepromise.preference.pairs import read_pairs
+
+log = logging.getLogger(__name__)
+PAGE = Path(__file__).resolve().parent / "page"
+FILES = {
+    "": ("index.html", "text/html; charset=utf-8"),
+    "app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "style.css": ("style.css", "text/css; charset=utf-8"),
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+LOOPBACK = ("127.0.0.1", "localhost")
+MAX_BODY = 4096  # bytes; a vote takes a few hundred
+MAX_NAME = 60  # characters
+
+
+def markdown() -> MarkdownIt:
+    """Markdown to HTML that is safe for untrusted text: no HTML, links or pictures; tables are on."""
+    return (
+        MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table").disable(["link", "image", "autolink"])
+    )
+
+
+class Server(ThreadingHTTPServer):
+    """Serves the rating page for some ballots.
+
+    Args:
+        ballots: Where the ratings go.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        token: The first part of every path; without it there is nothing to see.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, ballots: Ballots, host: str = "127.0.0.1", port: int = 0, token: str | None = None):
+        self.ballots, self.token, self.markdown = ballots, token or secrets.token_urlsafe(16), markdown()
+        try:
+            super().__init__((host, port), Handler)
+        except OSError as error:
+            raise UserError(f"can't listen on {host}:{port}: {error.strerror}; choose another --port") from error
+        self.local = host in LOOPBACK
+        # Items name the models: raters get numbers in their place.
+        self.items = dict(enumerate(ballots.pairs))
+        self.numbers = {item: number for number, item in self.items.items()}
+
+    @property
+    def url(self) -> str:
+        """The address to open."""
+        host, port = self.server_address[:2]
+        return f"http://{host!s}:{port}/{self.token}/"
+
+    def state(self, rater: str) -> dict[str, Any]:
+        """What the page shows to a rater next."""
+        following, last = self.ballots.next(rater), self.ballots.last(rater)
+        state: dict[str, Any] = {
+            "rated": self.ballots.rated(rater),
+            "total": len(self.ballots.pairs),
+            "last": None if last is None else self.numbers[last],
+            "pair": None,
+        }
+        if following is not None:
+            pair, first = following
+            texts = (pair.left, pair.right) if first == "left" else (pair.right, pair.left)
+            question, one, two = (self.markdown.render(text) for text in (pair.question, *texts))
+            state["pair"] = {"item": self.numbers[pair.item], "question": question, "first": one, "second": two}
+        return state
+
+
+class Handler(BaseHTTPRequestHandler):
+    """The page's files, `state` (GET), `vote` and `undo` (POST), all below the token."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        name = self._name(parts.path)
+        if name is None:
+            return
+        if name in FILES:
+            file, kind = FILES[name]
+            self._send(200, (PAGE / file).read_bytes(), kind)
+        elif name == "state":
+            rater = _rater(parse_qs(parts.query).get("rater", [""])[0])
+            self._json(200, self.server.state(rater)) if rater else self._problem(400, "a rater's name is missing")
+        else:
+            self._problem(404, "there is no such page")
+
+    def do_POST(self) -> None:
+        name = self._name(urlsplit(self.path).path)
+        if name is None:
+            return
+        if name not in ("vote", "undo"):
+            return self._problem(404, "there is no such page")
+        length = self.headers.get("Content-Length", "")
+        if self.headers.get_content_type() != "application/json" or not length.isdigit() or int(length) > MAX_BODY:
+            return self._problem(400, f"expected JSON of at most {MAX_BODY} bytes")
+        try:
+            body = json.loads(self.rfile.read(int(length)))
+            rater, item = _rater(body["rater"]), self.server.items[body["item"]]
+            if not rater:
+                return self._problem(400, "a rater's name is missing")
+            if name == "vote":
+                seconds = body.get("seconds")
+                spent = float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 86_400 else None
+                stored = self.server.ballots.vote(rater, item, str(body["choice"]), spent)
+            else:
+                stored = self.server.ballots.undo(rater, item)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return self._problem(400, "expected a rater, an item of this list and a choice")
+        self._json(200, {**self.server.state(rater), "stored": stored})
+
+    def _name(self, path: str) -> str | None:
+        """What is asked for below the token; None, with an answer sent, where the token is wrong."""
+        token, _, name = path.lstrip("/").partition("/")
+        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        wrong_host = self.server.local and host not in LOOPBACK  # another site's name, made to lead here
+        if wrong_host or not hmac.compare_digest(token.encode(), self.server.token.encode()) or "/" not in path[1:]:
+            self._problem(404, "there is no such page: use the whole address that was printed")
+            return None
+        return name
+
+    def _json(self, status: int, value: Any) -> None:
+        self._send(status, json.dumps(value).encode(), "application/json")
+
+    def _problem(self, status: int, message: str) -> None:
+        self.close_connection = True  # a body may be unread
+        self._json(status, {"error": message})
+
+    def _send(self, status: int, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        for name, value in (
+            ("Content-Type", kind),
+            ("Content-Length", str(len(body))),
+            ("Content-Security-Policy", POLICY),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Cache-Control", "no-store"),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+        ):
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug(format, *args)  # paths hold the token: not for the log that is shown
+
+
+def _rater(name: Any) -> str:
+    """A rater's name without spaces around it and control characters; empty where there is none."""
+    return "".join(c for c in str(name) if c.isprintable()).strip()[:MAX_NAME]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve the page or export the ratings; see the module's help."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--database", required=True, help="the ratings, an SQLite file")
+    parser.add_argument("--export", metavar="VOTES.jsonl", help="write the ratings as votes and end")
+    parser.add_argument("--prompts", help="prompt records")
+    parser.add_argument("--responses", help="replies of the model under study")
+    parser.add_argument("--reference", help="replies that it is compared to (the teacher's)")
+    parser.add_argument("--seed", type=int, default=0, help="of the orders and sides")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--no-browser", action="store_true", help="open no browser")
+    args = parser.parse_args(argv)
+    if args.export:
+        votes = read_votes(args.database)
+        write_jsonl(args.export, votes)
+        write_manifest(args.export, module="falsepromise.preference.rate", inputs=[args.database], config={})
+        log.info("%d ratings of %d raters", len(votes), len({vote["rater"] for vote in votes}))
+        return
+    if not (args.prompts and args.responses and args.reference):
+        parser.error("--prompts, --responses and --reference are needed to serve the page")
+    pairs = read_pairs(args.prompts, args.responses, args.reference)
+    with (
+        contextlib.closing(Ballots(args.database, pairs, args.seed)) as ballots,
+        Server(ballots, args.host, args.port) as server,
+    ):
+        if not server.local:
+            log.warning("listening on %s: whoever has the address can rate, unencrypted", args.host)
+        print(server.url, flush=True)
+        if sys.stdout.isatty() and not args.no_browser:
+            webbrowser.open(server.url)
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    cli.run(main)
