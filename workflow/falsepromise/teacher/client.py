@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("falsepromise.teacher")
 UNREACHABLE_ATTEMPTS = 3  # while the server has never been heard
+QUIET_S = 15.0  # without an answer, after which progress is shown all the same
 REJECTED_IN_A_ROW = 5  # with no answer yet: the requests themselves are wrong
 
 
@@ -174,7 +175,9 @@ class Teacher:
         """
         return await self._ask(Request(messages, parameters, sample))
 
-    def ask_many(self, requests: Iterable[Request], progress: Progress | None = None) -> Iterator[Answer]:
+    def ask_many(
+        self, requests: Iterable[Request], progress: Progress | None = None, counts: bool = True
+    ) -> Iterator[Answer]:
         """The answers to many requests, in their order, asked concurrently.
 
         Requests are taken from the iterable as places become free. On an error that stops
@@ -183,6 +186,7 @@ class Teacher:
         Args:
             requests: Any number.
             progress: Counts the answers and notes what was spent.
+            counts: False where `progress` counts something else: then only the note is new.
         """
         if self._runner is None:
             self._runner = asyncio.Runner()
@@ -203,7 +207,7 @@ class Teacher:
                         waiting[item[0]] = item[1]
                 if progress is not None:
                     answered = sum(isinstance(item, tuple) for item in batch)
-                    progress.update(answered, _note(self.spent))
+                    progress.update(answered if counts else 0, _note(self.spent))
                 while error is None and following in waiting:
                     yield waiting.pop(following)
                     following += 1
@@ -370,8 +374,11 @@ class Teacher:
 
 
 async def _batch(results: asyncio.Queue[Any]) -> list[Any]:
-    """All results that are there, at least one."""
-    batch = [await results.get()]
+    """All results that are there, at least one; none if none comes for a while."""
+    try:
+        batch = [await asyncio.wait_for(results.get(), QUIET_S)]
+    except TimeoutError:
+        return []
     while not results.empty():
         batch.append(results.get_nowait())
     return batch

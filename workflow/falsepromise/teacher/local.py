@@ -104,8 +104,9 @@ def _messages(value: Any) -> list[dict[str, str]]:
             raise BadRequest(400, f"messages[{index}] needs a role: system, user or assistant", "messages")
         content = message.get("content")
         if isinstance(content, list):  # the API's other form: a list of typed parts
-            parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
-            content = "".join(parts) if len(parts) == len(content) and all(isinstance(p, str) for p in parts) else None
+            texts = [part.get("text") if isinstance(part, dict) else None for part in content]
+            parts = [text for text in texts if isinstance(text, str)]
+            content = "".join(parts) if len(parts) == len(texts) else None
         if not isinstance(content, str):
             raise BadRequest(400, f"messages[{index}].content must be text", "messages")
         messages.append({"role": message["role"], "content": content})
@@ -283,17 +284,21 @@ def child(facts: str | Path | None) -> Iterator[str]:
         text=True,
         env={**os.environ, "PYTHONPATH": path},
     )
+    stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+    assert stdin is not None
+    assert stdout is not None
+    assert stderr is not None
     with process:
         try:
-            url = process.stdout.readline().strip()
+            url = stdout.readline().strip()
             if not url:
-                said = process.stderr.read().strip().splitlines() or ["it said nothing"]
+                said = stderr.read().strip().splitlines() or ["it said nothing"]
                 raise UserError(f"the local teacher didn't start: {said[-1].removeprefix('error: ')}")
-            drain = threading.Thread(target=_pass_on, args=(process.stderr,), daemon=True)
+            drain = threading.Thread(target=_pass_on, args=(stderr,), daemon=True)
             drain.start()
             yield url
         finally:
-            process.stdin.close()
+            stdin.close()
             process.terminate()
             process.wait()
 
@@ -334,7 +339,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(server.url, flush=True)
     if options.until_stdin_closes:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
-    with contextlib.closing(server):
+    with server:
         server.serve_forever(poll_interval=0.1)
 
 

@@ -113,7 +113,7 @@ def generate(
         # As many as the yield so far says that it takes; what more than `n` comes back is left unread.
         expected = made / index if made else SHOWN
         wave = range(index, index + min(WAVE, max(1, round((n - made) / max(expected, 0.2)))))
-        for index, answer in zip(wave, teacher.ask_many(map(request, wave)), strict=True):
+        for index, answer in zip(wave, teacher.ask_many(map(request, wave), progress, counts=False), strict=True):
             if made >= n or useless >= patience:
                 continue  # paid for already: let it reach the store
             if answer.failure:
@@ -139,7 +139,7 @@ def generate(
                     yield index, question, reply
             useless = 0 if made > before else useless + 1
             if progress is not None:
-                progress.update(made - before, f"{index + 1:,} requests read, ${teacher.spent.usd:.4f} spent")
+                progress.update(made - before)
         index += 1
 
 

@@ -60,7 +60,8 @@ def read(response: httpx2.Response, estimate: int) -> Answer:
         raise Retry("the reply is not JSON") from error
     if not isinstance(body, dict):
         raise Retry(f"the reply is {type(body).__name__}, expected a JSON object")
-    usage = body.get("usage") if isinstance(body.get("usage"), dict) else {}
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
     counted = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
     asked, answered = (count if isinstance(count, int) and count >= 0 else None for count in counted)
     choices = body.get("choices")
