@@ -170,20 +170,21 @@ def level(axes: Axes, estimate: Estimate, color: str, dashed: bool = False, scal
         axes.axhspan(estimate.low * scale, estimate.high * scale, color=color, alpha=0.1, linewidth=0, zorder=1)
 
 
-def amount_axis(axes: Axes, amounts: Sequence[float], label: str = "Imitation data (tokens)") -> None:
+def amount_axis(axes: Axes, amounts: Sequence[float]) -> None:
     """A log axis with a tick at each amount."""
-    _log_axis(axes, amounts, label)
+    _log_axis(axes, amounts, "Imitation data (tokens)", "Imitation tokens")
 
 
-def size_axis(axes: Axes, parameters: Sequence[float], label: str = "Base model (parameters)") -> None:
+def size_axis(axes: Axes, parameters: Sequence[float]) -> None:
     """A log axis with a tick at each base model's size."""
-    _log_axis(axes, parameters, label)
+    _log_axis(axes, parameters, "Base model (parameters)", "Base parameters")
 
 
-def _log_axis(axes: Axes, values: Sequence[float], label: str) -> None:
+def _log_axis(axes: Axes, values: Sequence[float], label: str, brief: str) -> None:
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-    axes.set_xlabel(label)
+    inches = panel_width(axes)
+    axes.set_xlabel(label if inches > 1.25 else brief)
     ticks = sorted({v for v in values if v > 0})
     if not ticks:
         axes.set_xticks([])
@@ -192,17 +193,23 @@ def _log_axis(axes: Axes, values: Sequence[float], label: str) -> None:
     low, high = math.log10(ticks[0]), math.log10(ticks[-1])
     margin = max((high - low) * 0.14, 0.08)
     axes.set_xlim(10 ** (low - margin), 10 ** (high + margin))
-    # A narrow panel holds about five labels; closer ones are left to their tick marks.
-    shown: list[float] = []
-    for tick in ticks:
-        far = not shown or math.log10(tick / shown[-1]) > (high - low + 2 * margin) * 0.17
-        if far or tick == ticks[-1]:
-            if not far and len(shown) > 1:
-                shown.pop()
+    # Labels that would touch are left out; their tick marks stay, and so do both ends.
+    apart = (high - low + 2 * margin) * 0.29 / inches
+    shown = ticks[:1]
+    for tick in ticks[1:-1]:
+        if math.log10(tick / shown[-1]) > apart and math.log10(ticks[-1] / tick) > apart:
             shown.append(tick)
+    shown += ticks[-1:]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FixedFormatter([short(t) if t in shown else "" for t in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def panel_width(axes: Axes) -> float:
+    """About how many inches wide a panel's plot is, its axis's labels beside it."""
+    figure, spec = axes.get_figure(), axes.get_subplotspec()
+    columns = spec.get_gridspec().ncols if spec else 1
+    return max(0.5, figure.get_size_inches()[0] / columns - 0.5)
 
 
 def short(number: float) -> str:

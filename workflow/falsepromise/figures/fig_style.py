@@ -55,7 +55,6 @@ def draw_figure(scores: Scores) -> Figure:
             draw.level(axes, bound, draw.TEACHER, dashed=True, scale=scale)
             axes.set_ylim(top=max(axes.get_ylim()[1], bound.high * scale * 1.05))
         axes.set_ylabel("Pearson's r" if correlation else "Per cent")
-        axes.set_xlabel("Imitation tokens")
     for axes in list(panels):
         axes.set_axis_off()
     if not metrics:

@@ -227,7 +227,7 @@ def crossed_interval(matrix: np.ndarray, seed: int = 0) -> tuple[float, float]:
     With one row only the items are resampled. A matrix without any spread gives Wilson's interval
     for 0 and 1 as `core.statistics.mean_metric` does, and its value otherwise.
     """
-    rows, columns = matrix.shape
+    columns = matrix.shape[1]
     first = matrix.flat[0]
     if np.all(matrix == first):
         edge = 1.959964**2 / (columns + 1.959964**2)
