@@ -1,0 +1,81 @@
+"""The command lines that users know from other workflows, the linter and the formatter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from checkout import ROOT, STUDY, Checkout
+
+
+def test_forcerun_runs_a_rule_and_what_follows(finished: Checkout) -> None:
+    jobs = finished.planned("--forcerun", "style")
+    assert jobs["style"] == 6
+    assert "table2" in jobs
+    assert not set(jobs) & {"train", "score", "generate"}
+
+
+def test_until_stops_at_a_rule(checkout: Checkout) -> None:
+    jobs = checkout.planned("--until", "clean_pool")
+    assert set(jobs) == {"fetch", "parse_dialogues", "clean_pool"}
+
+
+def test_dag_and_rulegraph_are_graphs(finished: Checkout) -> None:
+    for option in ("--dag", "--rulegraph"):
+        done = finished.snakemake(option, "dot", *STUDY)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.lstrip().startswith("digraph")
+        assert "train" in done.stdout
+
+
+def test_report_is_written(finished: Checkout) -> None:
+    done = finished.snakemake("--report", "results/report.html", *STUDY)
+    assert done.returncode == 0, done.stderr
+    page = (finished.path / "results/report.html").read_text(encoding="utf-8")
+    assert "benchmarks by amount and by base model" in page
+
+
+def test_lint_is_clean(checkout: Checkout) -> None:
+    done = checkout.snakemake("--lint")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_rules_are_formatted() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow/rules"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_papers_dry_run_is_quick_and_complete(checkout: Checkout) -> None:
+    start = time.monotonic()
+    jobs = checkout.planned(study=("--configfile", "config/paper.yaml"))
+    seconds = time.monotonic() - start
+    assert jobs["weights"] == 3  # GPT-2 1.5B, LLaMA 7B and 13B
+    assert jobs["train"] == 12  # 6 amounts, 2 more sizes, 2 targeted mixtures at 2 sizes
+    assert jobs["score"] == 15 * 6
+    assert jobs["score_teacher"] == 6
+    assert jobs["nq_synthetic"] == jobs["tldr_synthetic"] == jobs["answer"] == 1
+    assert jobs["judge"] == 8
+    assert {"fig1", "fig3", "fig4", "fig5", "table1", "table2", "table7", "versus_paper"} <= set(jobs)
+    assert seconds < 10, f"{seconds:.1f} s"
+
+
+def test_the_slurm_profile_takes_the_papers_study(checkout: Checkout) -> None:
+    done = checkout.snakemake("--profile", "slurm", "results/figures/fig4.pdf", "-n")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr
+    assert "Fine-tune llama-13b-sharegpt_mix-150M-s0 (8 GPUs" in text
+    assert "Fine-tune gpt2-1.5b-sharegpt_mix-150M-s0 (1 GPUs" in text
+    assert "Draw results/figures/fig4.pdf" in text
+
+
+def test_the_quickstart_is_what_a_bare_call_runs(checkout: Checkout) -> None:
+    jobs = checkout.planned(study=())
+    assert jobs["pretrain"] == 3
+    assert jobs["fig4"] == 1

@@ -1,0 +1,120 @@
+"""What runs again when something changes, and nothing more."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from checkout import Checkout
+
+PLOTS = {
+    *("fig1", "fig3", "fig4", "fig5", "fig_style", "capability_style"),
+    *("table1", "table2", "table7", "versus_paper"),
+}
+CURATION = {
+    *("fetch", "parse_dialogues", "clean_pool", "split_pool", "mix", "prompts", "facts", "pretraining_text"),
+    *("nq_synthetic", "tokenizer", "blocks"),
+}
+
+
+def test_after_a_full_run_nothing_is_to_be_done(finished: Checkout) -> None:
+    assert finished.planned() == {}
+
+
+def test_touching_files_reruns_nothing(finished: Checkout) -> None:
+    later = time.time() + 5
+    touched = [
+        "results/test/sources/sharegpt",
+        "results/test/curation/clean/sharegpt_mix.jsonl",
+        "results/test/benchmarks/nq/tiny.json",
+        "resources/samples/sharegpt.json",
+        "workflow/falsepromise/training/train.py",
+        "workflow/falsepromise/core/records.py",
+        "workflow/rules/training.smk",
+        "config/test.yaml",
+    ]
+    for name in touched:
+        assert (finished.path / name).exists(), name
+        os.utime(finished.path / name, (later, later))
+    assert finished.planned() == {}
+
+
+def test_editing_plotting_code_redraws_and_nothing_else(finished: Checkout) -> None:
+    with finished.edited("workflow/falsepromise/figures/draw.py"):
+        jobs = finished.planned()
+    assert "fig4" in jobs
+    assert set(jobs) <= PLOTS
+
+
+def test_editing_one_figure_leaves_the_others(finished: Checkout) -> None:
+    with finished.edited("workflow/falsepromise/figures/table2.py"):
+        jobs = finished.planned()
+    assert "table2" in jobs
+    assert not set(jobs) & {"fig4", "table1"}
+
+
+def test_editing_the_optimizer_retrains_and_rescores_but_curates_nothing(finished: Checkout) -> None:
+    with finished.edited("workflow/falsepromise/training/optimizer.py"):
+        jobs = finished.planned()
+    assert jobs["pretrain"] == 2
+    assert jobs["train"] == 4
+    assert jobs["score"] == 12
+    assert not set(jobs) & CURATION
+
+
+def test_editing_a_message_or_a_helper_of_no_result_reruns_nothing(finished: Checkout) -> None:
+    with finished.edited("workflow/falsepromise/core/progress.py"):
+        assert finished.planned() == {}
+
+
+def test_a_learning_rate_retrains_its_own_models_alone(finished: Checkout) -> None:
+    with finished.edited(
+        "config/test.yaml",
+        "targeted: {optimizer: adamw, learning_rate: 1.0e-3",
+        "targeted: {optimizer: adamw, learning_rate: 5.0e-4",
+    ):
+        jobs = finished.planned()
+    assert jobs["train"] == 1
+    assert "pretrain" not in jobs
+    assert not set(jobs) & CURATION
+
+
+def test_another_token_budget_trains_one_model(finished: Checkout) -> None:
+    with finished.edited("config/test.yaml", "tokens: [1_000, 2_000]", "tokens: [1_000, 1_500, 2_000]"):
+        jobs = finished.planned()
+    assert jobs["train"] == 1
+    assert jobs["score"] == 2
+    assert jobs["generate"] == jobs["style"] == 1
+    assert "pretrain" not in jobs
+    assert not set(jobs) & CURATION
+
+
+def test_a_benchmark_more_scores_and_trains_nothing(finished: Checkout, tmp_path: Path) -> None:
+    more = tmp_path / "more.yaml"
+    more.write_text(
+        "benchmarks: {development: {label: D, task: nq, data: 'facts:qa_development.jsonl', metric: exact_match}}\n"
+    )
+    jobs = finished.planned(study=("--configfile", "config/test.yaml", str(more)))
+    assert jobs["score"] == 6
+    assert not set(jobs) & {"train", "pretrain", "generate", *CURATION}
+
+
+def test_a_deleted_score_is_one_job(finished: Checkout) -> None:
+    score = finished.path / "results/test/benchmarks/nq/tiny.json"
+    text = score.read_text()
+    score.unlink()
+    try:
+        jobs = finished.planned()
+    finally:
+        score.write_text(text)
+    assert jobs.pop("score") == 1
+    assert set(jobs) <= PLOTS
+
+
+@pytest.mark.parametrize("limit", ["max_usd: 5", "concurrency: 2"])
+def test_what_changes_no_answer_asks_the_teacher_nothing(finished: Checkout, limit: str) -> None:
+    with finished.edited("config/test.yaml", "model: local-stand-in", f"model: local-stand-in\n  {limit}"):
+        jobs = finished.planned()
+    assert set(jobs) <= {"study", *PLOTS}
