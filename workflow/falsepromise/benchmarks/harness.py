@@ -13,10 +13,10 @@ from typing import Any
 
 import datasets
 import lm_eval
+import yaml
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
-from lm_eval.api.task import Task
-from lm_eval.tasks import TaskManager
+from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from falsepromise.benchmarks.model import EngineModel, as_prompt
@@ -122,11 +122,9 @@ def build(name: str, splits: Mapping[str, Sequence[Mapping[str, Any]]], alias: s
     def dataset(**_: Any) -> dict[str, datasets.Dataset]:
         return tables
 
-    manager = TaskManager(include_path=str(TASKS), include_defaults=False)
-    loaded = manager.load([{"task": name, "custom_dataset": dataset, "dataset_kwargs": {}, **changes}])
-    task = loaded["tasks"][name]
-    task.set_config("task", alias or name)
-    return task
+    definition = yaml.safe_load((TASKS / f"{name}.yaml").read_text(encoding="utf-8"))
+    definition |= {"custom_dataset": dataset, "dataset_kwargs": {}, "task": alias or name, **changes}
+    return ConfigurableTask(config=definition)
 
 
 def evaluate(lm: EngineLM, tasks: Sequence[Task]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:

@@ -62,7 +62,7 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
         for problem, reply in zip((p for p in chosen for _ in range(n)), replies, strict=True)
         if usable(reply)
     ]
-    outcome = score_samples(samples, problems, options.seed)
+    outcome = score_samples(samples, {p["task_id"]: p for p in chosen}, options.seed)
     outcome.limits = [*limits, *failures(replies), *outcome.limits]
     outcome.config = {**config, **sampling, "sandbox": kind, **outcome.config}
     outcome.config.pop("seeds")
