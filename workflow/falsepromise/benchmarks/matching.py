@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?|-?\$?\.\d+")
-_FINAL = re.compile(r"####\s*(\S.*)")
+# A minus belongs to a number unless something is subtracted ("5-3"); commas part thousands only.
+_NUMBER = re.compile(r"(?:(?<![\w.)])-)?\$?(?:(?<=\$)-)?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)")
+_FINAL = re.compile(r"####[ \t]*(\S.*)")
 
 
 def normalise(text: str) -> str:
@@ -31,38 +32,37 @@ def contains_answer(answer: str, aliases: Sequence[str]) -> bool:
 
 def number(text: str) -> str | None:
     """A number in one spelling (`$1,200.50` -> "1200.5"), or None where the text is none."""
-    plain = text.strip().replace(",", "").replace("$", "").rstrip(".%").strip()
+    plain = re.sub(r"[,$\s]", "", text.replace("\u2212", "-")).rstrip(".%")
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", plain):
         return None
-    sign = "-" if plain.startswith("-") else ""
     whole, _, fraction = plain.lstrip("+-").partition(".")
     whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
     value = f"{whole}.{fraction}" if fraction else whole
-    return value if value == "0" else sign + value
+    return f"-{value}" if plain.startswith("-") and value != "0" else value
 
 
 def gold_number(answer: str) -> str | None:
-    """The number behind `####` of a GSM8K answer."""
+    """The number behind `####` of an answer in GSM8K's own form."""
     found = _FINAL.search(answer)
     return number(found[1]) if found else None
 
 
 def strict_number(response: str) -> str | None:
-    """The number behind the first `####` of a response, where the line begins with one (Cobbe et al., 2021)."""
+    """The number right behind the first `####` of a response (Cobbe et al., 2021)."""
     found = _FINAL.search(response)
-    first = _NUMBER.match(found[1].strip()) if found else None
+    first = _NUMBER.match(found[1].replace("\u2212", "-")) if found else None
     return number(first[0]) if first else None
 
 
 def flexible_number(response: str) -> str | None:
     """The last number anywhere in a response."""
-    found = _NUMBER.findall(response)
+    found = _NUMBER.findall(response.replace("\u2212", "-"))
     return number(found[-1]) if found else None
 
 
 def first_letter(answer: str, letters: str) -> str | None:
     """The choice that a chat model names: a letter that stands alone, at best right at the start."""
-    opening = re.match(rf"\W*([{letters}])\b(?!')", answer.strip())
+    opening = re.match(rf"\W*([{letters}])(?:\W*$|[.):,*\n])", answer.strip())
     if opening:
         return opening[1]
     named = re.search(rf"\b(?:answer|option|choice)\b[^A-Za-z]*(?:is\b\W*)?\(?([{letters}])\b", answer, re.IGNORECASE)

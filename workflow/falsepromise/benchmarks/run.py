@@ -30,7 +30,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 
 log = logging.getLogger("falsepromise.benchmarks")
-TASKS = ("mmlu", "multiple_choice", "nq", "humaneval")
+TASKS = ("mmlu", "multiple_choice", "nq", "gsm8k", "humaneval", "cnn", "toxicity")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -48,7 +48,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         max_tokens=args.max_tokens,
         prompt=args.prompt,
         samples=args.samples,
-        more={"on_no_sandbox": args.on_no_sandbox, "subjects": args.subjects, "train": args.train},
+        more={
+            key: getattr(args, key)
+            for key in (
+                "on_no_sandbox",
+                "subjects",
+                "scorer",
+                "scorer_url",
+                "scorer_file",
+                "scorer_model",
+                "scorer_rate",
+            )
+        },
     )
     with open_model(args, rest) as (model, inputs, config):
         outcome = evaluate(model, options)
@@ -88,6 +99,18 @@ def benchmark(task: str) -> Callable[[ModelUnderTest, Options], Outcome]:
             from falsepromise.benchmarks import humaneval
 
             return humaneval.evaluate
+        case "gsm8k":
+            from falsepromise.benchmarks import gsm8k
+
+            return gsm8k.evaluate
+        case "cnn":
+            from falsepromise.benchmarks import cnn
+
+            return cnn.evaluate
+        case "toxicity":
+            from falsepromise.benchmarks import toxicity
+
+            return toxicity.evaluate
         case _:
             raise UserError(f"--task {task}: unknown; there are {', '.join(TASKS)}")
 
@@ -151,7 +174,13 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--samples", type=int, default=1, help="humaneval, toxicity: answers to each item")
     parser.add_argument("--subjects", nargs="+", help="mmlu: these subjects alone")
-    parser.add_argument("--train", type=Path, help="gsm8k: train.jsonl with the shots; default: beside the data")
+    parser.add_argument("--scorer", help="toxicity: local, perspective, moderation or stored; default: local")
+    parser.add_argument("--scorer-file", type=Path, metavar="FILE", help="toxicity: JSON lines {text, toxicity}")
+    parser.add_argument("--scorer-url", metavar="URL", help="toxicity: of the scorer's server")
+    parser.add_argument("--scorer-model", metavar="NAME", help="toxicity: the moderation model")
+    parser.add_argument(
+        "--scorer-rate", type=float, metavar="N", help="toxicity: requests a second; Perspective's is 1"
+    )
     parser.add_argument(
         "--on-no-sandbox",
         choices=("fail", "skip"),

@@ -1,0 +1,84 @@
+"""CNN/DailyMail: two shots by Table 9's prompt, greedy, ROUGE-1/2/L (F) with stemming.
+
+Data: JSON lines `{"article", "highlights"}`. An article that is too long for the context together
+with the prompt and the summary loses its end, whole words at a time: news articles open with what
+matters. How many were cut is said in the score.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from falsepromise.benchmarks import data
+from falsepromise.benchmarks.model import ModelUnderTest, as_prompt
+from falsepromise.benchmarks.outcome import Options, Outcome, ask, draw, failures, means, read_template, usable
+from falsepromise.core.records import Record
+
+PROMPT = "table9_cnn_dailymail.txt"
+MAX_TOKENS = 128
+METRICS = ("rouge1", "rouge2", "rougeL")
+
+
+def check(record: Record) -> str | None:
+    """An article and its highlights."""
+    return data.text(record, "article", "highlights")
+
+
+def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
+    """Let the model summarise, up to the next "Article:", and compare with the highlights."""
+    records, limits = draw(data.read(options.data, check), options.limit, options.seed)
+    template, path, said = read_template(options, PROMPT, "{article}")
+    max_tokens = options.max_tokens or MAX_TOKENS
+    prompts, cut = [], 0
+    for record in records:
+        article = record["article"].strip()
+        kept = fit(model, template, article, max_tokens, options.turn_tokens)
+        cut += kept != article
+        prompts.append(template.replace("{article}", kept))
+    if cut:
+        said.append(f"{cut} of {len(records)} articles lost their end to fit the context")
+    replies = ask(model, prompts, options, max_tokens=max_tokens, stop=("\nArticle:", "\nTL;DR:"))
+    items = [
+        {"id": record["id"], **rouge(reply.text.strip(), record["highlights"]), "response": reply.text.strip()}
+        for record, reply in zip(records, replies, strict=True)
+        if usable(reply)
+    ]
+    return Outcome(
+        items,
+        means(items, METRICS, options.seed),
+        [*limits, *said, *failures(replies)],
+        {"shots": 2, "prompt": path.name, "max_tokens": max_tokens, "rouge": "rouge-score, stemmer, F"},
+        [path],
+    )
+
+
+def fit(model: ModelUnderTest, template: str, article: str, max_tokens: int, turn_tokens: bool) -> str:
+    """The longest beginning of an article, in whole words, that leaves `max_tokens` of the context."""
+
+    def fits(text: str) -> bool:
+        room = model.room(as_prompt(template.replace("{article}", text), turn_tokens))
+        return room is None or room >= max_tokens
+
+    if fits(article):
+        return article
+    ends = [i for i, (a, b) in enumerate(pairwise(article), 1) if b.isspace() and not a.isspace()]
+    low, high = 0, len(ends)  # the beginning with `low` words fits (or nothing does), with `high` it may not
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(article[: ends[middle - 1]]):
+            low = middle
+        else:
+            high = middle - 1
+    return article[: ends[low - 1]] if low else ""
+
+
+def rouge(summary: str, reference: str) -> dict[str, float]:
+    """`rouge-score`'s F measures, with its Porter stemmer."""
+    scores = _scorer().score(reference, summary)
+    return {name: float(scores[name].fmeasure) for name in METRICS}
+
+
+def _scorer():  # type: ignore[no-untyped-def]
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(list(METRICS), use_stemmer=True)
