@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,76 +26,20 @@ from flax import nnx
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.generation import steps
+from falsepromise.generation.request import Ids, Prompt, Request, Result
 from falsepromise.generation.sampling import Sampling, mode_of
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
 
+__all__ = ["Engine", "Request", "Result"]
 log = logging.getLogger("falsepromise.generation")
-Ids = Sequence[int]
-Prompt = str | Ids | Sequence[Mapping[str, str]]
-
 PREFILL_ROWS = 16
 CHUNK = 32  # tokens between two looks of the host
 CHUNK_STOPS = 8  # the same where stop strings may end a row early
 SHARED_LEAST = 16  # tokens that are worth a prefill of their own
 COMPILE_FLOPS = {"cpu": 3e10}  # about what one more compiled shape costs
 COMPILE_FLOPS_ACCELERATOR = 1e13
-
-
-@dataclass(frozen=True)
-class Request:
-    """One text to continue.
-
-    Attributes:
-        prompt: Raw text, token ids, or messages (which get the turn tokens).
-        max_tokens: Tokens to produce at most; the context's end may come earlier.
-        temperature, top_p, top_k: As in `generation.sampling`.
-        seed: Of this request alone.
-        stop: Texts that end the output; they are cut off.
-        tag: Anything; handed back with the result.
-    """
-
-    prompt: Prompt
-    max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
-    stop: tuple[str, ...] = ()
-    tag: Any = None
-
-    def __post_init__(self) -> None:
-        for name, good, expected in (
-            ("max_tokens", self.max_tokens >= 1, "at least 1"),
-            ("temperature", 0 <= self.temperature < float("inf"), "0 or more"),
-            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("top_k", self.top_k >= 0, "0 (all) or more"),
-        ):
-            if not good:
-                raise UserError(f"{name} is {getattr(self, name)}; expected {expected}")
-
-
-@dataclass
-class Result:
-    """What the model produced.
-
-    Attributes:
-        index: The request's place.
-        text: Without stop string and special tokens.
-        finish_reason: "stop" (end token or stop string), "length" (max_tokens or the context's
-            end), or "prompt_too_long" (nothing was produced).
-        ids: The tokens, an end token among them; with a stop string, up to the token that completes it.
-        logprobs: Of the tokens, where asked for.
-        tag: The request's.
-    """
-
-    index: int
-    text: str
-    finish_reason: str
-    ids: list[int]
-    logprobs: list[float] | None = None
-    tag: Any = None
 
 
 @dataclass
@@ -168,7 +112,11 @@ class Engine:
         return [int(i) for i in prompt] or [self.ends[0]]  # type: ignore[call-overload]
 
     def generate(
-        self, requests: Iterable[Request], progress: Progress | None = None, logprobs: bool = False
+        self,
+        requests: Iterable[Request],
+        progress: Progress | None = None,
+        logprobs: bool = False,
+        on_text: Callable[[int, str], None] | None = None,
     ) -> Iterator[Result]:
         """Results as they are done, in no certain order (see `Result.index`).
 
@@ -176,8 +124,9 @@ class Engine:
             requests: All of them are encoded before the first is worked on.
             progress: Counts requests that are done.
             logprobs: Whether results carry log-probabilities.
+            on_text: Told a request's index and text so far, every few tokens.
         """
-        rows, self._progress = [], progress
+        rows, self._progress, self._on_text = [], progress, on_text
         for index, request in enumerate(requests):
             ids = self.encode(request.prompt)
             room = min(request.max_tokens, self.max_length - len(ids))
@@ -242,7 +191,7 @@ class Engine:
                     places[i] = row
                     keep[i] = True
             stops = any(row is not None and row.request.stop for row in places)
-            chunk = CHUNK_STOPS if stops else CHUNK
+            chunk = CHUNK_STOPS if stops or self._on_text else CHUNK
             batch, out, scores = steps.decode(
                 self.graph, self.state, batch, ends, chunk, keep, CHUNK, mode, logprobs, self.dtype
             )
@@ -255,6 +204,8 @@ class Engine:
                 row.made += new
                 if logprobs:
                     row.scores += scored[i, : len(new)].tolist()
+                if self._on_text is not None:
+                    self._on_text(row.index, self.tokenizer.decode(row.made))
                 result = self._ended(row, before, logprobs)
                 if result is not None:
                     places[i] = None

@@ -64,12 +64,13 @@ class ChatTokenizer:
 
     def encode_text(self, text: str, bos: bool = False) -> list[int]:
         """Ids of plain text; with `bos`, behind the opening token where the tokenizer has one."""
-        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
+        ids = self.tokenizer.encode(well_formed(text), add_special_tokens=False).ids
         return [self.bos_id, *ids] if bos and self.bos_id is not None else ids
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many plain texts, in parallel, without opening tokens."""
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        texts = [well_formed(text) for text in texts]
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     def encode_dialogue(self, messages: Sequence[Mapping[str, str]]) -> tuple[list[int], list[int]]:
         """Ids and loss mask of a dialogue, of equal length.
@@ -150,6 +151,15 @@ class ChatTokenizer:
             return cls(tokenizer, eos_token, config, turns)
         except UserError as error:
             raise UserError(f"{folder}: {error}") from error
+
+
+def well_formed(text: str) -> str:
+    """Text that UTF-8 can carry: half a surrogate pair, which scraped text has, becomes U+FFFD."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def add_turn_tokens(tokenizer: Tokenizer, eos_token: str = END_TOKEN) -> int:

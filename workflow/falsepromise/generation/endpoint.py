@@ -1,0 +1,66 @@
+"""A server of the OpenAI protocol as the model under test: ChatGPT, GPT-4, or vLLM with an exported student.
+
+The teacher's client does the asking: paced, retried, each answer stored and paid for once, so that
+a run that is killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from falsepromise.core.progress import Progress
+from falsepromise.generation.request import Request, Result
+from falsepromise.teacher.client import Teacher
+from falsepromise.teacher.cost import Request as Question
+
+
+def generate(
+    teacher: Teacher,
+    requests: Iterable[Request],
+    progress: Progress | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Iterator[Result]:
+    """Results in the requests' order; of a `Result`, `ids` has as many places as the server counted tokens.
+
+    Raw text becomes a user's message: the protocol has nothing else for a chat model. Stop strings
+    are applied here, since some servers take none. A request that was filtered, refused or rejected
+    has an empty text and that as its finish reason.
+
+    Args:
+        teacher: The server.
+        requests: As for the engine; `top_k` and token ids are not in the protocol.
+        parameters: Further fields of each request.
+
+    Raises:
+        UserError: the server can't be reached, or a limit is spent.
+    """
+    places = list(requests)
+    seen: dict[str, int] = {}
+    questions = []
+    for request in places:
+        fields: dict[str, Any] = {"temperature": request.temperature, "max_tokens": request.max_tokens}
+        if request.top_p < 1:
+            fields["top_p"] = request.top_p
+        messages = _messages(request.prompt)
+        # The same question again asks for another sample, of its own place in the store.
+        key = hashlib.sha256(repr((messages, fields)).encode("utf-8", "surrogatepass")).hexdigest()
+        seen[key] = seen.get(key, -1) + 1
+        questions.append(Question(messages, {**fields, **(parameters or {})}, seen[key]))
+    teacher.check_cost(teacher.estimate(questions))
+    for index, answer in enumerate(teacher.ask_many(questions, progress)):
+        request = places[index]
+        text, reason = answer.text, answer.finish_reason or "stop"
+        if answer.failure not in (None, "length", "empty"):
+            text, reason = "", answer.failure.partition(":")[0]
+        ends = [at for stop in request.stop if (at := text.find(stop)) >= 0]
+        if ends:
+            text, reason = text[: min(ends)], "stop"
+        yield Result(index, text, reason, [-1] * answer.output_tokens, None, request.tag)
+
+
+def _messages(prompt: Any) -> Sequence[Mapping[str, str]]:
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    return [{"role": message["role"], "content": message["content"]} for message in prompt]

@@ -1,0 +1,287 @@
+"""A model's responses to a file of prompts.
+
+    python -m falsepromise.generation.generate --model FOLDER_OR_URL --prompts P.jsonl --output R.jsonl \\
+        --max-tokens 256 --temperature 0
+
+Prompts with `messages` get the turn tokens around them; prompts with `prompt` are raw text that the model
+continues. --chat makes a user's message of raw text too; --raw strips messages to their text.
+Responses are kept in OUTPUT.partial as they come, and a run that was killed goes on from there; OUTPUT
+appears when it is whole, in the prompts' order. A prompt that leaves no room in the context has an empty
+response with finish_reason "prompt_too_long".
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import sha256, write_manifest
+from falsepromise.core.progress import Progress
+from falsepromise.core.records import Record, check_prompt, dumps, read_jsonl, write_jsonl
+
+log = logging.getLogger("falsepromise.generation.generate")
+SYNC_S = 5.0  # at most this much work is lost to a power cut; a kill alone loses nothing
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the responses and their manifest."""
+    options = _options(argv)
+    prompts = _prompts(options.prompts)
+    name = options.name or options.ask_for or Path(options.model).name
+    places = [(prompt, sample) for prompt in prompts for sample in range(options.samples)]
+    output = Path(options.output)
+    settings = {
+        key: getattr(options, key)
+        for key in ("max_tokens", "temperature", "top_p", "top_k", "samples", "seed", "stop", "form", "max_length")
+    }
+    config = {"model": name, **settings}
+    with Partial(output, {**config, "weights": _identity(options), "prompts": sha256(options.prompts)}) as partial:
+        missing = [place for place in places if (place[0]["id"], place[1]) not in partial.done]
+        if partial.done:
+            log.info("%s: %d of %d responses are there; going on", partial.path, len(partial.done), len(places))
+        facts: dict[str, Any] = {}
+        if missing:
+            with Progress(len(missing), f"{name}: responses", "responses") as progress:
+                for place, result in _results(options, missing, progress, facts):
+                    partial.add(
+                        {
+                            "prompt_id": place[0]["id"],
+                            "model": name,
+                            "sample": place[1],
+                            "response": result.text,
+                            "finish_reason": result.finish_reason,
+                            "n_tokens": len(result.ids),
+                        }
+                    )
+        records = [partial.done[prompt["id"], sample] for prompt, sample in places]
+        write_jsonl(output, records)
+        partial.remove()
+    reasons = collections.Counter(record["finish_reason"] for record in records)
+    log.info("%s: %d responses (%s)", output, len(records), ", ".join(f"{n} {r}" for r, n in reasons.most_common()))
+    if reasons["prompt_too_long"]:
+        log.warning("%d prompts are longer than the context and have no response", reasons["prompt_too_long"])
+    inputs = [options.prompts] if is_url(options.model) else [options.prompts, *_weights(options.model)]
+    extra = {"finish_reasons": dict(reasons), **facts}
+    write_manifest(
+        output, module="falsepromise.generation.generate", inputs=inputs, config=config, seed=options.seed, extra=extra
+    )
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--model", required=True, metavar="FOLDER_OR_URL", help="model folder, or http(s)://HOST/v1")
+    parser.add_argument("--prompts", required=True, metavar="FILE", help="prompt records")
+    parser.add_argument("--output", required=True, metavar="FILE", help="response records")
+    parser.add_argument("--max-tokens", required=True, type=int, metavar="N", help="tokens of a response at most")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0: the likeliest token each time")
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="sample from this much probability")
+    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="sample from this many tokens (0: all)")
+    parser.add_argument("--samples", type=int, default=1, metavar="K", help="responses to each prompt")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="each response has its own stream from it")
+    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends a response; may be repeated")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--chat", dest="form", action="store_const", const="chat", help="turn tokens around every prompt")
+    form.add_argument("--raw", dest="form", action="store_const", const="raw", help="no turn tokens: text to continue")
+    parser.set_defaults(form="as recorded")
+    parser.add_argument("--name", metavar="NAME", help="`model` in the records; the folder's name by default")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="rows that are decoded together")
+    parser.add_argument("--max-length", type=int, metavar="N", help="tokens of prompt and response (the model's)")
+    server = parser.add_argument_group("a server as the model")
+    server.add_argument("--ask-for", metavar="NAME", help="the model to ask the server for")
+    server.add_argument("--store", metavar="DIR", help="where its answers are kept (OUTPUT.store)")
+    server.add_argument("--api-key-env", default="OPENAI_API_KEY", metavar="NAME", help="variable with the key")
+    server.add_argument("--concurrency", type=int, default=16, metavar="N", help="requests under way at once")
+    server.add_argument("--max-requests", type=int, metavar="N", help="never let the store send more than this")
+    options = parser.parse_args(argv)
+    if options.samples < 1 or options.batch_size < 1:
+        raise UserError(f"--samples {options.samples}, --batch-size {options.batch_size}: expected at least 1")
+    if options.samples > 1 and options.temperature == 0:
+        raise UserError(f"--samples {options.samples} with --temperature 0 would be one response many times; raise it")
+    if any(not stop for stop in options.stop):
+        raise UserError("--stop '': an empty text would end every response at once; leave it out")
+    return options
+
+
+def is_url(model: str) -> bool:
+    """Whether `--model` names a server rather than a folder."""
+    return model.startswith(("http://", "https://"))
+
+
+def _prompts(path: str) -> list[Record]:
+    prompts = list(read_jsonl(path, check_prompt))
+    twice = [name for name, n in collections.Counter(prompt["id"] for prompt in prompts).items() if n > 1]
+    if twice:
+        raise UserError(f"{path}: id {twice[0]!r} occurs more than once ({len(twice)} such ids); make ids unique")
+    return prompts
+
+
+def prompt_of(record: Record, form: str) -> str | list[dict[str, str]]:
+    """What the model is given: text to continue, or messages.
+
+    Args:
+        record: A prompt record.
+        form: "as recorded", "chat" (raw text becomes a user's message) or "raw" (messages become
+            their texts, an empty line between them).
+    """
+    if "prompt" in record:
+        return [{"role": "user", "content": record["prompt"]}] if form == "chat" else record["prompt"]
+    if form == "raw":
+        return "\n\n".join(message["content"] for message in record["messages"])
+    return record["messages"]
+
+
+def seed_of(seed: int, prompt_id: str, sample: int) -> int:
+    """The seed of one response; it depends on neither the order nor the number of prompts."""
+    text = f"{seed}\0{sample}\0{prompt_id}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
+
+
+def _results(
+    options: argparse.Namespace, places: list[tuple[Record, int]], progress: Progress, facts: dict[str, Any]
+) -> Iterator[tuple[tuple[Record, int], Any]]:
+    from falsepromise.generation.engine import Engine
+    from falsepromise.generation.request import Request
+
+    def requests() -> Iterable[Request]:
+        for record, sample in places:
+            yield Request(
+                prompt_of(record, options.form),
+                options.max_tokens,
+                temperature=options.temperature,
+                top_p=options.top_p,
+                top_k=options.top_k,
+                seed=seed_of(options.seed, record["id"], sample),
+                stop=tuple(options.stop),
+                tag=(record, sample),
+            )
+
+    if is_url(options.model):
+        from falsepromise.generation import endpoint
+        from falsepromise.teacher.client import Teacher
+        from falsepromise.teacher.store import Limits, Store
+
+        if not options.ask_for:
+            raise UserError(f"--model {options.model}: name the model to ask this server for with --ask-for")
+        with contextlib.ExitStack() as stack:
+            store = stack.enter_context(contextlib.closing(Store(options.store or f"{options.output}.store")))
+            teacher = stack.enter_context(
+                Teacher(options.model, options.ask_for, store, api_key_env=options.api_key_env,
+                        concurrency=options.concurrency, limits=Limits(options.max_requests, None, None))
+            )  # fmt: skip
+            for result in endpoint.generate(teacher, requests(), progress):
+                yield result.tag, result
+            facts.update(teacher.facts())
+        return
+    engine = Engine.load(options.model, batch_size=options.batch_size, max_length=options.max_length)
+    start = time.monotonic()
+    for result in engine.generate(requests(), progress):
+        yield result.tag, result
+    spent = time.monotonic() - start
+    facts["tokens_per_s"] = round(engine.produced / max(spent, 1e-9), 1)
+    facts["dtype"] = str(engine.dtype)
+    log.info("%d tokens in %.1f s (compiling included)", engine.produced, spent)
+
+
+class Partial:
+    """Responses so far, one a line behind a line that says what they are of.
+
+    Args:
+        output: The file that they will become.
+        identity: Everything that shapes a response. A partial file of another identity is begun again.
+    """
+
+    def __init__(self, output: Path, identity: dict[str, Any]):
+        self.path = output.with_name(output.name + ".partial")
+        self.identity = hashlib.sha256(dumps(identity).encode()).hexdigest()
+        self.done: dict[tuple[str, int], Record] = {}
+
+    def __enter__(self) -> Partial:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            whole = self._read()
+            self._stream = open(self.path, "r+b" if whole else "wb")
+            if whole:
+                self._stream.truncate(whole)  # a line that was cut off goes
+                self._stream.seek(whole)
+            else:
+                self._write({"of": self.identity})
+        except OSError as error:
+            raise UserError(f"{self.path}: can't be written: {error.strerror}") from error
+        self._synced = time.monotonic()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.close()
+
+    def add(self, record: Record) -> None:
+        """Keep one response."""
+        self.done[record["prompt_id"], record["sample"]] = record
+        try:
+            self._write(record)
+            if time.monotonic() - self._synced > SYNC_S:
+                os.fsync(self._stream.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            raise UserError(f"{self.path}: can't be written: {error.strerror}; make room and run again") from error
+
+    def remove(self) -> None:
+        """Forget the file: its responses are where they belong."""
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, record: Record) -> None:
+        self._stream.write((dumps(record) + "\n").encode("utf-8"))
+        self._stream.flush()
+
+    def _read(self) -> int:
+        """Read what is there; the bytes of whole lines, 0 to begin again."""
+        if not self.path.exists():
+            return 0
+        whole = 0
+        with open(self.path, "rb") as stream:
+            for number, line in enumerate(stream):
+                try:
+                    record = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    record = None
+                if not isinstance(record, dict):
+                    break
+                if number == 0:
+                    if record.get("of") != self.identity:
+                        log.info("%s is of another model, prompts or options; beginning again", self.path)
+                        return 0
+                else:
+                    self.done[record["prompt_id"], record["sample"]] = record
+                whole += len(line)
+        return whole
+
+
+def _weights(folder: str) -> list[str]:
+    """The files of a model folder that shape its responses."""
+    path = Path(folder)
+    if path.is_file():
+        return [folder]
+    wanted = ("config.json", "tokenizer.json", "tokenizer.model", "model.safetensors.index.json")
+    return [str(p) for p in sorted(path.glob("*")) if p.name in wanted or p.suffix == ".safetensors"]
+
+
+def _identity(options: argparse.Namespace) -> Any:
+    """The model at hand, without reading it: a server's names, or the files' sizes and times."""
+    if is_url(options.model):
+        return [options.model, options.ask_for]
+    return [(name, os.stat(name).st_size, os.stat(name).st_mtime_ns) for name in _weights(options.model)]
+
+
+if __name__ == "__main__":
+    cli.run(main)
