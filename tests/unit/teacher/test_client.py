@@ -193,6 +193,14 @@ def test_https_needs_a_key(store: Store, monkeypatch: pytest.MonkeyPatch) -> Non
         Teacher("https://host/v1", "m", store, api_key_env="MY_KEY")
 
 
+@pytest.mark.parametrize("key", ["sk-a\nb", "sk a", "clé"])
+def test_a_mangled_key_is_refused_and_not_shown(store: Store, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UserError, match="holds characters that no key has") as caught:
+        Teacher("https://host/v1", "m", store)
+    assert key not in str(caught.value)
+
+
 def test_the_same_request_twice_in_one_list_is_paid_once(known: StandIn, store: Store) -> None:
     server = FaultyServer(known)
     with serving(server) as url, Teacher(url, NAME, store) as teacher:

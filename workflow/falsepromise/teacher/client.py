@@ -86,6 +86,8 @@ class Teacher:
         self._key = os.environ.get(api_key_env, "").strip()
         if not self._key and parts.scheme == "https":
             raise UserError(f"{base_url}: ${api_key_env} is not set; export {api_key_env} with the key for this server")
+        if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
+            raise UserError(f"${api_key_env} holds characters that no key has (a line break, a space?); set it again")
         self.base_url, self.model, self.store, self.api_key_env = base_url, model, store, api_key_env
         self.name = f"{identity or base_url.rstrip('/')} {model}"
         self.limits, self.prices = limits, prices or Prices()
@@ -292,7 +294,7 @@ class Teacher:
                     answer = read(raw.http_response, size[0])
                 except openai.APIError as error:
                     self._heard = self._heard or isinstance(error, openai.APIStatusError)
-                    raise judge(error, self.base_url, self.model, self.api_key_env) from error
+                    raise judge(error, self.base_url, self.model, self.api_key_env, self._key) from error
                 except UnicodeEncodeError as error:
                     raise Rejected("the text has half a surrogate pair, which UTF-8 can't carry") from error
             except Rejected as rejected:

@@ -70,7 +70,10 @@ class FaultyHandler(Handler):
         values = {"retry-after": "0.2", "retry-after-ms": "50"}
         headers = {header: values[header]} if header in values else {}
         code = "insufficient_quota" if header == "quota" else None
-        error = {"message": STATUS_MESSAGE.get(int(status), "no"), "type": "error", "param": None, "code": code}
+        message = STATUS_MESSAGE.get(int(status), "no")
+        if status == "401":  # some servers repeat the key that they refuse
+            message += ": " + self.headers.get("authorization", "").removeprefix("Bearer ")
+        error = {"message": message, "type": "error", "param": None, "code": code}
         self.send_json(int(status), {"error": error}, headers)
 
     def _break(self, fault: str, request: Any) -> None:

@@ -92,7 +92,7 @@ def read(response: httpx2.Response, estimate: int) -> Answer:
     )
 
 
-def judge(error: openai.APIError, where: str, model: str, key_env: str) -> Exception:
+def judge(error: openai.APIError, where: str, model: str, key_env: str, key: str) -> Exception:
     """What to do about an error of the client.
 
     Args:
@@ -100,6 +100,7 @@ def judge(error: openai.APIError, where: str, model: str, key_env: str) -> Excep
         where: The base URL, for messages.
         model: The model that was asked for.
         key_env: The environment variable that holds the key.
+        key: The key itself, to take it out of the server's words.
 
     Returns:
         A `Retry`, a `Rejected` or a `UserError`, to be raised.
@@ -112,7 +113,7 @@ def judge(error: openai.APIError, where: str, model: str, key_env: str) -> Excep
         return Retry(f"connection failed ({why})", unreachable=isinstance(cause, httpx2.ConnectError))
     if not isinstance(error, openai.APIStatusError):
         return Retry(str(error))
-    status, said = error.status_code, _said(error)
+    status, said = error.status_code, _said(error, key)
     if status == 401:
         return UserError(f"{where}: the key in ${key_env} is not accepted (401: {said}); set {key_env} to a valid key")
     if status == 403:
@@ -132,8 +133,9 @@ def judge(error: openai.APIError, where: str, model: str, key_env: str) -> Excep
     return UserError(f"{where}: refused the request ({status}: {said})")
 
 
-def _said(error: openai.APIStatusError) -> str:
+def _said(error: openai.APIStatusError, key: str) -> str:
     """The server's own words, short, without line breaks."""
     body = error.body
     message = body.get("message") if isinstance(body, dict) else None
-    return " ".join(str(message or error.response.text or error.message).split())[:200] or "no message"
+    words = " ".join(str(message or error.response.text or error.message).split())
+    return (words.replace(key, "***") if key else words)[:200] or "no message"
