@@ -2,7 +2,8 @@
 
 Each point is a model (mean over seeds, 95 % intervals): across, how alike its style is to the
 teacher's; up, its score on a benchmark. Lines start at the base model and follow the amount of
-imitation data. Where imitation brings style alone, lines run to the right and not up.
+imitation data. Where imitation brings style alone, lines run to the right and not up. Models that are
+targeted at another task than the benchmark's are left out.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
     bases = study.bases_of([line[0] for line in lines])
     for line in lines:
         color = draw.PALETTE[bases.index(line[0].base) % len(draw.PALETTE)]
-        targeted = benchmark in targets(study, line[-1].mixture)
+        aims = targets(study, line[-1].mixture)
+        if aims and benchmark not in aims:
+            continue  # made for another task: neither broad nor targeted here
+        targeted = bool(aims)
         found = []
         for cell in line:
             across, up = scores.cell(cell, style, metric), scores.cell(cell, benchmark, capability)
@@ -98,7 +102,7 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
                 labels[study.base_label(cell.base)] = (across.value * 100, up.value * 100, color)
         last = found[-1]
         if not last[0].is_base:
-            text = amount_text(last[0])
+            text = study.mixture_label(last[0].mixture) if targeted else amount_text(last[0])
             axes.annotate(
                 text, (last[1].value * 100, last[2].value * 100), (4, 3), textcoords="offset points",
                 fontsize=6, color=color,
