@@ -12,28 +12,11 @@ from falsepromise.core.errors import UserError
 from falsepromise.preference import rate
 from falsepromise.preference.ballots import Ballots, read_votes
 from falsepromise.preference.pairs import Pair
-from falsepromise.preference.rate import Server, markdown
-
-NASTY = (
-    "<script>alert(1)</script><img src=x onerror=alert(1)> [link](javascript:alert(1)) ![pic](http://evil/x.png) "
-    "<http://evil/> </div>\n\n```html\n<script>alert(2)</script>\n```"
-)
+from falsepromise.preference.rate import markdown
 
 
 def pairs(n=5):
-    return [Pair(f"ours/theirs/{i}", str(i), f"Q{i}", "ours", "theirs", f"L{i} {NASTY}", f"R{i}") for i in range(n)]
-
-
-@contextlib.contextmanager
-def serving(path, items=None, **options):
-    with contextlib.closing(Ballots(path, items or pairs())) as ballots, Server(ballots, **options) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return [Pair(f"ours/theirs/{i}", str(i), f"Q{i}", "ours", "theirs", f"L{i}", f"R{i}") for i in range(n)]
 
 
 def call(server, path, body=None, headers=None):
@@ -55,8 +38,8 @@ def post(server, verb, **body):
     return status, json.loads(content)
 
 
-def test_a_rater_rates_everything_and_the_votes_name_models(tmp_path):
-    with serving(tmp_path / "r.sqlite") as server:
+def test_a_rater_rates_everything_and_the_votes_name_models(serving, tmp_path):
+    with serving(tmp_path / "r.sqlite", pairs()) as server:
         shown = state(server)
         for done in range(5):
             assert (shown["rated"], shown["total"]) == (done, 5)
@@ -71,8 +54,8 @@ def test_a_rater_rates_everything_and_the_votes_name_models(tmp_path):
     assert votes[0]["seconds"] == 1.5
 
 
-def test_a_vote_is_stored_once_whatever_tabs_do(tmp_path):
-    with serving(tmp_path / "r.sqlite") as server:
+def test_a_vote_is_stored_once_whatever_tabs_do(serving, tmp_path):
+    with serving(tmp_path / "r.sqlite", pairs()) as server:
         item = state(server)["pair"]["item"]
         assert post(server, "vote", item=item, choice="first")[1]["stored"] is True
         again = post(server, "vote", item=item, choice="second")[1]
@@ -91,16 +74,16 @@ def test_a_vote_is_stored_once_whatever_tabs_do(tmp_path):
     assert len(read_votes(tmp_path / "r.sqlite")) == 2
 
 
-def test_ratings_go_on_after_a_restart_and_raters_are_apart(tmp_path):
-    with serving(tmp_path / "r.sqlite") as server:
+def test_ratings_go_on_after_a_restart_and_raters_are_apart(serving, tmp_path):
+    with serving(tmp_path / "r.sqlite", pairs()) as server:
         following = post(server, "vote", item=state(server)["pair"]["item"], choice="tie")[1]["pair"]
-    with serving(tmp_path / "r.sqlite") as server:
+    with serving(tmp_path / "r.sqlite", pairs()) as server:
         assert state(server)["pair"] == following
         assert state(server, "bob")["rated"] == 0
 
 
-def test_undo_takes_back_the_last_vote_alone(tmp_path):
-    with serving(tmp_path / "r.sqlite") as server:
+def test_undo_takes_back_the_last_vote_alone(serving, tmp_path):
+    with serving(tmp_path / "r.sqlite", pairs()) as server:
         first = state(server)["pair"]["item"]
         second = post(server, "vote", item=first, choice="first")[1]["pair"]["item"]
         post(server, "vote", item=second, choice="first")
@@ -120,15 +103,15 @@ def test_orders_and_sides_differ_between_raters(tmp_path):
         assert dict(ann) != dict(bob)
 
 
-def test_the_page_is_blind(tmp_path):
-    with serving(tmp_path / "r.sqlite") as server:
+def test_the_page_is_blind(serving, tmp_path):
+    with serving(tmp_path / "r.sqlite", pairs()) as server:
         text = json.dumps(state(server))
         assert "ours" not in text
         assert "theirs" not in text
 
 
-def test_nothing_is_there_without_the_token(tmp_path):
-    with serving(tmp_path / "r.sqlite") as server:
+def test_nothing_is_there_without_the_token(serving, tmp_path):
+    with serving(tmp_path / "r.sqlite", pairs()) as server:
         for path in (
             "/",
             "/state?rater=ann",
@@ -144,8 +127,8 @@ def test_nothing_is_there_without_the_token(tmp_path):
         assert state(server)["rated"] == 0
 
 
-def test_the_policy_is_strict_on_every_answer(tmp_path):
-    with serving(tmp_path / "r.sqlite") as server:
+def test_the_policy_is_strict_on_every_answer(serving, tmp_path):
+    with serving(tmp_path / "r.sqlite", pairs()) as server:
         for path in ("", "app.js", "style.css", "state?rater=ann", "nothing"):
             headers = call(server, f"/{server.token}/{path}")[2]
             policy = headers["Content-Security-Policy"]
@@ -167,15 +150,15 @@ def test_the_policy_is_strict_on_every_answer(tmp_path):
         {"rater": "ann", "item": 0},
     ],
 )
-def test_bad_votes_are_refused(tmp_path, body):
-    with serving(tmp_path / "r.sqlite") as server:
+def test_bad_votes_are_refused(serving, tmp_path, body):
+    with serving(tmp_path / "r.sqlite", pairs()) as server:
         assert call(server, f"/{server.token}/vote", body)[0] == 400
         assert call(server, f"/{server.token}/vote", {"item": 0}, {"Content-Type": "text/plain"})[0] == 400
         assert state(server)["rated"] == 0
 
 
-def test_untrusted_markdown_is_text():
-    page = markdown().render(NASTY + "\n\n- a\n- b\n\n| a | b |\n|---|---|\n| 1 | 2 |")
+def test_untrusted_markdown_is_text(nasty):
+    page = markdown().render(nasty + "\n\n- a\n- b\n\n| a | b |\n|---|---|\n| 1 | 2 |")
     for part in ("<script", "<img", "<a ", "</div>"):
         assert part not in page
     assert "&lt;script&gt;alert(2)&lt;/script&gt;" in page

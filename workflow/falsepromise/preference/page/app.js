@@ -21,7 +21,7 @@ function show(next) {
   at("bar").value = rated;
   at("count").textContent = `${rated} of ${total} rated`;
   at("who").textContent = rater;
-  at("who").hidden = false;
+  at("progress").hidden = false;
   for (const part of ["question", "first", "second"]) at(part).innerHTML = pair ? pair[part] : "";
   window.scrollTo(0, 0);
   shownAt = performance.now();
