@@ -11,7 +11,7 @@ import made_up
 import pytest
 
 from falsepromise.core.errors import UserError
-from falsepromise.figures import draw, fig6, pages, panels
+from falsepromise.figures import draw, fig2, fig6, pages, panels
 from falsepromise.figures.scores import read_scores
 from falsepromise.figures.study import read_study
 
@@ -179,3 +179,37 @@ def test_dialogues_by_id_and_by_seed(tmp_path):
     assert fig6.choose(path, 3, 1) == fig6.choose(path, 3, 1) != fig6.choose(path, 3, 2)
     with pytest.raises(UserError, match="no dialogue '99'"):
         fig6.choose(path, 1, 0, ["99"])
+
+
+def test_limits_that_differ_in_numbers_alone_are_one():
+    texts = ["3 of 300 replies: length; 20 of 164 items", "40 of 300 replies: length; 20 of 164 items", "no number"]
+    assert draw.merged(texts) == ["3 to 40 of 300 replies: length", "20 of 164 items", "no number"]
+
+
+def test_marks_split_an_answer_into_its_pieces():
+    text = "One is right. Two is wrong. Three."
+    pieces = fig2.marked(text, [("Two is wrong.", "incorrect"), ("One is right.", "correct")], None)
+    assert "".join(piece for piece, _ in pieces) == text
+    assert [mark for _, mark in pieces] == ["correct", None, "incorrect", None]
+    assert fig2.lines_of(pieces, 3.0, 10)[0][0] == "✓ One is right."
+    with pytest.raises(UserError, match="not in the answer"):
+        fig2.marked(text, [("Four.", "correct")], None)
+    with pytest.raises(UserError, match="overlap"):
+        fig2.marked(text, [("One is right. Two", "correct"), ("Two is wrong.", "incorrect")], None)
+
+
+def test_figure_2_needs_the_prompt_on_both_sides(tmp_path):
+    files = {}
+    for name, record in (
+        ("prompts", {"id": "1", "prompt": "Why?"}),
+        ("reference", {"prompt_id": "1", "response": "Because. $x$ <b>"}),
+        ("responses", {"prompt_id": "2", "response": "Hm."}),
+    ):
+        files[name] = tmp_path / f"{name}.jsonl"
+        files[name].write_text(json.dumps(record) + "\n")
+    argv = [part for name, file in files.items() for part in (f"--{name}", str(file))]
+    with pytest.raises(UserError, match=r"responses\.jsonl: no prompt '1'"):
+        fig2.main([*argv, "--output", str(tmp_path / "fig2.pdf")])
+    files["responses"].write_text(json.dumps({"prompt_id": "1", "response": "Hm."}) + "\n")
+    fig2.main([*argv, "--output", str(tmp_path / "fig2.pdf")])
+    assert (tmp_path / "fig2.png").stat().st_size > 3_000

@@ -9,7 +9,7 @@ import made_up
 import pytest
 
 from falsepromise.core.errors import UserError
-from falsepromise.figures import claims, table1, table2, table_funnel, versus_paper
+from falsepromise.figures import claims, table1, table2, table_funnel, table_prompts, versus_paper
 from falsepromise.figures.scores import Estimate, read_scores
 from falsepromise.figures.study import read_study
 from falsepromise.figures.table import Table
@@ -151,3 +151,13 @@ def test_funnels_are_joined_and_a_wrong_file_is_named(tmp_path):
     bad.write_text("source,step,kept,dropped,reason,examples\ns,parse,many,2,,\n")
     with pytest.raises(UserError, match="line 2"):
         table_funnel.build([bad])
+
+
+def test_the_prompts_are_printed_word_for_word(tmp_path):
+    table_prompts.main(["--output", str(tmp_path / "prompts.md")])
+    page = (tmp_path / "prompts.md").read_text()
+    for number, name, _ in table_prompts.TABLES:
+        assert f"**Table {number}.**" in page
+        if name.endswith(".txt"):
+            assert (table_prompts.PROMPTS / name).read_text().rstrip("\n") in page
+    assert (tmp_path / "prompts.tex").read_text().count("\\begin{table}") == 5

@@ -6,6 +6,7 @@ import argparse
 import itertools
 import logging
 import math
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -122,14 +123,32 @@ def foot_lines(
         notes += [f"{scores.label(benchmark)}: {note}" for note in scores.stand_ins(benchmark)]
     if notes:
         lines.append("Stand-ins: " + "; ".join(dict.fromkeys(notes)) + ".")
-    limits = {f"{scores.label(b)}: {text}" for b, _ in used for r in scores.of(b).values() for text in limits_of(r)}
+    limits = []
+    for benchmark in dict.fromkeys(b for b, _ in used):
+        texts = [text for r in scores.of(benchmark).values() for text in limits_of(r)]
+        limits += [f"{scores.label(benchmark)}: {text}" for text in merged(texts)]
     if limits:
-        lines.append("Limits: " + "; ".join(sorted(limits)[:6]) + ("; ..." if len(limits) > 6 else "") + ".")
+        lines.append("Limits: " + "; ".join(limits) + ".")
     if missing:
         names = [f"{gap.model} on {gap.benchmark} ({gap.reason})" for gap in missing]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         lines.append("Not drawn: " + "; ".join(names[:6]) + more + ".")
     return lines
+
+
+def merged(texts: Sequence[str]) -> list[str]:
+    """Texts that differ in their numbers alone as one, with the range of each: "3 to 9 of 300 replies"."""
+    groups: dict[tuple[str, ...], list[list[str]]] = {}
+    for text in texts:
+        for part in text.split("; "):
+            pieces = re.split(r"(\d+)", part)
+            groups.setdefault(tuple(pieces[::2]), []).append(pieces[1::2])
+    found = []
+    for words, rows in groups.items():
+        numbers = [sorted(set(column), key=int) for column in zip(*rows, strict=True)]
+        spans = [n[0] if len(n) == 1 else f"{n[0]} to {n[-1]}" for n in numbers]
+        found.append("".join(itertools.chain.from_iterable(itertools.zip_longest(words, spans, fillvalue=""))))
+    return found
 
 
 def points(

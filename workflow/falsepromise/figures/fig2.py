@@ -78,8 +78,8 @@ def read_marks(path: Path) -> dict[tuple[str, str], list[tuple[str, str]]]:
     for number, record in enumerate(read_jsonl(path), 1):
         if record.get("mark") not in MARKS or record.get("side") not in ("reference", "response"):
             raise UserError(
-                f"{path}, record {number}: side {record.get('side')!r}, mark {record.get('mark')!r}; expected reference "
-                f"or response, and one of {', '.join(MARKS)}"
+                f"{path}, record {number}: side {record.get('side')!r}, mark {record.get('mark')!r}; "
+                f"expected reference or response, and one of {', '.join(MARKS)}"
             )
         if not isinstance(record.get("sentence"), str) or not isinstance(record.get("prompt_id"), str):
             raise UserError(f"{path}, record {number}: 'prompt_id' and 'sentence' must be text")
