@@ -15,7 +15,17 @@ from pathlib import Path
 from falsepromise.benchmarks import data
 from falsepromise.benchmarks.matching import flexible_number, gold_number, strict_number
 from falsepromise.benchmarks.model import ModelUnderTest
-from falsepromise.benchmarks.outcome import Options, Outcome, ask, draw, failures, means, usable, write_score
+from falsepromise.benchmarks.outcome import (
+    Options,
+    Outcome,
+    ask,
+    draw,
+    failures,
+    means,
+    read_template,
+    usable,
+    write_score,
+)
 from falsepromise.core import cli
 from falsepromise.core.records import Record
 
@@ -26,16 +36,17 @@ METRICS = ("exact_match_strict", "exact_match_flexible")
 
 
 def question_prompt(shots: str, question: str) -> str:
-    """The shots, a blank line, and the question in the shots' form."""
+    """The shots, a blank line, and the question in the shots' form; or a template with {question} in it."""
+    if "{question}" in shots:
+        return shots.replace("{question}", question.strip())
     return f"{shots}\n\nQ: {question.strip()}\nA:"
 
 
 def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     """Ask the questions with the six shots, greedy, up to the next "Q:"."""
-    from falsepromise.teacher.prompts import load, path
-
     records, limits = draw(data.read(options.data, data.check_gsm8k), options.limit, options.seed)
-    shots, max_tokens = load(PROMPT), options.max_tokens or MAX_TOKENS
+    shots, path, said = read_template(options, PROMPT, "{question}")
+    max_tokens = options.max_tokens or MAX_TOKENS
     replies = ask(
         model,
         [question_prompt(shots, record["question"]) for record in records],
@@ -51,9 +62,9 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     return Outcome(
         items,
         means(items, METRICS, options.seed),
-        [*limits, *failures(replies)],
-        {"shots": 6, "prompt": PROMPT, "stop": "Q: on a new line", "max_tokens": max_tokens},
-        [path(PROMPT)],
+        [*limits, *said, *failures(replies)],
+        {"shots": 6, "prompt": path.name, "stop": "Q: on a new line", "max_tokens": max_tokens},
+        [path],
     )
 
 

@@ -23,8 +23,8 @@ class Reply:
 
     Attributes:
         text: Without the stop string.
-        failure: None, or why `text` is no whole answer: "prompt_too_long", "refusal", "empty",
-            "content_filter", "truncated", "rejected: ...".
+        failure: None, or why `text` is no whole answer: "prompt_too_long", "refusal",
+            "content_filter", "truncated", "rejected".
     """
 
     text: str
@@ -98,7 +98,7 @@ class EngineModel:
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
     ) -> list[Reply]:
-        from falsepromise.generation.engine import Request
+        from falsepromise.generation.request import Request
 
         seeds = seeds if seeds is not None else [0] * len(prompts)
         requests = [
@@ -147,27 +147,17 @@ class EndpointModel:
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
     ) -> list[Reply]:
-        from falsepromise.teacher.cost import Request
+        from falsepromise.generation import endpoint
+        from falsepromise.generation.request import Request
 
-        # Stop strings are applied here: a chat model may open with a newline, and some servers take
-        # no stop at all. So it may say more than is used.
-        parameters: dict[str, Any] = {"temperature": temperature, "max_tokens": max(max_tokens, self.least_tokens)}
-        if top_p != 1.0:
-            parameters["top_p"] = top_p
-        parameters |= self.parameters
-        counts: dict[str, int] = {}
-        requests = []
-        for prompt in prompts:
-            messages = as_prompt(prompt, True) if isinstance(prompt, str) else prompt
-            key = repr(messages)
-            counts[key] = counts.get(key, -1) + 1  # the same prompt again asks for another sample
-            requests.append(Request(messages, parameters, counts[key] if temperature else 0))  # type: ignore[arg-type]
-        self.teacher.check_cost(self.teacher.estimate(requests))
+        # Stop strings are applied here, behind the white space that a chat model may open with.
+        tokens = max(max_tokens, self.least_tokens)
+        requests = [Request(prompt, tokens, temperature=temperature, top_p=top_p) for prompt in prompts]
         replies = []
         with Progress(len(requests), f"asking {self.name}", "prompts") as progress:
-            for answer in self.teacher.ask_many(requests, progress):
-                failure = "truncated" if answer.failure == "length" else answer.failure
-                replies.append(Reply(cut(answer.text.lstrip(), stop), failure))
+            for result in endpoint.generate(self.teacher, requests, progress, self.parameters):
+                failure = {"stop": None, "length": "truncated"}.get(result.finish_reason, result.finish_reason)
+                replies.append(Reply(cut(result.text.lstrip(), stop), failure))
         return replies
 
     def loglikelihood(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, bool]]:

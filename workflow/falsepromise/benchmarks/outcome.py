@@ -16,7 +16,7 @@ from falsepromise.core.records import Record, write_json
 from falsepromise.core.statistics import mean_metric
 
 T = TypeVar("T")
-NOT_THE_MODELS = "rejected"  # failures that begin so say nothing about the model
+NOT_THE_MODELS = "rejected"  # a failure that says nothing about the model
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def ask(model: ModelUnderTest, texts: Sequence[str], options: Options, **samplin
 
 def failures(replies: Sequence[Reply]) -> list[str]:
     """Sentences about the replies that are no whole answers, by reason."""
-    counts = Counter(reply.failure.partition(":")[0] for reply in replies if reply.failure)
+    counts = Counter(reply.failure for reply in replies if reply.failure)
     said = []
     for reason, count in sorted(counts.items()):
         how = "left out" if reason == NOT_THE_MODELS else "scored as they are"
@@ -113,7 +113,7 @@ def failures(replies: Sequence[Reply]) -> list[str]:
 
 def usable(reply: Reply) -> bool:
     """Whether a reply says something about the model (a server's rejection does not)."""
-    return reply.failure is None or not reply.failure.startswith(NOT_THE_MODELS)
+    return reply.failure != NOT_THE_MODELS
 
 
 def write_score(

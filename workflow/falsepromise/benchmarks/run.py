@@ -1,7 +1,7 @@
 """Score a model on a benchmark.
 
 The model is a folder of weights, or a server of the OpenAI protocol (--base-url, or the URL as
---model with --served-model); a chat endpoint is asked through the teacher's client and store.
+--model with --ask-for); a chat endpoint is asked through the teacher's client and store.
 
   mmlu             folder with dev/ and test/ CSV files; 5-shot, likeliest letter
   multiple_choice  {"question", "choices", "answer": index}; likeliest choice
@@ -135,7 +135,7 @@ def open_model(
         return
     from falsepromise.teacher import options as teacher_options
 
-    named = args.served_model if url else args.model
+    named = args.ask_for if url else args.model
     parser = argparse.ArgumentParser(prog="falsepromise.benchmarks.run", allow_abbrev=False)
     teacher_options.add(parser)
     asked = ["--base-url", url or args.base_url, *(["--model", named] if named else []), *rest]
@@ -157,7 +157,7 @@ def arguments() -> argparse.ArgumentParser:
         "--price-output and the others of `python -m falsepromise.teacher.answer --help`."
     )
     parser.add_argument("--model", help="model folder or URL; with --base-url, the name of the served model")
-    parser.add_argument("--served-model", metavar="NAME", help="the model to ask for where --model is a URL")
+    parser.add_argument("--ask-for", metavar="NAME", help="the model to ask for where --model is a URL")
     parser.add_argument("--base-url", metavar="URL", help="server of the OpenAI protocol, or 'local': the stand-in")
     parser.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)}")
     parser.add_argument("--data", type=Path, required=True, help="the benchmark's file or folder")
@@ -170,7 +170,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, help="rows at once")
     parser.add_argument("--max-tokens", type=int, help="tokens of an answer; default: the benchmark's own")
     parser.add_argument(
-        "--prompt", type=Path, help="nq, cnn: another prompt than the paper's, with {question}, {article}"
+        "--prompt", type=Path, help="nq, gsm8k, cnn: another prompt than the paper's, with {question}, {article}"
     )
     parser.add_argument("--samples", type=int, default=1, help="humaneval, toxicity: answers to each item")
     parser.add_argument("--subjects", nargs="+", help="mmlu: these subjects alone")
