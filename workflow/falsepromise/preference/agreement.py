@@ -76,15 +76,13 @@ def against_style(signs: dict[str, int], style_items: Sequence[Record], seed: in
     chosen = np.array([signs[item["id"]] for item in kept])
     row: Record = {}
     for name, column in zip(names, features.T, strict=True):
-        tau = float(kendalltau(chosen, column).statistic)
-        if np.isfinite(tau):
-            interval = bootstrap(
-                lambda drawn, column=column: float(kendalltau(chosen[drawn], column[drawn]).statistic),
-                len(kept),
-                seed,
-                resamples=300,
-            )
-            row[name] = {"value": tau, "ci95": interval, "n": len(kept)}
+
+        def tau(drawn: np.ndarray, column: np.ndarray = column) -> float:
+            return float(kendalltau(chosen[drawn], column[drawn]).statistic)
+
+        value = tau(np.arange(len(kept)))
+        if np.isfinite(value):
+            row[name] = {"value": value, "ci95": bootstrap(tau, len(kept), seed, resamples=300), "n": len(kept)}
     return row
 
 
