@@ -1,0 +1,204 @@
+"""The sandbox contains what it must, and lets honest programs pass."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hostile_programs import PROMPT, SECRET_VARIABLE, TEST, hostile
+
+from falsepromise.benchmarks.programs import Program, Verdict, verdicts
+from falsepromise.benchmarks.sandbox import Limits, Sandbox, open_sandbox
+from falsepromise.core.errors import UserError
+
+KINDS = ("bubblewrap", "unshare")
+MARKER = f"falsepromise-left-behind-{os.getpid()}"
+QUICK = Limits(seconds=1, wall_seconds=4.0)
+NAMES = sorted(hostile("", 0, ""))
+
+
+def opened(kind: str, limits: Limits = QUICK) -> Iterator[Sandbox]:
+    try:
+        with open_sandbox(limits, (kind,)) as sandbox:
+            yield sandbox
+    except UserError:
+        pytest.skip(f"{kind} does not work on this machine")
+
+
+@pytest.fixture(params=KINDS)
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    yield from opened(request.param)
+
+
+def program(completion: str, test: str = TEST, prompt: str = PROMPT, name: str = "solve") -> Program:
+    return Program(prompt, completion, test, name)
+
+
+class Hostile:
+    """The verdicts on all hostile programs, and what they left behind."""
+
+    def __init__(self, kind: str, folder: Path):
+        secret = folder / "secret.txt"
+        secret.write_text("nobody may read this")
+        os.environ[SECRET_VARIABLE] = "nobody may read this either"
+        temporary = set(os.listdir("/tmp"))
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(0.2)
+            programs = hostile(MARKER, server.getsockname()[1], str(secret))
+            for sandbox in opened(kind):
+                found = list(verdicts(sandbox, [program(text) for text in programs.values()], workers=4))
+                self.again = list(verdicts(sandbox, [program("    return x * x\n")]))
+            try:
+                server.accept()
+                self.reached = True
+            except TimeoutError:
+                self.reached = False
+        self.verdicts: dict[str, Verdict] = dict(zip(programs, found, strict=True))
+        self.new = {name for name in set(os.listdir("/tmp")) - temporary if name.startswith(("sandbox", MARKER))}
+        self.secret = secret.read_text()
+
+
+@pytest.fixture(scope="module")
+def in_bubblewrap(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
+    return Hostile("bubblewrap", tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="module")
+def in_unshare(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
+    return Hostile("unshare", tmp_path_factory.mktemp("hostile"))
+
+
+def processes() -> list[str]:
+    """Command lines of all processes that a sandbox of ours started."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                line = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if b"What runs inside the sandbox" in line or MARKER.encode() in line:
+                found.append(line[:100].decode(errors="replace"))
+    return found
+
+
+def nothing_left(run: Hostile) -> None:
+    assert not run.reached, "a program reached a socket outside"
+    assert not run.new, "files were left in /tmp"
+    assert run.secret == "nobody may read this"
+    for path in (f"/{MARKER}", f"/dev/{MARKER}", f"/tmp/{MARKER}", f"{os.path.dirname(os.__file__)}/{MARKER}"):
+        assert not os.path.exists(path)
+    deadline = time.monotonic() + 5  # another test run on this machine may be at work
+    while processes() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes() == []
+    assert run.again == [Verdict(True, "passed")], "an honest program fails after the hostile ones"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_program_fails_in_bubblewrap(in_bubblewrap: Hostile, name: str) -> None:
+    assert not in_bubblewrap.verdicts[name].passed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_program_fails_in_unshare(in_unshare: Hostile, name: str) -> None:
+    assert not in_unshare.verdicts[name].passed
+
+
+@pytest.mark.slow
+def test_hostile_programs_leave_nothing_in_bubblewrap(in_bubblewrap: Hostile) -> None:
+    nothing_left(in_bubblewrap)
+
+
+@pytest.mark.slow
+def test_hostile_programs_leave_nothing_in_unshare(in_unshare: Hostile) -> None:
+    nothing_left(in_unshare)
+
+
+def test_enough_hostile_programs() -> None:
+    assert len(NAMES) >= 25
+
+
+def test_right_and_wrong(sandbox: Sandbox) -> None:
+    right, wrong, broken = verdicts(
+        sandbox, [program("    return x * x\n"), program("    return x + x\n"), program("    return (\n")]
+    )
+    assert right == Verdict(True, "passed")
+    assert not wrong.passed
+    assert wrong.reason.startswith("AssertionError")
+    assert broken.reason.startswith("SyntaxError")
+
+
+def test_a_program_that_kills_all_does_not_pass(sandbox: Sandbox) -> None:
+    (found,) = verdicts(sandbox, [program("    import os\n    os._exit(0)\n")])
+    assert not found.passed
+    assert found.reason.startswith("gone")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("(1, [2.5, 'x'], {3: None})", "(1, [2.5, 'x'], {3: None})"),
+        ("float('inf')", "float('inf')"),
+        ("{1, 2} | frozenset([3])", "{1, 2, 3}"),
+        ("10 ** 5000", "10 ** 5000"),
+        ("'\\ud800 \\x00 \\u00e9'", "'\\ud800 \\x00 \\u00e9'"),
+        ("b'\\xff'", "b'\\xff'"),
+        ("1 + 2j", "1 + 2j"),
+        ("__import__('collections').Counter('aab')", "{'a': 2, 'b': 1}"),
+        ("{'a': 1}.keys()", "{'a'}"),
+        ("range(3)", "range(3)"),
+        ("True", "True"),
+    ],
+)
+def test_plain_values_cross(sandbox: Sandbox, answer: str, expected: str) -> None:
+    test = f"def check(candidate):\n    assert candidate({expected}) == {expected}\n"
+    test += f"    assert candidate(x=1) == {expected}\n"
+    (found,) = verdicts(sandbox, [program(f"    return {answer}\n", test)])
+    assert found == Verdict(True, "passed")
+
+
+def test_iterators_cross_as_iterators(sandbox: Sandbox) -> None:
+    test = "def check(candidate):\n    assert list(candidate(3)) == [0, 1, 2]\n    assert candidate(3) != [0, 1, 2]\n"
+    (found,) = verdicts(sandbox, [program("    return (i for i in range(x))\n", test)])
+    assert found.passed
+
+
+def test_exceptions_cross_by_kind(sandbox: Sandbox) -> None:
+    test = "def check(candidate):\n    try: candidate(1)\n    except ValueError: return\n    assert False\n"
+    kinds = list(
+        verdicts(sandbox, [program("    raise ValueError('no')\n", test), program("    raise KeyError\n", test)])
+    )
+    assert [found.passed for found in kinds] == [True, False]
+
+
+def test_the_prompts_helpers_serve_the_test(sandbox: Sandbox) -> None:
+    prompt = "def helper(x):\n    return x + 1\n\n\ndef solve(x):\n    '''One more.'''\n"
+    test = "def check(candidate):\n    assert candidate(1) == helper(1)\n"
+    (found,) = verdicts(sandbox, [program("    return helper(x)\n", test, prompt)])
+    assert found.passed
+
+
+def test_without_a_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Sandbox, "works", lambda self: False)
+    with pytest.raises(UserError, match="install bubblewrap"), open_sandbox():
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_canonical_solutions_pass(kind: str) -> None:
+    from falsepromise.benchmarks.data import read_problems
+
+    problems = list(read_problems(None).values())
+    programs = [Program(p["prompt"], p["canonical_solution"], p["test"], p["entry_point"]) for p in problems]
+    for sandbox in opened(kind, Limits()):
+        found = list(verdicts(sandbox, programs))
+    assert len(found) == 164
+    assert [p["task_id"] for p, v in zip(problems, found, strict=True) if not v.passed] == []
