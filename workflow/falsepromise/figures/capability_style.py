@@ -9,7 +9,7 @@ targeted at another task than the benchmark's are left out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
@@ -105,13 +105,12 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
             text = study.mixture_label(last[0].mixture) if targeted else amount_text(last[0])
             axes.annotate(
                 text, (last[1].value * 100, last[2].value * 100), (4, 3), textcoords="offset points",
-                fontsize=6, color=color,
+                fontsize=6, color=color, path_effects=draw.halo(),
             )  # fmt: skip
-    teacher = scores.teacher(benchmark, capability), scores.second_sample(style, metric)
-    if all(teacher):
-        up, across = teacher
-        place(axes, across, up, draw.TEACHER, "*", False, size=9)
-        labels[study.teacher_label] = (across.value * 100, up.value * 100, draw.TEACHER)
+    ability, bound = scores.teacher(benchmark, capability), scores.second_sample(style, metric)
+    if ability and bound:
+        place(axes, bound, ability, draw.TEACHER, "*", False, size=9)
+        labels[study.teacher_label] = (bound.value * 100, ability.value * 100, draw.TEACHER)
     if not labels:
         draw.empty(axes, "Capability against style", "no model has both scores")
     axes.margins(x=0.2, y=0.13)
@@ -119,11 +118,13 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
     draw.named_points(axes, labels)
     axes.set_xlabel(NAMES[metric])
     axes.set_ylabel(f"{scores.label(benchmark)}: {METRICS.get(capability, capability).lower()}")
-    entries = [("Base model", draw.QUIET, {"marker": "s", "linestyle": "", "markerfacecolor": "white"})]
+    entries: list[tuple[str, str, dict[str, Any]]] = [
+        ("Base model", draw.QUIET, {"marker": "s", "linestyle": "", "markerfacecolor": "white"})
+    ]
     entries.append(("Broad imitation", draw.QUIET, {"marker": "o"}))
     if targeted_drawn:
         entries.append(("Targeted", draw.QUIET, {"marker": "D", "linestyle": ":"}))
-    if all(teacher):
+    if ability and bound:
         entries.append(("Teacher", draw.TEACHER, {"marker": "*", "linestyle": "", "markersize": 7}))
     draw.key(figure, entries)
     used = [(style, metric), (benchmark, capability)]

@@ -72,7 +72,7 @@ def difference(
         return None
     ours, theirs = (scores.items(cell.models, benchmark, metric) for cell in (left, right))
     shared = [key for key in ours if key in theirs] if ours and theirs else []
-    if len(shared) < 2 or len(shared) < 0.9 * max(len(ours or ()), len(theirs or ())):
+    if not ours or not theirs or len(shared) < max(2, 0.9 * max(len(ours), len(theirs))):
         widen = _normal_quantile(level) / 1.959964
         low = math.hypot(a.value - a.low, b.high - b.value) * widen
         high = math.hypot(a.high - a.value, b.value - b.low) * widen
@@ -181,9 +181,9 @@ def style_rises(scores: Scores) -> Claim:
 def _above_false_alarms(claim: Claim, scores: Scores, pair: tuple[Cell, Cell], name: str, trait: str) -> None:
     """Does agreement rise by more than false alarms do? A model that always lists always agrees."""
     parts = [difference(scores, *pair, name, f"{trait}_{kind}") for kind in ("agreement", "false_alarm")]
-    if not all(parts):
+    if parts[0] is None or parts[1] is None:
         return
-    (a, _), (f, _) = parts
+    (a, _), (f, _) = parts[0], parts[1]
     value = a.value - f.value
     low = value - math.hypot(a.value - a.low, f.high - f.value)
     high = value + math.hypot(a.high - a.value, f.value - f.low)

@@ -76,6 +76,8 @@ def save(figure: Figure, output: Path, module: str, inputs: Sequence[Path], conf
 
 def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None:
     """Small print below the panels, wrapped to the figure's width; the panels make room for it."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     width, height = figure.get_size_inches()
     wrapped = [part for line in lines for part in textwrap.wrap(line, int(width * 25.5))]
     share = (len(wrapped) * 0.1 + 0.07) / height
@@ -87,6 +89,7 @@ def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None
         top = 0.2 / height
         figure.text(0.07 / width, 1 - 0.05 / height, title, fontsize=8.5, fontweight="bold", va="top")
     engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)  # new_figure's
     engine.set(rect=(0, share, 1, 1 - share - top), w_pad=0.05, h_pad=0.04, wspace=0.06, hspace=0.06)
 
 
@@ -226,9 +229,10 @@ def _log_axis(axes: Axes, values: Sequence[float], label: str, brief: str) -> No
 
 def panel_width(axes: Axes) -> float:
     """About how many inches wide a panel's plot is, its axis's labels beside it."""
-    figure, spec = axes.get_figure(), axes.get_subplotspec()
+    figure, spec = axes.get_figure(root=True), axes.get_subplotspec()
     columns = spec.get_gridspec().ncols if spec else 1
-    return max(0.5, figure.get_size_inches()[0] / columns - 0.5)
+    width = figure.get_size_inches()[0] if figure else PAGE
+    return max(0.5, float(width) / columns - 0.5)
 
 
 def short(number: float) -> str:
@@ -280,8 +284,15 @@ def named_points(axes: Axes, labels: Mapping[str, tuple[float, float, str]], gap
     for (_, x, text, color), height in zip(placed, heights, strict=True):
         axes.text(
             x - 0.015, height, text, transform=axes.transAxes, color=color, fontsize=6.5, fontweight="bold",
-            ha="right", va="center",
+            ha="right", va="center", path_effects=halo(),
         )  # fmt: skip
+
+
+def halo() -> list[Any]:
+    """A white rim that keeps a text readable over lines."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=1.6, foreground="white")]
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:

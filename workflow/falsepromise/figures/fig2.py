@@ -133,11 +133,15 @@ def draw_figure(
 
     column = (draw.PAGE - 0.5) / 2
     blocks = [
-        (pages.wrap(f"Query: {query}", draw.PAGE - 0.3, 4), *(lines_of(side, column, most) for side in sides))
-        for query, *sides in pairs
+        (
+            pages.wrap(f"Query: {query}", draw.PAGE - 0.3, 4),
+            lines_of(reference, column, most),
+            lines_of(response, column, most),
+        )
+        for query, reference, response in pairs
     ]
     signs = "; ".join(f"{sign} {mark}" for mark, (sign, _) in MARKS.items())
-    any_marks = any(mark for _, *sides in pairs for side in sides for _, mark in side)
+    any_marks = any(mark for _, reference, response in pairs for _, mark in [*reference, *response])
     foot = [f"Marked by hand: {signs}." if any_marks else "Answers as they are, not checked by hand."]
     foot += [f"Stand-in: {stand_in}."] if stand_in else []
     rows = sum(len(q) + 1 + max(len(a), len(b)) for q, a, b in blocks)

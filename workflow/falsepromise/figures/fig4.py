@@ -165,8 +165,8 @@ def _line(
     run_x: list[float] = []
     run_e: list[Estimate] = []
     color, marker = draw.PALETTE[index % len(draw.PALETTE)], draw.MARKERS[index % len(draw.MARKERS)]
-    for x, cell in [*zip(xs, group, strict=True), (None, None)]:
-        estimate = scores.cell(cell, name, metric) if cell else None
+    estimates = [scores.cell(cell, name, metric) for cell in group]
+    for x, estimate in zip([*xs, 0.0], [*estimates, None], strict=True):
         if estimate:
             run_x.append(x)
             run_e.append(estimate)

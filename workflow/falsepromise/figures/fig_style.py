@@ -77,9 +77,9 @@ def draw_false_alarms(axes: Axes, scores: Scores, name: str, metric: str) -> boo
     """The dotted line of a panel, where the metric has false alarms and the records count them."""
     alarm = FALSE_ALARM.get(metric)
     found = [
-        (cell.tokens, estimate)
+        (float(cell.tokens), estimate)
         for cell in scores.study.cells("amount")
-        if alarm and (estimate := scores.cell(cell, name, alarm))
+        if alarm and cell.tokens and (estimate := scores.cell(cell, name, alarm))
     ]
     axes.plot(
         [x for x, _ in found], [e.value * 100.0 for _, e in found], "x:", color=draw.ORANGE, markersize=3.5
