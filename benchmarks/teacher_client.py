@@ -14,12 +14,13 @@ import asyncio
 import contextlib
 import tempfile
 import time
+from collections.abc import Sequence
 
 import openai
 
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request
-from falsepromise.teacher.faulty import FaultyServer
+from falsepromise.teacher.faulty import PASSING, FaultyServer
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
 from falsepromise.teacher.store import Store
@@ -29,8 +30,8 @@ def messages(number: int) -> list[dict[str, str]]:
     return [{"role": "user", "content": f"Question {number}: what is the answer?"}]
 
 
-def ours(n: int, share: float, concurrency: int, timeout_s: float) -> dict[str, float]:
-    server = FaultyServer(StandIn(), share, timeout_s=timeout_s * 1.5)
+def ours(n: int, share: float, concurrency: int, timeout_s: float, faults: Sequence[str] = PASSING) -> dict[str, float]:
+    server = FaultyServer(StandIn(), share, faults, timeout_s=timeout_s * 1.5)
     with tempfile.TemporaryDirectory() as folder, serving(server) as url, contextlib.closing(Store(folder)) as store:
         cpu, start = time.process_time(), time.perf_counter()
         with Teacher(url, NAME, store, concurrency=concurrency, timeout_s=timeout_s) as teacher:
@@ -83,6 +84,13 @@ def main() -> None:
     rows = {
         f"falsepromise, {options.share:.0%} fail": ours(
             options.requests, options.share, options.concurrency, options.timeout
+        ),
+        "the same without retry-after": ours(
+            options.requests,
+            options.share,
+            options.concurrency,
+            options.timeout,
+            [fault for fault in PASSING if "retry-after" not in fault],
         ),
         "falsepromise, none fail": ours(options.requests, 0.0, options.concurrency, options.timeout),
         "openai alone, none fail": bare(options.requests, options.concurrency),
