@@ -1,0 +1,101 @@
+"""What the models promise beyond parity: documents kept apart, remat, initialisation, types."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from falsepromise.models import weights
+from falsepromise.models.config import ModelConfig
+
+LLAMA = ModelConfig("llama", 67, 24, 40, 2, 4, 2, 6, 256, tie_embeddings=True)
+GPT2 = ModelConfig("gpt2", 67, 24, 96, 2, 4, 4, 6, 160, tie_embeddings=True, attention_bias=True, output_bias=True)
+
+
+def tokens(rows: int = 2, length: int = 140) -> jax.Array:
+    return jax.random.randint(jax.random.key(1), (rows, length), 0, 67)
+
+
+@nnx.jit
+def forward(model, *arguments):
+    return model(*arguments)
+
+
+@pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
+def test_documents_in_a_row_do_not_see_each_other(config):
+    model = weights.create(config, 0)
+    ids, cut = tokens(), 70
+    segments = jnp.broadcast_to((jnp.arange(140) >= cut).astype(jnp.int32), ids.shape)
+    positions = jnp.broadcast_to(jnp.arange(140) % cut, ids.shape)
+    packed = forward(model, ids, segments, positions)
+    alone = forward(model, jnp.concatenate([ids[:, :cut], ids[:, cut:]]))
+    np.testing.assert_allclose(packed[:, :cut], alone[:2], atol=1e-5)
+    np.testing.assert_allclose(packed[:, cut:], alone[2:], atol=1e-5)
+    assert np.abs(np.asarray(packed - forward(model, ids))[:, cut:]).max() > 1e-3  # else the test shows nothing
+
+
+@pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
+@pytest.mark.parametrize("remat", ["dots", "full"])
+def test_remat_changes_no_gradient(config, remat):
+    graph, state = nnx.split(weights.create(config, 0))
+    ids = tokens(length=20)
+
+    def gradient(remat):
+        return jax.jit(jax.grad(lambda s: (nnx.merge(graph, s)(ids, remat=remat) ** 2).mean()))(state)
+
+    for a, b in zip(jax.tree.leaves(gradient(None)), jax.tree.leaves(gradient(remat)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_attention_gradient_equals_automatic_differentiation():
+    from falsepromise.models.attention import attend, visible
+
+    keys = jax.random.split(jax.random.key(0), 4)
+    q = jax.random.normal(keys[0], (2, 150, 4, 6))
+    k, v = (jax.random.normal(key, (2, 150, 2, 6)) for key in keys[1:3])
+    direction = jax.random.normal(keys[3], (2, 150, 24))
+    segments = jnp.broadcast_to(jnp.arange(150) // 40, (2, 150))
+    mask = visible(150, segments, None, None)
+
+    def plain(q, k, v):
+        k, v = jnp.repeat(k, 2, axis=2), jnp.repeat(v, 2, axis=2)
+        scores = jnp.einsum("btnh,bsnh->bnts", q, k) / math.sqrt(6)
+        p = jax.nn.softmax(jnp.where(mask[:, None], scores, -jnp.inf), axis=-1)
+        return (jnp.einsum("bnts,bsnh->btnh", p, v).reshape(2, 150, 24) * direction).sum()
+
+    def ours(q, k, v):
+        return (attend(q, k, v, mask, False, "xla") * direction).sum()
+
+    pair = [jax.jit(jax.grad(function, (0, 1, 2)))(q, k, v) for function in (ours, plain)]
+    for a, b in zip(*pair, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
+def test_initialisation(config):
+    leaves = weights.flatten(weights.create(config, 0))
+    assert float(leaves["layers.0.q"].std()) == pytest.approx(0.02, rel=0.1)
+    assert float(leaves["layers.1.o"].std()) == pytest.approx(0.02 / math.sqrt(2 * config.num_layers), rel=0.1)
+    assert float(leaves["layers.1.down"].std()) == pytest.approx(0.02 / math.sqrt(2 * config.num_layers), rel=0.1)
+    assert sum(leaf.size for leaf in leaves.values()) == config.n_parameters
+    again = weights.flatten(weights.create(config, 0))
+    other = weights.flatten(weights.create(config, 1))
+    assert all(bool((leaves[key] == again[key]).all()) for key in leaves)
+    assert not bool((leaves["embed"] == other["embed"]).all())
+
+
+def test_bfloat16_computation_stays_near_float32():
+    model = weights.create(LLAMA, 0)
+    half = nnx.jit(lambda m, ids: m(ids, dtype=jnp.bfloat16))(model, tokens())
+    assert half.dtype == jnp.float32
+    np.testing.assert_allclose(half, forward(model, tokens()), atol=0.02)
+
+
+def test_gpt2_refuses_rows_beyond_its_positions():
+    with pytest.raises(ValueError, match="160 positions"):
+        weights.create(GPT2, 0)(tokens(length=161))
