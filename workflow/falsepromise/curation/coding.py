@@ -1,20 +1,29 @@
 """Is a prompt about programming? A stated rule, for the evaluation prompts (section 4.1, footnote 2).
 
-A prompt counts as coding if any of these holds for its text:
+A prompt counts as coding if any of these holds for its text, without web addresses:
 
 1. it has a fenced code block, or a line that is program code (a statement, a tag, a shell prompt);
-2. it names something that only programmers speak of (`python`, `regex`, `stack trace`, `git`, ...);
-3. it has two different words that programmers use among other meanings (`code`, `function`, `api`,
-   `server`, `table`, `bug`, ...), at least one of them to do with writing programs.
+2. it names something that only programmers speak of (`python`, `regex`, `stack trace`, `git`, ...),
+   or asks for or about code (`write ... code`, `this code`);
+3. it has a word for a program that has other meanings too (`function`, `script`, `bug`, ...) and with it
+   another such word, or two words of computing (`returns`, `array`, `folder`, ...).
+
+Of a long prompt (pasted documents) rules 2 and 3 look at the beginning and the end, where the task is.
 
 The reply is looked at as well, where there is one: a fenced code block in it makes the exchange
 coding, since the raters would have to review it.
+
+Measured on 114 first queries of cleaned ShareGPT dialogues (37 are coding), drawn and labelled by hand
+after the rule was made, by one labeller: precision 0.90 (0.76 to 0.96) and recall 0.95 (0.82 to 0.99)
+with the reply; 0.87 and 0.70 by the query alone. See `benchmarks/curation_coding.py`.
 """
 
 from __future__ import annotations
 
 import re
 
+_LONG, _BEGINNING, _END = 900, 600, 300  # characters
+_ADDRESS = re.compile(r"https?://\S+|\bwww\.\S+")
 _FENCE = re.compile(r"```")
 _CODE_LINE = re.compile(
     r"""(?mx)
@@ -24,7 +33,8 @@ _CODE_LINE = re.compile(
       | \#include\s*[<"]
       | (?:public|private|protected|static|const|let|var|func|fn|function)\s+[\w<>\[\]]+\s*[\w(=].*[;{)]\s*$
       | (?:if|for|while|switch)\s*\(.*\)\s*\{
-      | (?:SELECT\s.+\sFROM|INSERT\s+INTO|CREATE\s+TABLE|ALTER\s+TABLE|UPDATE\s+\w+\s+SET)\b
+      | (?i:select\s.+\sfrom\s|insert\s+into)
+      | (?:INSERT\s+INTO|CREATE\s+TABLE|ALTER\s+TABLE|UPDATE\s+\w+\s+SET)\b
       | (?:\$|>>>)\s+\w+
       | <(?:!DOCTYPE|html|head|body|div|script|style|form|input|svg|table|template)\b[^>]*>
       | (?:return|throw|await|yield)\b.*;\s*$
@@ -32,6 +42,7 @@ _CODE_LINE = re.compile(
       | \}\s*(?:else\b.*)?[;,)]*\s*$
     )
     | \w+\.\w+\([^)\n]*\)\s*;                            # a call that ends in a semicolon
+    | (?<!`)`[\w.$(){}\[\]<>:=/-]+`(?!`)                  # a name in backticks
     | Traceback\s\(most\srecent\scall\slast\)
     """
 )
@@ -44,11 +55,18 @@ _ONLY_PROGRAMMING = re.compile(
     | regex|regexp|regular\sexpressions?|git|github|gitlab|docker(?:file)?|kubernetes|terraform|ansible|jenkins|nginx
     | pandas|numpy|pytorch|tensorflow|keras|scikit-learn|opencv|selenium|webpack|npm|pip\sinstall|pygame|tkinter
     | apps?\s?script|arduino|esp32|solidity|smart\scontracts?|graphql|rest(?:ful)?\sapi|openapi|webhooks?|websocket
-    | stack\strace|stack\soverflow|compiler?|compile|debug(?:ging)?|refactor(?:ing)?|unit\stests?|leetcode|pseudo-?code
+    | stack\strace|stack\soverflow|compiler|debugging|refactor(?:ing)?|unit\stests?|leetcode|pseudo-?code
     | source\scode|code\ssnippets?|codebase|data\sstructures?|time\scomplexity|linked\slist|binary\ssearch
     | ffmpeg|autohotkey|latex|mermaid\sdiagram|plantuml|swiftui|ios\sswift|android\sstudio|rust(?:lang)?\scode
     | chrome\sextension|userscript|crontab|ssh|localhost|kernel\smodule|assembly\scode|verilog|vhdl|spring\sboot
-    | hibernate|maven|gradle|dataframe|s3\sbucket|aws\slambda|cloudformation|excel\s(?:formula|macro)|google\ssheets?
+    | hibernate|maven|gradle|dataframe|s3\sbucket|kubectl|oauth2?|sso|hackerrank|langchain|tcp\s(?:server|client)
+    | react\s(?:apps?|components?|hooks?|router|query)|in\sreact|cisco|localstorage|microservices?
+    | software\s(?:architecture|development|engineering)|clean\sarchitecture|design\spatterns?|\w+\.(?:py|js|ts|cpp|sh)
+    | (?:in|using|with)\s(?:c|rust|ruby|perl|lua|dart)|(?:c|rust|go|perl)\s(?:code|program|function)
+    | (?:this|my|your|following|the|some|write|any|sample|example)\s(?:\w+\s)?code(?!\sof)
+    | (?:write|create|make|generate|give\sme)\s[^.\n]{0,60}\b(?:code|function\s(?:that|to|which|in))
+    | vs\s?code|visual\sstudio|npx|ec2|scala-[\w-]+|(?:you|to|i|we)\scode
+    | aws\slambda|cloudformation|excel\s(?:formula|macro)|google\ssheets?
     )(?![\w-])"""
 )
 _PROGRAMS = re.compile(
@@ -65,15 +83,18 @@ _COMPUTING = re.compile(
 
 def is_coding(query: str, reply: str = "") -> bool:
     """Whether a prompt, or the reply to it, is about programming, by the rule above."""
-    if _FENCE.search(query) or _FENCE.search(reply) or _CODE_LINE.search(query) or _ONLY_PROGRAMMING.search(query):
+    if _FENCE.search(query) or _FENCE.search(reply):
         return True
-    programs = {word.lower() for word in _PROGRAMS.findall(query)}
-    return len(programs) >= 2 or bool(programs and programs & _WRITTEN and len(set(_computing(query))) >= 2)
+    query = _ADDRESS.sub(" ", query)
+    if _CODE_LINE.search(query):
+        return True
+    task = query if len(query) <= _LONG else f"{query[:_BEGINNING]}\n{query[-_END:]}"
+    if _ONLY_PROGRAMMING.search(task):
+        return True
+    programs = {word.lower() for word in _PROGRAMS.findall(task)}
+    computing = {word.lower() for word in _COMPUTING.findall(task)}
+    return bool(programs & _WRITTEN) and (len(programs) >= 2 or len(computing) >= 2)
 
 
 _WRITTEN = {"code", "coding", "coder", "script", "scripts", "programming"}
 _WRITTEN |= {"algorithm", "function", "api", "apis", "bug"}
-
-
-def _computing(text: str) -> list[str]:
-    return [word.lower() for word in _COMPUTING.findall(text)]

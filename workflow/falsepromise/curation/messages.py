@@ -33,7 +33,8 @@ def _turn(message: object) -> tuple[object, object]:
     content = message.get("content")
     if isinstance(content, list):
         texts = [part.get("text") if isinstance(part, dict) else part for part in content]
-        content = "\n".join(texts) if all(isinstance(text, str) for text in texts) else content
+        strings = [text for text in texts if isinstance(text, str)]
+        content = "\n".join(strings) if len(strings) == len(texts) else content
     return message.get("role"), content
 
 
