@@ -28,7 +28,7 @@ $(STAMP): requirements.lock envs/uv.lock
 	@envs/timed "Installer" .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r envs/uv.lock
 	@index=$$(.venv/bin/pip config get global.index-url 2>/dev/null); \
 	  $${index:+env UV_DEFAULT_INDEX=$$index} envs/timed "Packages of requirements.lock" \
-	  .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+	  .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock
 	@echo "$(CURDIR)/workflow" > "$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/falsepromise.pth"
 	@touch $@
 

@@ -47,6 +47,6 @@ def finished(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Ch
         else:
             (path / output).parent.mkdir(parents=True, exist_ok=True)
             (path / output).write_text(f"{output}\n", encoding="utf-8")
-    touched = copy.snakemake("--touch", "--cores", "2", *STUDY)
+    touched = copy.snakemake("--touch", "--forceall", "--cores", "2", *STUDY)
     assert touched.returncode == 0, touched.stderr
     return copy
