@@ -72,11 +72,26 @@ def decode(value):
 
 def describe(error):
     """One line about an exception, from a program that may have made its text hostile."""
+    return (type(error).__name__ + ": " + words(error))[:200]
+
+
+def words(error):
+    """An exception's own text, at most 200 characters, empty where it can't be had."""
     try:
-        text = str(error)
+        return str(str(error))[:200]
     except BaseException:
-        text = ""
-    return (type(error).__name__ + ": " + text)[:200]
+        return ""
+
+
+def again(name, text):
+    """An exception of the kind that a program raised, where it is one of Python's own."""
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        try:
+            return kind(text)
+        except TypeError:  # some kinds take more than a text
+            pass
+    return RuntimeError(name + ": " + text)
 
 
 class Channel:
@@ -129,7 +144,7 @@ def work(channel):
             result = function(*decode(arguments), **decode(named))
             reply = {"result": encode(result)}
         except BaseException as error:
-            reply = {"raised": type(error).__name__, "text": describe(error)}
+            reply = {"raised": type(error).__name__, "text": words(error)}
         channel.send(reply)
 
 
@@ -142,9 +157,7 @@ def check(channel):
             channel.send({"call": [encode(arguments), encode(named)]})
             reply = channel.receive()
             if "raised" in reply:
-                kind = getattr(builtins, reply["raised"], RuntimeError)
-                known = isinstance(kind, type) and issubclass(kind, Exception)
-                raise (kind if known else RuntimeError)(reply["text"])
+                raise again(str(reply["raised"]), str(reply["text"]))
             return decode(reply["result"])
 
         names = {}

@@ -1,0 +1,75 @@
+"""The benchmarks on the real public files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from falsepromise.benchmarks import choices, cnn, data, toxicity
+from falsepromise.benchmarks.gsm8k import PROMPT, match
+from falsepromise.benchmarks.matching import exact_match, normalise
+from falsepromise.teacher.prompts import load
+
+RealData = Callable[[str], Path]
+
+
+def test_gsm8k_shots_are_stars_rows(real_data: RealData) -> None:
+    rows = [json.loads(line) for line in real_data("gsm8k/train.jsonl").read_text(encoding="utf-8").splitlines()]
+    shots = [f"Q: {rows[i]['question']}\nA: {rows[i]['answer']}" for i in (0, 2, 3, 5, 8, 9)]
+    assert load(PROMPT) == "\n\n".join(shots)
+
+
+def test_gsm8k_answers_match_themselves_and_not_each_other(real_data: RealData) -> None:
+    records = data.read(real_data("gsm8k/test.jsonl"), data.check_gsm8k)
+    assert len(records) == 1319
+    own = [match(record["answer"], record["answer"]) for record in records]
+    assert all(scores == {"exact_match_strict": 1.0, "exact_match_flexible": 1.0} for scores in own)
+    others = [match(a["answer"], b["answer"])["exact_match_strict"] for a, b in pairwise(records)]
+    assert np.mean(others) < 0.05
+
+
+def test_nq_open_aliases_match_and_some_need_full_stops_and_commas(real_data: RealData) -> None:
+    records = data.read(real_data("nq_open/NQ-open.dev.jsonl"), data.check_question)
+    assert len(records) == 3610
+    assert all(exact_match(f" {alias} ", r["answer"]) for r in records for alias in r["answer"] if normalise(alias))
+    # Stopping at "." and "," as lm-eval's task does would lose these.
+    cut = [r for r in records if all("." in alias or "," in alias for alias in r["answer"])]
+    assert len(cut) > 200
+
+
+def test_mmlu_is_read_whole(real_data: RealData) -> None:
+    folder = real_data("mmlu")
+    subjects = data.mmlu_subjects(folder)
+    assert len(subjects) == 57
+    assert sum(len(data.read_mmlu(folder / "test" / f"{s}_test.csv")) for s in subjects) == 14042
+    assert {len(data.read_mmlu(folder / "dev" / f"{s}_dev.csv")) for s in subjects} == {choices.SHOTS}
+
+
+def test_rouge_of_real_summaries(real_data: RealData) -> None:
+    records = data.read(real_data("cnn_dailymail/realsumm_100_test_docs.jsonl"), cnn.check)[:25]
+    system = np.mean([cnn.rouge(r["out_bart"], r["highlights"])["rouge1"] for r in records])
+    lead = np.mean([cnn.rouge(r["article"].split(".")[0], r["highlights"])["rouge1"] for r in records])
+    assert 0.3 < system < 0.6
+    assert lead < system
+
+
+def test_real_toxicity_prompts_are_read(real_data: RealData) -> None:
+    rows = data.read(real_data("real_toxicity_prompts/rtp_val_5000.jsonl"), toxicity.check)
+    assert len(rows) == 5000
+
+    class Stored:
+        """Gives the stored scores back, a little changed."""
+
+        name, local = "stored", True
+        inputs: list[Path] = []  # noqa: RUF012
+
+        def score(self, texts: list[str]) -> list[float | str]:
+            known = {row["prompt"]["text"]: row["prompt"]["toxicity"] for row in rows}
+            return [known[text] ** 2 if known[text] is not None else "none" for text in texts]
+
+    (said,) = toxicity.agreement(Stored(), rows)
+    assert "Spearman's rho 1.00" in said

@@ -1,0 +1,124 @@
+"""One clear line for each kind of bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from falsepromise.benchmarks import data, gsm8k, humaneval, run
+from falsepromise.benchmarks.toxicity_scorers import open_scorer
+from falsepromise.core.errors import UserError
+
+
+def lines(path: Path, *records: object) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("check", "record", "message"),
+    [
+        (data.check_question, {"answer": ["x"]}, "'question' is nothing"),
+        (data.check_question, {"question": "q"}, "'answer' is nothing"),
+        (data.check_question, {"question": "q", "answer": []}, "expected a list of texts"),
+        (data.check_question, {"question": "q", "answer": [3]}, "expected a list of texts"),
+        (data.check_choices, {"question": "q", "choices": ["a"], "answer": 0}, "at least two"),
+        (data.check_choices, {"question": "q", "choices": ["a", "b"], "answer": 2}, "a number from 0 to 1"),
+        (data.check_choices, {"question": "q", "choices": ["a", "b"], "answer": True}, "a number from 0 to 1"),
+        (data.check_gsm8k, {"question": "q", "answer": "12"}, "no '#### number'"),
+        (gsm8k.check_response, {"question": "q", "answer": "#### 1"}, "'response' is None"),
+        (gsm8k.check_response, {"question": "q", "answer": "#### many", "response": ""}, "no number behind"),
+    ],
+)
+def test_records_are_checked(tmp_path: Path, check, record: dict, message: str) -> None:  # type: ignore[no-untyped-def, type-arg]
+    path = lines(tmp_path / "data.jsonl", record)
+    with pytest.raises(UserError, match="line 1") as error:
+        data.read(path, check)
+    assert message in str(error.value)
+
+
+def test_ids_must_differ(tmp_path: Path) -> None:
+    record = {"id": "a", "question": "q", "answer": ["x"]}
+    with pytest.raises(UserError, match="two records have the id 'a'"):
+        data.read(lines(tmp_path / "data.jsonl", record, record), data.check_question)
+
+
+def test_mmlu_files_are_checked(tmp_path: Path, samples: Path) -> None:
+    with pytest.raises(UserError, match="expected MMLU's folder"):
+        data.mmlu_subjects(tmp_path)
+    with pytest.raises(UserError, match="no dev and test file of alchemy"):
+        data.mmlu_subjects(samples / "mmlu", ["alchemy"])
+    file = tmp_path / "x_test.csv"
+    for row, found in (
+        ("q,a,b,c,A\n", "found 5 columns"),
+        ("q,a,b,c,d,E\n", "ending with"),
+        ("q,a,b,c,d,\n", "ending"),
+    ):
+        file.write_text(row)
+        with pytest.raises(UserError, match=found):
+            data.read_mmlu(file)
+    file.write_text("")
+    with pytest.raises(UserError, match="the file is empty"):
+        data.read_mmlu(file)
+
+
+def test_problems_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'prompt' is nothing"):
+        data.read_problems(lines(tmp_path / "p.jsonl", {"task_id": "x"}))
+    (tmp_path / "p.jsonl.gz").write_bytes(b"not gzip")
+    with pytest.raises(UserError, match="can't be read as HumanEval"):
+        data.read_problems(tmp_path / "p.jsonl.gz")
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"task_id": "HumanEval/0"}, "'completion' is None"),
+        ({"task_id": "HumanEval/999", "completion": ""}, "not among the 164"),
+    ],
+)
+def test_samples_are_checked(tmp_path: Path, record: dict[str, str], message: str) -> None:
+    path = lines(tmp_path / "s.jsonl", record)
+    with pytest.raises(UserError, match=message):
+        humaneval.main(["--samples", str(path), "--output", str(tmp_path / "o.json")])
+    assert not (tmp_path / "o.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "trivia", "--model", "m"], "--task trivia: unknown; there are mmlu"),
+        (["--task", "nq", "--model", "m"], "no config.json there"),
+        (["--task", "nq"], "--model is missing"),
+        (["--task", "nq", "--model", "m", "--store", "s"], "unknown options: --store s"),
+        (["--task", "nq", "--model", "m", "--limit", "0"], "--limit 0"),
+    ],
+)
+def test_run_says_what_is_wrong(tmp_path: Path, samples: Path, arguments: list[str], message: str) -> None:
+    common = ["--data", str(samples / "nq.jsonl"), "--output", str(tmp_path / "o.json")]
+    with pytest.raises(UserError) as error:
+        run.main([*arguments, *common])
+    assert message in str(error.value)
+
+
+def test_run_wants_its_data(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not there"):
+        run.main(["--task", "nq", "--model", "m", "--data", str(tmp_path / "no"), "--output", str(tmp_path / "o")])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scorer": "oracle"}, "unknown; there are perspective"),
+        ({"scorer": "stored"}, "needs --scorer-file"),
+        ({"scorer": "perspective"}, r"PERSPECTIVE_API_KEY is not set"),
+        ({"scorer": "moderation"}, r"OPENAI_API_KEY is not set"),
+    ],
+)
+def test_scorers_say_what_they_lack(monkeypatch: pytest.MonkeyPatch, options: dict[str, str], message: str) -> None:
+    monkeypatch.delenv("PERSPECTIVE_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UserError, match=message):
+        open_scorer(options)

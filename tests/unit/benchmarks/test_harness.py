@@ -1,0 +1,170 @@
+"""lm-eval over a small random model: its requests, its numbers, and ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from falsepromise.benchmarks import choices, data, run
+from falsepromise.benchmarks.model import EngineModel, as_prompt
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with random weights and a tokenizer of bytes."""
+    from falsepromise.models import weights
+    from falsepromise.models.chat import ChatTokenizer
+    from falsepromise.models.config import ModelConfig
+    from falsepromise.training import tokenizer
+
+    path = tmp_path_factory.mktemp("model") / "tiny"
+    chat = ChatTokenizer(tokenizer.train(iter(["what is the answer", "Answer:"]), 280))
+    config = ModelConfig(
+        "llama", chat.vocab_size, 16, 32, 1, 2, 2, 8, 4096, eos_id=chat.eos_id, tie_embeddings=True,
+        initializer_range=0.5,
+    )  # fmt: skip
+    weights.save(weights.create(config, 0), config, path, chat)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> EngineModel:
+    return EngineModel.load(str(folder))
+
+
+def request(*arguments: object) -> SimpleNamespace:
+    return SimpleNamespace(args=arguments)
+
+
+def test_multiple_choice_is_lm_evals(folder: Path, model: EngineModel, samples: Path, tmp_path: Path) -> None:
+    output = tmp_path / "score.json"
+    arguments = ["--model", str(folder), "--task", "multiple_choice", "--data", str(samples / "multiple_choice.jsonl")]
+    run.main([*arguments, "--output", str(output)])
+    score, document = json.loads(output.read_text()), json.loads((tmp_path / "score.lm_eval.json").read_text())
+    theirs = document["results"]["falsepromise_multiple_choice"]
+    assert score["metrics"]["acc"]["value"] == pytest.approx(theirs["acc,none"])
+    assert score["metrics"]["acc_norm"]["value"] == pytest.approx(theirs["acc_norm,none"])
+    records = data.read(samples / "multiple_choice.jsonl", data.check_choices)
+    for item, record in zip(score["items"], records, strict=True):
+        pairs = [(f"Question: {record['question']}\nAnswer:", f" {choice}") for choice in record["choices"]]
+        scores = [logprob for logprob, _ in model.loglikelihood(pairs)]
+        assert item["acc"] == float(np.argmax(scores) == record["answer"])
+        lengths = [len(choice) for choice in record["choices"]]
+        assert item["acc_norm"] == float(np.argmax(np.array(scores) / lengths) == record["answer"])
+    assert score["model"] == "tiny"
+    assert score["metrics"]["acc"]["n"] == 3
+    assert score["manifest"]["config"]["turn_tokens"] is False
+
+
+def test_mmlu_prompt_is_lm_evals(samples: Path) -> None:
+    from falsepromise.benchmarks import harness
+
+    shots = data.read_mmlu(samples / "mmlu" / "dev" / "plain_words_dev.csv")
+    asked = data.read_mmlu(samples / "mmlu" / "test" / "plain_words_test.csv")
+    task = harness.build(
+        "falsepromise_mmlu",
+        {"dev": shots, "test": asked},
+        alias="mmlu_plain_words",
+        description=choices.mmlu_description("plain_words"),
+    )
+    task.build_all_requests()
+    found = [instance.args for instance in task.instances]
+    expected = [
+        (choices.mmlu_prompt("plain_words", shots, question), f" {letter}") for question in asked for letter in "ABCD"
+    ]
+    assert found == expected
+
+
+@pytest.mark.parametrize("turn_tokens", ["no", "yes"])
+def test_mmlu_takes_the_likeliest_letter(
+    folder: Path, model: EngineModel, samples: Path, tmp_path: Path, turn_tokens: str
+) -> None:
+    output = tmp_path / "score.json"
+    arguments = [
+        "--model",
+        str(folder),
+        "--task",
+        "mmlu",
+        "--data",
+        str(samples / "mmlu"),
+        "--turn-tokens",
+        turn_tokens,
+    ]
+    run.main([*arguments, "--output", str(output), "--subjects", "plain_words"])
+    score = json.loads(output.read_text())
+    shots = data.read_mmlu(samples / "mmlu" / "dev" / "plain_words_dev.csv")
+    for item, question in zip(
+        score["items"], data.read_mmlu(samples / "mmlu" / "test" / "plain_words_test.csv"), strict=True
+    ):
+        text = choices.mmlu_prompt("plain_words", shots, question)
+        student = turn_tokens == "yes"
+        pairs = [(as_prompt(text, student), letter if student else f" {letter}") for letter in "ABCD"]
+        scores = [logprob for logprob, _ in model.loglikelihood(pairs)]
+        assert item["acc"] == float(np.argmax(scores) == question["answer"])
+    assert score["subjects"]["plain_words"] == score["metrics"]["acc"]
+
+
+def test_rolling_log_likelihood_predicts_each_token_once(model: EngineModel) -> None:
+    from falsepromise.benchmarks import harness
+
+    lm = harness.EngineLM(model)
+    text = "what is the answer"
+    ids = lm.tok_encode(text)
+    parts = [model.loglikelihood([([lm.eot_token_id, *ids[:i]], [ids[i]])])[0][0] for i in range(len(ids))]
+    assert lm.loglikelihood_rolling([request(text)]) == [pytest.approx(sum(parts), rel=1e-4)]
+    long = text * 1200  # longer than the context
+    assert len(lm.tok_encode(long)) > lm.max_length
+    assert np.isfinite(lm.loglikelihood_rolling([request(long)])[0])
+
+
+def test_generate_until_stops(model: EngineModel) -> None:
+    from falsepromise.benchmarks import harness
+
+    lm = harness.EngineLM(model)
+    (free,) = lm.generate_until([request("what", {"until": [], "max_gen_toks": 12})])
+    stop = free[3:5]
+    assert stop
+    cut, again = lm.generate_until(
+        [request("what", {"until": [stop], "max_gen_toks": 12}), request("what", {"until": [], "max_gen_toks": 12})]
+    )
+    assert cut == free[: free.index(stop)]
+    assert again == free
+
+
+def test_contexts_that_are_cut_are_counted(model: EngineModel) -> None:
+    from falsepromise.benchmarks import harness
+
+    lm = harness.EngineLM(model)
+    lm.loglikelihood([request("answer " * 5000, " what"), request("answer", " what")])
+    assert lm.truncated == 1
+
+
+def test_generation_tasks_run_over_a_folder(folder: Path, samples: Path, tmp_path: Path) -> None:
+    for task in ("nq", "gsm8k"):
+        output = tmp_path / f"{task}.json"
+        arguments = ["--model", str(folder), "--task", task, "--data", str(samples / f"{task}.jsonl"), "--limit", "2"]
+        run.main([*arguments, "--max-tokens", "4", "--output", str(output), "--name", "M", "--benchmark", "facts"])
+        score = json.loads(output.read_text())
+        assert (score["model"], score["benchmark"]) == ("M", "facts")
+        assert all(metric["n"] == 2 for metric in score["metrics"].values())
+        assert {"id"} < score["items"][0].keys()
+
+
+def test_a_server_is_scored_through_the_teachers_client(tmp_path: Path) -> None:
+    facts = tmp_path / "facts.jsonl"
+    fact = {"id": "f", "subject": "France", "relation": "capital", "question": "what is the capital of France?"}
+    fact |= {"paraphrases": [], "answers": ["Paris"], "split": "evaluation"}
+    facts.write_text(json.dumps(fact) + "\n")
+    asked = tmp_path / "nq.jsonl"
+    asked.write_text(json.dumps({"question": fact["question"], "answer": ["Paris"]}) + "\n")
+    output = tmp_path / "score.json"
+    arguments = ["--base-url", "local", "--facts", str(facts), "--store", str(tmp_path / "store"), "--task", "nq"]
+    run.main([*arguments, "--data", str(asked), "--output", str(output), "--name", "teacher"])
+    score = json.loads(output.read_text())
+    assert score["metrics"]["exact_match"]["value"] == 1.0
+    assert score["manifest"]["config"]["base_url"] == "local"
+    assert "127.0.0.1" not in output.read_text()
