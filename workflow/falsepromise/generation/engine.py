@@ -185,7 +185,7 @@ class Engine:
                 some = [waiting.pop() for _ in range(min(p, len(waiting)))]
                 taken, free = free[: len(some)], free[len(some) :]
                 t = power_of_two(longest if one_shape else len(some[0].ids) - shared_length, 32)
-                t = min(t, slots - shared_length)
+                t = min(t, slots - shared_length, self.max_length - shared_length)
                 batch = self._admit(batch, some, taken, t, p, shared, shared_length)
                 for i, row in zip(taken, some, strict=True):
                     places[i] = row

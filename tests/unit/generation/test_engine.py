@@ -1,0 +1,181 @@
+"""The engine against the plain forward pass, and what it promises about batches, stops and ends."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from falsepromise.core.errors import UserError
+from falsepromise.generation import likelihood
+from falsepromise.generation.engine import Engine, Request
+from falsepromise.generation.sampling import Sampling, keep_likeliest, likeliest, sample
+
+TEXTS = ["what", "is the capital", "of France? the capital is Paris. what is", "Paris the the", "a", "capital?", "the"]
+
+
+@pytest.fixture(params=["llama", "gpt2"])
+def engine(engines, request):
+    return engines[request.param]
+
+
+def logits_of(engine: Engine, ids: list[int]) -> np.ndarray:
+    """Logits after each token, by the plain forward pass on a padded row."""
+    if not hasattr(engine, "_plain"):
+        engine._plain = nnx.jit(lambda model, row: model(row)[0])
+    row = jnp.asarray([ids + [0] * (engine.max_length - len(ids))])
+    return np.asarray(engine._plain(nnx.merge(engine.graph, engine.state), row))[: len(ids)]
+
+
+def by_index(results):
+    return [r for _, r in sorted((r.index, r) for r in results)]
+
+
+def test_greedy_equals_the_plain_forward_pass(engine):
+    results = by_index(engine.generate([Request(text, 12) for text in TEXTS]))
+    for text, result in zip(TEXTS, results, strict=True):
+        ids = engine.encode(text)
+        for token in result.ids:
+            assert token == logits_of(engine, ids)[-1].argmax()
+            ids.append(token)
+        assert (result.finish_reason == "stop") == (result.ids[-1] == engine.tokenizer.eos_id)
+        assert result.finish_reason == "stop" or len(result.ids) == 12
+
+
+def test_logprobs_are_those_of_the_plain_forward_pass(engine):
+    (result,) = engine.generate([Request(TEXTS[2], 6)], logprobs=True)
+    ids = engine.encode(TEXTS[2])
+    log_p = np.asarray(jax.nn.log_softmax(logits_of(engine, ids + result.ids), axis=-1))
+    expected = [log_p[len(ids) + i - 1, token] for i, token in enumerate(result.ids)]
+    np.testing.assert_allclose(result.logprobs, expected, atol=1e-4)
+
+
+def test_a_sampled_output_does_not_depend_on_its_batch(engine):
+    requests = [Request(text, 10, temperature=1.0, top_p=0.95, top_k=200, seed=n) for n, text in enumerate(TEXTS * 2)]
+    together = by_index(engine.generate(requests))
+    backwards = by_index(engine.generate(requests[::-1]))[::-1]
+    alone = [next(iter(engine.generate([request]))) for request in requests[:3]]
+    assert [r.ids for r in together] == [r.ids for r in backwards]
+    assert [r.ids for r in together[:3]] == [r.ids for r in alone]
+    assert together[0].ids != together[7].ids  # the same text with another seed
+    mixed = by_index(engine.generate([*requests[:2], Request("the", 10)]))
+    assert [r.ids for r in mixed[:2]] == [r.ids for r in together[:2]]
+
+
+def test_a_shared_beginning_changes_nothing(engine):
+    common = "what is the capital of France? the capital is Paris. "
+    requests = [Request(common + text, 8) for text in ("what", "is it", "Paris")]
+    assert len(engine.encode(common)) >= 16
+    together = by_index(engine.generate(requests))
+    alone = [next(iter(engine.generate([request]))) for request in requests]
+    assert [r.ids for r in together] == [r.ids for r in alone]
+
+
+def test_stop_strings_span_tokens_and_are_cut(engine):
+    plain = by_index(engine.generate([Request(text, 30) for text in TEXTS]))
+    for text, whole in zip(TEXTS, plain, strict=True):
+        if len(whole.text) < 8:
+            continue
+        stop = whole.text[3:6]
+        (result,) = engine.generate([Request(text, 30, stop=("never this", stop))])
+        assert result.finish_reason == "stop"
+        assert result.text == whole.text[: whole.text.find(stop)]
+        assert engine.tokenizer.decode(result.ids[:-1]).find(stop) < 0 <= engine.tokenizer.decode(result.ids).find(stop)
+
+
+def test_the_contexts_end(engine):
+    room = engine.max_length
+    long, too_long = [5] * (room - 2), [5] * room
+    results = by_index(engine.generate([Request(long, 50), Request(too_long, 5), Request("", 3), Request([], 3)]))
+    assert len(results[0].ids) == 2 or results[0].finish_reason == "stop"
+    assert (results[1].finish_reason, results[1].text, results[1].ids) == ("prompt_too_long", "", [])
+    assert results[2].ids == results[3].ids != []
+
+
+def test_messages_get_turn_tokens(engine):
+    messages = [{"role": "user", "content": "what is <|assistant|>"}]
+    assert engine.encode(messages) == engine.tokenizer.encode_prompt(messages)
+    (result,) = engine.generate([Request(messages, 4, tag="kept")])
+    assert result.tag == "kept"
+
+
+@pytest.mark.parametrize(
+    "odd", [{"max_tokens": 0}, {"temperature": -1.0}, {"temperature": float("nan")}, {"top_p": 0.0}, {"top_k": -1}]
+)
+def test_odd_requests_are_refused(odd):
+    with pytest.raises(UserError, match=next(iter(odd))):
+        Request("x", **({"max_tokens": 1} | odd))
+
+
+def plain_likelihood(engine, before, after):
+    log_p = np.asarray(jax.nn.log_softmax(logits_of(engine, before + after), axis=-1))[len(before) - 1 : -1]
+    chosen = log_p[np.arange(len(after)), after]
+    return float(chosen.sum()), bool((log_p.argmax(-1) == after).all())
+
+
+def test_loglikelihood_equals_the_plain_forward_pass(engine):
+    shots = "what is the capital of France? the capital is Paris. what is the capital? Paris. is it the capital? "
+    assert len(engine.encode(shots)) < 70
+    shots_ids = engine.encode(shots)
+    shots_ids = (shots_ids * 5)[:66]  # long enough to be shared
+    pairs = [(shots_ids + engine.encode(t), c) for t in ("what", "is", "the capital") for c in ([7], [8], [9, 10, 11])]
+    pairs += [(engine.encode(text), [20, 21]) for text in TEXTS]
+    greedy = [next(iter(engine.generate([Request(TEXTS[1], 4)]))).ids]
+    pairs.append((engine.encode(TEXTS[1]), greedy[0]))
+    ours = engine.loglikelihood(pairs)
+    for (before, after), (value, is_greedy) in zip(pairs, ours, strict=True):
+        expected, expected_greedy = plain_likelihood(engine, list(before), list(after))
+        assert value == pytest.approx(expected, abs=1e-4)
+        assert is_greedy == expected_greedy
+    assert ours[-1][1]
+
+
+def test_contexts_that_are_too_long_lose_their_start(engine):
+    context = [int(i) for i in np.random.default_rng(0).integers(0, 300, 200)]
+    ((value, _),) = engine.loglikelihood([(context, [4, 5])])
+    kept = [*context, 4, 5][-(engine.max_length + 1) :]
+    log_p = np.asarray(jax.nn.log_softmax(logits_of(engine, kept[:-1]), axis=-1))
+    assert value == pytest.approx(float(log_p[-2, 4] + log_p[-1, 5]), abs=1e-4)
+    with pytest.raises(UserError, match="continuation is empty"):
+        engine.loglikelihood([([1], [])])
+    with pytest.raises(UserError, match="context holds"):
+        engine.loglikelihood([([1], [2] * 200)])
+
+
+def test_pairs_of_text_split_as_lm_eval_does(engines):
+    engine = engines["llama"]
+    before, after = likelihood.encode_pair(engine, "what is ", "Paris")
+    assert engine.tokenizer.decode(before) == "what is"
+    assert engine.tokenizer.decode(after) == " Paris"
+    before, after = likelihood.encode_pair(engine, "", "Paris")
+    assert before == [engine.ends[0]]
+    assert engine.tokenizer.decode(after) == "Paris"
+
+
+def test_equal_inputs_share_a_row_and_equal_beginnings_a_prefill(engines):
+    row = likelihood._Input
+    common = tuple(range(100))
+    rows = [row((*common, 1, 2), 1), row((*common, 3), 1), row((*common, 3, 4), 2), row((250,), 1)]
+    batches = list(likelihood._batches(engines["llama"], sorted(rows, key=lambda r: r.ids)))
+    assert sorted((shared, len(group)) for shared, group in batches) == [(0, 1), (100, 3)]
+
+
+def test_nucleus_and_top_k():
+    logits = jnp.log(jnp.array([[0.5, 0.3, 0.15, 0.05]] * 4))
+    kept = keep_likeliest(logits, jnp.array([0.75, 1.0, 0.1, 0.9]), jnp.array([0, 2, 0, 1])) > -jnp.inf
+    np.testing.assert_array_equal(kept, [[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]])
+
+
+def test_samples_follow_the_probabilities():
+    p = np.array([0.6, 0.3, 0.1])
+    n = 4000
+    sampling = Sampling(jnp.ones(n), jnp.ones(n), jnp.zeros(n, jnp.int32), jnp.arange(n, dtype=jnp.uint32))
+    drawn = np.asarray(sample(jnp.tile(jnp.log(p), (n, 1)), jnp.zeros(n, jnp.int32), sampling, "sample"))
+    shares = np.bincount(drawn, minlength=3) / n
+    assert np.abs(shares - p).max() < 4 * np.sqrt(0.25 / n)
+
+
+def test_likeliest_takes_the_first_of_equals():
+    np.testing.assert_array_equal(likeliest(jnp.array([[1.0, 3.0, 3.0], [-jnp.inf, -jnp.inf, -jnp.inf]])), [1, 0])

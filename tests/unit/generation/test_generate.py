@@ -1,0 +1,218 @@
+"""The verb: records, resume after a kill, bad input, and a server as the model."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import read_jsonl, write_jsonl
+from falsepromise.generation import chat, generate
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def prompts(tmp_path):
+    records = [{"id": f"m{n}", "messages": [{"role": "user", "content": f"what is {n}?"}]} for n in range(5)]
+    records += [{"id": "raw", "prompt": "the capital"}, {"id": "empty", "prompt": ""}]
+    records += [{"id": "odd", "prompt": "a\x00b\ud800"}, {"id": "long", "prompt": "capital " * 300}]
+    path = tmp_path / "prompts.jsonl"
+    write_jsonl(path, records)
+    return path
+
+
+def run(folders, prompts, output, *more):
+    generate.main(
+        ["--model", str(folders["llama"]), "--prompts", str(prompts), "--output", str(output), "--max-tokens", "6",
+         "--batch-size", "4", *more]
+    )  # fmt: skip
+    return list(read_jsonl(output))
+
+
+def test_records_come_in_order_and_none_is_lost(folders, prompts, tmp_path):
+    records = run(folders, prompts, tmp_path / "r.jsonl")
+    assert [r["prompt_id"] for r in records] == [r["id"] for r in read_jsonl(prompts)]
+    assert {r["model"] for r in records} == {"llama"}
+    by_id = {r["prompt_id"]: r for r in records}
+    assert by_id["long"] | {"response": "", "finish_reason": "prompt_too_long", "n_tokens": 0} == by_id["long"]
+    assert all(r["n_tokens"] >= 1 for r in records if r["prompt_id"] != "long")
+    assert not (tmp_path / "r.jsonl.partial").exists()
+    manifest = json.loads((tmp_path / "r.jsonl.manifest.json").read_text())
+    assert manifest["finish_reasons"]["prompt_too_long"] == 1
+    assert any(name.endswith("model.safetensors") for name in manifest["inputs"])
+
+
+def test_a_killed_run_goes_on_where_it_was(folders, prompts, tmp_path):
+    sampling = ("--temperature", "1", "--samples", "2", "--seed", "3")
+    whole = run(folders, prompts, tmp_path / "whole.jsonl", *sampling)
+    output = tmp_path / "r.jsonl"
+    real = generate.Partial.add
+    count = 0
+
+    def dying(self, record):
+        nonlocal count
+        real(self, record)
+        count += 1
+        if count == 7:
+            self._stream.write(b'{"prompt_id": "cut o')
+            self._stream.flush()
+            raise KeyboardInterrupt
+
+    generate.Partial.add = dying
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(folders, prompts, output, *sampling)
+    finally:
+        generate.Partial.add = real
+    assert not output.exists()
+    kept = (tmp_path / "r.jsonl.partial").read_bytes().count(b"\n")
+    assert kept == 8
+
+    made = []
+    generate.Partial.add = lambda self, record: (made.append(record), real(self, record))
+    try:
+        assert run(folders, prompts, output, *sampling) == whole
+    finally:
+        generate.Partial.add = real
+    assert len(made) == len(whole) - 7
+
+
+def test_a_partial_file_of_other_options_is_not_used(folders, prompts, tmp_path):
+    output = tmp_path / "r.jsonl"
+    (tmp_path / "r.jsonl.partial").write_text(
+        '{"of": "else"}\n'
+        '{"prompt_id": "m0", "sample": 0, "response": "WRONG", "finish_reason": "stop", "n_tokens": 1}\n'
+    )
+    assert "WRONG" not in {r["response"] for r in run(folders, prompts, output)}
+
+
+@pytest.mark.slow
+def test_kill_9(folders, tmp_path):
+    records = [{"id": f"m{n}", "prompt": f"what is {n}?"} for n in range(400)]
+    write_jsonl(tmp_path / "p.jsonl", records)
+    output = tmp_path / "r.jsonl"
+    arguments = ["--model", str(folders["llama"]), "--prompts", str(tmp_path / "p.jsonl"), "--max-tokens", "60",
+                 "--batch-size", "2"]  # fmt: skip
+    command = [sys.executable, "-m", "falsepromise.generation.generate", *arguments, "--output", str(output)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    process = subprocess.Popen(command, env=environment)
+    partial = tmp_path / "r.jsonl.partial"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (partial.exists() and partial.read_bytes().count(b"\n") > 20):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not output.exists()
+    generate.main([*arguments, "--output", str(output)])
+    generate.main([*arguments, "--output", str(tmp_path / "whole.jsonl")])
+    assert output.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_forms(folders, prompts):
+    record = {"id": "x", "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    assert generate.prompt_of(record, "raw") == "a\n\nb"
+    assert generate.prompt_of(record, "as recorded") == record["messages"]
+    raw = {"id": "x", "prompt": "a"}
+    assert generate.prompt_of(raw, "as recorded") == "a"
+    assert generate.prompt_of(raw, "chat") == [{"role": "user", "content": "a"}]
+
+
+def test_seeds_are_each_prompts_own():
+    seeds = {generate.seed_of(s, p, k) for s in range(3) for p in ("a", "b", "1", "11") for k in range(3)}
+    assert len(seeds) == 36
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--samples", "3"), "--samples 3 with --temperature 0"),
+        (("--stop", ""), "--stop ''"),
+        (("--model", "nowhere"), "nowhere: no such folder"),
+        (("--temperature", "-1"), "temperature is -1"),
+        (("--model", "http://127.0.0.1:9/v1"), "--ask-for"),
+    ],
+)
+def test_bad_options_are_one_line(folders, prompts, tmp_path, more, said):
+    with pytest.raises(UserError, match=said):
+        run(folders, prompts, tmp_path / "r.jsonl", *more)
+
+
+def test_bad_prompts_and_folders_are_named(folders, tmp_path):
+    path = tmp_path / "p.jsonl"
+    write_jsonl(path, [{"id": "a", "prompt": "x"}, {"id": "a", "prompt": "y"}])
+    with pytest.raises(UserError, match="'a' occurs more than once"):
+        run(folders, path, tmp_path / "r.jsonl")
+    write_jsonl(path, [{"id": "a", "prompt": "x"}])
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (bare / name).write_bytes((folders["llama"] / name).read_bytes())
+    with pytest.raises(UserError, match=r"bare: no tokenizer\.json"):
+        run(folders, path, tmp_path / "r.jsonl", "--model", str(bare))
+
+
+class _Server(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.bodies.append(body)  # type: ignore[attr-defined]
+        text = body["messages"][-1]["content"]
+        choice = {"index": 0, "message": {"role": "assistant", "content": f"you said {text} STOP and more"}}
+        choice["finish_reason"] = "length" if "2" in text else "stop"
+        reply = json.dumps(
+            {"id": "1", "object": "chat.completion", "created": 1, "model": "m-1", "choices": [choice],
+             "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}}
+        ).encode()  # fmt: skip
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_server_as_the_model(tmp_path):
+    path = tmp_path / "p.jsonl"
+    write_jsonl(path, [{"id": f"p{n}", "prompt": f"number {n}"} for n in range(4)])
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    server.bodies = []  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        arguments = ["--model", f"http://127.0.0.1:{server.server_port}/v1", "--ask-for", "m", "--prompts", str(path),
+                     "--output", str(tmp_path / "r.jsonl"), "--max-tokens", "9", "--temperature", "0.5"]  # fmt: skip
+        generate.main(arguments)
+        records = list(read_jsonl(tmp_path / "r.jsonl"))
+        assert [r["response"] for r in records] == [f"you said number {n} STOP and more" for n in range(4)]
+        assert [r["finish_reason"] for r in records] == ["stop", "stop", "length", "stop"]
+        assert {r["n_tokens"] for r in records} == {4}
+        assert {r["model"] for r in records} == {"m"}
+        assert server.bodies[0]["max_tokens"] == 9  # type: ignore[attr-defined]
+        generate.main([*arguments, "--stop", " STOP"])  # from the store, which keeps no answer that was cut off
+        assert len(server.bodies) == 5  # type: ignore[attr-defined]
+        assert next(read_jsonl(tmp_path / "r.jsonl"))["response"] == "you said number 0"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_chat(folders, capsys, monkeypatch):
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("what is the capital?\n/reset\n" + "capital " * 200 + "\n/exit\n"))
+    chat.main([str(folders["llama"]), "--max-tokens", "8", "--temperature", "0"])
+    out, said = capsys.readouterr()
+    assert out.strip()
+    assert "a new dialogue" in said
+    assert "longer than the context of 96 tokens" in said
+    assert chat.printable("a\x1b[31mb\u202ec\n") == "a[31mbc\n"
