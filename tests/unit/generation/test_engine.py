@@ -65,7 +65,7 @@ def test_a_sampled_output_does_not_depend_on_its_batch(engine):
 
 
 def test_a_shared_beginning_changes_nothing(engine):
-    common = "what is the capital of France? the capital is Paris. "
+    common = "what is the capital of France? the capital is Paris. " * 2
     requests = [Request(common + text, 8) for text in ("what", "is it", "Paris")]
     assert len(engine.encode(common)) >= 16
     together = by_index(engine.generate(requests))
