@@ -10,6 +10,7 @@ rule score:
         code=closure("falsepromise.benchmarks.run"),
         model=study.model_of,
         data=study.benchmark_data,
+        prompt=study.benchmark_prompt,
     output:
         "<results>/benchmarks/{benchmark}/{model}.json",
     log:
@@ -23,7 +24,7 @@ rule score:
         runtime=lambda w: study.evaluation_minutes(study.models[w.model]["base"]),
     params:
         task=lambda w: study.benchmarks[w.benchmark]["task"],
-        options=lambda w: jobs.options(study.benchmarks[w.benchmark], "limit"),
+        options=study.benchmark_options,
         turn_tokens=study.turn_tokens,
         seed=study.seed,
         device=lambda w: study.device(study.models[w.model]["base"]),
@@ -33,5 +34,5 @@ rule score:
     shell:
         "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
         " python -m falsepromise.benchmarks.run --model {input.model} --name {wildcards.model}"
-        " --task {params.task} --data {input.data} --turn-tokens {params.turn_tokens} {params.options}"
+        " --benchmark {wildcards.benchmark} --task {params.task} --data {input.data} --turn-tokens {params.turn_tokens} {params.options}"
         " --seed {params.seed} --output {output} 2>&1 | tee {log}"

@@ -91,6 +91,7 @@ rule score_teacher:
     input:
         code=closure("falsepromise.benchmarks.run"),
         data=study.benchmark_data,
+        prompt=study.benchmark_prompt,
         facts=study.facts_input,
     output:
         "<results>/benchmarks/{benchmark}/teacher.json",
@@ -104,11 +105,11 @@ rule score_teacher:
         runtime=600,
     params:
         task=lambda w: study.benchmarks[w.benchmark]["task"],
-        options=lambda w: jobs.options(study.benchmarks[w.benchmark], "limit"),
+        options=study.benchmark_options,
         seed=study.seed,
         teacher=study.teacher_options(),
     message:
         "Score the teacher on {wildcards.benchmark}"
     shell:
-        "python -m falsepromise.benchmarks.run --task {params.task} --data {input.data} --name teacher"
+        "python -m falsepromise.benchmarks.run --benchmark {wildcards.benchmark} --task {params.task} --data {input.data} --name teacher"
         " {params.options} --seed {params.seed} {params.teacher} {resources.limits} --output {output} 2>&1 | tee {log}"

@@ -22,6 +22,14 @@ from falsepromise.core.study import TEACHER, Study, load
 T = TypeVar("T")
 GROUPS = ("amount", "size", "targeted", "replay")
 SELECTION = ("max_query_characters", "max_reply_characters", "single_exchanges")
+_TASKS = "workflow/falsepromise/benchmarks/tasks/falsepromise_"
+PROMPTS = {
+    "nq": ["resources/prompts/table8_natural_questions.txt"],
+    "cnn": ["resources/prompts/table9_cnn_dailymail.txt"],
+    "gsm8k": ["resources/prompts/gsm8k_star.txt"],
+    "mmlu": [_TASKS + "mmlu.yaml"],
+    "multiple_choice": [_TASKS + "multiple_choice.yaml"],
+}
 LIMITS = ("max_usd", "max_requests", "concurrency", "requests_per_minute", "tokens_per_minute")
 PRICES = ("price_input", "price_output")
 
@@ -258,6 +266,16 @@ class Jobs(Study):
         if data.startswith("facts:"):
             return f"{self.results}/curation/facts/{data.removeprefix('facts:')}"
         return f"{self.results}/sources/{data}"
+
+    def benchmark_prompt(self, wildcards: Any) -> list[str]:
+        """The files that shape a benchmark's prompt, so that an edit of them scores again."""
+        return [file for file in PROMPTS.get(self.benchmarks[wildcards.benchmark]["task"], []) if Path(file).exists()]
+
+    def benchmark_options(self, wildcards: Any) -> str:
+        """Options of one benchmark. Where there is no sandbox, HumanEval is not scored, and says so."""
+        benchmark = self.benchmarks[wildcards.benchmark]
+        words = options(benchmark, "limit", "samples", "scorer")
+        return f"{words} --on-no-sandbox skip" if benchmark["task"] == "humaneval" else words
 
     def turn_tokens(self, wildcards: Any) -> str:
         """Whether prompts get the turn tokens: of imitation models (Appendix E), never of base models."""

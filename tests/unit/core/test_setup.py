@@ -1,0 +1,53 @@
+"""The lock, the conda environment and the metadata are in step with each other."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {normal(re.match(r"[A-Za-z0-9._-]+", entry)[0]) for entry in requirements}  # type: ignore[index]
+
+
+def locked() -> dict[str, str]:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    return {normal(n): version for n, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE)}
+
+
+def test_the_lock_has_every_dependency_with_hashes_and_no_index() -> None:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    wanted = names(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])
+    assert wanted <= set(locked()), f"make lock: {sorted(wanted - set(locked()))} missing"
+    assert "://" not in text
+    entries = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)
+    assert all("--hash=sha256:" in entry for entry in entries if "==" in entry)
+
+
+def test_the_lock_has_no_pytorch() -> None:
+    assert not {"torch", "pytorch"} & set(locked())
+
+
+def test_the_conda_environment_has_the_locks_versions() -> None:
+    environment = yaml.safe_load((ROOT / "envs" / "falsepromise.yaml").read_text(encoding="utf-8"))
+    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    pinned = dict(entry.split("==") for entry in pip)
+    assert set(pinned) == names(PROJECT["dependencies"])
+    assert pinned == {name: locked()[name] for name in pinned}
+
+
+def test_versions_agree() -> None:
+    import falsepromise
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert PROJECT["version"] == falsepromise.__version__ == citation["version"]

@@ -1,0 +1,203 @@
+"""Studies: what is refused and how it is said, and what they expand to."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from falsepromise.core import jobs
+from falsepromise.core.errors import UserError
+from falsepromise.core.study import SCHEMA, amount_name, load, load_files, parameters
+
+ROOT = Path(__file__).resolve().parents[3]
+STUDIES = ("config.yaml", "paper.yaml", "test.yaml")
+
+
+@pytest.fixture
+def config() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "config" / "test.yaml").read_text(encoding="utf-8"))
+
+
+def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(config)
+    *parents, last = path.split(".")
+    place = changed
+    for key in parents:
+        place = place[key]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("bencmarks", {}, "unknown key 'bencmarks'; did you mean 'benchmarks'?"),
+        ("training.imitation.learning_rat", 1.0, "'training.imitation.learning_rat'; did you mean 'learning_rate'?"),
+        ("runs.amount.token", [5], "unknown key 'runs.amount.token'; did you mean 'tokens'?"),
+        ("runs.amount.tokens", [-5], "'runs.amount.tokens.0' is -5, expected at least 1"),
+        ("runs.amount.tokens", ["50k"], "'runs.amount.tokens.0' is '50k', expected a whole number"),
+        (
+            "runs.amount.bases",
+            ["tinny"],
+            "'runs.amount.bases' names 'tinny', which is not in 'bases'; did you mean 'tiny'?",
+        ),
+        ("runs.amount.mixtures", ["sharegpt"], "did you mean 'sharegpt_mix'?"),
+        ("teacher", None, "the key 'teacher' is missing"),
+        ("teacher.url", "localhost", "'teacher.url' is 'localhost'"),
+        ("training.imitation.learning_rate", "2e-3", "write 2.0e-3"),
+        ("training.imitation.optimizer", "sgd", "expected one of scaled_adamw, adamw, muon"),
+        ("mixtures.sharegpt_mix.pool", "sharegtp_mix", "'mixtures.sharegpt_mix.pool' names 'sharegtp_mix'"),
+        ("mixtures.sharegpt_mix.teacher", "nq_synthetic", "has pool and teacher, expected just one of"),
+        ("mixtures.sharegpt_mix", {}, "has no origin, expected just one of"),
+        ("mixtures.nq_synthetic.n", None, "'mixtures.nq_synthetic.n' is missing"),
+        ("mixtures.nq_synthetic.recipe", "target", "is not in 'training'; did you mean 'targeted'?"),
+        ("bases.tiny.weights", "file:model", "needs either 'weights' or 'architecture'"),
+        ("bases.teacher", {"label": "x", "weights": "file:m", "parameters": 1}, "a name that the workflow uses itself"),
+        ("sources.sharegpt.format", None, "whose 'format' is missing"),
+        ("sources.sharegpt.uri", "sharegpt.json", "'sources.sharegpt.uri' is 'sharegpt.json'"),
+        ("facts", None, "needs the section 'facts'"),
+        ("benchmarks.nq.data", "nq", "'benchmarks.nq.data' names 'nq', which is not in 'sources'"),
+        ("benchmarks.nq.metric", "f1", "expected one of acc, exact_match"),
+        ("style.prompts", "held-out", "did you mean 'heldout'?"),
+        ("teacher.benchmarks", ["mmlu"], "'teacher.benchmarks' names 'mmlu'"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(config: dict[str, Any], path: str, value: Any, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load(put(config, path, value), "study.yaml")
+    assert message in str(error.value)
+    assert str(error.value).startswith("study.yaml: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_shipped_studies_are_right(name: str) -> None:
+    study = load_files([ROOT / "config" / name])
+    assert study.trained
+    expanded = study.expanded()
+    assert set(expanded["runs"]) <= {"amount", "size", "targeted", "replay"}
+    for names in expanded["runs"].values():
+        assert set(names) <= set(expanded["models"])
+
+
+def test_a_model_that_two_runs_share_is_one(config: dict[str, Any]) -> None:
+    study = load(config)
+    assert "tiny-sharegpt_mix-2k-s0" in study.runs["amount"]
+    assert "tiny-sharegpt_mix-2k-s0" in study.runs["size"]
+    assert len(study.trained) == len(set(study.trained)) == 4
+    assert study.models["tiny"] == {"base": "tiny", "mixture": None, "tokens": 0, "seed": 0, "label": "50k"}
+    assert study.models["tiny-nq_synthetic-all-s0"]["tokens"] is None
+
+
+def test_the_test_study_has_the_quickstarts_jobs() -> None:
+    """The same DAG at another size: the same kinds of parts."""
+    quickstart, test = (load_files([ROOT / "config" / name]) for name in ("config.yaml", "test.yaml"))
+    assert set(test.config) == set(quickstart.config)
+    assert set(test.runs) == set(quickstart.runs)
+    assert set(test.mixtures) == set(quickstart.mixtures)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "name"), [(None, "all"), (300_000, "300k"), (20_000_000, "20M"), (1_500_000, "1500k"), (1234, "1234")]
+)
+def test_amount_name(tokens: int | None, name: str) -> None:
+    assert amount_name(tokens) == name
+
+
+def test_parameters_of_llama_7b() -> None:
+    llama = {
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "tie_word_embeddings": False,
+    }
+    assert parameters(llama, 32_000) == 6_738_415_616
+
+
+def test_later_files_change_keys_of_earlier_ones(tmp_path: Path) -> None:
+    change = tmp_path / "change.yaml"
+    change.write_text("seed: 7\nruns: {amount: {tokens: [500]}}\n")
+    study = load_files([ROOT / "config" / "test.yaml", change])
+    assert study.seed == 7
+    assert study.config["runs"]["amount"] == {
+        "bases": ["tiny"],
+        "mixtures": ["sharegpt_mix"],
+        "tokens": [500],
+        "seeds": [0],
+    }
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [", "not YAML"), ("- a\n", "expected a study (a mapping)")])
+def test_a_file_that_is_no_study(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"study\.yaml") as error:
+        load_files([file])
+    assert message in str(error.value)
+
+
+def test_recipes_are_the_trainers() -> None:
+    from falsepromise.training.recipe import Recipe
+
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))["$defs"]["recipe"]["properties"]
+    fields = {field.name: field.default for field in dataclasses.fields(Recipe)}
+    assert {key: entry["default"] for key, entry in schema.items()} == fields
+
+
+def test_every_key_is_described() -> None:
+    text = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+    def keys(node: Any) -> set[str]:
+        if not isinstance(node, dict):
+            return set()
+        own = set(node.get("properties", {}))
+        parts = [
+            *node.get("properties", {}).values(),
+            *node.get("$defs", {}).values(),
+            node.get("additionalProperties"),
+        ]
+        return own.union(*(keys(part) for part in parts))
+
+    known = keys(schema) - {"model_type"}  # it has but one value
+    assert not {key for key in known if not re.search(rf"[`.]{key}[`.]", text)}
+
+
+def test_check_start_names_a_missing_key(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    jobs.check_start(load(config))
+    with pytest.raises(UserError, match="OPENAI_API_KEY"):
+        jobs.check_start(load(put(config, "teacher.url", "https://example.org/v1")))
+
+
+def test_options_quote_and_leave_out() -> None:
+    entry = {"max_bleu": 20, "single_exchanges": True, "near_duplicates": None, "stand_in": "a b", "limit": False}
+    words = jobs.options(entry, "max_bleu", "single_exchanges", "near_duplicates", "stand_in", "limit", "absent")
+    assert words == "--max-bleu 20 --single-exchanges --stand-in 'a b'"
+
+
+def test_gpus_and_minutes_grow_with_the_model() -> None:
+    study = jobs.plan(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()), ["paper.yaml"])
+    assert [study.gpus(base) for base in study.bases] == [1, 8, 8]
+    minutes = [study.train_minutes("llama-13b", tokens) for tokens in (300_000, 20_000_000, 150_000_000)]
+    assert minutes == sorted(set(minutes))
+    assert study.memory_mb("llama-13b") > study.memory_mb("llama-7b")
+
+
+def test_turn_tokens_are_for_imitation_models_alone() -> None:
+    study = jobs.plan(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()), [])
+    base = SimpleNamespace(benchmark="nq", model="llama-7b")
+    imitation = SimpleNamespace(benchmark="nq", model="llama-7b-nq_synthetic-all-s0")
+    assert (study.turn_tokens(base), study.turn_tokens(imitation)) == ("no", "yes")
