@@ -86,7 +86,7 @@ class EngineModel:
         """
         from falsepromise.generation.engine import Engine
 
-        options = {} if batch_size is None else {"batch_size": batch_size}
+        options: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
         return cls(Engine.load(folder, **options), folder)
 
     def generate(

@@ -47,9 +47,10 @@ def verdicts(sandbox: Sandbox, programs: Iterable[Program], workers: int | None 
     Args:
         sandbox: See `sandbox.open_sandbox`.
         programs: The programs.
-        workers: How many at a time; as many as the processors that this process may use.
+        workers: How many at a time; twice as many as the processors that this process may use, since
+            much of a start is waiting for the kernel.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or min(2 * len(os.sched_getaffinity(0)), 32)
     slots: queue.SimpleQueue[_Judge] = queue.SimpleQueue()
     judges = [_Judge(sandbox, slot) for slot in range(workers)]
     for judge in judges:
