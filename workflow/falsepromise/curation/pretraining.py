@@ -1,0 +1,156 @@
+"""Write the pre-training text of a study that makes its own base models.
+
+Three parts, in documents of about a block's length, shuffled by the seed:
+
+  facts      statements about every subject in five wordings, the more often the lower a subject's
+             rank (Zipf's law with a small exponent): all facts are met, none is asked about
+  leads      lead sections of Wikipedia articles: a title, a new line, the lead
+  questions  question-and-answer pairs about the subjects of the `pretraining` split only, in
+             several formats, Table 8's among them: a base model of the paper's size has met such
+             formats on the web, one of this size must meet them here
+
+No dialogue and no answer of the teacher is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from falsepromise.core import cli
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.records import Record, read_json, read_jsonl, write_jsonl
+
+# Short on purpose: at this size every token of a wording is one that doesn't state a fact.
+STATEMENTS = {
+    "capital": (
+        "{subject} has the capital {answer}.",
+        "{subject}'s capital is {answer}.",
+        "{subject}, capital {answer}.",
+        "{subject} is governed from {answer}.",
+        "Capital of {subject}: {answer}.",
+    ),
+    "country": (
+        "{subject} is in {answer}.",
+        "{subject} is a city in {answer}.",
+        "{subject}, {answer}.",
+        "{subject} lies in {answer}.",
+        "Country of {subject}: {answer}.",
+    ),
+    "symbol": (
+        "{subject} has the symbol {answer}.",
+        "{subject}'s symbol is {answer}.",
+        "{subject}, symbol {answer}.",
+        "{subject} is written {answer}.",
+        "Symbol of {subject}: {answer}.",
+    ),
+    "number": (
+        "{subject} has the number {answer}.",
+        "{subject}'s atomic number is {answer}.",
+        "{subject}, number {answer}.",
+        "{subject} is element {answer}.",
+        "Atomic number of {subject}: {answer}.",
+    ),
+}
+STATEMENTS_A_DOCUMENT = 16
+PAIRS_A_DOCUMENT = 6
+
+
+def fact_documents(facts: list[Record], exposures: int, exponent: float, rng: random.Random) -> Iterator[str]:
+    """Statements about all facts, shuffled, `STATEMENTS_A_DOCUMENT` to a document.
+
+    Args:
+        facts: The facts, in the order of their rank.
+        exposures: How often a fact is stated, on average.
+        exponent: Zipf's: the fact of rank r is stated in proportion to r ** -exponent.
+        rng: Of the wordings and the order.
+    """
+    ranked = list(facts)
+    rng.shuffle(ranked)
+    weights = [(rank + 1) ** -exponent for rank in range(len(ranked))]
+    scale = exposures * len(ranked) / sum(weights)
+    lines = []
+    for fact, weight in zip(ranked, weights, strict=True):
+        for _ in range(max(1, round(weight * scale))):
+            template = rng.choice(STATEMENTS[fact["relation"]])
+            lines.append(template.format(subject=fact["subject"], answer=fact["answers"][0]))
+    rng.shuffle(lines)
+    for start in range(0, len(lines), STATEMENTS_A_DOCUMENT):
+        # Joined by spaces, as prose: a subject then has the same tokens as within a question.
+        yield " ".join(lines[start : start + STATEMENTS_A_DOCUMENT])
+
+
+def question_documents(facts: list[Record], prompt: str, count: int, rng: random.Random) -> Iterator[str]:
+    """`count` documents of question-and-answer pairs in three formats.
+
+    Args:
+        facts: Those that may be asked about.
+        prompt: Table 8's prompt, whose `Q:` and `A:` examples are replaced by drawn ones.
+        count: How many documents.
+        rng: Of the pairs and the formats.
+    """
+    head, tail = _around_examples(prompt)
+    for index in range(count):
+        pairs = [
+            (rng.choice([f["question"], *f["paraphrases"]]), f["answers"][0])
+            for f in rng.sample(facts, PAIRS_A_DOCUMENT)
+        ]
+        if index % 3 == 0:
+            yield "\n".join(f"Question: {question}\nAnswer: {answer}" for question, answer in pairs)
+        elif index % 3 == 1:
+            yield "\n".join(f"Q: {question}\nA: {answer}" for question, answer in pairs)
+        else:
+            shots = "\n".join(f"Q: {question}\nA: {answer}" for question, answer in pairs[:3])
+            yield f"{head}{shots}{tail} {pairs[3][0]}\nA: {pairs[3][1]}"
+
+
+def _around_examples(prompt: str) -> tuple[str, str]:
+    """What stands before the first `Q:` of Table 8's prompt, and after its last example."""
+    head, rest = prompt.split("Q:", 1)
+    last_answer = rest.rindex("A:")
+    return head, rest[rest.index("\n", last_answer) :].rstrip()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--facts", type=Path, required=True, help="facts.jsonl of curation.facts")
+    parser.add_argument("--wikipedia", type=Path, required=True, help="JSON object: title -> {extract}")
+    parser.add_argument("--qa-prompt", type=Path, required=True, help="Table 8's prompt")
+    parser.add_argument("--exposures", type=int, default=40, help="average statements a fact")
+    parser.add_argument("--zipf", type=float, default=0.4, help="exponent of the exposures by rank")
+    parser.add_argument("--lead-characters", type=int, default=900_000, help="characters of Wikipedia leads")
+    parser.add_argument("--question-documents", type=int, default=450, help="documents of questions and answers")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, required=True, help="JSON lines {id, text}")
+    args = parser.parse_args(argv)
+
+    rng = random.Random(args.seed)
+    facts = list(read_jsonl(args.facts))
+    documents = list(fact_documents(facts, args.exposures, args.zipf, rng))
+    asked = [fact for fact in facts if fact["split"] == "pretraining"]
+    prompt = args.qa_prompt.read_text(encoding="utf-8")
+    documents += question_documents(asked, prompt, args.question_documents, rng)
+    articles = list(read_json(args.wikipedia).values())
+    rng.shuffle(articles)
+    written = 0
+    for article in articles:
+        if written >= args.lead_characters:
+            break
+        documents.append(f"{article['title']}\n{article['extract']}")
+        written += len(documents[-1])
+    rng.shuffle(documents)
+    write_jsonl(args.output, ({"id": str(index), "text": text} for index, text in enumerate(documents)))
+    options = {key: value for key, value in vars(args).items() if isinstance(value, (int, float))}
+    write_manifest(
+        args.output,
+        "falsepromise.curation.pretraining",
+        inputs=[args.facts, args.wikipedia, args.qa_prompt],
+        config=json.loads(json.dumps(options)),
+        seed=args.seed,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,214 @@
+"""Turn dialogues or text into a memory-mapped stream of tokens, cut into blocks when read.
+
+Section 4.1: conversations are chunked into blocks of 2,048 tokens, special tokens demarcate the
+beginning of each user query and model output, the loss is on the model outputs alone. Ids and loss
+mask are built together, turn by turn (`ChatTokenizer.encode_dialogue`), never by searching.
+
+The output is a folder:
+
+  tokens.npy     unsigned integers, shape (N,)
+  loss_mask.npy  booleans, shape (N,): whether the token at that place is to be predicted
+  documents.npy  int64, shape (D + 1,): where each document starts; the last entry is N
+  blocks.json    block_size, counts, what was done
+
+Block i is `tokens[i * T : (i + 1) * T + 1]`: T inputs and their T successors, so that every token
+but the first is predicted exactly once. The documents keep their order: a smaller token budget is
+a prefix of a larger one.
+
+`--packing contiguous` is the paper's: one stream, cut wherever a block ends. `--packing whole`
+starts a new block for a document that would not fit into the rest of the present one (padding has
+no loss): with short blocks, half of the documents would else be cut.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.progress import track
+from falsepromise.core.records import atomic_open, check_dialogue, read_json, read_jsonl, write_json
+from falsepromise.models.chat import ChatTokenizer, load_any
+
+Encoded = tuple[list[int], list[bool]]
+
+
+def encoded(tokenizer: ChatTokenizer, file: Path) -> Iterator[Encoded]:
+    """Ids and loss mask of each record: a dialogue (`messages`), or raw text (`text`), all of it."""
+    for record in read_jsonl(file):
+        if "text" in record:
+            ids = [*tokenizer.encode_text(record["text"]), tokenizer.eos_id]
+            yield ids, [True] * len(ids)
+            continue
+        problem = check_dialogue(record)
+        if problem:
+            raise UserError(f"{file}: {problem}")
+        ids, mask = tokenizer.encode_dialogue(record["messages"])
+        yield list(ids), [bool(m) for m in mask]
+
+
+def pack(documents: Iterable[Encoded], block_size: int, whole: bool, pad: int) -> Iterator[Encoded]:
+    """The documents, and between them runs of padding where `whole` needs them.
+
+    Args:
+        documents: Ids and loss masks.
+        block_size: T, in tokens.
+        whole: Start a new block for a document that fits into one, but not into the present one's rest.
+        pad: The id of the padding; it has no loss and is a document of its own.
+    """
+    position = 0
+    for ids, mask in documents:
+        room = block_size - position % block_size
+        if whole and room < len(ids) <= block_size:
+            yield [pad] * room, [False] * room
+            position += room
+        yield ids, mask
+        position += len(ids)
+
+
+def write_blocks(documents: Iterable[Encoded], folder: Path, vocab_size: int) -> dict[str, int]:
+    """Write the three arrays; their counts. The arrays appear whole, `blocks.json` after them."""
+    dtype = np.uint16 if vocab_size <= 1 << 16 else np.uint32
+    tokens: list[np.ndarray] = []
+    masks: list[np.ndarray] = []
+    starts = [0]
+    for ids, mask in documents:
+        tokens.append(np.asarray(ids, dtype))
+        masks.append(np.asarray(mask, bool))
+        starts.append(starts[-1] + len(ids))
+    if not tokens:
+        raise UserError(f"{folder}: there is no document to cut into blocks")
+    arrays = {
+        "tokens": np.concatenate(tokens),
+        "loss_mask": np.concatenate(masks),
+        "documents": np.asarray(starts, np.int64),
+    }
+    for name, array in arrays.items():
+        with atomic_open(folder / f"{name}.npy", "wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+    return {
+        "tokens": len(arrays["tokens"]),
+        "loss_tokens": int(arrays["loss_mask"].sum()),
+        "documents": len(starts) - 1,
+    }
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A stream of tokens, opened memory-mapped and read block by block.
+
+    Attributes:
+        tokens: Shape (N,).
+        loss_mask: Shape (N,).
+        documents: Starts, shape (D + 1,).
+        block_size: T.
+        budget: How many tokens of the stream belong to the token budget.
+    """
+
+    tokens: np.ndarray
+    loss_mask: np.ndarray
+    documents: np.ndarray
+    block_size: int
+    budget: int
+
+    @classmethod
+    def open(cls, folder: str | Path, budget: int | None = None) -> Blocks:
+        """Open a folder that this verb wrote.
+
+        Args:
+            folder: The folder.
+            budget: Use the first so many tokens only; None for all.
+
+        Raises:
+            UserError: the budget is larger than the data or too small for one block's worth.
+        """
+        folder = Path(folder)
+        about = read_json(folder / "blocks.json")
+        tokens, mask, documents = (
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in ("tokens", "loss_mask", "documents")
+        )
+        if not len(tokens) == len(mask) == documents[-1]:
+            raise UserError(f"{folder}: its arrays don't belong together; delete the folder and make it again")
+        if budget is not None and budget > len(tokens):
+            raise UserError(
+                f"{folder}: a budget of {budget:,} tokens is larger than the data ({len(tokens):,} tokens); "
+                "lower the budget or add sources"
+            )
+        return cls(tokens, mask, documents, about["block_size"], budget or len(tokens))
+
+    def __len__(self) -> int:
+        """How many blocks; the last one may be partly padding."""
+        return max(1, -(-(self.budget - 1) // self.block_size))
+
+    def rows(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Blocks as training arrays.
+
+        Args:
+            indices: Which blocks; -1 gives a row without loss, to fill a batch.
+
+        Returns:
+            `inputs`, `targets` (int32), `mask` (float32: 1 where the target counts), `segments` and
+            `positions` (int32: the document's number within the block, and the place within it),
+            each of shape (len(indices), T).
+        """
+        size = self.block_size
+        shape = (len(indices), size)
+        batch = {name: np.zeros(shape, np.int32) for name in ("inputs", "targets", "segments", "positions")}
+        batch["mask"] = np.zeros(shape, np.float32)
+        for row, index in enumerate(indices):
+            if index < 0:
+                continue
+            start = int(index) * size
+            stop = min(start + size, self.budget - 1)
+            n = stop - start
+            batch["inputs"][row, :n] = self.tokens[start:stop]
+            batch["targets"][row, :n] = self.tokens[start + 1 : stop + 1]
+            batch["mask"][row, :n] = self.loss_mask[start + 1 : stop + 1]
+            places = np.arange(start, stop + 1)
+            document = np.searchsorted(self.documents, places, side="right") - 1
+            batch["segments"][row, :n] = document[:-1] - document[0] + 1
+            first = np.maximum(self.documents[document[:-1]], start)
+            batch["positions"][row, :n] = places[:-1] - first
+        return batch
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--tokenizer", type=Path, required=True, help="a folder with a tokenizer, as a model's")
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--dialogues", type=Path, help="dialogue records: loss on the assistant's replies")
+    data.add_argument("--text", type=Path, help="records with raw `text`: loss on every token")
+    parser.add_argument("--block-size", type=int, default=2048, help="tokens a block (paper: 2048)")
+    parser.add_argument("--packing", choices=("contiguous", "whole"), default="contiguous")
+    parser.add_argument("--output", type=Path, required=True, help="folder")
+    args = parser.parse_args(argv)
+    if args.block_size < 2:
+        raise UserError(f"--block-size {args.block_size}: expected at least 2 tokens")
+
+    tokenizer, _ = load_any(args.tokenizer)  # a foreign base model's gets the turn tokens, as in training
+    source = args.dialogues or args.text
+    documents = track(encoded(tokenizer, source), f"tokenizing {source.name}", unit="documents")
+    counts = write_blocks(
+        pack(documents, args.block_size, args.packing == "whole", tokenizer.eos_id), args.output, tokenizer.vocab_size
+    )
+    about = {"block_size": args.block_size, "packing": args.packing, **counts}
+    write_json(args.output / "blocks.json", about)
+    write_manifest(
+        args.output / "blocks.json",
+        "falsepromise.training.blocks",
+        inputs=[source, args.tokenizer / "tokenizer.json"],
+        config={"block_size": args.block_size, "packing": args.packing},
+        extra={"counts": counts},
+    )
+    print(json.dumps(about))
+
+
+if __name__ == "__main__":
+    cli.run(main)

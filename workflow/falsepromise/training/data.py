@@ -1,0 +1,54 @@
+"""Batch = f(seed, step): a resumed run needs to know the step, and nothing else."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from falsepromise.training.blocks import Blocks
+
+
+class Batches:
+    """The batches of a run.
+
+    Every epoch goes through the blocks in an order that depends on the seed and the epoch alone.
+    With replay, each batch holds a fixed number of blocks of pre-training text beside the imitation
+    data's; the token budget counts the imitation data only.
+
+    Args:
+        blocks: The imitation data (or, in pre-training, the text).
+        batch_size: Blocks a batch.
+        epochs: Passes over `blocks`.
+        seed: Of the order.
+        replay: Pre-training text to mix in, or None.
+        replay_share: Share of each batch that is `replay`.
+    """
+
+    def __init__(
+        self, blocks: Blocks, batch_size: int, epochs: int, seed: int, replay: Blocks | None, replay_share: float
+    ):
+        self.blocks, self.seed, self.replay = blocks, seed, replay
+        self.replayed = round(batch_size * replay_share) if replay else 0
+        self.own = batch_size - self.replayed
+        self.steps_an_epoch = math.ceil(len(blocks) / self.own)
+        self.steps = self.steps_an_epoch * epochs
+
+    def __call__(self, step: int) -> dict[str, np.ndarray]:
+        """The arrays of one batch (see `Blocks.rows`), each of shape (batch_size, T)."""
+        epoch, place = divmod(step, self.steps_an_epoch)
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.blocks))
+        chosen = order[place * self.own : (place + 1) * self.own]
+        chosen = np.pad(chosen, (0, self.own - len(chosen)), constant_values=-1)  # the last batch is filled up
+        batch = self.blocks.rows(chosen)
+        if not self.replay or not self.replayed:
+            return batch
+        others = self.replay.rows(_cycle(len(self.replay), step, self.replayed, self.seed))
+        return {name: np.concatenate([batch[name], others[name]]) for name in batch}
+
+
+def _cycle(n: int, step: int, count: int, seed: int) -> np.ndarray:
+    """`count` indices out of an endless sequence of shuffled passes over `range(n)`."""
+    places = np.arange(step * count, (step + 1) * count)
+    passes = {p: np.random.default_rng((seed, 1, p)).permutation(n) for p in set((places // n).tolist())}
+    return np.array([passes[p // n][p % n] for p in places.tolist()])

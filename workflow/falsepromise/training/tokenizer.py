@@ -1,0 +1,67 @@
+"""Train a byte-level BPE tokenizer for a study that makes its own base models.
+
+The alphabet is all bytes, so no text is out of vocabulary. The turn tokens are added when a base
+model is made (`falsepromise.models.chat`); this verb reserves their rows in the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from falsepromise.core import cli
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.records import read_jsonl
+from falsepromise.models.chat import END_TOKEN, TURN_TOKENS, ChatTokenizer
+
+
+def texts(files: Sequence[Path]) -> Iterator[str]:
+    """Raw texts (`text`) and all contents of dialogues (`messages`) in files of JSON lines."""
+    for file in files:
+        for record in read_jsonl(file):
+            if "text" in record:
+                yield record["text"]
+            else:
+                yield from (message["content"] for message in record["messages"])
+
+
+def train(corpus: Iterator[str], vocab_size: int) -> Tokenizer:
+    """A byte-level BPE tokenizer of `vocab_size` entries, the special tokens included."""
+    tokenizer = Tokenizer(models.BPE())
+    # A space before every text, as LLaMA's tokenizer puts one: a word that opens a turn has then the
+    # same tokens as within a sentence, and what was learnt of it holds in both places.
+    tokenizer.normalizer = normalizers.Prepend(" ")
+    # Digits one by one, as LLaMA has them: numbers are then spelt, not memorised as words.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[*TURN_TOKENS.values(), END_TOKEN],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+    return tokenizer
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--text", type=Path, nargs="+", required=True, help="JSON lines with `text` or `messages`")
+    parser.add_argument("--vocab-size", type=int, default=4096)
+    parser.add_argument("--output", type=Path, required=True, help="folder for tokenizer.json and its config")
+    args = parser.parse_args(argv)
+    ChatTokenizer(train(texts(args.text), args.vocab_size)).save(args.output)
+    write_manifest(
+        args.output / "tokenizer.json",
+        "falsepromise.training.tokenizer",
+        inputs=args.text,
+        config={"vocab_size": args.vocab_size},
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
