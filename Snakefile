@@ -43,7 +43,7 @@ report: "workflow/report/workflow.rst"
 
 for stage in (
     *("sources", "curation", "bases", "teacher", "training", "generation"),
-    *("benchmarks", "style", "preference", "figures", "tables"),
+    *("benchmarks", "style", "preference", "figures", "tables", "examples"),
 ):
 
     include: f"workflow/rules/{stage}.smk"

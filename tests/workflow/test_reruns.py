@@ -11,7 +11,7 @@ from checkout import Checkout
 
 PLOTS = {
     *("fig1", "fig3", "fig4", "fig5", "fig_style", "capability_style"),
-    *("table1", "table2", "table7", "versus_paper"),
+    *("table1", "table2", "table7", "versus_paper", "summary", "fig2", "fig6", "table_funnel", "table_prompts"),
 }
 CURATION = {
     *("fetch", "parse_dialogues", "clean_pool", "split_pool", "mix", "prompts", "facts", "pretraining_text"),

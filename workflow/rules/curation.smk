@@ -13,12 +13,7 @@ rule parse_dialogues:
         raw="<results>/sources/{source}",
     output:
         dialogues="<results>/curation/dialogues/{source}.jsonl",
-        funnel=report(
-            "<results>/curation/dialogues/{source}.funnel.csv",
-            caption="../report/funnel.rst",
-            category="Data",
-            labels={"what": "funnel", "of": "{source}"},
-        ),
+        funnel="<results>/curation/dialogues/{source}.funnel.csv",
     log:
         "<logs>/curation/dialogues/{source}.log",
     conda:
@@ -38,12 +33,7 @@ rule clean_pool:
         dialogues=lambda w: [f"<results>/curation/dialogues/{s}.jsonl" for s in study.pools[w.pool]["sources"]],
     output:
         dialogues="<results>/curation/clean/{pool}.jsonl",
-        funnel=report(
-            "<results>/curation/clean/{pool}.funnel.csv",
-            caption="../report/funnel.rst",
-            category="Data",
-            labels={"what": "funnel", "of": "{pool}"},
-        ),
+        funnel="<results>/curation/clean/{pool}.funnel.csv",
     log:
         "<logs>/curation/clean/{pool}.log",
     conda:
@@ -106,12 +96,7 @@ rule prompts:
     output:
         prompts="<results>/curation/prompts/{prompts}.jsonl",
         references="<results>/curation/prompts/{prompts}.references.jsonl",
-        funnel=report(
-            "<results>/curation/prompts/{prompts}.funnel.csv",
-            caption="../report/funnel.rst",
-            category="Data",
-            labels={"what": "funnel", "of": "{prompts}"},
-        ),
+        funnel="<results>/curation/prompts/{prompts}.funnel.csv",
     log:
         "<logs>/curation/prompts/{prompts}.log",
     conda:

@@ -72,6 +72,26 @@ use rule table1 as table7 with:
         verb="table7",
 
 
+use rule table1 as summary with:
+    input:
+        code=closure("falsepromise.figures.summary"),
+        study="<results>/study.json",
+        scores=study.evaluations,
+    output:
+        csv=report(
+            "results/tables/summary.csv",
+            caption="../report/summary.rst",
+            category="Tables",
+            labels={"table": "summary", "shows": "every score"},
+        ),
+        md="results/tables/summary.md",
+        tex="results/tables/summary.tex",
+    log:
+        "<logs>/tables/summary.log",
+    params:
+        verb="summary",
+
+
 rule versus_paper:
     input:
         code=closure("falsepromise.figures.versus_paper"),
@@ -97,6 +117,7 @@ rule versus_paper:
 
 
 localrules:
+    summary,
     table1,
     table2,
     table7,

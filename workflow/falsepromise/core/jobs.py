@@ -1,4 +1,4 @@
-"""What the rules ask of a study: which jobs there are, what each takes, and what it costs.
+"""What the rules ask of a study: which jobs there are, and what each takes.
 
 Methods that take `wildcards` are input or parameter functions of the rules. What they return is
 all that a job's result depends on: a value that they don't return can change without a rerun.
@@ -16,12 +16,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from falsepromise.core.costs import Costs
 from falsepromise.core.errors import UserError
 from falsepromise.core.study import TEACHER, Study, load
 
 T = TypeVar("T")
 GROUPS = ("amount", "size", "targeted", "replay")
 SELECTION = ("max_query_characters", "max_reply_characters", "single_exchanges")
+PRINTED = (
+    "table3_seed_examples.jsonl",
+    "table4_nq_synthetic.txt",
+    "table5_tldr_synthetic.txt",
+    "table8_natural_questions.txt",
+    "table9_cnn_dailymail.txt",
+)
 _TASKS = "workflow/falsepromise/benchmarks/tasks/falsepromise_"
 PROMPTS = {
     "nq": ["resources/prompts/table8_natural_questions.txt"],
@@ -86,7 +94,7 @@ def shell_prefix(root: str, python: str) -> str:
     )
 
 
-class Jobs(Study):
+class Jobs(Costs):
     """A study as the rules see it. Paths are relative to the checkout."""
 
     @property
@@ -162,17 +170,48 @@ class Jobs(Study):
         tasks = {b["task"] for b in self.benchmarks.values()}
         names = {
             "figures/fig1.pdf": bool(self.judges) and "nq" in tasks,
+            "figures/fig2.pdf": bool(self.styles),
             "figures/fig3.pdf": bool(self.judges),
             "figures/fig4.pdf": True,
             "figures/fig5.pdf": "toxicity" in tasks,
+            "figures/fig6.pdf": bool(self.pools),
             "figures/fig_style.pdf": bool(self.styles),
             "figures/capability_style.pdf": bool(self.styles),
             "tables/versus_paper.md": True,
+            "tables/summary.csv": True,
+            "tables/funnel.csv": bool(self.pools),
+            "tables/prompts.md": True,
             "tables/table1.csv": "targeted" in self.runs and bool(tasks & {"nq", "cnn"}),
             "tables/table2.csv": bool(self.styles),
             "tables/table7.csv": "cnn" in tasks,
         }
         return [f"results/{name}" for name, wanted in names.items() if wanted]
+
+    @property
+    def best(self) -> str:
+        """The imitation model with the most parameters and data: the one whose answers are shown."""
+        broad = [name for group in ("size", "amount") for name in self.runs.get(group, [])] or self.trained
+        return max(
+            broad, key=lambda name: (self.parameters(self.models[name]["base"]), self.models[name]["tokens"] or 0)
+        )
+
+    @property
+    def example_dialogues(self) -> str:
+        """The dialogues that are shown: the first pool's training part."""
+        return f"{self.results}/curation/clean/{next(iter(self.pools), 'none')}.train.jsonl"
+
+    @property
+    def funnels(self) -> list[str]:
+        """The counts of curation, in order of work."""
+        sources = dict.fromkeys(source for pool in self.pools.values() for source in pool["sources"])
+        names = [*(f"dialogues/{s}" for s in sources), *(f"clean/{p}" for p in self.pools)]
+        return [f"{self.results}/curation/{name}.funnel.csv" for name in names] + [
+            f"{self.results}/curation/prompts/{name}.funnel.csv" for name in self.prompts
+        ]
+
+    def reference_label(self, prompts: str) -> str:
+        """Whose answers the references are: the teacher's, or those that the dialogues came with."""
+        return self.teacher["label"] if self.asked_for_references(prompts) else "The dialogue's own reply"
 
     # What one job takes, asked with its wildcards ------------------------------------------
 
@@ -321,40 +360,6 @@ class Jobs(Study):
     def teacher_limits(self, judge: str | None = None) -> str:
         """Options for what changes no answer: the store, the key's variable, pace and money."""
         return f"--store results/.cache/teacher {options(self.asked(judge), 'api_key_env', *LIMITS, *PRICES)}"
-
-    # What a job costs ----------------------------------------------------------------------
-
-    def gpus(self, base: str) -> int:
-        """GPUs for a full fine-tuning: none below 100M parameters, one up to 2B, a node of 8 above.
-
-        The weights, the two moments and the gradients in float32 are 16 bytes a parameter:
-        112 GB for 7B, 208 GB for 13B, before activations.
-        """
-        size = self.parameters(base)
-        return self.bases[base].get("gpus", 0 if size < 100e6 else 1 if size < 2e9 else 8)
-
-    def device(self, base: str) -> str:
-        """JAX's platform: small models leave a GPU alone, large ones take what JAX finds."""
-        return "''" if self.gpus(base) else "cpu"
-
-    def threads(self, base: str) -> int:
-        return 8 if self.gpus(base) else 1
-
-    def train_minutes(self, base: str, tokens: int | None) -> int:
-        """Minutes to ask for: 6 FLOPs a parameter and token at 40 % of an A100's 312 TFLOP/s (a CPU
-        core: 10 GFLOP/s), doubled, and a quarter of an hour to start.
-        """
-        speed = self.gpus(base) * 0.4 * 312e12 or 10e9
-        flops = 6 * self.parameters(base) * (tokens or (100e6 if self.gpus(base) else 1e6))
-        return 15 + int(2 * flops / speed / 60)
-
-    def evaluation_minutes(self, base: str) -> int:
-        """Minutes to ask for: an hour, and half an hour more for every billion parameters."""
-        return int(60 + 30 * self.parameters(base) / 1e9)
-
-    def memory_mb(self, base: str) -> int:
-        """Host memory: the weights in float32 twice (read and written), and room to run."""
-        return 2000 + int(8 * self.parameters(base) / 1e6)
 
 
 def check_start(study: Study) -> None:
