@@ -154,13 +154,13 @@ def load(config: Mapping[str, Any], where: str = "the study") -> Study:
     Raises:
         UserError: one line that names the key, what was found and what was expected.
     """
-    config = json.loads(json.dumps(config))  # a plain copy: Snakemake hands over its own mapping
-    check(config, SCHEMA, where)
-    study = Study(config)
+    plain: dict[str, Any] = json.loads(json.dumps(config))  # a plain copy: Snakemake hands over its own mapping
+    check(plain, SCHEMA, where)
+    study = Study(plain)
     _check_names(study, where)
-    for group, run in config["runs"].items():
+    for group, run in plain["runs"].items():
         _expand(study, group, run, where)
-    return Study(config, _models(study), study.runs)
+    return Study(plain, _models(study), study.runs)
 
 
 def _models(study: Study) -> dict[str, dict[str, Any]]:
