@@ -1,0 +1,56 @@
+"""A base model's folder: taken whole, or refused with what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from falsepromise.core.errors import UserError
+from falsepromise.sources import weights
+
+
+def folder(path: Path, *names: str) -> Path:
+    path.mkdir()
+    for name in names:
+        (path / name).write_text("{}")
+    return path
+
+
+def test_a_local_folder_is_taken_without_its_pickles(tmp_path: Path) -> None:
+    source = folder(
+        tmp_path / "model", "config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bin", "README.md"
+    )
+    output = tmp_path / "bases" / "b"
+    weights.main(["--uri", f"file:{source}", "--output", str(output)])
+    assert {p.name for p in output.iterdir()} == {"config.json", "tokenizer.json", "model.safetensors", "source.json"}
+    assert (output / "model.safetensors").resolve() == (source / "model.safetensors").resolve()
+    assert not list((tmp_path / "bases").glob(".b*"))
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (("config.json", "tokenizer.json", "pytorch_model.bin"), r"\*\.safetensors missing"),
+        (("config.json", "model.safetensors"), r"tokenizer\.json missing"),
+        ((), r"config\.json and \*\.safetensors and tokenizer\.json missing"),
+    ],
+)
+def test_an_incomplete_folder_is_refused_and_leaves_nothing(
+    tmp_path: Path, names: tuple[str, ...], missing: str
+) -> None:
+    source = folder(tmp_path / "model", *names)
+    with pytest.raises(UserError, match=missing):
+        weights.main(["--uri", f"file:{source}", "--output", str(tmp_path / "b")])
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("uri", ["gpt2", "hub:gpt2", "hub:openai-community/gpt2-xl", "file:"])
+def test_an_address_of_no_known_form(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(UserError, match="expected hub:ORG/NAME@REVISION or file:PATH"):
+        weights.main(["--uri", uri, "--output", str(tmp_path / "b")])
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        weights.main(["--uri", f"file:{tmp_path}/nowhere", "--output", str(tmp_path / "b")])
