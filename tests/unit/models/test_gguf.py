@@ -1,0 +1,83 @@
+"""GGUF files written by the `gguf` package, read back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from falsepromise.core.errors import UserError
+from falsepromise.models import weights
+from falsepromise.models.config import ModelConfig
+
+gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
+CONFIG = ModelConfig("llama", 67, 32, 64, 2, 4, 2, 8, 256, bos_id=1, eos_id=2)
+
+
+def write(path, tensors, arch="llama"):
+    writer = gguf.GGUFWriter(path, arch)
+    writer.add_block_count(CONFIG.num_layers)
+    writer.add_context_length(CONFIG.max_positions)
+    writer.add_embedding_length(CONFIG.hidden_size)
+    writer.add_feed_forward_length(CONFIG.intermediate_size)
+    writer.add_head_count(CONFIG.num_heads)
+    writer.add_head_count_kv(CONFIG.num_kv_heads)
+    writer.add_layer_norm_rms_eps(CONFIG.norm_eps)
+    writer.add_rope_freq_base(CONFIG.rope_theta)
+    writer.add_token_list([f"t{i}" for i in range(CONFIG.vocab_size)])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    for name, array in tensors.items():
+        writer.add_tensor(name, np.ascontiguousarray(array))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def tensors_of(leaves):
+    """llama.cpp's names and its order of rows in q and k: (pair, half) for our (half, pair)."""
+    found = {
+        "token_embd.weight": leaves["embed"],
+        "output_norm.weight": leaves["norm"],
+        "output.weight": leaves["head"],
+    }
+    names = {"q": "attn_q", "k": "attn_k", "v": "attn_v", "o": "attn_output", "gate": "ffn_gate", "up": "ffn_up"}
+    for i in range(CONFIG.num_layers):
+        for ours, theirs in (names | {"down": "ffn_down"}).items():
+            array = leaves[f"layers.{i}.{ours}"].T
+            if ours in "qk":
+                heads = CONFIG.num_heads if ours == "q" else CONFIG.num_kv_heads
+                array = array.reshape(heads, 2, CONFIG.head_dim // 2, -1).swapaxes(1, 2).reshape(array.shape)
+            found[f"blk.{i}.{theirs}.weight"] = array
+        found[f"blk.{i}.attn_norm.weight"] = leaves[f"layers.{i}.attention_norm"]
+        found[f"blk.{i}.ffn_norm.weight"] = leaves[f"layers.{i}.mlp_norm"]
+    return found
+
+
+@pytest.fixture
+def leaves():
+    return {key: np.asarray(leaf) for key, leaf in weights.flatten(weights.create(CONFIG, 0)).items()}
+
+
+def test_weights_come_back(leaves, tmp_path):
+    write(tmp_path / "m.gguf", tensors_of(leaves))
+    model, config = weights.load(tmp_path / "m.gguf")
+    assert config.norm_eps == pytest.approx(CONFIG.norm_eps)
+    assert (config.num_kv_heads, config.tie_embeddings, config.eos_id) == (2, False, 2)
+    again = weights.flatten(model)
+    for key, leaf in leaves.items():
+        np.testing.assert_array_equal(again[key], leaf, err_msg=key)
+
+
+def test_odd_files_are_named(leaves, tmp_path):
+    write(tmp_path / "extra.gguf", tensors_of(leaves) | {"blk.0.odd.weight": np.zeros(4, np.float32)})
+    with pytest.raises(UserError, match=r"extra.gguf: unknown key 'blk\.0\.odd\.weight'"):
+        weights.load(tmp_path / "extra.gguf")
+    write(tmp_path / "bert.gguf", tensors_of(leaves), "bert")
+    with pytest.raises(UserError, match="architecture 'bert'"):
+        weights.load(tmp_path / "bert.gguf")
+    (tmp_path / "cut.gguf").write_bytes((tmp_path / "extra.gguf").read_bytes()[:3000])
+    with pytest.raises(UserError, match="not a whole GGUF file"):
+        weights.load(tmp_path / "cut.gguf")
+    with pytest.raises(UserError, match="no such file"):
+        weights.load(tmp_path / "none.gguf")
