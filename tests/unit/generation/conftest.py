@@ -5,6 +5,17 @@ from __future__ import annotations
 import pytest
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compile_quickly():
+    """What these tests compile is small: most of their time is the compiler's."""
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory):
     """A LLaMA and a GPT-2 with 96 positions; `{name: folder}`."""

@@ -40,7 +40,7 @@ def test_documents_in_a_row_do_not_see_each_other(config):
 
 
 @pytest.mark.parametrize("config", [LLAMA, GPT2], ids=["llama", "gpt2"])
-@pytest.mark.parametrize("remat", ["dots", "full"])
+@pytest.mark.parametrize("remat", ["full", pytest.param("dots", marks=pytest.mark.slow)])
 def test_remat_changes_no_gradient(config, remat):
     graph, state = nnx.split(weights.create(config, 0))
     ids = tokens(length=20)
