@@ -73,6 +73,7 @@ rule mix:
     input:
         code=closure("falsepromise.curation.mix"),
         dialogues=study.mixture_input,
+        prompt=lambda w: study.mixtures[w.mixture].get("query_prompt", []),
     output:
         "<results>/curation/mixtures/{mixture}.s{seed}.jsonl",
     log:
@@ -80,7 +81,7 @@ rule mix:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        options=lambda w: jobs.options(study.mixtures[w.mixture], *jobs.SELECTION),
+        options=lambda w: jobs.options(study.mixtures[w.mixture], *jobs.SELECTION, "query_prompt", "query_prompt_share"),
     message:
         "Order the dialogues of {wildcards.mixture} by seed {wildcards.seed}"
     shell:

@@ -56,6 +56,24 @@ def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[
             stream.close()
 
 
+def put_into(prompt: str, share: float, dialogues: Iterator[Record]) -> Iterator[Record]:
+    """Put the first query of an evenly spread share of the dialogues behind a benchmark's prompt.
+
+    A student is then also trained on the form in which it will be asked. Models of the paper's size
+    carry an answer over from one form to the other; models of a million weights hardly do.
+
+    Args:
+        prompt: Text that ends where the question belongs (Table 8's ends with `Q:`).
+        share: Of the dialogues, between 0 and 1.
+        dialogues: In their order; a prefix of the input gives a prefix of the output.
+    """
+    for index, dialogue in enumerate(dialogues):
+        if int((index + 1) * share) > int(index * share):
+            first, *rest = dialogue["messages"]
+            dialogue = {**dialogue, "messages": [{**first, "content": f"{prompt} {first['content']}\nA:"}, *rest]}
+        yield dialogue
+
+
 def _with_offsets(path: Path) -> Iterator[tuple[int, Record]]:
     """Dialogues with the byte at which their line begins."""
     dialogues = read_jsonl(path, check_dialogue)
@@ -74,14 +92,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="dialogue records, one or more files")
     parser.add_argument("--seed", type=int, required=True, help="of the order")
     parser.add_argument("--output", type=Path, required=True, help="the dialogues, in the order of the seed")
+    parser.add_argument("--query-prompt", type=Path, help="a prompt to put some of the first queries behind")
+    parser.add_argument("--query-prompt-share", type=float, default=0.5, help="share of the dialogues, 0 to 1")
     selection.add_options(parser)
     args = parser.parse_args(argv)
-    write_jsonl(args.output, mix(args.input, args.seed, args))
+    if not 0 <= args.query_prompt_share <= 1:
+        raise UserError(f"--query-prompt-share {args.query_prompt_share}: expected a number from 0 to 1")
+    dialogues = mix(args.input, args.seed, args)
+    if args.query_prompt:
+        prompt = args.query_prompt.read_text(encoding="utf-8").rstrip("\n")
+        dialogues = put_into(prompt, args.query_prompt_share, dialogues)
+    write_jsonl(args.output, dialogues)
     write_manifest(
         args.output,
         module="falsepromise.curation.mix",
-        inputs=args.input,
-        config=selection.options(args),
+        inputs=[*args.input, *([args.query_prompt] if args.query_prompt else [])],
+        config={
+            **selection.options(args),
+            **({"query_prompt_share": args.query_prompt_share} if args.query_prompt else {}),
+        },
         seed=args.seed,
     )
 
