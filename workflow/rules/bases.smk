@@ -65,12 +65,12 @@ rule tokenizer:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        vocab_size=study.vocab_size,
+        options=jobs.options(study.config.get("tokenizer", {}), "vocab_size", "characters"),
     message:
         "Train the study's tokenizer"
     shell:
         "python -m falsepromise.training.tokenizer --text {input.text} {input.dialogues}"
-        " --vocab-size {params.vocab_size} --output {output} > {log} 2>&1"
+        " {params.options} --output {output} > {log} 2>&1"
 
 
 rule initial_weights:

@@ -7,7 +7,7 @@ an edited module reruns the jobs that it can change, and no others.
 from __future__ import annotations
 
 import ast
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "falsepromise"
@@ -39,7 +39,7 @@ def closure(module: str) -> list[str]:
     return [path.removeprefix(here) for path in files if Path(path).stat().st_size]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file(module: str) -> Path:
     path = ROOT.joinpath(*module.split("."))
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
@@ -48,7 +48,7 @@ def _file(module: str) -> Path:
     raise ModuleNotFoundError(f"no module {module} below {ROOT}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _imports(module: str) -> tuple[str, ...]:
     found: list[str] = []
     for node in ast.walk(ast.parse(_file(module).read_text(encoding="utf-8"))):

@@ -282,8 +282,13 @@ class Jobs(Costs):
 
     @property
     def tokenizer_dialogues(self) -> list[str]:
-        """The dialogues that the study's tokenizer is trained on, beside the pre-training text."""
-        return [f"{self.results}/curation/clean/{pool}.train.jsonl" for pool in self.pools]
+        """The dialogues that the study's tokenizer is trained on, beside the pre-training text: each pool's
+        first mixture, which the imitation models see."""
+        first: dict[str, str] = {}
+        for name, mixture in self.mixtures.items():
+            if "pool" in mixture:
+                first.setdefault(mixture["pool"], name)
+        return [f"{self.results}/curation/mixtures/{name}.s{self.seed}.jsonl" for name in first.values()]
 
     def blocks_input(self, wildcards: Any) -> str:
         """The records that become tokens."""
@@ -313,7 +318,7 @@ class Jobs(Costs):
     def benchmark_options(self, wildcards: Any) -> str:
         """Options of one benchmark. Where there is no sandbox, HumanEval is not scored, and says so."""
         benchmark = self.benchmarks[wildcards.benchmark]
-        words = options(benchmark, "limit", "samples", "scorer")
+        words = options(benchmark, "limit", "samples", "max_tokens", "scorer")
         return f"{words} --on-no-sandbox skip" if benchmark["task"] == "humaneval" else words
 
     def turn_tokens(self, wildcards: Any) -> str:
@@ -348,8 +353,12 @@ class Jobs(Costs):
         return [f"{self.results}/curation/facts/facts.jsonl"] if "facts" in self.config else []
 
     def asked(self, judge: str | None = None) -> dict[str, Any]:
-        """How the teacher is asked, or a judge: the teacher's settings where it has none of its own."""
-        return {**self.teacher, **(self.judges[judge] if judge else {})}
+        """How the teacher is asked, or a judge: the teacher's settings where it has none of its own, but
+        for the prices, which belong to a model."""
+        if judge is None:
+            return dict(self.teacher)
+        own = self.judges[judge]
+        return {key: value for key, value in self.teacher.items() if key not in PRICES or "model" not in own} | own
 
     def teacher_options(self, judge: str | None = None) -> str:
         """Options for what shapes the answers of the teacher or of a judge."""

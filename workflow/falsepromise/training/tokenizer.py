@@ -6,6 +6,7 @@ model is made (`falsepromise.models.chat`); this verb reserves their rows in the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,14 +18,21 @@ from falsepromise.core.records import read_jsonl
 from falsepromise.models.chat import END_TOKEN, TURN_TOKENS, ChatTokenizer
 
 
-def texts(files: Sequence[Path]) -> Iterator[str]:
-    """Raw texts (`text`) and all contents of dialogues (`messages`) in files of JSON lines."""
+def texts(files: Sequence[Path], characters: int | None = None) -> Iterator[str]:
+    """Raw texts (`text`) and all contents of dialogues (`messages`) in files of JSON lines.
+
+    Args:
+        files: The files.
+        characters: Read no more than so many characters of each file; None: all.
+    """
     for file in files:
+        left = math.inf if characters is None else characters
         for record in read_jsonl(file):
-            if "text" in record:
-                yield record["text"]
-            else:
-                yield from (message["content"] for message in record["messages"])
+            found = [record["text"]] if "text" in record else [message["content"] for message in record["messages"]]
+            yield from found
+            left -= sum(map(len, found))
+            if left <= 0:
+                break
 
 
 def train(corpus: Iterator[str], vocab_size: int) -> Tokenizer:
@@ -52,14 +60,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--text", type=Path, nargs="+", required=True, help="JSON lines with `text` or `messages`")
     parser.add_argument("--vocab-size", type=int, default=4096)
+    parser.add_argument("--characters", type=int, help="read so many characters of each file; all by default")
     parser.add_argument("--output", type=Path, required=True, help="folder for tokenizer.json and its config")
     args = parser.parse_args(argv)
-    ChatTokenizer(train(texts(args.text), args.vocab_size)).save(args.output)
+    ChatTokenizer(train(texts(args.text, args.characters), args.vocab_size)).save(args.output)
     write_manifest(
         args.output / "tokenizer.json",
         "falsepromise.training.tokenizer",
         inputs=args.text,
-        config={"vocab_size": args.vocab_size},
+        config={"vocab_size": args.vocab_size, "characters": args.characters},
     )
 
 

@@ -1,0 +1,133 @@
+"""The test study for real: from raw dialogues to figures, killed on the way, run again, changed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("Snakefile", "workflow", "config", "resources", "profiles", "envs")
+RESULTS = Path("results/test")
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "PYTHONPATH"))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--configfile", "config/test.yaml", "--cores", "2", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
+    process = start(folder, *arguments)
+    said, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, said[-4000:]
+    return said
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the test study was killed while it trained, and then run to its end."""
+    folder = tmp_path_factory.mktemp("e2e") / "checkout"
+    folder.mkdir()
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / part, folder / part)
+    first = start(folder)
+    deadline = time.monotonic() + 600
+    while not any((folder / RESULTS / "training" / "bases").glob("*")):
+        assert first.poll() is None, first.stdout.read()[-4000:] if first.stdout else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(first.pid, signal.SIGKILL)  # the workflow and its jobs at once, as a power cut would
+    first.communicate()
+    subprocess.run([sys.executable, "-m", "snakemake", "--configfile", "config/test.yaml", "--unlock"],
+                   cwd=folder, check=True, capture_output=True)  # fmt: skip
+    kept = sorted(path.name for path in (folder / RESULTS / "training" / "bases").iterdir())
+    said = snakemake(folder)
+    assert kept, "nothing was made before the kill"
+    assert not any(f"Load {base}" in said for base in kept)
+    return folder
+
+
+def test_every_figure_and_table_is_drawn(run: Path) -> None:
+    for name in ("fig4", "fig_style", "capability_style", "fig2", "fig6"):
+        for suffix, beginning in ((".pdf", b"%PDF"), (".svg", b"<?xml"), (".png", b"\x89PNG")):
+            data = (run / "results/figures" / f"{name}{suffix}").read_bytes()
+            assert data.startswith(beginning), name + suffix
+            assert len(data) > 3000, name + suffix
+        with Image.open(run / "results/figures" / f"{name}.png") as picture:
+            shades = picture.convert("L").histogram()
+        assert sum(shades[:128]) > 500, f"{name}.png has next to no ink"
+    svg = (run / "results/figures/fig4.svg").read_text(encoding="utf-8")
+    assert "look-up table" in svg, "the stand-in teacher is not named on the figure"
+    rows = list(csv.DictReader((run / "results/tables/table1.csv").open(encoding="utf-8")))
+    assert {row["Imitation data"] for row in rows} >= {"ShareGPT-Mix", "NQ-synthetic"}
+    assert "can't tell" in (run / "results/tables/versus_paper.md").read_text(encoding="utf-8")
+
+
+def test_scores_carry_intervals_items_and_a_manifest(run: Path) -> None:
+    files = sorted((run / RESULTS / "benchmarks").glob("*/*.json"))
+    scores = [json.loads(file.read_text(encoding="utf-8")) for file in files if "lm_eval" not in file.name]
+    assert len(scores) >= 11
+    for score in scores:
+        for metric in score["metrics"].values():
+            low, high = metric["ci95"]
+            assert low <= metric["value"] <= high
+            assert metric["n"] > 0
+        assert len(score["items"]) == max(metric["n"] for metric in score["metrics"].values())
+        assert score["manifest"]["made_by"].startswith("falsepromise.benchmarks")
+
+
+def test_smaller_budgets_are_prefixes_and_losses_are_logged(run: Path) -> None:
+    for folder in (run / RESULTS / "training/models").iterdir():
+        facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        losses = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
+        assert facts["steps"] == len(losses)
+    assert not list((run / RESULTS / "training").glob("checkpoints/*/steps")), "a finished run keeps no state"
+
+
+def test_nothing_is_left_to_do(run: Path) -> None:
+    assert "Nothing to be done" in snakemake(run, "-n")
+
+
+def test_a_deleted_score_is_made_again_and_the_figures_with_it(run: Path) -> None:
+    score = run / RESULTS / "benchmarks/nq/tiny.json"
+    before = json.loads(score.read_text(encoding="utf-8"))
+    picture = (run / "results/figures/fig4.pdf").read_bytes()
+    score.unlink()
+    snakemake(run)
+    after = json.loads(score.read_text(encoding="utf-8"))
+    assert after["metrics"] == before["metrics"]
+    assert after["items"] == before["items"]
+    assert (run / "results/figures/fig4.pdf").read_bytes() == picture, "the same scores give the same bytes"
+
+
+def test_no_key_reaches_a_file(run: Path) -> None:
+    said = subprocess.run(
+        ["grep", "-rlE", "sk-[A-Za-z0-9]{8}|OPENAI_API_KEY=", "results", "logs"],
+        cwd=run,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.stdout == ""
