@@ -62,7 +62,7 @@ def hostile(marker: str, port: int, secret_file: str) -> dict[str, str]:
         "a large constant to compile": "return 9 ** 9 ** 9 ** 9",
         "brackets to compile": "return " + "(" * 5000 + "x" + ")" * 5000,
         # Looking around
-        "reads the home folder": "return os.listdir(os.path.expanduser('~root')) and open('/root/.bashrc').read()",
+        "reads the home folder": "return open(os.path.expanduser('~root/.bashrc')).read()",
         "reads a file of the user's": f"open({secret_file!r}).read()\nreturn x * x",
         "reads the accounts": "open('/etc/passwd').read()\nreturn x * x",
         "reads the environment": f"os.environ[{SECRET_VARIABLE!r}]\nreturn x * x",

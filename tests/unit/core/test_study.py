@@ -60,7 +60,7 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("mixtures.sharegpt_mix.teacher", "nq_synthetic", "has pool and teacher, expected just one of"),
         ("mixtures.sharegpt_mix", {}, "has no origin, expected just one of"),
         ("mixtures.nq_synthetic.n", None, "'mixtures.nq_synthetic.n' is missing"),
-        ("mixtures.nq_synthetic.recipe", "target", "is not in 'training'; did you mean 'targeted'?"),
+        ("mixtures.nq_synthetic.recipe", "imitatio", "is not in 'training'; did you mean 'imitation'?"),
         ("bases.tiny.weights", "file:model", "needs either 'weights' or 'architecture'"),
         ("bases.teacher", {"label": "x", "weights": "file:m", "parameters": 1}, "a name that the workflow uses itself"),
         ("sources.sharegpt.format", None, "whose 'format' is missing"),
@@ -94,7 +94,7 @@ def test_a_model_that_two_runs_share_is_one(config: dict[str, Any]) -> None:
     study = load(config)
     assert "tiny-sharegpt_mix-2k-s0" in study.runs["amount"]
     assert "tiny-sharegpt_mix-2k-s0" in study.runs["size"]
-    assert len(study.trained) == len(set(study.trained)) == 4
+    assert len(study.trained) == len(set(study.trained)) == 5
     assert study.models["tiny"] == {"base": "tiny", "mixture": None, "tokens": 0, "seed": 0, "label": "50k"}
     assert study.models["tiny-nq_synthetic-all-s0"]["tokens"] is None
 

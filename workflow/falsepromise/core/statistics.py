@@ -63,22 +63,3 @@ def mean_metric(values: Sequence[float], seed: int = 0) -> dict[str, Any]:
         means = [array[rng.integers(0, n, n)].mean() for _ in range(RESAMPLES)]
         interval = [float(x) for x in np.quantile(means, [0.025, 0.975])]
     return {"value": mean, "ci95": interval, "n": n}
-
-
-def paired_difference(left: Sequence[float], right: Sequence[float], seed: int = 0) -> dict[str, Any]:
-    """Mean of `left - right` on the same items, with interval and a two-sided sign-flip p value.
-
-    Returns:
-        `{"value", "ci95", "n", "p"}`; `p` is the share of 10,000 random sign flips (plus the
-        observed one) whose mean is at least as far from 0.
-    """
-    difference = np.asarray(left, dtype=np.float64) - np.asarray(right, dtype=np.float64)
-    if len(left) != len(right):
-        raise ValueError(f"{len(left)} items against {len(right)}: a paired test needs the same items")
-    result = mean_metric(list(difference), seed)
-    if np.all(difference == 0):
-        return {**result, "ci95": [0.0, 0.0], "p": 1.0}
-    rng = np.random.default_rng(seed)
-    flips = rng.choice([-1.0, 1.0], (10_000, len(difference)))
-    extreme = np.abs(flips @ difference) >= abs(difference.sum()) - 1e-12
-    return {**result, "p": float((extreme.sum() + 1) / (len(extreme) + 1))}

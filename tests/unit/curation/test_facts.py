@@ -1,0 +1,116 @@
+"""Facts and pre-training text: no subject is asked about in two roles."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import read_jsonl, write_json
+from falsepromise.curation import facts, mix, pretraining
+
+ROOT = Path(__file__).resolve().parents[3]
+PROMPT = (ROOT / "resources/prompts/table8_natural_questions.txt").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """Small tables in the packages' own forms: 30 countries, 3 large cities each, 4 elements."""
+    countries, cities = {}, {}
+    for i in range(30):
+        code = f"{chr(65 + i // 26)}{chr(65 + i % 26)}"
+        countries[code] = {"name": f"Land{i}", "capital": f"Town{i}", "iso3": code + "X"}
+        for j in range(4):
+            name = f"Town{i}" if j == 0 else f"Port{i}x{j}"
+            aliases = ["Townalias", "TWN", "Tò"] if j == 0 else []
+            cities[f"{i}{j}"] = {
+                "name": name,
+                "countrycode": code,
+                "population": 900_000 - 100_000 * j,
+                "alternatenames": aliases,
+            }
+    cities["shared"] = {"name": "Port0x1", "countrycode": "AB", "population": 5_000_000, "alternatenames": []}
+    write_json(tmp_path / "countries.json", countries)
+    write_json(tmp_path / "cities.json", cities)
+    with closing(sqlite3.connect(tmp_path / "elements.db")) as db:
+        db.execute("CREATE TABLE elements (name, symbol, atomic_number)")
+        db.executemany("INSERT INTO elements VALUES (?, ?, ?)", [(f"Element{i}", f"E{i}", i) for i in range(1, 5)])
+        db.commit()
+    return tmp_path
+
+
+def make(tables: Path, seed: int = 0) -> list[dict]:
+    facts.main(
+        f"--countries {tables}/countries.json --cities {tables}/cities.json --elements {tables}/elements.db "
+        f"--seed {seed} --output {tables}/facts".split()
+    )
+    return list(read_jsonl(tables / "facts/facts.jsonl"))
+
+
+def test_a_subject_has_one_split_and_all_splits_are_used(tables: Path) -> None:
+    made = make(tables)
+    splits: dict[str, set[str]] = {}
+    for fact in made:
+        splits.setdefault(fact["subject"], set()).add(fact["split"])
+    assert all(len(found) == 1 for found in splits.values())
+    assert set().union(*splits.values()) == set(facts.SPLITS)
+    assert {fact["relation"] for fact in made} == set(facts.QUESTIONS)
+    assert make(tables) == made
+    assert [f["split"] for f in make(tables, seed=1)] != [f["split"] for f in made]
+
+
+def test_names_that_make_no_clear_question_are_left_out(tables: Path) -> None:
+    made = make(tables)
+    cities = [fact["subject"] for fact in made if fact["relation"] == "country"]
+    assert "Port0x1" not in cities, "the name of two cities"
+    assert not any(city.startswith("Town") for city in cities), "capitals are asked about otherwise"
+    capital = next(fact for fact in made if fact["id"] == "capital/Land3")
+    assert capital["answers"] == ["Town3", "Townalias"], "codes and foreign letters are no aliases"
+
+
+def test_the_benchmarks_ask_about_their_own_split_alone(tables: Path) -> None:
+    made = {fact["id"]: fact for fact in make(tables)}
+    for name in ("evaluation", "development"):
+        questions = list(read_jsonl(tables / f"facts/qa_{name}.jsonl"))
+        assert questions
+        assert {made[q["id"]]["split"] for q in questions} == {name}
+        for item in read_jsonl(tables / f"facts/multiple_choice_{name}.jsonl"):
+            right = made[item["id"]]["answers"]
+            assert [choice in right for choice in item["choices"]].count(True) == 1
+            assert item["choices"][item["answer"]] == right[0]
+            assert len(set(item["choices"])) == facts.CHOICES
+
+
+def test_pretraining_text_states_all_facts_and_asks_about_one_split(tables: Path) -> None:
+    made = make(tables)
+    rng = random.Random(0)
+    stated = " ".join(pretraining.fact_documents(made, 5, 0.3, rng))
+    for fact in made:
+        assert fact["subject"] in stated
+    asked = [fact for fact in made if fact["split"] == "pretraining"]
+    documents = list(pretraining.question_documents(asked, PROMPT, 9, rng))
+    text = "\n".join(documents)
+    for fact in made:
+        if fact["split"] != "pretraining":
+            assert fact["question"] not in text
+    assert documents[2].startswith(PROMPT.split("Q:")[0])
+    assert "Now answer this question using only one to two words at most." in documents[2]
+    assert "Frank Sinatra" not in text, "the benchmark's own examples are replaced"
+
+
+def test_a_file_of_another_kind_is_one_clear_line(tables: Path) -> None:
+    (tables / "elements.db").write_text("not a database, but long enough to be looked at", encoding="utf-8")
+    with pytest.raises(UserError, match=r"elements\.db: not mendeleev's SQLite file"):
+        make(tables)
+
+
+def test_queries_behind_a_prompt_are_spread_evenly_and_nested() -> None:
+    dialogues = [{"id": str(i), "messages": [{"role": "user", "content": f"q{i}"}]} for i in range(10)]
+    put = list(mix.put_into("Table 8 Q:", 0.3, iter(dialogues)))
+    assert [d["messages"][0]["content"].startswith("Table 8 Q: q") for d in put].count(True) == 3
+    assert list(mix.put_into("Table 8 Q:", 0.3, iter(dialogues[:7]))) == put[:7]
+    assert put[3]["messages"][0]["content"] == "Table 8 Q: q3\nA:"
