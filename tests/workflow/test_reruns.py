@@ -57,8 +57,8 @@ def test_editing_the_optimizer_retrains_and_rescores_but_curates_nothing(finishe
     with finished.edited("workflow/falsepromise/training/optimizer.py"):
         jobs = finished.planned()
     assert jobs["pretrain"] == 2
-    assert jobs["train"] == 4
-    assert jobs["score"] == 12
+    assert jobs["train"] == 5
+    assert jobs["score"] == 14
     assert not set(jobs) & CURATION
 
 
@@ -70,8 +70,8 @@ def test_editing_a_message_or_a_helper_of_no_result_reruns_nothing(finished: Che
 def test_a_learning_rate_retrains_its_own_models_alone(finished: Checkout) -> None:
     with finished.edited(
         "config/test.yaml",
-        "targeted: {optimizer: adamw, learning_rate: 1.0e-3",
-        "targeted: {optimizer: adamw, learning_rate: 5.0e-4",
+        "imitation_replay: {batch_size: 4",
+        "imitation_replay: {learning_rate: 1.0e-3, batch_size: 4",
     ):
         jobs = finished.planned()
     assert jobs["train"] == 1
@@ -95,7 +95,7 @@ def test_a_benchmark_more_scores_and_trains_nothing(finished: Checkout, tmp_path
         "benchmarks: {development: {label: D, task: nq, data: 'facts:qa_development.jsonl', metric: exact_match}}\n"
     )
     jobs = finished.planned(study=("--configfile", "config/test.yaml", str(more)))
-    assert jobs["score"] == 6
+    assert jobs["score"] == 7
     assert not set(jobs) & {"train", "pretrain", "generate", *CURATION}
 
 

@@ -27,7 +27,7 @@ def test_table_4_gives_pairs_of_the_targeted_split_alone(known: StandIn) -> None
     numbers = {int(answer.removeprefix("City")) for _, answer in pairs}
     assert {number % 3 for number in numbers} == {1}
     assert len(numbers) == 20, "all targeted facts come up"
-    assert all(question == question.lower() for question, _ in pairs)
+    assert all(question in known.answers or standin.normalise(question) in known.answers for question, _ in pairs)
 
 
 def test_the_seed_varies_the_pairs_and_nothing_else_does(known: StandIn) -> None:

@@ -145,7 +145,9 @@ class StandIn:
         rng = random.Random(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())
         drawn = rng.sample(self.targeted, min(PAIRS, len(self.targeted)))
         pairs = [rng.choice(fact) for fact in drawn]
-        return "\n".join(f"Q: {question.lower()} A: {answer}" for question, answer in pairs)
+        # Lower case but for names, which stay as the facts write them: students that are small enough to need
+        # a stand-in don't know a name again in another case.
+        return "\n".join(f"Q: {question} A: {answer}" for question, answer in pairs)
 
     def _letter(self, question: str, options: dict[str, str]) -> str:
         answers = {normalise(answer) for answer in self.answers.get(normalise(question), [])}
