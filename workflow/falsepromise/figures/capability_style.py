@@ -73,7 +73,7 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
     capability = scores.metric(benchmark) or "exact_match"
     figure = draw.new_figure(draw.COLUMN * 1.45, 3.5)
     axes = figure.subplots()
-    gaps, labels, targeted_drawn = [], {}, False
+    gaps, labels, targeted_drawn, replay_drawn, ends = [], {}, False, False, 0
     lines = paths(scores)
     bases = study.bases_of([line[0] for line in lines])
     for line in lines:
@@ -81,7 +81,7 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
         aims = targets(study, line[-1].mixture)
         if aims and benchmark not in aims:
             continue  # made for another task: neither broad nor targeted here
-        targeted = bool(aims)
+        targeted, replayed = bool(aims), line[-1] in study.cells("replay")
         found = []
         for cell in line:
             across, up = scores.cell(cell, style, metric), scores.cell(cell, benchmark, capability)
@@ -92,9 +92,10 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
         if len(found) < 2:
             continue
         targeted_drawn |= targeted
+        replay_drawn |= replayed
         axes.plot(
             [e.value * 100 for _, e, _ in found], [e.value * 100 for _, _, e in found],
-            color=color, linestyle=":" if targeted else "-", zorder=2,
+            color=color, linestyle=":" if targeted else "--" if replayed else "-", zorder=2,
         )  # fmt: skip
         for cell, across, up in found:
             place(axes, across, up, color, "s" if cell.is_base else ("D" if targeted else "o"), cell.is_base)
@@ -103,8 +104,11 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
         last = found[-1]
         if not last[0].is_base:
             text = study.mixture_label(last[0].mixture) if targeted else amount_text(last[0])
+            ends += 1
             axes.annotate(
-                text, (last[1].value * 100, last[2].value * 100), (4, 3), textcoords="offset points",
+                # Above and below in turn: models that end at the same place keep both their labels.
+                text, (last[1].value * 100, last[2].value * 100), (4, 3 if ends % 2 else -8),
+                textcoords="offset points",
                 fontsize=6, color=color, path_effects=draw.halo(),
             )  # fmt: skip
     ability, bound = scores.teacher(benchmark, capability), scores.second_sample(style, metric)
@@ -115,6 +119,8 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
         draw.empty(axes, "Capability against style", "no model has both scores")
     axes.margins(x=0.2, y=0.13)
     draw.value_axis(axes, None)
+    if metric != "length_correlation":
+        axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
     draw.named_points(axes, labels)
     axes.set_xlabel(NAMES[metric])
     axes.set_ylabel(f"{scores.label(benchmark)}: {METRICS.get(capability, capability).lower()}")
@@ -122,6 +128,8 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
         ("Base model", draw.QUIET, {"marker": "s", "linestyle": "", "markerfacecolor": "white"})
     ]
     entries.append(("Broad imitation", draw.QUIET, {"marker": "o"}))
+    if replay_drawn:
+        entries.append(("With pre-training text", draw.QUIET, {"marker": "o", "linestyle": "--"}))
     if targeted_drawn:
         entries.append(("Targeted", draw.QUIET, {"marker": "D", "linestyle": ":"}))
     if ability and bound:

@@ -18,6 +18,7 @@ from falsepromise.figures import draw
 
 LINE = 0.125  # inches a line of 6.2-point text takes
 SIZE = 6.2
+DPI = 1200  # widths are measured fine: at screen resolution, hinting moves each letter
 
 
 def clean(text: str) -> str:
@@ -41,7 +42,7 @@ def _font():
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties(family="DejaVu Sans")))
-    font.set_size(SIZE, 72)
+    font.set_size(SIZE, DPI)
     return font
 
 
@@ -54,7 +55,7 @@ def inches(text: str) -> float:
     """How wide a line is in the text's size."""
     font = _font()
     font.set_text(text)
-    return font.get_width_height()[0] / 64 / 72
+    return font.get_width_height()[0] / 64 / DPI
 
 
 def wrap(text: str, width: float, most: int) -> list[str]:
