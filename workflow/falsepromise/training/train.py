@@ -244,8 +244,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"recipe: replay_share is {recipe.replay_share}, but there is no --replay")
     replay = Blocks.open(args.replay) if recipe.replay_share else None
     batches = Batches(blocks, recipe.batch_size, recipe.epochs, args.seed, replay, recipe.replay_share)
-    inputs = [args.base / "config.json", args.base / "model.safetensors", args.blocks / "tokens.npy"]
-    inputs = [path for path in inputs if path.exists()] + ([args.replay / "tokens.npy"] if replay else [])
+    inputs = [args.base / "config.json", *sorted(args.base.glob("*.safetensors"))]
+    inputs += sorted(args.blocks.glob("*.npy")) + (sorted(args.replay.glob("*.npy")) if replay else [])
     fingerprint = {
         "inputs": {str(path): sha256(path) for path in inputs},
         "recipe": asdict(recipe),
