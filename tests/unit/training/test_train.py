@@ -211,3 +211,34 @@ def test_a_mesh_for_other_devices_is_refused() -> None:
         make_mesh("fsdp=64")
     with pytest.raises(UserError, match="expected AXIS=SIZE"):
         make_mesh("model=2")
+
+
+def test_a_base_model_without_turn_tokens_gets_them(made: Path, tmp_path: Path) -> None:
+    """A folder as the hub has it: a tokenizer of its own, no turn tokens, weights in several shards."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    from falsepromise.models.chat import TURN_TOKENS, ChatTokenizer
+    from falsepromise.models.config import ModelConfig
+    from falsepromise.training import blocks
+
+    foreign = Tokenizer(models.BPE())
+    foreign.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    foreign.train_from_iterator(["red green blue"], trainers.BpeTrainer(vocab_size=280, initial_alphabet=alphabet))
+    hub = json.loads((made / "base" / "config.json").read_text())
+    config = ModelConfig.from_hub({**hub, "vocab_size": foreign.get_vocab_size()})
+    weights.save(weights.create(config, 0), config, tmp_path / "hub", None, shard_bytes=20_000)
+    foreign.save(str(tmp_path / "hub" / "tokenizer.json"))
+    assert len(list((tmp_path / "hub").glob("*.safetensors"))) > 1
+
+    blocks.main(
+        f"--tokenizer {tmp_path}/hub --dialogues {made}/dialogues.jsonl --block-size 64 --output {tmp_path}/b".split()
+    )
+    output = tmp_path / "model"
+    train.main(options(made, output, base=tmp_path / "hub", blocks=tmp_path / "b", tokens=2000))
+    tokenizer = ChatTokenizer.load(output)
+    trained, grown = weights.load(output)
+    assert grown.vocab_size == config.vocab_size + len(TURN_TOKENS) + 1  # and the end token
+    assert tokenizer.vocab_size == grown.vocab_size == trained.unembedding().shape[0]
+    facts = json.loads((output / "manifest.json").read_text())
+    assert sum(name.endswith(".safetensors") for name in facts["inputs"]) > 1

@@ -267,8 +267,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     seconds = time.monotonic() - started
 
     unfinished = args.output.with_name(f".{args.output.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    if jax.process_index() == 0:
+        shutil.rmtree(unfinished, ignore_errors=True)
     weights.save(model, config, unfinished, tokenizer)
+    if jax.process_index() != 0:
+        return  # the weights are gathered from all processes; the first one writes
     write_jsonl(unfinished / "train.jsonl", curve)
     facts = manifest(
         "falsepromise.training.train",
