@@ -112,7 +112,7 @@ def test_nq_synthetic(tmp_path: Path, facts: Path) -> None:
         question, reply = (message["content"] for message in record["messages"])
         number = int(reply.removeprefix("City"))
         assert number % 3 == 1, "of the targeted split"
-        assert f"land{number}" in question
+        assert f"Land{number}" in question
     assert len({record["messages"][0]["content"] for record in dialogues}) == 30
     counts = funnel(tmp_path / "nq.funnel.csv")
     assert counts["pairs", ""][0] == 30
@@ -292,13 +292,18 @@ def test_the_plan_is_a_table_and_says_what_is_over_the_limit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change = tmp_path / "change.yaml"
-    change.write_text("teacher: {price_input: 0.5, price_output: 1.5, max_usd: 1, model: m1}\n")
+    change.write_text(
+        "teacher: {price_input: 0.5, price_output: 1.5, max_usd: 1, model: m1}\n"
+        "judges: {other: {prompts: heldout, label: Other, model: m2, runs: [amount]}}\n"
+    )
     plan.main(["--study", str(ROOT / "config" / "paper.yaml"), str(change), "--tokens", "tldr_synthetic=1000,100"])
     out = capsys.readouterr().out
     (row,) = (line for line in out.splitlines() if line.startswith("mixture tldr_synthetic"))
     assert row.split()[2:] == ["m1", "200,000", "200,000,000", "20,000,000", "130.00"]
     assert "is over max_usd, 1" in out
     (row,) = (line for line in out.splitlines() if line.startswith("judge gpt4"))
+    assert row.endswith("183.60"), "its own price"
+    (row,) = (line for line in out.splitlines() if line.startswith("judge other"))
     assert row.endswith("no price"), "the teacher's price is not that of another model"
     with pytest.raises(UserError, match="--tokens x: expected KIND=INPUT,OUTPUT"):
         plan.main(["--study", str(ROOT / "config" / "paper.yaml"), "--tokens", "x"])
