@@ -124,6 +124,15 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, caplog
     assert "checkpoint of step 6 can't be read" in caplog.text
 
 
+def test_a_state_that_cannot_be_saved_is_one_line(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path, {"seed": 0})
+    kept.save(1, {"x": jax.numpy.ones(4)}, wait=True)
+    (tmp_path / "steps").rename(tmp_path / "away")
+    (tmp_path / "steps").write_text("a file where the folder was", encoding="utf-8")
+    with pytest.raises(UserError, match="the state after step 2 can't be saved"):
+        kept.save(2, {"x": jax.numpy.ones(4)}, wait=True)
+
+
 def test_a_loss_that_is_no_number_stops_the_run(made: Path, tmp_path: Path) -> None:
     recipe = json.dumps({"optimizer": "adamw", "learning_rate": 1e30, "clip_norm": 0.0, "batch_size": 8})
     with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+ of \d+"):

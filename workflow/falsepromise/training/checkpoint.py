@@ -57,13 +57,23 @@ class Checkpoints:
         return self._manager
 
     def save(self, step: int, state: Any, wait: bool = False) -> None:
-        """Save `state` (a tree of arrays) as it is after `step` steps; in the background unless `wait`."""
+        """Save `state` (a tree of arrays) as it is after `step` steps; in the background unless `wait`.
+
+        Raises:
+            UserError: this state, or the one before it, can't be written (a full disk).
+        """
         import orbax.checkpoint as ocp
 
-        if step not in self.manager.all_steps():
-            self.manager.save(step, args=ocp.args.StandardSave(state))
-        if wait:
-            self.manager.wait_until_finished()
+        try:
+            if step not in self.manager.all_steps():
+                self.manager.save(step, args=ocp.args.StandardSave(state))
+            if wait:
+                self.manager.wait_until_finished()
+        except Exception as error:  # of many kinds, and from a background thread
+            raise UserError(
+                f"{self.folder}: the state after step {step} can't be saved ({_first_line(error)}); the last good one "
+                "is kept; make room and start again"
+            ) from error
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
         """The newest checkpoint that can be read: the steps done and the state; None where there is none.
@@ -81,7 +91,7 @@ class Checkpoints:
             try:
                 return step, self.manager.restore(step, args=ocp.args.StandardRestore(abstract))
             except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
-                reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+                reason = _first_line(error)
                 log.warning(
                     "%s: the checkpoint of step %d can't be read (%s); trying an older one", self.folder, step, reason
                 )
@@ -89,6 +99,14 @@ class Checkpoints:
         return None
 
     def close(self) -> None:
-        """Wait for what is being written."""
-        if self._manager is not None:
+        """Wait for what is being written. The run is over: a state that failed to be saved is no loss."""
+        if self._manager is None:
+            return
+        try:
             self._manager.close()
+        except Exception as error:  # of many kinds, from a background thread
+            log.warning("%s: the last state could not be saved (%s)", self.folder, _first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
