@@ -112,7 +112,6 @@ def test_near_duplicates_name_the_missing_package(tmp_path, monkeypatch):
 
 
 def test_near_duplicates(tmp_path):
-    pytest.importorskip("datasketch", reason="the extra near-duplicates is not installed")
     words = " ".join(TOPICS)
     path = write_lines(
         tmp_path / "a.jsonl",
