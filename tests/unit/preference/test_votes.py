@@ -79,6 +79,7 @@ def test_unreadable_votes_are_counted(tmp_path):
     assert record["counts"]["items_without_readable_votes"] == 1
     assert record["metrics"]["left"]["n"] == 2
     assert "fleiss_kappa" not in record["metrics"]
+    assert "two raters" in record["absent"]["fleiss_kappa"]
 
 
 def test_both_orders_of_a_judge(tmp_path):
@@ -113,17 +114,41 @@ def test_the_model_under_study_comes_to_the_left(tmp_path):
         read_votes([tmp_path / "v.jsonl"], "C")
 
 
+def test_items_with_one_two_and_three_votes(tmp_path):
+    votes = [vote("1", "a", "left"), *(vote("2", r, c) for r, c in (("a", "left"), ("b", "right")))]
+    votes += [vote("3", r, c) for r, c in (("a", "tie"), ("b", "tie"), ("c", "left"))]
+    record = run(tmp_path, votes)
+    assert record["counts"]["votes_per_item"] == {"1": 1, "2": 1, "3": 1}
+    assert {item["id"]: item["majority"] for item in record["items"]} == {"1": "left", "2": "no_majority", "3": "tie"}
+    assert record["metrics"]["with_majority"]["value"] == pytest.approx(2 / 3)
+    assert record["metrics"]["with_majority"]["n"] == 1
+    assert record["metrics"]["fleiss_kappa"]["n"] == 2
+
+
+def test_numbers_for_names_and_choices_in_capitals(tmp_path):
+    record = run(tmp_path, [vote(1, 7, "Left"), vote(1, 8, " TIE "), vote(1, " 9 ", "left"), vote(2, 7, "right")])
+    assert record["metrics"]["left"]["value"] == record["metrics"]["right"]["value"] == 0.5
+    assert [rater["rater"] for rater in record["raters"]] == ["7", "8", "9"]
+
+
 def test_raters_are_described(tmp_path):
     votes = [vote("1", r, c, seconds=s) for r, c, s in (("a", "left", 3), ("b", "left", 5), ("c", "tie", 9))]
     raters = {rater["rater"]: rater for rater in run(tmp_path, votes)["raters"]}
     assert raters["a"] == {"rater": "a", "items": 1, "with_majority": 1.0, "seconds_median": 3.0}
     assert raters["c"]["with_majority"] == 0.0
+    assert run(tmp_path, votes)["seconds"] == {"median": 5.0, "mean": pytest.approx(17 / 3), "n": 3}
+    assert run(tmp_path, [vote("1", "a", "left")])["seconds"] is None
 
 
 @pytest.mark.parametrize(
     ("votes", "message"),
     [
         ([vote("1", "a", "left"), vote("1", "a", "right")], "rater 'a' voted more than once on item '1'"),
+        ([vote("1", "a", c) for c in ("left", "left", "tie", "left")], "rater 'a' voted more than once on item '1'"),
+        ([vote("1", "a", 1)], "'choice' is 1, expected left, right, tie or null"),
+        ([vote("1", "a", "1")], "'choice' is '1', expected left, right, tie or null"),
+        ([vote("1", " ", "left")], "'rater' is ' '"),
+        ([{"item": "1", "rater": "a"}], "'choice' is None"),
         ([vote("1", "a", "A is better")], "'choice' is 'A is better'"),
         ([{"rater": "a", "choice": "left"}], "'item' is None"),
         ([vote("1", None, "left")], "'rater' is None"),

@@ -86,6 +86,65 @@ def test_the_second_sample_and_the_judgements(tmp_path):
     assert record["counts"]["unreadable_judgements"] == 1
 
 
+def test_without_a_judge_there_is_no_tone_and_the_record_says_so(tmp_path):
+    record = run(tmp_path, {"1": "a", "2": "b"}, {"1": "a", "2": "b"})
+    assert "authoritative_tone" not in record["metrics"]
+    assert "no judge was asked" in record["absent"]["authoritative_tone"]
+    assert "tone" not in record["limits"]
+
+
+def test_the_second_samples_tone(tmp_path):
+    texts = {"1": "a", "2": "b"}
+    second = write(tmp_path / "second.jsonl", texts, model="T")
+    tone = tmp_path / "tone.jsonl"
+    tone.write_text("".join(json.dumps({"prompt_id": p, "authoritative": p == "1"}) + "\n" for p in texts))
+    record = run(tmp_path, texts, texts, "--second", second, "--second-judgements", str(tone))
+    assert record["second"]["metrics"]["authoritative_tone"]["value"] == 0.5
+
+
+def test_two_samples_in_one_file(tmp_path):
+    path = tmp_path / "teacher.jsonl"
+    samples = [("1", 1, LIST), ("1", 0, LIST), ("2", 0, PLAIN), ("2", 1, LIST)]
+    path.write_text("".join(json.dumps({"prompt_id": p, "sample": s, "response": r}) + "\n" for p, s, r in samples))
+    args = ["--responses", write(tmp_path / "o.jsonl", {"1": LIST, "2": PLAIN}), "--reference", str(path)]
+    compare.main([*args, "--second", str(path), "--output", str(tmp_path / "out.json")])
+    record = json.loads((tmp_path / "out.json").read_text())
+    assert record["metrics"]["list_false_alarm"]["value"] == 0.0
+    assert record["second"]["metrics"]["list_false_alarm"]["value"] == 1.0
+    with pytest.raises(UserError, match="no record with sample 7; the file has 0, 1"):
+        compare.main([*args, "--second", str(path), "--second-sample", "7", "--output", str(tmp_path / "out.json")])
+
+
+def test_ids_may_be_numbers_and_records_may_hold_more(tmp_path):
+    ours, theirs = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
+    ours.write_text('\ufeff{"prompt_id": 1, "response": " a b ", "extra": [1]}\n\n{"prompt_id": 2, "response": "c"}\n')
+    theirs.write_text('{"prompt_id": "2", "response": "c"}\r\n{"prompt_id": "1", "response": "a b"}')
+    compare.main(["--responses", str(ours), "--reference", str(theirs), "--output", str(tmp_path / "out.json")])
+    record = json.loads((tmp_path / "out.json").read_text())
+    assert record["metrics"]["unigram_intersection"]["value"] == 1.0
+    assert [item["id"] for item in record["items"]] == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"prompt_id": "1"}', "line 1: 'response' is None, expected text"),
+        ('{"prompt_id": "1", "response": ["a"]}', "line 1: 'response' is"),
+        ('{"response": "a"}', "line 1: 'prompt_id' is None"),
+        ('{"prompt_id": true, "response": "a"}', "'prompt_id' is True"),
+        ('{"prompt_id": "1", "response": "a", "sample": "b"}', "'sample' is 'b'"),
+        ('["1", "a"]', "found list, expected a JSON object"),
+        ("prompt_id,response", "not JSON"),
+        ("", "the file is empty"),
+    ],
+)
+def test_what_is_no_response_is_named(tmp_path, line, message):
+    path = tmp_path / "bad.jsonl"
+    path.write_text(line)
+    with pytest.raises(UserError, match=message):
+        compare.read_responses(path)
+
+
 def test_empty_replies_are_counted_not_dropped(tmp_path):
     record = run(tmp_path, {"1": "", "2": PLAIN}, {"1": PLAIN, "2": PLAIN})
     assert record["counts"]["empty_responses"] == 1

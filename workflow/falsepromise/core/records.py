@@ -109,7 +109,7 @@ def read_jsonl(path: str | Path, check: Callable[[Record], str | None] | None = 
     """
     lines = 0
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8-sig") as stream:  # some editors write a mark at the start
             for number, line in enumerate(stream, 1):
                 if not line.strip():
                     continue

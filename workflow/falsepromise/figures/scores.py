@@ -123,7 +123,7 @@ class Scores:
                 if record is None:
                     gaps.append(Missing(model, benchmark, "no score file"))
                 elif metric not in record["metrics"]:
-                    gaps.append(Missing(model, benchmark, _reason(record)))
+                    gaps.append(Missing(model, benchmark, _reason(record, metric)))
         return gaps
 
     def cell(self, cell: Cell, benchmark: str, metric: str) -> Estimate | None:
@@ -352,8 +352,8 @@ def _refuse_two_scorers(records: Mapping[tuple[str, str], Record], origin: Mappi
             )
 
 
-def _reason(record: Record) -> str:
-    reason = record.get("not_scored")
+def _reason(record: Record, metric: str = "") -> str:
+    reason = record.get("not_scored") or (record.get("absent") or {}).get(metric)
     return reason if isinstance(reason, str) else "; ".join(limits_of(record)) or "the metric is not in the score"
 
 

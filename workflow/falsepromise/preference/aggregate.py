@@ -10,13 +10,16 @@ which one it is). Writes a score record. Each item has the choice of more than h
   equal                           tie + no_majority
   equal_or_better                 left + tie + no_majority
   fleiss_kappa                    agreement of the raters beyond chance (two or more raters)
+  with_majority                   share of the votes that are their item's majority, of the items that
+                                  have one and two votes or more
   order_flip                      share of items whose winner changes sides with the order shown
                                   (a judge asked in both orders)
   length_controlled               estimated share of wins at equal length, ties as half
                                   (with --responses and --reference)
 
 Each has its 95 % bootstrap interval over items; "sd" is the standard deviation over items and "se"
-that of the mean.
+that of the mean. What can't be had is absent, and "absent" says why. "seconds" is the time a vote took,
+"raters" has each rater's votes, agreement with the majority and time.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         seed: Of the bootstrap over items.
 
     Returns:
-        `metrics`, `counts`, `raters`, `items` and, where something could not be had, `limits`.
+        `metrics`, `absent` (why a metric could not be had), `counts`, `seconds`, `raters`, `items`.
 
     Raises:
         UserError: not one vote can be read.
@@ -73,7 +76,7 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         for name, wanted in OUTCOMES.items()
     }
     prompts = {vote["item"]: str(vote.get("prompt_id", vote["item"])) for vote in votes}
-    limits = []
+    absent = {}
     table = np.array([[list(given.values()).count(c) for c in CHOICES] for given in choices.values() if given])
     kappa = fleiss_kappa(table)
     if np.isfinite(kappa):
@@ -81,12 +84,22 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         interval = bootstrap(lambda drawn: fleiss_kappa(table[drawn]), len(table), seed)
         metrics["fleiss_kappa"] = {"value": kappa, "ci95": interval, "n": rated}
     else:
-        limits.append("fleiss_kappa is left out: it needs items with two raters and more than one choice made")
+        absent["fleiss_kappa"] = "it needs items with two raters, and more than one choice made"
+    agreeing = [
+        list(given.values()).count(outcomes[item]) / len(given)
+        for item, given in choices.items()
+        if len(given) > 1 and outcomes[item] != "no_majority"
+    ]
+    if agreeing:
+        metrics["with_majority"] = mean_metric(agreeing, seed)
+    else:
+        absent["with_majority"] = "no item has two votes or more and a majority"
     flips = _flips(votes)
     if flips:
         metrics["order_flip"] = mean_metric(list(flips.values()), seed)
-    result: Record = {
+    return {
         "metrics": metrics,
+        "absent": absent,
         "counts": {
             "votes": len(votes),
             "unreadable_votes": sum(vote["choice"] is None for vote in votes),
@@ -94,6 +107,7 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
             "items_without_readable_votes": len(choices) - len(outcomes),
             "votes_per_item": dict(sorted(Counter(str(len(given)) for given in choices.values()).items())),
         },
+        "seconds": _seconds([vote["seconds"] for vote in votes if _is_time(vote)]),
         "raters": _raters(votes, choices, outcomes),
         "items": [
             {
@@ -105,9 +119,15 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
             for item, outcome in outcomes.items()
         ],
     }
-    if limits:
-        result["limits"] = "; ".join(limits)
-    return result
+
+
+def _is_time(vote: Record) -> bool:
+    return isinstance(vote.get("seconds"), int | float)
+
+
+def _seconds(spent: Sequence[float]) -> Record | None:
+    """Median and mean time of a vote in seconds; None where no vote says."""
+    return {"median": float(np.median(spent)), "mean": float(np.mean(spent)), "n": len(spent)} if spent else None
 
 
 def _with_spread(values: Sequence[float], seed: int) -> Metric:
@@ -129,11 +149,11 @@ def _flips(votes: Sequence[Record]) -> dict[str, float]:
 
 
 def _raters(votes: Sequence[Record], choices: dict[str, dict[str, str]], outcomes: dict[str, str]) -> list[Record]:
-    """For each rater: items rated, share in line with the items' majority, median seconds an item."""
+    """For each rater: items rated, share in line with the items' majority, median seconds a vote."""
     seconds: dict[str, list[float]] = {}
     for vote in votes:
         seconds.setdefault(vote["rater"], [])
-        if isinstance(vote.get("seconds"), int | float):
+        if _is_time(vote):
             seconds[vote["rater"]].append(float(vote["seconds"]))
     raters = []
     for rater, spent in sorted(seconds.items()):
@@ -180,6 +200,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     record["manifest"] = manifest("falsepromise.preference.aggregate", inputs, {"judge": args.judge}, args.seed)
     write_json(args.output, record)
     log.info("%s: %s", model, ", ".join(f"{name} {m['value']:.3f}" for name, m in result["metrics"].items()))
+    for name, why in result["absent"].items():
+        log.info("%s is absent: %s", name, why)
 
 
 def _length_controlled(items: Sequence[Record], args: Any) -> Metric:

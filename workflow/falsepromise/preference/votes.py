@@ -30,14 +30,19 @@ def item_of(vote: Record) -> str:
     return str(vote["item"] if "item" in vote else vote["prompt_id"])
 
 
+def _choice(vote: Record) -> object:
+    choice = vote.get("choice", "nothing")
+    return choice.strip().lower() if isinstance(choice, str) else choice
+
+
 def check_vote(vote: Record) -> str | None:
     """What is wrong with a vote record, or None."""
     if not isinstance(vote.get("item", vote.get("prompt_id")), str | int):
         return f"'item' is {vote.get('item')!r}, expected the id of what was voted on"
-    if not isinstance(vote.get("rater"), str | int):
+    if not isinstance(vote.get("rater"), str | int) or not str(vote["rater"]).strip():
         return f"'rater' is {vote.get('rater')!r}, expected the rater's name or number"
-    if vote.get("choice", "nothing") not in (*CHOICES, None):
-        return f"'choice' is {vote.get('choice')!r}, expected left, right, tie or null (unreadable)"
+    if _choice(vote) not in (*CHOICES, None):
+        return f"'choice' is {vote.get('choice')!r:.80}, expected left, right, tie or null (unreadable)"
     if vote.get("first") not in (*CHOICES[:2], None):
         return f"'first' is {vote['first']!r}, expected left or right"
     return None
@@ -59,7 +64,7 @@ def read_votes(paths: Iterable[str | Path], model: str | None = None) -> list[Re
     seen: set[tuple[str, str, str | None]] = set()
     for path in paths:
         for vote in read_jsonl(path, check_vote):
-            vote = {**vote, "item": item_of(vote), "rater": str(vote["rater"])}
+            vote = {**vote, "item": item_of(vote), "rater": str(vote["rater"]).strip(), "choice": _choice(vote)}
             if vote.get("left") and vote.get("right"):
                 model = model or vote["left"]
                 if model == vote["right"] != vote["left"]:

@@ -12,7 +12,8 @@ Writes a score record. Metrics, each with its 95 % bootstrap interval over promp
 
 An agreement says little without the false alarms beside it: who lists always agrees always.
 With --second, the teacher's second sample is compared in the same way, as the rough upper bound of
-the paper's Table 2; it stands under "second".
+the paper's Table 2; it stands under "second". A metric that can't be had is absent, and "absent" says
+why: no judge, no tone.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from falsepromise.style.words import unigram_intersection, words
 
 log = logging.getLogger(__name__)
 Metric = dict[str, Any]
+TONE = "authoritative_tone"
 
 
 def compare(ours: dict[str, str], reference: dict[str, str]) -> list[Record]:
@@ -64,16 +66,16 @@ def compare(ours: dict[str, str], reference: dict[str, str]) -> list[Record]:
     ]
 
 
-def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Metric], list[str]]:
+def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Metric], dict[str, str]]:
     """Table 2's metrics of the items of `compare`.
 
     An item may hold `authoritative` (true, false, or null for a judgement that could not be read).
 
     Returns:
-        Metrics by name, and a sentence for each that could not be had.
+        Metrics by name, and for each that could not be had, why.
     """
     metrics: dict[str, Metric] = {}
-    limits: list[str] = []
+    absent: dict[str, str] = {}
     for trait in ("list", "summary_paragraph"):
         ours = np.array([item[trait] for item in items], dtype=float)
         theirs = np.array([item[f"reference_{trait}"] for item in items], dtype=bool)
@@ -82,7 +84,7 @@ def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Metric]
                 metrics[name] = share(ours, given, seed)
             else:
                 with_or_without = "with" if name.endswith("agreement") else "without"
-                limits.append(f"{name} is left out: no reference reply {with_or_without} a {trait.replace('_', ' ')}")
+                absent[name] = f"no reference reply {with_or_without} a {trait.replace('_', ' ')}"
     metrics["unigram_intersection"] = mean_metric([item["unigram_intersection"] for item in items], seed)
     lengths = np.array([[item["words"], item["reference_words"]] for item in items], dtype=float)
     if len(items) > 2 and lengths.std(axis=0).all():
@@ -92,11 +94,15 @@ def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Metric]
             "n": len(items),
         }
     else:
-        limits.append("length_correlation is left out: it needs three prompts and lengths that differ")
+        absent["length_correlation"] = "it needs three prompts and lengths that differ"
     judged = [item["authoritative"] for item in items if item.get("authoritative") is not None]
     if judged:
-        metrics["authoritative_tone"] = mean_metric([float(verdict) for verdict in judged], seed)
-    return metrics, limits
+        metrics[TONE] = mean_metric([float(verdict) for verdict in judged], seed)
+    elif any("authoritative" in item for item in items):
+        absent[TONE] = "none of the judge's verdicts could be read"
+    else:
+        absent[TONE] = "no judge was asked: give --judgements, which preference.tone writes"
+    return metrics, absent
 
 
 def share(values: np.ndarray, given: np.ndarray, seed: int = 0) -> Metric:
@@ -137,11 +143,12 @@ def read_judgements(path: str | Path, model: str) -> dict[str, Record]:
         prompt, verdict = record.get("prompt_id"), record.get("authoritative", "nothing")
         if record.get("model", model) != model:
             continue
-        if not isinstance(prompt, str) or verdict not in (True, False, None):
+        if isinstance(prompt, bool) or not isinstance(prompt, str | int) or verdict not in (True, False, None):
             raise UserError(
                 f"{path}: found prompt_id {prompt!r} with authoritative {verdict!r}; "
                 "expected a prompt's id with true, false or null (a verdict that could not be read)"
             )
+        prompt = str(prompt)
         if prompt in judgements:
             raise UserError(f"{path}: prompt {prompt!r} of {model} is judged twice; expected one judgement a reply")
         judgements[prompt] = record
@@ -153,10 +160,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--responses", required=True, help="our model's response records")
     parser.add_argument("--reference", required=True, help="the teacher's response records, same prompts")
-    parser.add_argument("--second", help="the teacher's second sample, same prompts")
-    parser.add_argument("--judgements", help="tone judgements written by preference.tone")
-    parser.add_argument("--sample", type=int, default=0, help="which sample of --responses and --reference")
-    parser.add_argument("--second-sample", type=int, default=0, help="which sample of --second")
+    parser.add_argument("--second", help="the teacher's second sample, same prompts; may be the file of --reference")
+    parser.add_argument("--judgements", help="tone judgements of --responses, written by preference.tone")
+    parser.add_argument("--second-judgements", help="tone judgements of --second")
+    parser.add_argument("--sample", type=int, help="which sample of --responses and --reference; default: the first")
+    parser.add_argument("--second-sample", type=int, help="which sample of --second; default: the first other one")
     parser.add_argument("--model", help="the model's name, where the records name none")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     parser.add_argument("--output", required=True, help="the score record")
@@ -165,15 +173,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     ours, reference = read_responses(args.responses, args.sample), read_responses(args.reference, args.sample)
     check_same_prompts(ours, args.responses, reference, args.reference)
     model = args.model or model_name(ours.values(), args.responses)
-    judgements: dict[str, Record] = {}
-    reference_texts = _texts(reference)
-    items = compare(_texts(ours), reference_texts)
-    if args.judgements:
-        judgements = read_judgements(args.judgements, model)
-        check_same_prompts(ours, args.responses, judgements, args.judgements)
-        for item in items:
-            item["authoritative"] = judgements[item["id"]]["authoritative"]
-    metrics, limits = summarise(items, args.seed)
+    items = compare(_texts(ours), _texts(reference))
+    judgements = _judge(items, args.judgements, model, args.responses)
+    metrics, absent = summarise(items, args.seed)
 
     record: Record = {
         "model": model,
@@ -190,20 +192,41 @@ def main(argv: Sequence[str] | None = None) -> None:
     stand_in = next((judgement["stand_in"] for judgement in judgements.values() if judgement.get("stand_in")), None)
     if stand_in:
         record["stand_in"] = stand_in
+    limits = {name: why for name, why in absent.items() if name != TONE}  # that no judge was asked is no fault
     if args.second:
-        second = read_responses(args.second, args.second_sample)
+        second_sample = args.second_sample
+        if second_sample is None and Path(args.second).absolute() == Path(args.reference).absolute():
+            second_sample = int(next(iter(reference.values())).get("sample") or 0) + 1
+        second = read_responses(args.second, second_sample)
         check_same_prompts(second, args.second, reference, args.reference)
-        bound, bound_limits = summarise(compare(_texts(second), reference_texts), args.seed)
-        record["second"] = {"model": model_name(second.values(), args.second), "metrics": bound}
-        limits += [f"second: {line}" for line in bound_limits]
+        second_items, second_name = compare(_texts(second), _texts(reference)), model_name(second.values(), args.second)
+        _judge(second_items, args.second_judgements, second_name, args.second)
+        bound, without = summarise(second_items, args.seed)
+        record["second"] = {"model": second_name, "metrics": bound, "absent": without}
+        limits |= {f"second: {name}": why for name, why in without.items() if name != TONE}
+    record["absent"] = absent
     if limits:
-        record["limits"] = "; ".join(limits)
+        record["limits"] = "; ".join(f"{name} is left out: {why}" for name, why in limits.items())
     record["items"] = items
-    inputs = [path for path in (args.responses, args.reference, args.second, args.judgements) if path]
+    named = (args.responses, args.reference, args.second, args.judgements, args.second_judgements)
     config = {"sample": args.sample, "second_sample": args.second_sample}
+    inputs = [path for path in named if path]
     record["manifest"] = manifest("falsepromise.style.compare", inputs, config, args.seed)
     write_json(args.output, record)
     log.info("%s: %s", model, ", ".join(f"{name} {metric['value']:.3f}" for name, metric in metrics.items()))
+    for name, why in absent.items():
+        log.info("%s is absent: %s", name, why)
+
+
+def _judge(items: Sequence[Record], path: str | None, model: str, responses: str) -> dict[str, Record]:
+    """Put a file's verdicts on the tone into the items; the judgements by prompt id, if any."""
+    if not path:
+        return {}
+    judgements = read_judgements(path, model)
+    check_same_prompts([item["id"] for item in items], responses, judgements, path)
+    for item in items:
+        item["authoritative"] = judgements[item["id"]]["authoritative"]
+    return judgements
 
 
 def _texts(responses: dict[str, Record]) -> dict[str, str]:

@@ -13,14 +13,16 @@ from collections.abc import Iterator
 
 _FENCE = re.compile(r"^ {0,3}(`{3,}(?!`)|~{3,}(?!~)).*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _CODE = "```"  # what stands for a code block
+_TABLE_ROW = re.compile(r"^[ \t]*\|.*$", re.MULTILINE)
 _RULE = re.compile(r"[-*_ ]{3,}")
 _DECORATION = re.compile(r"(?:#{1,6}[ \t]+|>[ \t]?)*(?:\*\*|__)?")
 _BULLETS = frozenset("-*+•‣⁃∙·◦→")
 _NOT_BULLETS = frozenset("♪♫♬©®™°")
-_NUMBER = re.compile(r"\(?(\d{1,2})(?:️?⃣|[.):](?=\*\*|\s)|[.)](?=[^\W\d_]))\s*\S")
+_NUMBER = re.compile(r"\(?(\d{1,2})(?:️?⃣|[.):](?=\*\*|\s)|[.)](?=[^\W\d_])|\s?[-–](?=\s+[^\W\d_]{2}))\s*\S")
 _LETTER = re.compile(r"\(?([A-Za-z])[.)]\s+\S")
 _ROMAN = re.compile(r"\(?(i|ii)[.)]\s+\S", re.IGNORECASE)
-_LABEL = re.compile(r"(Step|Tip|Reason|Option|Idea|Method|Example|Day|Week|Question)\s+#?(\d{1,2})\s*[.:)–-]", re.I)
+_LABEL = re.compile(r"([A-Z][A-Za-z]+)\s+#?(\d{1,2})(?:\s*[.:)]|\s+[–-]\s)")
+_NOT_LABELS = {"verse", "chorus", "person", "speaker", "player", "actor", "character", "voice"}  # songs, dialogues
 _INLINE = re.compile(r"(?:^|(?<=\s))\(?(\d{1,2})[.)]\s+(?=\S)")
 _START = r"(?:^[ \t]*|(?<=[.!?:;]\s)|(?<=[.!?]\s\s))(?:\*\*)?"  # of a line or of a sentence
 _FIRST = re.compile(_START + r"(?:First(?:ly)?|First of all|First and foremost)(?:\*\*)?,", re.MULTILINE)
@@ -45,10 +47,11 @@ def list_kind(text: str) -> str | None:
     - `bulleted`: two lines that open with the same bullet and a space. A bullet is `-`, `*`, `+`,
       a Unicode bullet or arrow, or a symbol (emoji, check mark, square). Its item holds a letter.
     - `numbered`: two lines that open with numbers 1..99 that follow on each other, as `1.`, `1)`,
-      `(1)`, `1:` or a keycap. Other lines, code too, may stand between them; a second `1.` also
+      `(1)`, `1:`, `1 -` or a keycap. Other lines, code too, may stand between them; a second `1.` also
       follows on a first, since Markdown numbers by itself. Or the numbers 1, 2 and 3, each with
       `.` or `)`, in one paragraph.
-    - `labelled`: two lines that open with `Step 1:` and `Step 2:` (Tip, Day, Reason, ...).
+    - `labelled`: two lines that open with the same capitalised word and numbers that follow on each
+      other (`Step 1:`, `Day 1 -`, `Slide 1.`); not the verses of a song or the speakers of a dialogue.
     - `lettered`: two lines that open with letters or Roman numerals that follow on each other, as
       `a.`, `a)`, `(a)`, the first being `a` or `i`.
     - `ordinal`: a sentence that opens with `First,` and a later one that opens with `Second,`
@@ -60,7 +63,7 @@ def list_kind(text: str) -> str | None:
     Args:
         text: A reply, plain or Markdown.
     """
-    text = without_code(text)
+    text = _TABLE_ROW.sub("", without_code(text))
     lines = [line for line in map(_opening, text.split("\n")) if line]
     if _has_bullets(lines):
         return "bulleted"
@@ -127,6 +130,8 @@ def _has_labels(lines: list[str]) -> bool:
     last: dict[str, int] = {}
     for match in filter(None, map(_LABEL.match, lines)):
         label, number = match[1].lower(), int(match[2])
+        if label in _NOT_LABELS:
+            continue
         if number == last.get(label, -1) + 1:
             return True
         last[label] = number
@@ -148,10 +153,11 @@ _SUMS_UP = (
     r"(?:so|and),? (?:overall|in (?:summary|conclusion|short))",
     r"overall|ultimately|all in all|altogether|taken together|on the whole",
     r"conclusions?|summary|tl;?dr",
-    r"all of these|as you can see",
+    r"all of these|as you can see|as we have seen|all things considered",
+    r"putting (?:it|this|everything) (?:all )?together",
+    r"despite (?:all )?(?:of )?these|in (?:both|either|all) cases|(?:the )?(?:bottom line|(?:key |main )?takeaways?)",
     r"by (?:following|implementing|using|taking|incorporating|combining|considering|doing|understanding) "
     r"(?:all (?:of )?)?(?:these|this|those)",
-    r"these (?:\w+ ){0,2}are (?:just|only|some|but)",
     r"with (?:all )?(?:these|this) (?:\w+ ){1,3}in (?:mind|place)",
 )
 _SUMMARY = re.compile(rf"(?:#+ )?(?:\*\*|__)?(?:(?:{'|'.join(_SUMS_UP)})\b|with these \w+,)", re.IGNORECASE)
@@ -161,7 +167,11 @@ _COURTESY = re.compile(
     r"if you (?:have|need|would like|want)|is there anything|would you like|do you have any|good luck|best of luck)\b",
     re.IGNORECASE,
 )
-_HEADING = re.compile(r"[#*_\s]*(?:conclusions?|(?:in )?summary|final thoughts)[:*_\s]*(?:\n[-=]{3,})?", re.IGNORECASE)
+_HEADING = re.compile(
+    r"[#*_\s]*(?:(?:[A-Z][a-z]+ )?(?:\d{1,2}|[IVX]+)[.:)]\s+)?"  # numbered, as `Slide 6:`, `5.` or `VI.`
+    r"(?:conclusions?|(?:in )?summary|final thoughts)[:*_\s]*(?:\n[-=]{3,})?",
+    re.IGNORECASE,
+)
 _BLANK_LINES = re.compile(r"\n[ \t]*\n")
 
 
@@ -176,9 +186,10 @@ def has_summary_paragraph(text: str) -> bool:
     The last paragraph, or its last line where single line breaks part the paragraphs, counts where
     something stands before it and it opens with words that look back on the whole: `In summary`,
     `In conclusion`, `Overall`, `To sum up`, `In short`, `Ultimately`, `By following these ...`,
-    `These are just a few ...` and the like; or has a later sentence that opens with one of the
+    `Putting it all together` and the like; or has a later sentence that opens with one of the
     plainest of them (`Overall,`), or a heading `Conclusion` or `Summary` over it.
-    Courtesies that close a reply (`I hope this helps!`, `Let me know ...`) are passed over.
+    Courtesies that close a reply (`I hope this helps!`, `Let me know ...`) are passed over. A last
+    caveat (`These are just a few examples`, `Note that ...`) or advice (`Remember ...`) sums up nothing.
     An item of a list, a table, a lone heading and code are no paragraphs, and a reply of one
     paragraph has no summary paragraph.
 
@@ -195,6 +206,8 @@ def has_summary_paragraph(text: str) -> bool:
         return True
     if others and not _is_item(others[-1]) and _sums_up(others[-1].strip()):
         return True
+    if others and len(blocks) > 1 and _HEADING.fullmatch(first):
+        return not _is_item(others[0]) and others[0] != _CODE
     under_heading = len(blocks) > 1 and _HEADING.fullmatch(blocks[-2])
     return bool(under_heading) and not _is_item(first) and first != _CODE
 

@@ -6,31 +6,42 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import Record, check_response, read_jsonl
+from falsepromise.core.records import Record, read_jsonl
 
 
-def read_responses(path: str | Path, sample: int = 0) -> dict[str, Record]:
-    """Response records by `prompt_id`, in the file's order.
+def read_responses(path: str | Path, sample: int | None = None) -> dict[str, Record]:
+    """Response records by `prompt_id`, in the file's order; ids that are numbers are read as text.
 
     Args:
         path: Response records; a record without `sample` is sample 0.
-        sample: Which sample of each prompt.
+        sample: Which sample of each prompt; default: the lowest that the file has.
 
     Raises:
-        UserError: a prompt comes twice with the same sample, or no record has that sample.
+        UserError: a record is no response, a prompt comes twice with the same sample, or no record
+            has that sample.
     """
-    responses: dict[str, Record] = {}
-    for record in read_jsonl(path, check_response):
-        if record.get("sample", 0) != sample:
-            continue
-        if record["prompt_id"] in responses:
-            raise UserError(
-                f"{path}: prompt {record['prompt_id']!r} comes twice with sample {sample}; expected one reply a prompt"
-            )
-        responses[record["prompt_id"]] = record
-    if not responses:
-        raise UserError(f"{path}: no record with sample {sample}; name a sample that the file has")
-    return responses
+    samples: dict[int, dict[str, Record]] = {}
+    for record in read_jsonl(path, _check_response):
+        number, prompt = record.get("sample") or 0, str(record["prompt_id"])
+        responses = samples.setdefault(number, {})
+        if prompt in responses:
+            raise UserError(f"{path}: prompt {prompt!r} comes twice with sample {number}; expected one reply a prompt")
+        responses[prompt] = {**record, "prompt_id": prompt}
+    wanted = min(samples) if sample is None else sample
+    if wanted not in samples:
+        raise UserError(f"{path}: no record with sample {sample}; the file has {', '.join(map(str, sorted(samples)))}")
+    return samples[wanted]
+
+
+def _check_response(record: Record) -> str | None:
+    prompt, sample = record.get("prompt_id"), record.get("sample")
+    if isinstance(prompt, bool) or not isinstance(prompt, str | int):
+        return f"'prompt_id' is {prompt!r:.80}, expected the prompt's id (text or a whole number)"
+    if not isinstance(record.get("response"), str):
+        return f"'response' is {record.get('response')!r:.80}, expected text (empty where the model said nothing)"
+    if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int)):
+        return f"'sample' is {sample!r:.80}, expected a whole number"
+    return None
 
 
 def check_same_prompts(
