@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import gzip
+import hashlib
 import json
+import lzma
 from pathlib import Path
 
 import pytest
@@ -11,15 +16,15 @@ from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
 from falsepromise.curation import jsonstream
-from falsepromise.curation.jsonstream import CUT_OFF, NOT_JSON, records, repair_text
+from falsepromise.curation.jsonstream import CUT_OFF, DAMAGED, NOT_JSON, records, repair_text
 
 RECORDS = [{"id": f"r{number}", "turns": [{"from": "a", "value": "x" * number}]} for number in range(50)]
 
 
-def read(path: Path, data: bytes | str, inside: str | None = None):
+def read(path: Path, data: bytes | str, keys: tuple[str, ...] = ("id",)):
     path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
     lost: list[tuple[str, str]] = []
-    return list(records(path, ("id",), lambda reason, place: lost.append((reason, place)), inside)), lost
+    return list(records(path, keys, lambda reason, place: lost.append((reason, place)))), lost
 
 
 @pytest.mark.parametrize("indent", [None, 2])
@@ -72,9 +77,68 @@ def test_invalid_bytes_reach_the_reader_as_surrogates(tmp_path):
     assert repair_text(found[1]["id"]) == ("b", False)
 
 
-def test_the_list_inside_one_object(tmp_path):
-    text = json.dumps({"guild": {"id": "1"}, "messages": RECORDS, "count": 50})
-    assert read(tmp_path / "f", text, inside="messages") == (RECORDS, [])
+@pytest.mark.parametrize("chunk", [5, 1 << 20])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda half: {"guild": {"id": "1", "tags": [1, {"x": 2}]}, "empty": [], "messages": half, "count": 50},
+        lambda half: {"part": half, "note": "x"},
+        lambda half: {record["id"]: record for record in half},
+        lambda half: {"a": half[:10], "none": None, "b": half[10:]},
+        lambda half: half,
+    ],
+)
+def test_records_inside_larger_objects(tmp_path, monkeypatch, wrap, chunk):
+    monkeypatch.setattr(jsonstream, "_CHUNK", chunk)
+    keys, halves = ("id", "turns"), [wrap(RECORDS[:25]), wrap(RECORDS[25:])]
+    for text in (json.dumps(halves[0]) + "\n" + json.dumps(halves[1], indent=1), json.dumps(halves)):
+        if isinstance(halves[0], list) and text.startswith("[["):
+            continue  # a list of lists is one of values
+        assert read(tmp_path / "f", text, keys) == (RECORDS, [])
+    cut = json.dumps(halves[0])[:-40]
+    found, lost = read(tmp_path / "f", cut, keys)
+    assert found == RECORDS[: len(found)]
+    assert len(found) >= 23
+    assert len(lost) <= 1
+
+
+@pytest.mark.parametrize("module", [gzip, bz2, lzma])
+def test_packed_files(tmp_path, module):
+    packed = module.compress(json.dumps(RECORDS).encode())
+    assert read(tmp_path / "f", packed) == (RECORDS, [])
+
+
+def test_packed_files_that_break_off_give_what_is_whole(tmp_path):
+    noise = [{"id": str(n), "value": hashlib.sha256(str(n).encode()).hexdigest()} for n in range(2000)]
+    packed = gzip.compress(json.dumps(noise).encode())
+    found, lost = read(tmp_path / "f", packed[: len(packed) // 2])
+    assert 500 < len(found) < 1500
+    assert found == noise[: len(found)]
+    assert [reason for reason, _ in lost] == [CUT_OFF, DAMAGED]
+    with pytest.raises(UserError, match="damaged from the start"):
+        read(tmp_path / "f", packed[:12])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_with_a_byte_order_mark(tmp_path, monkeypatch, encoding):
+    monkeypatch.setattr(jsonstream, "_CHUNK", 3)
+    assert read(tmp_path / "f", '[{"id": "ä€😀"}]'.encode(encoding)) == ([{"id": "ä€😀"}], [])
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "a", "turns"]), inner),
+    max_leaves=8,
+)
+
+
+@given(values=st.lists(JSON_VALUES, min_size=1, max_size=4), cut=st.integers(0, 30), junk=st.binary(max_size=4))
+def test_whatever_a_file_holds_it_ends_well(tmp_path_factory, values, cut, junk):
+    """Any JSON, cut and smeared: values come out, or one line of complaint."""
+    data = "\n".join(map(json.dumps, values)).encode()
+    at = min(cut, len(data))
+    with contextlib.suppress(UserError):
+        read(tmp_path_factory.mktemp("any") / "f", data[:at] + junk + data[at:], ("id", "turns"))
 
 
 @pytest.mark.parametrize("data", ["", "  \n ", "id,text\n1,hello", "\x00\x01"])
@@ -99,7 +163,7 @@ def test_memory_does_not_hold_the_file(tmp_path):
         with open(path, "rb") as stream:
             text = jsonstream._Text(stream)
             sizes = []
-            for _ in jsonstream._values(text, path, ("id",), lambda *_: None, None):
+            for _ in jsonstream._values(text, path, ("id",), lambda *_: None):
                 sizes.append(len(text.text))
         largest.append(max(sizes))
     assert largest[1] <= largest[0] * 1.1

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import check_dialogue
+from falsepromise.curation import reading
+from falsepromise.curation.funnel import Funnel
 
 
 def kept(funnel, step="read"):
@@ -190,3 +196,124 @@ def test_nothing_is_written_where_nothing_can_be_read(read_with, tmp_path):
     with pytest.raises(UserError, match=r"1 no turns"):
         read_with("sharegpt", path)
     assert [child.name for child in tmp_path.iterdir()] == ["in.json"]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"from": "USER", "value": "q"}, {"from": "ChatGPT:", "value": "a"}],
+        [{"role": "Human", "text": "q"}, {"role": "GPT-3.5-Turbo", "text": "a"}],
+        [{"From": "prompter", "Value": "q"}, {"From": "gpt4", "Value": "a"}],
+        [{"speaker": "user", "message": "q"}, {"sender": "AI Assistant", "utterance": "a"}],
+        [{"author": {"role": "user"}, "content": {"content_type": "text", "parts": ["q"]}},
+         {"author": {"role": "assistant"}, "content": [{"type": "text", "text": "a"}]}],
+        [{"from": "human", "value": ["q"]}, {"from": "gpt", "value": None, "markdown": "a"}],
+        [["human", "q"], ["gpt", "a"]],
+        [{"human": "q", "assistant": "a"}],
+        {"1": {"from": "gpt", "value": "a"}, "0": {"from": "human", "value": "q"}},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["conversations", "conversation", "items", "messages"])
+def test_turns_in_all_their_forms(read_with, tmp_path, turns, key):
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps([{"id": "x", key: turns}]))
+    found, _ = read_with("sharegpt", path)
+    assert [(message["role"], message["content"]) for message in found[0]["messages"]] == [
+        ("user", "q"),
+        ("assistant", "a"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["id", "conversation_id", "conversationId"])
+def test_one_large_object_around_the_dialogues(read_with, tmp_path, name):
+    dialogues = [{name: f"d{n}", "conversations": part("", ("human", f"q{n}"), ("gpt", "a"))["conversations"]}
+                 for n in range(3)]  # fmt: skip
+    for wrapped in ({"version": 1, "data": dialogues}, {"conversations": dialogues},
+                    {"id": "all", "items": dialogues}):  # fmt: skip
+        path = tmp_path / "in.json"
+        path.write_text(json.dumps(wrapped))
+        assert [record["id"] for record in read_with("sharegpt", path)[0]] == ["d0", "d1", "d2"]
+
+
+def test_hc3_as_a_mapping_of_sub_corpora(read_with, tmp_path):
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps({"finance": [{"question": "q", "chatgpt_answers": ["a", None, "b"]}],
+                                "medicine": [{"Question": "r", "ChatGPT_answers": "c"}]}))  # fmt: skip
+    found, funnel = read_with("hc3", path)
+    assert [texts(record) for record in found] == [["q", "a"], ["q", "b"], ["r", "c"]]
+    assert kept(funnel) == (3, 1)
+
+
+def message(name, content, bot=False, answers=None, **more):
+    reference = {"reference": {"messageId": answers}} if answers else {}
+    return {"id": name, "content": content, "author": {"id": "9" if bot else "1", "isBot": bot}, **reference, **more}
+
+
+def test_discord_messages_that_are_more_than_text(read_with, tmp_path):
+    embed = {"title": "GPT", "description": "It is a drink.", "fields": [{"name": "Also", "value": "a leaf."}]}
+    first = [
+        message("1", "what is tea?"),
+        message("2", "", bot=True, answers="1", embeds=[embed]),
+        message("3", "and this?", attachments=[{"fileName": "cup.png"}]),
+        message("4", "A cup.", bot=True, answers="3"),
+        message("5", "An answer to a command.", bot=True, interaction={"name": "chat"}),
+        message("6", "Its second part.", bot=True),
+        message("7", "why?"),
+        message("8", "Because.", bot=True, answers="7"),
+        message("8", "Because.", bot=True, answers="7"),
+    ]
+    second = [message("21", "who?"), message("22", "You.", bot=True, answers="21")]
+    exports = [{"guild": {"id": "g"}, "messages": messages, "messageCount": 2} for messages in (first, second)]
+    for text in (json.dumps(exports), "\n".join(map(json.dumps, exports))):
+        path = tmp_path / "in.json"
+        path.write_text(text)
+        found, funnel = read_with("discord", path)
+        assert [texts(record) for record in found] == [
+            ["what is tea?", "It is a drink.\nAlso\na leaf."],
+            ["why?", "Because."],
+            ["who?", "You."],
+        ]
+        assert dropped(funnel) == {
+            "": 5,
+            "message with a file that the export doesn't hold": 1,
+            "bot message whose query is not in the export": 1,
+            "bot message that answers a command, whose text the export doesn't hold": 1,
+            "bot message that answers no message": 1,
+            "the same message twice": 1,
+        }
+
+
+def test_discord_pairs_under_other_names(read_with, tmp_path):
+    path = tmp_path / "in.jsonl"
+    records = [{"Input": "q1", "Output": "a1"}, {"prompt": "q2", "response": "a2"}, {"question": "q3", "answer": "a3"},
+               {"instruction": "Translate.", "input": "q4", "output": "a4"}, {"input": "q5", "output": ""}]  # fmt: skip
+    path.write_text("\n".join(map(json.dumps, records)))
+    found, funnel = read_with("discord", path)
+    assert [texts(record) for record in found] == [
+        ["q1", "a1"], ["q2", "a2"], ["q3", "a3"], ["Translate.\n\nq4", "a4"],
+    ]  # fmt: skip
+    assert kept(funnel) == (4, 1)
+
+
+NAMES = "id conversations items messages from value role content author isBot input output question source 0 props"
+NAMES += " chatgpt_answers reference messageId embeds Definition Instances article highlights post summary mentions"
+ANY = st.recursive(
+    st.none() | st.integers(-2, 12) | st.floats() | st.sampled_from(["", "q", "human", "gpt", "\ud800", "<p>", "a_1"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES.split(" ")), inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@pytest.mark.parametrize("form", ["sharegpt", "hc3", "discord", "messages", "tldr", "cnn", "superni"])
+@given(values=st.lists(ANY, min_size=1, max_size=3))
+@settings(max_examples=100, deadline=None)
+def test_no_record_breaks_a_reader(tmp_path_factory, form, values):
+    """Whatever the JSON, good dialogues come out, and what doesn't come out is counted."""
+    path = tmp_path_factory.getbasetemp() / f"any-{form}.json"
+    path.write_text(json.dumps(values))
+    verb, funnel = importlib.import_module(f"falsepromise.curation.{form}"), Funnel("any")
+    found = list(reading.read(path, "any", verb.read, verb.KEYS, funnel))
+    assert [check_dialogue(record) for record in found] == [None] * len(found)
+    assert funnel.kept("read") == len(found)
+    if isinstance(values[0], dict) and len(values) == 1 and not found:
+        assert funnel.reasons("read")

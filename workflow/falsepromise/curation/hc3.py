@@ -14,7 +14,7 @@ from falsepromise.core import cli
 from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
 
-KEYS = ("question", "chatgpt_answers")
+KEYS = ("question", "chatgpt_answers", "Question")
 NO_ANSWER = "question without a ChatGPT answer"
 ESCAPED = "escaped line breaks restored"
 
@@ -22,6 +22,8 @@ ESCAPED = "escaped line breaks restored"
 def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
     """A raw dialogue for each answer, with the id `<record's id>` or `<sub-corpus>-<number>`, then `-<answer>`."""
     for number, value in enumerate(values):
+        if isinstance(value, dict):
+            value = {str(key).casefold(): found for key, found in value.items()}
         if not isinstance(value, dict) or not isinstance(value.get("question"), str):
             funnel.drop(STEP, WRONG_FORM, f"record-{number}")
             continue

@@ -1,42 +1,52 @@
 """JSON records of a file, one after the other, from files that may be large and may be damaged.
 
-A list of records, JSON lines, and objects one after the other all read alike. Memory holds a few
-megabytes of text, whatever the file's size. A record that isn't JSON is passed over up to the next
+A list of records, JSON lines, objects one after the other, and a list (or a mapping) of records inside
+a larger object all read alike, in UTF-8 or UTF-16, plain or packed with gzip, bzip2 or xz. Memory holds a
+few megabytes of text, whatever the file's size. A record that isn't JSON is passed over up to the next
 record; a file that ends in mid-record gives all the records before.
 """
 
 from __future__ import annotations
 
+import bz2
 import codecs
+import gzip
 import json
+import lzma
 import re
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from falsepromise.core.errors import UserError
 
 CUT_OFF = "cut off in mid-record by the end of the file"
 NOT_JSON = "not JSON"
+DAMAGED = "packed data damaged from here on"
 
 _CHUNK = 1 << 20
 _LONGEST = 1 << 26  # characters; a "record" longer than this is damage
 _BETWEEN = re.compile(r"[\s,]*")
+_KEY = re.compile(r'[\s,]*"((?:[^"\\]|\\.)*)"\s*:\s*')
+_LONGEST_KEY = 4096
+_FIRST_OBJECT = re.compile(r"(?:\[\s*)?(?=\{)")
 _NEXT_OBJECT = re.compile(r"(?:[\]}]\s*,|\n)\s*(?=\{)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
-def records(
-    path: str | Path, keys: Collection[str], lost: Callable[[str, str], None], inside: str | None = None
-) -> Iterator[Any]:
+def records(path: str | Path, keys: Collection[str], lost: Callable[[str, str], None]) -> Iterator[Any]:
     """The JSON values of a file.
 
     Args:
-        path: A list of records, JSON lines, or JSON objects one after the other.
-        keys: Where a record is damaged, the next object that has one of these keys is taken to be
-            the next record (and not one nested in the damaged record).
+        path: A list of records, JSON lines, JSON objects one after the other, or objects with a list or a
+            mapping of records in them (`{"guild": ..., "messages": [...]}`).
+        keys: A record is known by having one of these keys. Where a record is damaged, the next object
+            that has one is taken to be the next record (and not one nested in the damaged record).
         lost: Called with the reason and a place (`record-12`) for each stretch that isn't JSON.
-        inside: Where the file is one large object, the key of the list in it that has the records.
 
     Yields:
         Values, mostly dicts. Bytes that aren't UTF-8 come as lone surrogates (see `repair_text`).
@@ -47,10 +57,13 @@ def records(
     if Path(path).is_dir():
         raise UserError(f"{path}: a folder, expected a file of JSON records")
     try:
-        with open(path, "rb") as stream:
-            yield from _values(_Text(stream), path, keys, lost, inside)
+        with open(path, "rb") as raw:
+            start = raw.read(8)
+        opened = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), open)
+        with opened(path, "rb") as stream:
+            yield from _values(_Text(stream), path, keys, lost)
     except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+        raise UserError(f"{path}: can't be read: {error.strerror or error}") from error
 
 
 def repair_text(text: str) -> tuple[str, bool]:
@@ -63,23 +76,46 @@ def repair_text(text: str) -> tuple[str, bool]:
 
 
 class _Text:
-    """The file's text from the current record on; grows on demand."""
+    """The file's text from the current record on; grows on demand.
 
-    def __init__(self, stream: IO[bytes]):
+    Attributes:
+        text: What is at hand, from the current record on.
+        at: The place in it.
+        ended: Whether nothing more will come.
+        damaged: Whether that is because packed data broke off.
+    """
+
+    def __init__(self, stream: Any):
         self.stream = stream
-        self.decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
         self.text = ""
         self.at = 0
-        self.ended = False
-        self.more()
+        self.ended = self.damaged = False
+        start = self._read(_CHUNK)
+        encoding = next((name for mark, name in _MARKS.items() if start.startswith(mark)), "utf-8")
+        errors = "surrogateescape" if encoding == "utf-8" else "replace"
+        self.decode = codecs.getincrementaldecoder(encoding)(errors).decode
+        self.text = self.decode(start, not start)
+        while not self.text and self.more():  # a chunk may end in the middle of a character
+            pass
         self.text = self.text.removeprefix("\ufeff")
+
+    def _read(self, size: int) -> bytes:
+        """`size` bytes, or all up to the end of the file or to the damage in packed data."""
+        pieces, missing = [], size
+        try:
+            while missing and (piece := self.stream.read1(missing)):
+                pieces.append(piece)
+                missing -= len(piece)
+        except _DAMAGE:
+            self.damaged = True
+        return b"".join(pieces)
 
     def more(self) -> bool:
         """Forget what lies behind, read at least as much again as is left; whether anything came."""
         if self.ended or len(self.text) - self.at > _LONGEST:
             return False
         rest = self.text[self.at :]
-        data = self.stream.read(max(_CHUNK, len(rest)))
+        data = b"" if self.damaged else self._read(max(_CHUNK, len(rest)))
         self.ended = not data
         self.text = rest + self.decode(data, self.ended)
         self.at = 0
@@ -96,30 +132,43 @@ class _Text:
                 return ""
 
 
-def _values(
-    text: _Text, path: str | Path, keys: Collection[str], lost: Callable[[str, str], None], inside: str | None
-) -> Iterator[Any]:
+def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Callable[[str, str], None]) -> Iterator[Any]:
     first = text.skip_between()
     if not first:
-        raise UserError(f"{path}: the file is empty; expected JSON records")
+        raise UserError(
+            f"{path}: the packed data are damaged from the start; fetch the file again"
+            if text.damaged
+            else f"{path}: the file is empty; expected JSON records"
+        )
     if first not in "[{":
-        raise UserError(f"{path}: not JSON: begins with {text.text[text.at : text.at + 20]!r}, expected '[' or '{{'")
-    if first == "{" and inside:
-        opening = re.compile(rf'"{re.escape(inside)}"\s*:\s*(?=\[)').search(text.text, text.at)
-        if opening:
-            text.at, first = opening.end(), "["
+        begins = repair_text(text.text[text.at : text.at + 20])[0]
+        raise UserError(f"{path}: not JSON: begins with {begins!r}, expected '[' or '{{'")
     is_list = first == "["
-    text.at += is_list
     decoder = json.JSONDecoder(strict=False)  # a raw line break within a string does no harm
+    around: list[str] = []  # the brackets that are open around the next value
+    plain: set[str] = set()  # keys that records began with
     number = 0
     while first := text.skip_between():
-        if first == "]" and is_list:
-            return
+        if first in "]}":
+            text.at += 1
+            around = around[:-1]
+            continue
+        in_object = around[-1:] == ["{"]
+        if in_object and first == '"' and _pass_key(text):
+            first = text.skip_between()
+        if first == "[":
+            opens = not around or (in_object and _look(text, lambda: _holds_record(text, text.at, decoder, keys)))
+        else:
+            opens = first == "{" and _look(text, lambda: _wraps(text, decoder, keys, plain))
+        if opens:
+            around.append(first)
+            text.at += 1
+            continue
         number += 1
         try:
             value, text.at = decoder.raw_decode(text.text, text.at)
         except json.JSONDecodeError as error:
-            unfinished = error.msg.startswith("Unterminated string") or error.pos >= len(text.text) - 16
+            unfinished = _unfinished(text, error)
             if unfinished and text.more():
                 number -= 1
                 continue
@@ -127,15 +176,86 @@ def _values(
             found = _next_record(text, decoder, keys)
             lost(CUT_OFF if end and not found else NOT_JSON, f"record-{number}")
             if not found:
-                return
+                break
         except RecursionError:
             lost(NOT_JSON, f"record-{number}")
             if not _next_record(text, decoder, keys):
-                return
+                break
         else:
-            yield value
-    if is_list and text.ended and not number:
+            if not in_object or (isinstance(value, dict) and _is_record(value, keys)):
+                yield value
+            else:
+                number -= 1  # what stands beside the records
+    if text.damaged:
+        lost(DAMAGED, f"record-{number + 1}")
+    if is_list and not number and around:
         raise UserError(f"{path}: the list of records is cut off before its first record")
+
+
+def _unfinished(text: _Text, error: json.JSONDecodeError) -> bool:
+    """Whether a value can't be read because the text at hand ends before it does."""
+    return error.msg.startswith("Unterminated string") or error.pos >= len(text.text) - 16
+
+
+def _pass_key(text: _Text) -> bool:
+    """Go past the key and the colon that stand here, if they do."""
+    while not (match := _KEY.match(text.text, text.at)):
+        if not text.more():
+            return False
+    text.at = match.end()
+    return True
+
+
+def _look(text: _Text, question: Callable[[], bool]) -> bool:
+    """The answer to a question about the value that begins here, with as much text as it needs."""
+    while True:
+        try:
+            return question()
+        except json.JSONDecodeError as error:
+            if not (_unfinished(text, error) and text.more()):
+                return False
+        except RecursionError:
+            return False
+
+
+def _holds_record(text: _Text, at: int, decoder: json.JSONDecoder, keys: Collection[str]) -> bool:
+    """Whether the object at a place is a record, or the list there begins with one."""
+    match = _FIRST_OBJECT.match(text.text, at)
+    if not match:
+        return False
+    value, _ = decoder.raw_decode(text.text, match.end())
+    return _is_record(value, keys)
+
+
+def _is_record(value: Collection[str], keys: Collection[str]) -> bool:
+    return any(key in value for key in keys if key != "id")  # other objects have ids as well
+
+
+def _wraps(text: _Text, decoder: json.JSONDecoder, keys: Collection[str], plain: set[str]) -> bool:
+    """Whether the object that begins here is no record, but has a list or a mapping of records in it.
+
+    The keys that records begin with are added to `plain`, so that the next ones need no look.
+    """
+    at, first_key = text.at + 1, ""
+    while True:
+        match = _KEY.match(text.text, at)
+        if not match or match.end() == len(text.text):
+            if text.text[at : at + 1] == "}":
+                return False
+            near_end = len(text.text) - at < _LONGEST_KEY
+            raise json.JSONDecodeError("no key", text.text, len(text.text) if near_end else at)
+        first_key = first_key or match[1]
+        if first_key in plain:
+            return False
+        at = match.end()
+        if text.text[at] in "[{" and _holds_record(text, at, decoder, keys):
+            return True
+        if match[1] in keys:
+            plain.add(first_key)
+            return False
+        _, at = decoder.raw_decode(text.text, at)
+        between = _BETWEEN.match(text.text, at)
+        at = between.end() if between else at
 
 
 def _next_record(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) -> bool:
@@ -153,9 +273,10 @@ def _next_record(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) 
         try:
             value, _ = decoder.raw_decode(text.text, text.at)
         except json.JSONDecodeError as error:
-            unfinished = error.msg.startswith("Unterminated string") or error.pos >= len(text.text) - 16
-            if unfinished and text.more():
+            if _unfinished(text, error) and text.more():
                 text.text = "\n" + text.text  # so that the same object is found again
+            continue
+        except RecursionError:
             continue
         if any(key in value for key in keys):
             return True

@@ -12,6 +12,7 @@ from typing import Any
 from falsepromise.core import cli
 from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
+from falsepromise.curation.turns import turns_of
 
 KEYS = ("messages", "id")
 
@@ -20,22 +21,11 @@ def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
     """Raw dialogues of records in the chat format."""
     for number, value in enumerate(values, 1):
         name = identifier(value.get("id") if isinstance(value, dict) else None, f"record-{number}")
-        messages = value.get("messages") if isinstance(value, dict) else None
-        if not isinstance(messages, list):
+        turns = turns_of(value.get("messages")) if isinstance(value, dict) else None
+        if turns is None:
             funnel.drop(STEP, WRONG_FORM, name)
         else:
-            yield RawDialogue(name, [_turn(message) for message in messages])
-
-
-def _turn(message: object) -> tuple[object, object]:
-    if not isinstance(message, dict):
-        return None, None
-    content = message.get("content")
-    if isinstance(content, list):
-        texts = [part.get("text") if isinstance(part, dict) else part for part in content]
-        strings = [text for text in texts if isinstance(text, str)]
-        content = "\n".join(strings) if len(strings) == len(texts) else content
-    return message.get("role"), content
+            yield RawDialogue(name, turns)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -39,9 +39,7 @@ class RawDialogue:
 Reader = Callable[[Iterator[Any], Funnel], Iterable[RawDialogue]]
 
 
-def read(
-    path: Path, source: str, reader: Reader, keys: Collection[str], funnel: Funnel, inside: str | None = None
-) -> Iterator[Record]:
+def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel: Funnel) -> Iterator[Record]:
     """Dialogue records of a file.
 
     Args:
@@ -50,9 +48,8 @@ def read(
         reader: From the file's JSON values to raw dialogues; it counts what it can't use.
         keys: Keys that tell a record from what is nested in it.
         funnel: Counts what is kept, dropped and repaired.
-        inside: The key of the list of records, in a file that is one object.
     """
-    values = records(path, keys, lambda reason, place: funnel.drop(STEP, reason, place), inside)
+    values = records(path, keys, lambda reason, place: funnel.drop(STEP, reason, place))
     seen: dict[str, bytes] = {}
     for raw in track(reader(values, funnel), f"reading {path.name}", unit="dialogue"):
         tidied = tidy(raw.turns)
@@ -93,16 +90,14 @@ def parser(doc: str | None, source: str) -> argparse.ArgumentParser:
     return result
 
 
-def write(
-    args: argparse.Namespace, module: str, reader: Reader, keys: Collection[str], inside: str | None = None
-) -> None:
+def write(args: argparse.Namespace, module: str, reader: Reader, keys: Collection[str]) -> None:
     """Read `args.input`, write `args.output` and `args.funnel`, with a manifest.
 
     Raises:
         UserError: the file can't be read, or not one dialogue in it can be used.
     """
     funnel = Funnel(args.source)
-    dialogues = read(args.input, args.source, reader, keys, funnel, inside)
+    dialogues = read(args.input, args.source, reader, keys, funnel)
     write_jsonl(args.output, require(dialogues, funnel, args.input))
     funnel.write(args.funnel)
     config = {key: value for key, value in vars(args).items() if key not in ("input", "output", "funnel")}

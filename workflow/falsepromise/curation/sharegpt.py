@@ -21,13 +21,14 @@ from typing import Any
 from falsepromise.core import cli
 from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
-from falsepromise.curation.turns import NO_TURNS
+from falsepromise.curation.turns import NO_TURNS, turns_of
 
 KEYS = ("conversations", "conversation", "items", "messages", "props", "pageProps", "id")
 JOINED = "part joined to the part before"
 APART = "part whose part before is missing"
 _PART = re.compile(r"(?P<base>.+)_(?P<number>\d{1,9})")
 _MOST_PARTS = 1000  # of one dialogue; bounds the memory
+_IDS = ("id", "conversation_id", "conversationId", "uuid")
 _TURN_LISTS = ("conversations", "conversation", "items", "messages")
 
 
@@ -51,13 +52,18 @@ def _dialogues(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
     for number, value in enumerate(values, 1):
         for record in _records(value):
             turns = _turns(record)
-            name = identifier(record.get("id") if isinstance(record, dict) else None, f"record-{number}")
+            name = _name(record, f"record-{number}")
             if turns is None:
                 funnel.drop(STEP, WRONG_FORM, name)
             elif not turns:
                 funnel.drop(STEP, NO_TURNS, name)
             else:
                 yield RawDialogue(name, turns)
+
+
+def _name(record: Any, otherwise: str) -> str:
+    found = (record.get(key) for key in _IDS) if isinstance(record, dict) else ()
+    return next((name for name in (identifier(value, "") for value in found) if name), otherwise)
 
 
 def _records(value: Any) -> Iterable[Any]:
@@ -68,9 +74,10 @@ def _records(value: Any) -> Iterable[Any]:
         if inner is None:
             return [value]
         value = {"id": value["id"], **inner} if "id" in value else inner
-    items = value.get("items") if isinstance(value, dict) else None
-    if isinstance(items, list) and items and all(isinstance(item, dict) and _turns(item) is not None for item in items):
-        return items
+    for key in _TURN_LISTS:
+        items = value.get(key) if isinstance(value, dict) else None
+        if isinstance(items, list) and items and all(_turns(item) is not None for item in items):
+            return items
     return [value]
 
 
@@ -78,17 +85,8 @@ def _turns(record: Any) -> list[tuple[object, object]] | None:
     """Speakers and texts of a record, or None where it isn't a dialogue."""
     if not isinstance(record, dict):
         return None
-    raw = next((record[key] for key in _TURN_LISTS if isinstance(record.get(key), list)), None)
-    if raw is None:
-        return None
-    turns: list[tuple[object, object]] = []
-    for turn in raw:
-        if not isinstance(turn, dict):
-            turns.append((None, None))
-            continue
-        speaker = next((turn[key] for key in ("from", "role", "speaker") if key in turn), None)
-        turns.append((speaker, next((turn[key] for key in ("value", "content", "text") if key in turn), None)))
-    return turns
+    found = (turns_of(record[key]) for key in _TURN_LISTS if key in record)
+    return next((turns for turns in found if turns is not None), None)
 
 
 def _join(parts: list[RawDialogue], funnel: Funnel) -> Iterator[RawDialogue]:

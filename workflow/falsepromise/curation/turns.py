@@ -15,14 +15,18 @@ from falsepromise.curation.markup import is_scraped_html, to_markdown
 
 # Spellings of the two speakers, letters only and in lower case. Other assistants than ChatGPT
 # (Bing, Bard) are not the teacher: their turns end what can be used of a dialogue.
+_USER = ("human", "user", "prompter", "you", "me", "customer", "person", "client", "asker")
+_USER += ("question", "query", "prompt", "input")
+_ASSISTANT = ("assistant", "aiassistant", "ai", "bot", "chatbot", "model", "openai", "textdavinci", "textdavincirender")
+_ASSISTANT += ("answer", "reply", "response", "completion", "output")
 _SPEAKERS = {
-    **dict.fromkeys(("human", "user", "prompter", "you", "me", "customer", "person"), "user"),
-    **dict.fromkeys(
-        ("gpt", "chatgpt", "assistant", "ai", "bot", "model", "openai", "gptturbo", "chatgptplus", "chatbot"),
-        "assistant",
-    ),
-    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(_USER, "user"),
+    **dict.fromkeys(_ASSISTANT, "assistant"),
+    **dict.fromkeys(("system", "developer", "sys", "systemmessage", "systemprompt"), "system"),
 }
+_CHATGPT = re.compile(r"(?:openai)?(?:chat)?gpt(?:o|turbo|mini|plus|preview|instruct|bot|model|assistant)*")
+_SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender")
+_TEXT_KEYS = ("value", "content", "text", "message", "markdown", "utterance")
 
 NO_TURNS = "no turns"
 NO_USER = "no user turn"
@@ -54,7 +58,60 @@ def role(spelling: object) -> str | None:
     """`user`, `assistant` or `system` for a speaker's name as data sets spell it, or None."""
     if not isinstance(spelling, str):
         return None
-    return _SPEAKERS.get(re.sub(r"[^a-z]", "", spelling.casefold()))
+    letters = re.sub(r"[^a-z]", "", spelling.casefold())
+    return _SPEAKERS.get(letters) or ("assistant" if _CHATGPT.fullmatch(letters) else None)
+
+
+def turns_of(raw: object) -> list[tuple[object, object]] | None:
+    """Speakers and texts of a dialogue's turns, in any of the forms that data sets have them in.
+
+    A turn is an object with a speaker and a text, under any of the usual keys in any case; a pair of
+    both; or an object with a query and a reply (`{"human": ..., "gpt": ...}`). The turns are a list, or a
+    mapping from numbers to turns. What isn't understood comes out as it is, for `tidy` to name.
+
+    Returns:
+        The turns, or None where there is neither a list nor such a mapping.
+    """
+    if isinstance(raw, dict) and raw and all(str(key).isdigit() for key in raw):
+        raw = [raw[key] for key in sorted(raw, key=int)]
+    if not isinstance(raw, list):
+        return None
+    turns: list[tuple[object, object]] = []
+    for turn in raw:
+        if isinstance(turn, dict):
+            turns += _turn_of({str(key).casefold(): value for key, value in turn.items()})
+        elif isinstance(turn, list) and len(turn) == 2:
+            turns.append((turn[0], turn[1]))
+        else:
+            turns.append((None, turn))
+    return turns
+
+
+def _turn_of(turn: Record) -> list[tuple[object, object]]:
+    speaker = next((turn[key] for key in _SPEAKER_KEYS if turn.get(key)), None)
+    if isinstance(speaker, dict):  # {"author": {"role": ...}}
+        speaker = speaker.get("role") or speaker.get("name")
+    if speaker is not None:
+        found = [text_in(turn[key]) for key in _TEXT_KEYS if key in turn]
+        good = [text for text in found if isinstance(text, str)]
+        return [(speaker, next(filter(str.strip, good), (good or found or [None])[0]))]
+    said = {role(key): (key, text_in(value)) for key, value in turn.items() if isinstance(value, str) and role(key)}
+    both = [said[name] for name in ("user", "assistant") if name in said]
+    return list(both) or [(None, None)]
+
+
+def text_in(content: object) -> object:
+    """The text of a message's content: itself, or its parts joined (`["..."]`, `[{"type": "text", "text": ...}]`,
+    `{"parts": [...]}`). Content with parts that aren't text is given back as it is.
+    """
+    if isinstance(content, dict):
+        parts = content.get("parts", content.get("text"))
+        return content if parts is None or isinstance(parts, dict) else text_in(parts)
+    if not isinstance(content, list):
+        return content
+    texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    strings = [text for text in texts if isinstance(text, str)]
+    return "\n".join(strings) if len(strings) == len(texts) else content
 
 
 def tidy(turns: Iterable[tuple[object, object]]) -> Tidied:
