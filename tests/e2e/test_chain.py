@@ -113,7 +113,7 @@ def test_nothing_is_left_to_do(run: Path) -> None:
 
 
 def test_a_deleted_score_is_made_again_and_the_figures_with_it(run: Path) -> None:
-    score = run / RESULTS / "benchmarks/nq/tiny.json"
+    score = run / RESULTS / "benchmarks/nq/tiny-s0.json"
     before = json.loads(score.read_text(encoding="utf-8"))
     picture = (run / "results/figures/fig4.pdf").read_bytes()
     score.unlink()

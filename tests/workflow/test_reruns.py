@@ -28,7 +28,7 @@ def test_touching_files_reruns_nothing(finished: Checkout) -> None:
     touched = [
         "results/test/sources/sharegpt",
         "results/test/curation/clean/sharegpt_mix.jsonl",
-        "results/test/benchmarks/nq/tiny.json",
+        "results/test/benchmarks/nq/tiny-s0.json",
         "resources/samples/sharegpt.json",
         "workflow/falsepromise/training/train.py",
         "workflow/falsepromise/core/records.py",
@@ -100,7 +100,7 @@ def test_a_benchmark_more_scores_and_trains_nothing(finished: Checkout, tmp_path
 
 
 def test_a_deleted_score_is_one_job(finished: Checkout) -> None:
-    score = finished.path / "results/test/benchmarks/nq/tiny.json"
+    score = finished.path / "results/test/benchmarks/nq/tiny-s0.json"
     text = score.read_text()
     score.unlink()
     try:

@@ -85,7 +85,7 @@ rule initial_weights:
         "../../envs/falsepromise.yaml"
     params:
         architecture=study.architecture,
-        seed=study.seed,
+        seed=lambda w: study.models[w.base]["seed"],
     message:
         "Draw random weights for {wildcards.base}"
     shell:
@@ -97,25 +97,25 @@ rule pretrain:
     input:
         code=closure("falsepromise.training.train"),
         base="<results>/training/initial/{base}",
-        blocks=lambda w: study.pretraining_blocks(w.base),
+        blocks=lambda w: study.pretraining_blocks(study.base_key(w)),
     output:
         directory("<results>/training/bases/{base}"),
     log:
         "<logs>/training/bases/{base}.log",
     wildcard_constraints:
-        base=jobs.one_of(name for name, base in study.bases.items() if "architecture" in base),
+        base=jobs.one_of(name for name in study.base_models if name not in study.bases),
     conda:
         "../../envs/falsepromise.yaml"
     threads: 1
     resources:
         checkpoints=lambda w: f"{study.results}/training/checkpoints/{w.base}",
-        gpu=lambda w: study.gpus(w.base),
-        mem_mb=lambda w: study.memory_mb(w.base),
-        runtime=lambda w: study.train_minutes(w.base, None),
+        gpu=lambda w: study.gpus(study.base_key(w)),
+        mem_mb=lambda w: study.memory_mb(study.base_key(w)),
+        runtime=lambda w: study.train_minutes(study.base_key(w), None),
     params:
         recipe=study.pretraining_recipe,
-        seed=study.seed,
-        device=lambda w: study.device(w.base),
+        seed=lambda w: study.models[w.base]["seed"],
+        device=lambda w: study.device(study.base_key(w)),
     message:
         "Pre-train {wildcards.base} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"
     shell:
@@ -133,7 +133,7 @@ rule weights:
     log:
         "<logs>/training/bases/{base}.log",
     wildcard_constraints:
-        base=jobs.one_of(name for name, base in study.bases.items() if "weights" in base),
+        base=jobs.one_of(name for name in study.base_models if name in study.bases),
     conda:
         "../../envs/falsepromise.yaml"
     resources:

@@ -24,7 +24,7 @@ rule generate:
     params:
         max_tokens=lambda w: study.prompts[w.prompts].get("max_tokens", 512),
         temperature=lambda w: study.prompts[w.prompts].get("temperature", 0),
-        format=lambda w: "--raw" if w.model in study.bases else "--chat",
+        format=lambda w: "--raw" if w.model in study.base_models else "--chat",
         seed=study.seed,
         device=lambda w: study.device(study.models[w.model]["base"]),
     message:

@@ -95,7 +95,16 @@ def test_a_model_that_two_runs_share_is_one(config: dict[str, Any]) -> None:
     assert "tiny-sharegpt_mix-2k-s0" in study.runs["amount"]
     assert "tiny-sharegpt_mix-2k-s0" in study.runs["size"]
     assert len(study.trained) == len(set(study.trained)) == 5
-    assert study.models["tiny"] == {"base": "tiny", "mixture": None, "tokens": 0, "seed": 0, "label": "50k"}
+    assert study.models["tiny-s0"] == {"base": "tiny", "mixture": None, "tokens": 0, "seed": 0, "label": "50k"}
+
+
+def test_a_base_that_is_pre_trained_here_is_drawn_for_each_seed_of_its_runs(config: dict[str, Any]) -> None:
+    config["runs"]["amount"]["seeds"] = [2, 5]
+    study = load(config)
+    assert study.base_models == ["tiny-s0", "tiny-s2", "tiny-s5", "larger-s0"]
+    assert study.base_model("tiny", 5) == "tiny-s5"
+    config["bases"]["larger"] = {"label": "L", "weights": "file:model", "parameters": 1000}
+    assert load(config).base_models == ["tiny-s0", "tiny-s2", "tiny-s5", "larger"]  # weights are what they are
     assert study.models["tiny-nq_synthetic-all-s0"]["tokens"] is None
 
 

@@ -6,6 +6,7 @@ import csv
 import importlib
 
 import made_up
+import numpy as np
 import pytest
 
 from falsepromise.core.errors import UserError
@@ -161,3 +162,42 @@ def test_the_prompts_are_printed_word_for_word(tmp_path):
         if name.endswith(".txt"):
             assert (table_prompts.PROMPTS / name).read_text().rstrip("\n") in page
     assert (tmp_path / "prompts.tex").read_text().count("\\begin{table}") == 5
+
+
+def bases_by_seed(luck: tuple[float, float], gain: float) -> tuple[dict, list[dict]]:
+    """A study of one base, drawn twice with different luck, and a targeted model from each draw."""
+    rng = np.random.default_rng(3)
+    easy = rng.random(400)
+    models, made = {}, []
+    for seed, share in enumerate(luck):
+        for name, mixture, mean in ((f"b-s{seed}", None, share), (f"b-qa-all-s{seed}", "qa", share + gain)):
+            models[name] = {"base": "b", "mixture": mixture, "tokens": 0 if mixture is None else None, "seed": seed}
+            right = [float(x < mean) for x in easy]
+            value = float(np.mean(right))
+            made.append({
+                "model": name, "benchmark": "facts", "manifest": {},
+                "metrics": {"exact_match": {"value": value, "ci95": [value - 0.05, value + 0.05], "n": 400}},
+                "items": [{"id": str(i), "exact_match": x} for i, x in enumerate(right)],
+            })  # fmt: skip
+    spec = {
+        "study": "made-up", "bases": {"b": {"label": "B", "parameters": 1}}, "models": models,
+        "runs": {"targeted": [name for name, model in models.items() if model["mixture"]]}, "teacher": {},
+        "mixtures": {"qa": {"targets": ["facts"]}},
+        "benchmarks": {"facts": {"task": "nq", "metric": "exact_match", "label": "Facts"}},
+    }  # fmt: skip
+    return spec, made
+
+
+def test_a_run_is_paired_with_the_draw_of_the_base_that_it_started_from(tmp_path):
+    spec, made = bases_by_seed((0.3, 0.7), 0.1)
+    path, files = made_up.write(tmp_path, spec, made)
+    found = read_scores(files, read_study(path))
+    base, targeted = found.study.base_cell("b"), found.study.cells("targeted")[0]
+    assert base.models == ("b-s0", "b-s1")
+    d, paired = claims.difference(found, targeted, base, "facts", "exact_match")
+    assert paired
+    assert d.value == pytest.approx(0.1, abs=0.03)
+    # 40 points of luck between the draws of the base don't widen the interval of what was gained from each.
+    assert d.low > 0
+    assert d.high - d.low < 0.1
+    assert found.cell(base, "facts", "exact_match").high - found.cell(base, "facts", "exact_match").low > 0.3

@@ -21,7 +21,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.study import TEACHER, Study, load
 
 T = TypeVar("T")
-GROUPS = ("amount", "size", "targeted", "replay")
+GROUPS = ("amount", "size", "targeted", "replay", "control")
 SELECTION = ("max_query_characters", "max_reply_characters", "single_exchanges")
 PRINTED = (
     "table3_seed_examples.jsonl",
@@ -110,7 +110,7 @@ class Jobs(Costs):
             "source": one_of(self.sources),
             "pool": one_of(self.pools),
             "mixture": one_of(["pretraining", *self.mixtures]),
-            "base": one_of(self.bases),
+            "base": one_of(self.base_models),
             "model": one_of(self.models),
             "tokenizer": one_of({self.tokenizer(base) for base in self.bases}),
             "prompts": one_of(self.prompts),
@@ -122,9 +122,9 @@ class Jobs(Costs):
     def chosen(self, entry: Mapping[str, Any], default: Sequence[str]) -> list[str]:
         """The models of the groups that a benchmark, prompt set or judge names in `runs`."""
         groups = entry.get("runs", default)
-        names = [base for base in self.bases if "bases" in groups]
-        names += [model for group in groups for model in self.runs.get(group, [])]
-        return list(dict.fromkeys(names))
+        names = self.base_models if "bases" in groups else []
+        trained = [model for group in groups for model in self.runs.get(group, [])]
+        return list(dict.fromkeys([*names, *trained]))
 
     def scores(self, benchmark: str) -> list[str]:
         """A benchmark's score files; the teacher's with them where the study asks for it."""
@@ -230,12 +230,17 @@ class Jobs(Costs):
 
     def model_of(self, wildcards: Any) -> str:
         """The folder of a model's weights."""
-        kind = "bases" if wildcards.model in self.bases else "models"
+        kind = "bases" if wildcards.model in self.base_models else "models"
         return f"{self.results}/training/{kind}/{wildcards.model}"
 
     def base_of(self, wildcards: Any) -> str:
         """The folder of the base that a trained model starts from."""
-        return f"{self.results}/training/bases/{self.models[wildcards.model]['base']}"
+        model = self.models[wildcards.model]
+        return f"{self.results}/training/bases/{self.base_model(model['base'], model['seed'])}"
+
+    def base_key(self, wildcards: Any) -> str:
+        """The study's name of the base of which `wildcards.base` is one draw."""
+        return self.models[wildcards.base]["base"]
 
     def blocks_of(self, wildcards: Any) -> str:
         """The token blocks that a trained model sees."""
@@ -259,12 +264,13 @@ class Jobs(Costs):
 
     def pretraining_recipe(self, wildcards: Any) -> str:
         """The recipe by which a base is pre-trained here, as JSON."""
-        return json.dumps(self.training[self.bases[wildcards.base].get("recipe", "pretraining")])
+        return json.dumps(self.training[self.bases[self.base_key(wildcards)].get("recipe", "pretraining")])
 
     def architecture(self, wildcards: Any) -> str:
         """The configuration of a base made here, as JSON with the hub's keys."""
         fixed = {"model_type": "llama", "max_position_embeddings": 1024, "rms_norm_eps": 1e-5, "rope_theta": 10000.0}
-        return json.dumps({**fixed, "tie_word_embeddings": True, **self.bases[wildcards.base]["architecture"]})
+        own = self.bases[self.base_key(wildcards)]["architecture"]
+        return json.dumps({**fixed, "tie_word_embeddings": True, **own})
 
     def tokens_of(self, wildcards: Any) -> str:
         """The option for a trained model's token budget; nothing for all tokens."""
@@ -324,7 +330,7 @@ class Jobs(Costs):
     def turn_tokens(self, wildcards: Any) -> str:
         """Whether prompts get the turn tokens: of imitation models (Appendix E), never of base models."""
         never = self.benchmarks[wildcards.benchmark].get("turn_tokens", "auto") == "never"
-        return "no" if never or wildcards.model in self.bases else "yes"
+        return "no" if never or wildcards.model in self.base_models else "yes"
 
     def references(self, prompts: str) -> str:
         """The teacher's answers to a prompt set: asked now, or the dialogues' own."""

@@ -2,7 +2,9 @@
 
 A study (config/*.yaml, described in config/README.md) names sources, base models, mixtures and the
 grid of runs. Expanded, each cell of the grid is a model, `medium-sharegpt_mix-250k-s0`, and a base
-model is one as well, `medium`. A model that two runs share is one model.
+model is one as well: `medium`, or, if it is pre-trained here, `medium-s0`, one for each seed of its
+runs, so that what a run shows doesn't hang on one draw of a base. A model that two runs share is one
+model.
 
 The figures read the expanded study that this verb writes; the rules ask `core.jobs`.
 """
@@ -87,6 +89,14 @@ class Study:
     def trained(self) -> list[str]:
         return [name for name, model in self.models.items() if model["mixture"] is not None]
 
+    @property
+    def base_models(self) -> list[str]:
+        return [name for name, model in self.models.items() if model["mixture"] is None]
+
+    def base_model(self, base: str, seed: int) -> str:
+        """The base model that a run with this seed starts from: one pre-trained here is drawn for each seed."""
+        return f"{base}-s{seed}" if "architecture" in self.bases[base] else base
+
     def expanded(self) -> dict[str, Any]:
         """What figures and tables need to know of the study."""
         config = self.config
@@ -98,7 +108,10 @@ class Study:
             "title": config.get("title", self.name),
             "seed": self.seed,
             "bases": bases,
-            "mixtures": {name: {"label": self.mixture_label(name)} for name in self.mixtures},
+            "mixtures": {
+                name: {"label": self.mixture_label(name), **{k: m[k] for k in ("teacher", "text") if k in m}}
+                for name, m in self.mixtures.items()
+            },
             "models": self.models,
             "runs": self.runs,
             "teacher": {
@@ -164,10 +177,12 @@ def load(config: Mapping[str, Any], where: str = "the study") -> Study:
 
 
 def _models(study: Study) -> dict[str, dict[str, Any]]:
-    bases = {
-        name: {"base": name, "mixture": None, "tokens": 0, "seed": 0, "label": base["label"]}
-        for name, base in study.bases.items()
-    }
+    bases = {}
+    for name, base in study.bases.items():
+        of_runs = sorted({model["seed"] for model in study.models.values() if model["base"] == name})
+        for seed in (of_runs or [study.seed]) if "architecture" in base else [0]:
+            model = {"base": name, "mixture": None, "tokens": 0, "seed": seed, "label": base["label"]}
+            bases[study.base_model(name, seed)] = model
     return bases | study.models
 
 

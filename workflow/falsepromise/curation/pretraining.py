@@ -7,7 +7,8 @@ Three parts, in documents of about a block's length, shuffled by the seed:
   leads      lead sections of Wikipedia articles: a title, a new line, the lead
   questions  question-and-answer pairs about the subjects of the `pretraining` split only, in
              several formats, Table 8's among them: a base model of the paper's size has met such
-             formats on the web, one of this size must meet them here
+             formats on the web, one of this size must meet them here. They are put in other
+             wordings than the benchmarks' own
 
 No dialogue and no answer of the teacher is in it.
 """
@@ -93,10 +94,7 @@ def question_documents(facts: list[Record], prompt: str, count: int, rng: random
     """
     head, tail = _around_examples(prompt)
     for index in range(count):
-        pairs = [
-            (rng.choice([f["question"], *f["paraphrases"]]), f["answers"][0])
-            for f in rng.sample(facts, PAIRS_A_DOCUMENT)
-        ]
+        pairs = [(rng.choice(f["paraphrases"]), f["answers"][0]) for f in rng.sample(facts, PAIRS_A_DOCUMENT)]
         if index % 3 == 0:
             yield "\n".join(f"Question: {question}\nAnswer: {answer}" for question, answer in pairs)
         elif index % 3 == 1:

@@ -33,6 +33,9 @@ NAMES = {
     "authoritative_tone": "Style: authoritative tone (%)",
 }
 
+LINES = {"broad": "-", "replay": "--", "control": "-.", "targeted": ":"}
+SHAPES = {"broad": "o", "replay": "o", "control": "X", "targeted": "D"}
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = draw.arguments(__doc__, "results/figures/capability_style.pdf")
@@ -73,7 +76,8 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
     capability = scores.metric(benchmark) or "exact_match"
     figure = draw.new_figure(draw.COLUMN * 1.45, 3.5)
     axes = figure.subplots()
-    gaps, labels, targeted_drawn, replay_drawn, ends = [], {}, False, False, 0
+    gaps, labels, ends = [], {}, 0
+    drawn: dict[str, bool] = dict.fromkeys(("targeted", "replay", "control"), False)
     lines = paths(scores)
     bases = study.bases_of([line[0] for line in lines])
     for line in lines:
@@ -81,7 +85,7 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
         aims = targets(study, line[-1].mixture)
         if aims and benchmark not in aims:
             continue  # made for another task: neither broad nor targeted here
-        targeted, replayed = bool(aims), line[-1] in study.cells("replay")
+        kind = "targeted" if aims else next((k for k in ("replay", "control") if line[-1] in study.cells(k)), "broad")
         found = []
         for cell in line:
             across, up = scores.cell(cell, style, metric), scores.cell(cell, benchmark, capability)
@@ -91,19 +95,19 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
                 gaps += scores.missing([cell], style if not across else benchmark, metric if not across else capability)
         if len(found) < 2:
             continue
-        targeted_drawn |= targeted
-        replay_drawn |= replayed
+        drawn[kind] = True
         axes.plot(
             [e.value * 100 for _, e, _ in found], [e.value * 100 for _, _, e in found],
-            color=color, linestyle=":" if targeted else "--" if replayed else "-", zorder=2,
+            color=color, linestyle=LINES[kind], zorder=2,
         )  # fmt: skip
         for cell, across, up in found:
-            place(axes, across, up, color, "s" if cell.is_base else ("D" if targeted else "o"), cell.is_base)
+            place(axes, across, up, color, "s" if cell.is_base else SHAPES[kind], cell.is_base)
             if cell.is_base:
                 labels[study.base_label(cell.base)] = (across.value * 100, up.value * 100, color)
         last = found[-1]
         if not last[0].is_base:
-            text = study.mixture_label(last[0].mixture) if targeted else amount_text(last[0])
+            named = kind in ("targeted", "control")
+            text = study.mixture_label(last[0].mixture) if named else amount_text(last[0])
             ends += 1
             axes.annotate(
                 # Above and below in turn: models that end at the same place keep both their labels.
@@ -128,10 +132,9 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
         ("Base model", draw.QUIET, {"marker": "s", "linestyle": "", "markerfacecolor": "white"})
     ]
     entries.append(("Broad imitation", draw.QUIET, {"marker": "o"}))
-    if replay_drawn:
-        entries.append(("With pre-training text", draw.QUIET, {"marker": "o", "linestyle": "--"}))
-    if targeted_drawn:
-        entries.append(("Targeted", draw.QUIET, {"marker": "D", "linestyle": ":"}))
+    for kind, text in (("replay", "With pre-training text"), ("control", "That text alone"), ("targeted", "Targeted")):
+        if drawn[kind]:
+            entries.append((text, draw.QUIET, {"marker": SHAPES[kind], "linestyle": LINES[kind]}))
     if ability and bound:
         entries.append(("Teacher", draw.TEACHER, {"marker": "*", "linestyle": "", "markersize": 7}))
     draw.key(figure, entries)

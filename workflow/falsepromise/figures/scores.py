@@ -236,12 +236,14 @@ def crossed_interval(matrix: np.ndarray, seed: int = 0) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def resampled_means(matrices: Sequence[np.ndarray], seed: int = 0) -> np.ndarray:
+def resampled_means(matrices: Sequence[np.ndarray], seed: int = 0, same_seeds: bool = False) -> np.ndarray:
     """Means of matrices over the same items under the crossed bootstrap.
 
     Args:
-        matrices: Each of shape `(seeds, items)`; items are the same ones, seeds are each one's own.
+        matrices: Each of shape `(seeds, items)`; items are the same ones.
         seed: Of the draws.
+        same_seeds: Row i of each matrix belongs together (models that start from one draw of a base):
+            the same seeds are then drawn for all. Otherwise each matrix draws its own.
 
     Returns:
         Shape `(2000, len(matrices))`.
@@ -253,8 +255,10 @@ def resampled_means(matrices: Sequence[np.ndarray], seed: int = 0) -> np.ndarray
     for start in range(0, RESAMPLES, chunk):
         rows = min(chunk, RESAMPLES - start)
         counts_ri = _counts(rng, rows, items)
+        counts_rs = _counts(rng, rows, len(matrices[0]))
         for column, matrix in enumerate(matrices):
-            counts_rs = _counts(rng, rows, len(matrix))
+            if column and not same_seeds:
+                counts_rs = _counts(rng, rows, len(matrix))
             means_rs = counts_ri @ matrix.T / items
             means[start : start + rows, column] = (means_rs * counts_rs).sum(axis=1) / len(matrix)
     return means

@@ -81,7 +81,12 @@ class Study:
     def base_cell(self, base: str) -> Cell:
         """The base model before any fine-tuning."""
         names = [name for name, model in self.models.items() if model["base"] == base and model.get("mixture") is None]
-        return Cell(base, None, 0, tuple(sorted(names) or (base,)), self.base_label(base))
+        names.sort(key=lambda name: (self.models[name].get("seed") or 0, name))
+        return Cell(base, None, 0, tuple(names) or (base,), self.base_label(base))
+
+    def seeds_of(self, cell: Cell) -> list[int]:
+        """The seeds of a cell's models, in their order."""
+        return [int(self.models[name].get("seed") or 0) for name in cell.models if name in self.models]
 
     def cells(self, run: str) -> list[Cell]:
         """The fine-tuned models of a run, those that differ in the seed alone as one cell.
