@@ -79,5 +79,5 @@ def test_the_slurm_profile_takes_the_papers_study(checkout: Checkout) -> None:
 
 def test_the_quickstart_is_what_a_bare_call_runs(checkout: Checkout) -> None:
     jobs = checkout.planned(study=())
-    assert jobs["pretrain"] == 3
+    assert jobs["pretrain"] == 6  # three sizes, each drawn for both seeds
     assert jobs["fig4"] == 1
