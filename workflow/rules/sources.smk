@@ -22,7 +22,7 @@ rule fetch:
         runtime=60,
     params:
         uri=lambda w: study.sources[w.source]["uri"],
-        options=lambda w: jobs.options(study.sources[w.source], "member", "split", "sha256"),
+        options=lambda w: jobs.options(study.sources[w.source], "member", "split", "subset", "sha256"),
     message:
         "Fetch {wildcards.source} from {params.uri}"
     shell:

