@@ -14,7 +14,7 @@ import yaml
 
 from falsepromise.core import jobs
 from falsepromise.core.errors import UserError
-from falsepromise.core.study import SCHEMA, amount_name, load, load_files, parameters
+from falsepromise.core.study import SCHEMA, amount_name, load, load_files
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDIES = ("config.yaml", "paper.yaml", "test.yaml")
@@ -121,17 +121,6 @@ def test_the_test_study_has_the_quickstarts_jobs() -> None:
 )
 def test_amount_name(tokens: int | None, name: str) -> None:
     assert amount_name(tokens) == name
-
-
-def test_parameters_of_llama_7b() -> None:
-    llama = {
-        "hidden_size": 4096,
-        "intermediate_size": 11008,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "tie_word_embeddings": False,
-    }
-    assert parameters(llama, 32_000) == 6_738_415_616
 
 
 def test_later_files_change_keys_of_earlier_ones(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def test_rope_parameters_of_transformers_5():
 def test_flops_of_known_models():
     llama_7b = ModelConfig("llama", 32000, 4096, 11008, 32, 32, 32, 128, 2048)
     assert llama_7b.n_parameters == 6_738_415_616
-    assert llama_7b.flops_per_token(2048) == pytest.approx(42.9e9, rel=0.005)
+    assert llama_7b.shape.flops_per_token(2048) == pytest.approx(42.9e9, rel=0.005)
     xl = ModelConfig("gpt2", 50257, 1600, 6400, 48, 25, 25, 64, 1024, tie_embeddings=True)
     assert xl.n_parameters == 1_557_611_200
-    assert xl.flops_per_token(1024) == pytest.approx(10.3e9, rel=0.005)
+    assert xl.shape.flops_per_token(1024) == pytest.approx(10.3e9, rel=0.005)

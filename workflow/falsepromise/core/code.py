@@ -14,7 +14,7 @@ PACKAGE = "falsepromise"
 ROOT = Path(__file__).resolve().parents[2]
 
 # What these hold changes messages and bookkeeping, never a result.
-_NO_RESULT = {f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "progress")}
+_NO_RESULT = {f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "planning", "progress")}
 
 
 def closure(module: str) -> list[str]:

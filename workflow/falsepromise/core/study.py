@@ -19,6 +19,7 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.planning import Shape
 from falsepromise.core.records import write_json
 from falsepromise.core.schema import check, nearest
 
@@ -38,17 +39,6 @@ def amount_name(tokens: int | None) -> str:
         if tokens % unit == 0:
             return f"{tokens // unit}{letter}"
     return str(tokens)
-
-
-def parameters(architecture: Mapping[str, Any], vocab_size: int) -> int:
-    """Weights of a LLaMA-shaped model (gated MLP, tied embeddings unless said otherwise)."""
-    d = architecture["hidden_size"]
-    heads = architecture["num_attention_heads"]
-    keys = architecture.get("num_key_value_heads", heads)
-    mlp = architecture.get("intermediate_size", 4 * d)
-    layer = 2 * d * d + 2 * d * d * keys // heads + 3 * d * mlp + 2 * d
-    embeddings = vocab_size * d * (1 if architecture.get("tie_word_embeddings", True) else 2)
-    return embeddings + architecture["num_hidden_layers"] * layer + d
 
 
 @dataclass(frozen=True)
@@ -138,7 +128,7 @@ class Study:
         entry = self.bases[base]
         if "parameters" in entry:
             return int(entry["parameters"])
-        return parameters(entry["architecture"], self.vocab_size)
+        return Shape.of_architecture(entry["architecture"], self.vocab_size).parameters
 
     @property
     def vocab_size(self) -> int:

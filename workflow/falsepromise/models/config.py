@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.planning import Shape
 
 ARCHITECTURES = {
     "LlamaForCausalLM": "llama",
@@ -177,19 +178,24 @@ class ModelConfig:
         block += (q + 2 * kv) * self.attention_bias + d * self.output_bias
         return table + self.num_layers * block + d
 
-    def flops_per_token(self, length: int) -> float:
-        """Floating point operations of one training step for one token: `6 N + 12 L T d`.
-
-        N is the number of weights that are multiplied (the output projection counts, tables that
-        are only looked up don't), T = `length` tokens in a row, d = heads times head size. This is
-        the convention of PaLM (Chowdhery et al. 2022, appendix B): attention counts in full, as if
-        it weren't causal. LLaMA-7B at 2048: 42.9 GFLOP; GPT-2 XL at 1024: 10.3 GFLOP.
-        """
+    @property
+    def shape(self) -> Shape:
+        """The sizes that planning needs."""
         looked_up = 0 if self.tie_embeddings else self.vocab_size * self.hidden_size
         if self.model_type == "gpt2":
             looked_up += self.max_positions * self.hidden_size
-        attention = 12.0 * self.num_layers * length * self.num_heads * self.head_dim
-        return 6.0 * (self.n_parameters - looked_up) + attention
+        return Shape(
+            parameters=self.n_parameters,
+            looked_up=looked_up,
+            vocab_size=self.vocab_size,
+            hidden=self.hidden_size,
+            intermediate=self.intermediate_size,
+            layers=self.num_layers,
+            query=self.num_heads * self.head_dim,
+            key=self.num_kv_heads * self.head_dim,
+            heads=self.num_heads,
+            gated=self.model_type == "llama",
+        )
 
 
 def _kind(hub: Mapping[str, Any], name: str) -> str:

@@ -19,8 +19,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from falsepromise.core.errors import UserError
-
-AXES = ("data", "fsdp", "tensor")
+from falsepromise.core.planning import AXES, mesh_sizes
 
 # Matrices are stored (in, out). The first pattern that matches a weight's path gives its axes; an
 # axis that does not divide a weight's length is left out for it.
@@ -46,14 +45,7 @@ def make_mesh(setting: str | None) -> Mesh:
     devices = jax.devices()
     if not setting:
         setting = f"{'data' if devices[0].platform == 'cpu' else 'fsdp'}={len(devices)}"
-    sizes = dict.fromkeys(AXES, 1)
-    for part in setting.split(","):
-        match = re.fullmatch(r"\s*(\w+)\s*=\s*([1-9]\d*)\s*", part)
-        if not match or match[1] not in AXES:
-            raise UserError(
-                f"--mesh {setting!r}: found {part!r}, expected AXIS=SIZE with AXIS out of {', '.join(AXES)}"
-            )
-        sizes[match[1]] = int(match[2])
+    sizes = mesh_sizes(setting)
     if math.prod(sizes.values()) != len(devices):
         raise UserError(f"--mesh {setting!r} is for {math.prod(sizes.values())} devices, here are {len(devices)}")
     return jax.make_mesh(tuple(sizes.values()), AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3, devices=devices)

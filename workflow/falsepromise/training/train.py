@@ -179,7 +179,7 @@ def train(
     stop = StopOnSignal()
     start = last_save = last_look = time.monotonic()
     tokens_a_step = math.prod(batches(0)["inputs"].shape)
-    flops = config.flops_per_token(batches.blocks.block_size) * tokens_a_step
+    flops = config.shape.flops_per_token(batches.blocks.block_size) * tokens_a_step
     pending: list[jax.Array] = []
     with Progress(batches.steps, "training", "steps") as progress:
         progress.done = first

@@ -1,0 +1,88 @@
+"""The plan of a run adds up, and is what known models and recipes need."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from falsepromise.core import planning
+from falsepromise.core.errors import UserError
+from falsepromise.core.planning import HARDWARE, Shape, fewest_devices, mesh_sizes, plan
+from falsepromise.training.recipe import Recipe
+
+LLAMA_7B = {
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "tie_word_embeddings": False,
+}
+PAPER = {"dtype": "bfloat16", "attention": "cudnn", "remat": "dots", "loss_chunk": 4096}
+
+
+def llama_7b() -> Shape:
+    return Shape.of_architecture(LLAMA_7B, 32_000)
+
+
+def test_llama_7b_has_the_known_size_and_operations() -> None:
+    assert llama_7b().parameters == 6_738_415_616
+    assert llama_7b().flops_per_token(2048) == pytest.approx(42.9e9, rel=0.005)
+
+
+def test_a_guess_from_the_size_alone_is_near() -> None:
+    guess = Shape.of_size(6_738_415_616)
+    assert (guess.layers, guess.hidden) == (32, 4096)
+    assert guess.flops_per_token(2048) == pytest.approx(llama_7b().flops_per_token(2048), rel=0.01)
+
+
+def test_the_papers_largest_budget_is_2289_steps() -> None:
+    found = plan(llama_7b(), 150_000_000, PAPER, 2048, {"fsdp": 8}, HARDWARE["a100"])
+    assert found.steps == 2289
+    assert found.flops == pytest.approx(2289 * 32 * 2048 * 42.9e9, rel=0.005)
+    assert found.hours == pytest.approx(found.flops / (8 * 312e12 * 0.4) / 3600)
+    assert found.fits
+
+
+def test_memory_is_shared_by_the_axes_that_share_it() -> None:
+    one, data, fsdp = (
+        planning.memory_by_part(llama_7b(), PAPER, 2048, mesh) for mesh in ({}, {"data": 8}, {"fsdp": 8})
+    )
+    assert one["weights"] == data["weights"] == 8 * fsdp["weights"] == 4 * 6_738_415_616
+    assert one["activations"] == 8 * data["activations"] == 8 * fsdp["activations"]
+    assert "gathered weights" in fsdp
+    assert "gathered weights" not in data
+
+
+def test_what_saves_memory_does() -> None:
+    def size(**change: object) -> float:
+        return sum(planning.memory_by_part(llama_7b(), {**PAPER, **change}, 2048, {"fsdp": 8}).values())
+
+    assert size(remat="full") < size() < size(remat="none")
+    assert size(accumulate=4) < size()
+    assert size(loss_chunk=1024) < size() < size(loss_chunk=0)
+    assert size(decay_to_base=0.1) > size()
+
+
+def test_fewest_devices() -> None:
+    assert fewest_devices(llama_7b(), PAPER, 2048, HARDWARE["a100"]) == 8
+    assert fewest_devices(Shape.of_size(1_000_000), {}, 256, HARDWARE["cpu-core"]) == 1
+    assert fewest_devices(llama_7b(), PAPER, 2048, HARDWARE["a100"], most=4) == 4
+
+
+def test_a_recipe_left_out_is_the_papers() -> None:
+    paper = dataclasses.asdict(Recipe())
+    assert {key: paper[key] for key in planning.RECIPE} == planning.RECIPE
+
+
+def test_mesh_sizes() -> None:
+    assert mesh_sizes("fsdp=4, tensor=2") == {"data": 1, "fsdp": 4, "tensor": 2}
+    with pytest.raises(UserError, match="found 'fdsp=4', expected AXIS=SIZE with AXIS out of data, fsdp, tensor"):
+        mesh_sizes("fdsp=4")
+
+
+def test_the_rules_can_ask_without_heavy_imports() -> None:
+    code = "import sys, falsepromise.core.planning; print({'jax', 'numpy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -1,0 +1,265 @@
+"""The arithmetic of a training run before it is submitted: memory, steps, operations and hours.
+
+Pure functions of a model's sizes, its recipe and the devices, without jax: the rules ask for GPUs, memory
+and minutes here while Snakemake parses, and `python -m falsepromise.training.plan` prints the whole plan.
+How far the memory is from a compiled step's is measured by benchmarks/training_memory.py.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from falsepromise.core.errors import UserError
+
+AXES = ("data", "fsdp", "tensor")  # of a mesh of devices, see training.sharding
+USABLE = 0.92  # of a device's memory: the share that training asks XLA to take
+# The keys of a recipe that planning reads, with the values that `training.recipe.Recipe` gives them.
+RECIPE = {
+    "optimizer": "scaled_adamw", "batch_size": 32, "epochs": 1, "accumulate": 1, "replay_share": 0.0,
+    "decay_to_base": 0.0, "dtype": "float32", "attention": "xla", "remat": "none", "loss_chunk": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Device:
+    """What one device has.
+
+    Attributes:
+        label: Its name in words.
+        memory: Bytes.
+        peak: FLOP/s of dense matrix products by type of the computation. float32 on NVIDIA's is TF32,
+            in which XLA multiplies there unless it is told otherwise.
+        mfu: The share of the peak that a full fine-tuning is assumed to reach.
+    """
+
+    label: str
+    memory: float
+    peak: Mapping[str, float]
+    mfu: float
+
+
+def _gpu(label: str, memory: float, bfloat16: float, mfu: float = 0.4) -> Device:
+    return Device(label, memory, {"bfloat16": bfloat16, "float32": bfloat16 / 2}, mfu)
+
+
+# Peaks are the makers' for dense products. A CPU core is counted as its 2 x 8 fused multiply-adds of
+# float32 a cycle at 3 GHz, of which small models reach a fifth here (benchmarks/training_results.md).
+HARDWARE: dict[str, Device] = {
+    "a100": _gpu("NVIDIA A100 80 GB", 80e9, 312e12),
+    "a100-40": _gpu("NVIDIA A100 40 GB", 40e9, 312e12),
+    "h100": _gpu("NVIDIA H100 80 GB", 80e9, 989e12),
+    "h200": _gpu("NVIDIA H200 141 GB", 141e9, 989e12),
+    "tpu-v4": _gpu("Google TPU v4", 32 * 2**30, 275e12),
+    "tpu-v5e": _gpu("Google TPU v5e", 16 * 2**30, 197e12),
+    "tpu-v5p": _gpu("Google TPU v5p", 95 * 2**30, 459e12),
+    "cpu-core": Device("one CPU core", math.inf, {"bfloat16": 96e9, "float32": 96e9}, 0.2),
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's sizes.
+
+    Attributes:
+        parameters: All weights.
+        looked_up: Those that are only looked up and never multiplied: an untied embedding, positions.
+        vocab_size, hidden, intermediate, layers: V, D, F, L.
+        query, key: Widths of q and of k (heads times head size).
+        heads: Query heads.
+        gated: Whether the feed-forward part has a gate (LLaMA).
+    """
+
+    parameters: int
+    looked_up: int
+    vocab_size: int
+    hidden: int
+    intermediate: int
+    layers: int
+    query: int
+    key: int
+    heads: int
+    gated: bool = True
+
+    @classmethod
+    def of_size(cls, parameters: int) -> Shape:
+        """A guess where only the number of weights is known: LLaMA's proportions, a width of 128 a layer.
+
+        LLaMA-7B's 32 layers of 4,096 are guessed as 32 of 4,096. Operations depend on the guess by a
+        few per cent, activations by up to half (GPT-2 XL has 48 layers of 1,600; the guess is 20 of 2,560).
+        """
+        layers = max(1, round((parameters / (12 * 128**2)) ** (1 / 3)))
+        hidden = 128 * layers
+        vocab = 32000 if parameters > 1e9 else max(1, min(50000, parameters // (4 * hidden)))
+        return cls(parameters, vocab * hidden, vocab, hidden, 8 * hidden // 3, layers, hidden, hidden, layers)
+
+    @classmethod
+    def of_architecture(cls, architecture: Mapping[str, Any], vocab_size: int) -> Shape:
+        """Of a LLaMA by the hub's keys (gated feed-forward part, tied embeddings unless said otherwise)."""
+        d, layers, heads = (architecture[k] for k in ("hidden_size", "num_hidden_layers", "num_attention_heads"))
+        key = d * architecture.get("num_key_value_heads", heads) // heads
+        inner = architecture.get("intermediate_size", 4 * d)
+        looked_up = 0 if architecture.get("tie_word_embeddings", True) else vocab_size * d
+        layer = 2 * d * d + 2 * d * key + 3 * d * inner + 2 * d
+        parameters = looked_up + vocab_size * d + layers * layer + d
+        return cls(parameters, looked_up, vocab_size, d, inner, layers, d, key, heads)
+
+    def flops_per_token(self, length: int) -> float:
+        """Floating point operations of a training step for one token: `6 N + 12 L T d`.
+
+        N counts the weights that are multiplied (the output projection, not tables that are looked up),
+        T = `length` tokens a row, d the width of q. It is the convention of PaLM (Chowdhery et al. 2022,
+        appendix B): attention counts in full, as if it weren't causal, and what the backward pass computes
+        again does not count. LLaMA-7B at 2048: 42.9 GFLOP; GPT-2 XL at 1024: 10.3 GFLOP.
+        """
+        return 6.0 * (self.parameters - self.looked_up) + 12.0 * self.layers * length * self.query
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will take.
+
+    Attributes:
+        devices: How many, of `device`.
+        memory: Bytes on each device, by part.
+        steps: Optimizer steps.
+        tokens: Positions that are computed, padding and replay included.
+        flops: Of the whole run, by `Shape.flops_per_token`'s convention.
+        hours: Of the whole run, at the device's assumed share of its peak.
+        host_memory: Bytes in the host's memory, over all hosts together, beside CPU devices' own.
+    """
+
+    devices: int
+    device: Device
+    memory: dict[str, float] = field(repr=False)
+    steps: int = 0
+    tokens: int = 0
+    flops: float = 0.0
+    hours: float = 0.0
+    host_memory: float = 0.0
+
+    @property
+    def memory_per_device(self) -> float:
+        return sum(self.memory.values())
+
+    @property
+    def fits(self) -> bool:
+        return self.memory_per_device <= USABLE * self.device.memory
+
+
+def mesh_sizes(setting: str) -> dict[str, int]:
+    """The sizes of a mesh's axes from a setting such as "data=1,fsdp=4,tensor=2"; 1 where it names none.
+
+    Raises:
+        UserError: an unknown axis, or something else than a size.
+    """
+    sizes = dict.fromkeys(AXES, 1)
+    for part in setting.split(","):
+        match = re.fullmatch(r"\s*(\w+)\s*=\s*([1-9]\d*)\s*", part)
+        if not match or match[1] not in AXES:
+            raise UserError(
+                f"--mesh {setting!r}: found {part!r}, expected AXIS=SIZE with AXIS out of {', '.join(AXES)}"
+            )
+        sizes[match[1]] = int(match[2])
+    return sizes
+
+
+def plan(
+    shape: Shape,
+    tokens: int,
+    recipe: Mapping[str, Any],
+    block_size: int,
+    mesh: Mapping[str, int],
+    device: Device,
+    mfu: float | None = None,
+) -> Plan:
+    """What training takes.
+
+    Args:
+        shape: The model.
+        tokens: Of the data (one epoch of it).
+        recipe: A recipe's keys; missing ones take the paper's values.
+        block_size: Tokens a block.
+        mesh: Sizes of the axes `data`, `fsdp`, `tensor`; a missing one is 1.
+        device: Each of the mesh's devices.
+        mfu: Share of the peak that is reached, instead of the device's.
+    """
+    r = {**RECIPE, **recipe}
+    devices = math.prod(mesh.values())
+    steps, computed = _steps(tokens, r, block_size)
+    flops = shape.flops_per_token(block_size) * computed
+    speed = devices * device.peak[r["dtype"]] * (mfu or device.mfu)
+    # Orbax copies the state to the host before it writes in the background; a file of weights is gathered there.
+    host = 3e9 + 12.0 * shape.parameters + 2 * min(5e9, 4.0 * shape.parameters)
+    memory = memory_by_part(shape, r, block_size, mesh)
+    return Plan(devices, device, memory, steps, computed, flops, flops / speed / 3600, host)
+
+
+def fewest_devices(shape: Shape, recipe: Mapping[str, Any], block_size: int, device: Device, most: int = 1024) -> int:
+    """The smallest power of two of devices, all on `fsdp`, whose memory is enough; `most` where none is."""
+    n = 1
+    while n < most:
+        if sum(memory_by_part(shape, recipe, block_size, {"fsdp": n}).values()) <= USABLE * device.memory:
+            return n
+        n *= 2
+    return most
+
+
+def memory_by_part(
+    shape: Shape, recipe: Mapping[str, Any], block_size: int, mesh: Mapping[str, int]
+) -> dict[str, float]:
+    """Bytes on each device at the peak of a step, by part. They are summed, although not all are at
+    their largest at the same time: the compiler is left that much room."""
+    r = {**RECIPE, **recipe}
+    data, fsdp, tensor = (mesh.get(axis, 1) for axis in ("data", "fsdp", "tensor"))
+    itemsize = 2 if r["dtype"] == "bfloat16" else 4
+    weights = shape.parameters / (fsdp * tensor)  # floats that this device keeps
+    in_layers = shape.parameters - shape.looked_up - shape.vocab_size * shape.hidden
+    # Muon keeps one moment of the matrices between hidden layers.
+    moments = (in_layers + 2 * (shape.parameters - in_layers)) / shape.parameters if r["optimizer"] == "muon" else 2.0
+    rows = math.ceil(r["batch_size"] / (r["accumulate"] * data * fsdp))
+    tokens = rows * block_size  # of this device at a time
+    chunk = min(tokens, r["loss_chunk"] or tokens)
+    parts = {
+        "weights": 4.0 * weights,
+        "base weights to decay to": 4.0 * weights * bool(r["decay_to_base"]),
+        "moments": 4.0 * moments * weights,
+        # The gradient and the update made from it; while accumulating also a part's gradient.
+        "gradients": 4.0 * weights * (2 if r["accumulate"] == 1 else 3),
+        "activations": tokens * itemsize * _kept(shape, r, block_size, tensor),
+        # float32 logits of a chunk and their gradient.
+        "logits": 2 * 4.0 * chunk * shape.vocab_size / tensor,
+    }
+    if itemsize == 2:
+        parts["weights in the computation's type"] = itemsize * weights
+    if fsdp > 1:  # two layers at a time and the output projection are whole on each device
+        whole = 2 * in_layers / shape.layers + shape.vocab_size * shape.hidden
+        parts["gathered weights"] = itemsize * whole / tensor
+    return {name: size for name, size in parts.items() if size}
+
+
+def _kept(s: Shape, recipe: Mapping[str, Any], length: int, tensor: int) -> float:
+    """Numbers a token that the forward pass keeps for the backward pass, all layers together."""
+    products = (s.query + 2 * s.key + (2 if s.gated else 1) * s.intermediate) / tensor + 2 * s.hidden
+    # Beside the products: inputs of each (normed twice, attention's output, the feed-forward's inner part, of
+    # which the activation function keeps one more), q and k after the rotary embedding.
+    inputs = 2 * s.hidden + (2 * s.query + s.key + 2 * s.intermediate) / tensor
+    # Weights of attention: work in 8 blocks of queries leaves 9 of 16; a fused kernel keeps none.
+    scores = 0 if recipe["attention"] == "cudnn" else s.heads * length * 9 / 16 / tensor
+    every = products + inputs + scores
+    if recipe["remat"] == "none":
+        return s.layers * every
+    if recipe["remat"] == "dots":
+        return s.layers * (products + s.hidden) + inputs + scores  # and one layer's rest at a time
+    return s.layers * s.hidden + every
+
+
+def _steps(tokens: int, recipe: Mapping[str, Any], block_size: int) -> tuple[int, int]:
+    """Optimizer steps, and positions that they compute."""
+    blocks = max(1, -(-(tokens - 1) // block_size))
+    own = recipe["batch_size"] - round(recipe["batch_size"] * recipe["replay_share"])
+    steps = math.ceil(blocks / own) * recipe["epochs"]
+    return steps, steps * recipe["batch_size"] * block_size
