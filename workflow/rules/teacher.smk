@@ -13,7 +13,8 @@ rule nq_synthetic:
         seeds=lambda w: study.mixtures[w.mixture].get("seeds", "resources/prompts/table3_seed_examples.jsonl"),
         facts=study.facts_input,
     output:
-        "<results>/teacher/{mixture}.jsonl",
+        dialogues="<results>/teacher/{mixture}.jsonl",
+        funnel="<results>/teacher/{mixture}.funnel.csv",
     log:
         "<logs>/teacher/{mixture}.log",
     wildcard_constraints:
@@ -32,7 +33,7 @@ rule nq_synthetic:
         "Ask the teacher for {params.n} questions and answers like Natural Questions"
     shell:
         "python -m falsepromise.teacher.nq_synthetic --seeds {input.seeds} --n {params.n} --seed {params.seed}"
-        " {params.teacher} {resources.limits} --output {output} 2>&1 | tee {log}"
+        " {params.teacher} {resources.limits} --output {output.dialogues} --funnel {output.funnel} 2>&1 | tee {log}"
 
 
 rule tldr_synthetic:
@@ -41,7 +42,8 @@ rule tldr_synthetic:
         posts=lambda w: f"<results>/curation/dialogues/{study.mixtures[w.mixture]['posts']}.jsonl",
         facts=study.facts_input,
     output:
-        "<results>/teacher/{mixture}.jsonl",
+        dialogues="<results>/teacher/{mixture}.jsonl",
+        funnel="<results>/teacher/{mixture}.funnel.csv",
     log:
         "<logs>/teacher/{mixture}.log",
     wildcard_constraints:
@@ -60,7 +62,7 @@ rule tldr_synthetic:
         "Ask the teacher for {params.n} summaries"
     shell:
         "python -m falsepromise.teacher.tldr_synthetic --posts {input.posts} --n {params.n} --seed {params.seed}"
-        " {params.teacher} {resources.limits} --output {output} 2>&1 | tee {log}"
+        " {params.teacher} {resources.limits} --output {output.dialogues} --funnel {output.funnel} 2>&1 | tee {log}"
 
 
 rule answer:
@@ -69,7 +71,8 @@ rule answer:
         prompts="<results>/curation/prompts/{prompts}.jsonl",
         facts=study.facts_input,
     output:
-        "<results>/teacher/answers/{prompts}.jsonl",
+        responses="<results>/teacher/answers/{prompts}.jsonl",
+        funnel="<results>/teacher/answers/{prompts}.funnel.csv",
     log:
         "<logs>/teacher/answers/{prompts}.log",
     conda:
@@ -84,7 +87,7 @@ rule answer:
         "Ask the teacher the prompts {wildcards.prompts}, twice"
     shell:
         "python -m falsepromise.teacher.answer --prompts {input.prompts} --samples 2 --temperature 1"
-        " {params.teacher} {resources.limits} --output {output} 2>&1 | tee {log}"
+        " {params.teacher} {resources.limits} --output {output.responses} --funnel {output.funnel} 2>&1 | tee {log}"
 
 
 rule score_teacher:

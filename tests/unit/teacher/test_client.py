@@ -42,8 +42,8 @@ def failing(fault: str | None, times: int = 1) -> Callable[[int], str | None]:
 
 
 def test_every_prompt_is_answered_once_though_a_third_fail(known: StandIn, store: Store) -> None:
-    server = FaultyServer(known, 0.33, timeout_s=0.6)
-    with serving(server) as url, Teacher(url, NAME, store, concurrency=32, timeout_s=0.3) as teacher:
+    server = FaultyServer(known, 0.33, timeout_s=2.0)
+    with serving(server) as url, Teacher(url, NAME, store, concurrency=32, timeout_s=1.5) as teacher:
         answers = list(teacher.ask_many(requests(200)))
         assert [a.text for a in answers[:60]] == [f"City{i}" for i in range(60)]
         assert all(answer.failure is None for answer in answers)
@@ -286,6 +286,51 @@ def test_the_pace_is_kept(known: StandIn, store: Store) -> None:
 )
 def test_the_servers_wait(headers: dict[str, str], seconds: float | None) -> None:
     assert pace.server_wait(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1s", 1.0), ("6m0s", 360.0), ("20ms", 0.02), ("1h2m3.5s", 3723.5), ("1d", 86400.0), ("7", 7.0), ("", None),
+     ("soon", None), ("-1", None), ("inf", None), ("1m", 60.0), ("1m5ms", 60.005)],
+)  # fmt: skip
+def test_durations_of_rate_limit_headers(text: str, seconds: float | None) -> None:
+    assert pace.duration(text) == seconds
+
+
+def used_up(kind: str, limit: int, remaining: int, reset: str) -> dict[str, str]:
+    found = {"limit": limit, "remaining": remaining, "reset": reset}
+    return {f"x-ratelimit-{what}-{kind}": str(value) for what, value in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused", "seconds"),
+    [
+        ({}, False, None),
+        (used_up("requests", 60, 1, "59s"), False, None),
+        (used_up("requests", 60, 0, "60s"), False, 1.0),  # a sixtieth of a minute for one more
+        (used_up("requests", 60, 0, "60s"), True, 60.0),
+        (used_up("tokens", 1000, 50, "57s"), False, 57.0 * 50 / 1000),
+        (used_up("tokens", 40, 0, "2s"), False, 2.0),  # more than ever fits: when it is whole again
+        (used_up("requests", 60, 0, "60s") | used_up("tokens", 1000, 0, "1m"), False, 6.0),
+        ({"x-ratelimit-remaining-requests": "0"}, True, None),
+    ],
+)
+def test_the_room_that_rate_limit_headers_show(headers: dict[str, str], refused: bool, seconds: float | None) -> None:
+    assert pace.limits_wait(headers, 100, refused) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize("script", [[None, None], ["429 ratelimit", None]])
+def test_rate_limit_headers_are_obeyed(known: StandIn, store: Store, script: list[str | None]) -> None:
+    """After a reply that leaves no room, or a refusal that says when there will be, nothing leaves before then."""
+    server = FaultyServer(known, script=lambda attempt: script[min(attempt, 1)])
+    server.headers = used_up("requests", 2, 0, "1.2s")
+    with serving(server) as url, Teacher(url, NAME, store, concurrency=1) as teacher:
+        start = time.monotonic()
+        list(teacher.ask_many(requests(2)))
+        took = time.monotonic() - start
+    refused = script[0] is not None
+    assert took >= (1.2 if refused else 0.6)
+    assert sum(server.attempts.values()) == (4 if refused else 2)
 
 
 def test_backoff_doubles_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from hypothesis import strategies as st
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, check_dialogue, check_response, read_json, read_jsonl, write_jsonl
 from falsepromise.teacher import answer, nq_synthetic, options, plan, prompts, tldr_synthetic
+from falsepromise.teacher.faulty import FaultyServer
+from falsepromise.teacher.local import serving
+from falsepromise.teacher.standin import NAME, StandIn
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -250,6 +255,91 @@ def test_posts_of_either_form_and_what_falls_out(tmp_path: Path) -> None:
 def test_posts_without_summaries_cannot_be_examples(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="0 of the drawn posts have a summary"):
         tldr(tmp_path, [{"id": str(i), "post": "text."} for i in range(9)])
+
+
+# Processes that share a store ---------------------------------------------------------------
+
+
+class SlowServer(FaultyServer):
+    """Answers after a while, so that a process can be killed in the middle of its work."""
+
+    def fault(self, key: str, attempt: int) -> str | None:
+        time.sleep(0.01)
+        return super().fault(key, attempt)
+
+
+def ask(tmp_path: Path, url: str, output: str, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "falsepromise.teacher.answer", "--base-url", url, "--model", NAME]
+    command += ["--prompts", str(tmp_path / "p.jsonl"), "--store", str(tmp_path / "s"), "--concurrency", "4"]
+    command += ["--output", str(tmp_path / output), *more]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "OPENAI_API_KEY": "sk-canary"}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_processes_and_a_kill_pay_for_no_answer_twice(tmp_path: Path, known: StandIn) -> None:
+    """One is killed with -9 in the middle; then two at once, on one store, finish the same prompts."""
+    n = 120
+    write_jsonl(tmp_path / "p.jsonl", ({"id": str(i), "prompt": f"what is the capital of Land{i}?"} for i in range(n)))
+    server = SlowServer(known, 0.2, faults=["500", "malformed"])
+    with serving(server) as url:
+        killed = ask(tmp_path, url, "never.jsonl")
+        while len(server.answered) < n // 4:
+            assert killed.poll() is None, killed.stderr and killed.stderr.read()
+            time.sleep(0.01)
+        killed.kill()
+        killed.communicate()
+        assert len(server.answered) < n, "it was killed too late to mean anything"
+        both = [ask(tmp_path, url, f"r{number}.jsonl") for number in range(2)]
+        said = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert not (tmp_path / "never.jsonl").exists()
+    first, second = (list(read_jsonl(tmp_path / f"r{number}.jsonl")) for number in range(2))
+    assert first == second
+    assert len(first) == n
+    assert [record["response"] for record in first[:60]] == [f"City{i}" for i in range(60)]
+    twice = sum(count - 1 for count in server.answered.values())
+    assert twice <= 4, "at most what was under way at the kill: --concurrency requests"
+    assert "$0.0000 spent" in said[0]
+    for file in tmp_path.rglob("*"):
+        assert file.is_dir() or b"sk-canary" not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [("401", "the key in $OPENAI_API_KEY is not accepted (401"), ("none", "nobody answers there")]
+)
+def test_the_program_ends_at_once_with_one_line(tmp_path: Path, known: StandIn, fault: str, said: str) -> None:
+    write_jsonl(tmp_path / "p.jsonl", ({"id": str(i), "prompt": f"question {i}"} for i in range(50)))
+    server = FaultyServer(known, script=lambda attempt: fault)
+    with serving(server) as url:
+        if fault == "none":
+            url = "http://127.0.0.1:9/v1"  # nobody serves the discard port
+        process = ask(tmp_path, url, "r.jsonl")
+        output = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 1
+    assert output[-1].startswith("error: ")
+    assert said in output[-1]
+    assert "sk-canary" not in "".join(output)
+    assert "Traceback" not in "".join(output)
+    assert sum(server.attempts.values()) <= 4, "no more than were under way"
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_nq_synthetic_ends_at_a_limit_with_the_pairs_that_it_paid_for(tmp_path: Path, known: StandIn) -> None:
+    with serving(FaultyServer(known)) as url:
+        common = ["--base-url", url, "--model", NAME, "--store", str(tmp_path / "s"), "--concurrency", "1"]
+        common += ["--output", str(tmp_path / "nq.jsonl")]
+        nq_synthetic.main([*common, "--n", "500", "--max-requests", "3"])
+        few = list(read_jsonl(tmp_path / "nq.jsonl", check_dialogue))
+        assert (
+            "fewer than the 500 wanted: local-stand-in: max_requests is 3" in (tmp_path / "nq.funnel.csv").read_text()
+        )
+        nq_synthetic.main([*common, "--n", "30", "--max-requests", "20"])
+    counts = (tmp_path / "nq.funnel.csv").read_text()
+    more = list(read_jsonl(tmp_path / "nq.jsonl"))
+    assert {record["request"] for record in few} == {0, 1, 2}
+    assert len(few) < 30 == len(more)
+    assert [record["messages"] for record in few] == [record["messages"] for record in more[: len(few)]]
+    assert "fewer than" not in counts
 
 
 # The common options and the plan -------------------------------------------------------------

@@ -203,11 +203,15 @@ class Jobs(Costs):
     @property
     def funnels(self) -> list[str]:
         """The counts of curation, in order of work."""
-        sources = dict.fromkeys(source for pool in self.pools.values() for source in pool["sources"])
-        names = [*(f"dialogues/{s}" for s in sources), *(f"clean/{p}" for p in self.pools)]
-        return [f"{self.results}/curation/{name}.funnel.csv" for name in names] + [
-            f"{self.results}/curation/prompts/{name}.funnel.csv" for name in self.prompts
-        ]
+        asked = {name: mixture for name, mixture in self.mixtures.items() if "teacher" in mixture}
+        read = [source for pool in self.pools.values() for source in pool["sources"]]
+        read += [mixture["posts"] for mixture in asked.values() if "posts" in mixture]
+        names = [f"curation/dialogues/{source}" for source in dict.fromkeys(read)]
+        names += [f"curation/clean/{pool}" for pool in self.pools]
+        names += [f"teacher/{mixture}" for mixture in asked]
+        names += [f"curation/prompts/{name}" for name in self.prompts]
+        names += [f"teacher/answers/{name}" for name in self.prompts if self.asked_for_references(name)]
+        return [f"{self.results}/{name}.funnel.csv" for name in names]
 
     def reference_label(self, prompts: str) -> str:
         """Whose answers the references are: the teacher's, or those that the dialogues came with."""

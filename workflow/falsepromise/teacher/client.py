@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.teacher.cost import Estimate, Prices, Request, expected_tokens
-from falsepromise.teacher.pace import Pace, backoff
+from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, Pace, backoff, limits_wait
 from falsepromise.teacher.store import Answer, Limits, Spent, Store, request_key
 
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ log = logging.getLogger("falsepromise.teacher")
 UNREACHABLE_ATTEMPTS = 3  # while the server has never been heard
 QUIET_S = 15.0  # without an answer, after which progress is shown all the same
 REJECTED_IN_A_ROW = 5  # with no answer yet: the requests themselves are wrong
+
+
+class LimitReached(UserError):
+    """A limit on requests, tokens or money: the user's own, and no failure."""
 
 
 class Teacher:
@@ -149,11 +153,11 @@ class Teacher:
         answered = sum(sizes[key][1] for key in absent)
         return Estimate(len(absent), total - len(absent), asked, answered, self.prices.cost(asked, answered))
 
-    def check_cost(self, estimate: Estimate) -> None:
-        """Log an estimate; refuse it if it doesn't fit into what the limits leave.
+    def check_cost(self, estimate: Estimate, refuse: bool = True) -> None:
+        """Log an estimate; refuse it, or only say so, if it doesn't fit into what the limits leave.
 
         Raises:
-            UserError: names the limit, before anything is spent.
+            LimitReached: names the limit, before anything is spent.
         """
         log.info("%s: %s", self.model, estimate)
         spent = self.store.spent(self.name)
@@ -163,10 +167,10 @@ class Teacher:
             ("max_usd", self.limits.usd, spent.usd, estimate.usd),
         ):
             if limit is not None and before + more > limit:
-                raise UserError(
-                    f"{what} is {limit:g}; {before:.6g} are spent and about {more:.6g} would be added "
-                    f"({estimate}); raise {what} or ask for less. Nothing was sent"
-                )
+                said = f"{what} is {limit:g}; {before:.6g} are spent and about {more:.6g} would be added ({estimate})"
+                if refuse:
+                    raise LimitReached(f"{said}; raise {what} or ask for less. Nothing was sent")
+                log.warning("%s: it may end before all is done", said)
 
     async def ask(self, messages: Sequence[Mapping[str, str]], sample: int = 0, **parameters: Any) -> Answer:
         """The answer to one chat, from the store or the server.
@@ -259,7 +263,9 @@ class Teacher:
                 if claim == "mine":
                     break
                 if claim not in ("taken", "wait"):
-                    raise self._stop(UserError(f"{self.model}: {claim}; answers so far are stored, raise it to go on"))
+                    raise self._stop(
+                        LimitReached(f"{self.model}: {claim}; answers so far are stored, raise it to go on")
+                    )
                 await self._sleep(wait)
                 wait = min(1.0, wait * 1.5)
             answer = None
@@ -282,7 +288,9 @@ class Teacher:
         for attempt in range(1, self.attempts + 1):
             await self._turn(sum(size))
             if not self.store.attempt(self.name, self.limits.requests):
-                raise self._stop(UserError(f"{self.model}: max_requests {self.limits.requests} is reached; raise it"))
+                raise self._stop(
+                    LimitReached(f"{self.model}: max_requests {self.limits.requests} is reached; raise it")
+                )
             try:
                 try:
                     raw = await self._client.chat.completions.with_raw_response.create(
@@ -292,9 +300,10 @@ class Teacher:
                     )
                     self._heard = True
                     answer = read(raw.http_response, size[0])
+                    self._pause(limits_wait(raw.headers, sum(size), refused=False))
                 except openai.APIError as error:
                     self._heard = self._heard or isinstance(error, openai.APIStatusError)
-                    raise judge(error, self.base_url, self.model, self.api_key_env, self._key) from error
+                    raise judge(error, self.base_url, self.model, self.api_key_env, self._key, sum(size)) from error
                 except UnicodeEncodeError as error:
                     raise Rejected("the text has half a surrogate pair, which UTF-8 can't carry") from error
             except Rejected as rejected:
@@ -318,7 +327,7 @@ class Teacher:
                     raise self._stop(UserError(message)) from None
                 wait = backoff(attempt, self._rng) if retry.wait_s is None else retry.wait_s
                 if retry.everybody:
-                    self._pause_until = max(self._pause_until, time.monotonic() + wait)
+                    self._pause(wait)
                 log.debug("attempt %d: %s; again in %.1f s", attempt, why, wait)
                 if attempt < self.attempts:
                     await self._sleep(wait)
@@ -339,6 +348,11 @@ class Teacher:
             await self._sleep(wait)
         while (left := self._pause_until - time.monotonic()) > 0:
             await self._sleep(left)
+
+    def _pause(self, seconds: float | None) -> None:
+        """Let no request leave for a while."""
+        if seconds is not None:
+            self._pause_until = max(self._pause_until, time.monotonic() + min(seconds, LONGEST_SERVER_WAIT_S))
 
     async def _sleep(self, seconds: float) -> None:
         """Sleep, but not past an error that stops everything."""

@@ -56,10 +56,10 @@ class FaultyHandler(Handler):
         fault = self.server.fault(key, attempt)
         with self.server.lock:
             self.server.faults[fault or "none"] += 1
-        if fault is None:
-            super().answer(request)
-            with self.server.lock:
+            if fault is None:  # counted before the client can have it and ask for the count
                 self.server.answered[key] += 1
+        if fault is None:
+            self.send_json(200, complete(self.server.known, request), self.server.headers)
         elif fault.partition(" ")[0].isdigit():
             self._status(fault)
         else:
@@ -69,6 +69,7 @@ class FaultyHandler(Handler):
         status, _, header = fault.partition(" ")
         values = {"retry-after": "0.2", "retry-after-ms": "50"}
         headers = {header: values[header]} if header in values else {}
+        headers |= self.server.headers if header == "ratelimit" else {}
         code = "insufficient_quota" if header == "quota" else None
         message = STATUS_MESSAGE.get(int(status), "no")
         if status == "401":  # some servers repeat the key that they refuse
@@ -131,6 +132,7 @@ class FaultyServer(Server):
         timeout_s: How long a `timeout` says nothing.
 
     Attributes:
+        headers: Sent with each answer, and with the fault `429 ratelimit`.
         attempts, answered: Requests seen and whole answers sent, by the hash of the request.
         faults: How often each fault came, and `none`.
     """
@@ -145,6 +147,7 @@ class FaultyServer(Server):
     ):
         super().__init__(known, 0, FaultyHandler)
         self.share, self.kinds, self.script, self.timeout_s = share, list(faults), script, timeout_s
+        self.headers: dict[str, str] = {}
         self.lock = threading.Lock()
         self.attempts: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()

@@ -3,7 +3,8 @@
 Each request shows five pairs drawn at random from the seed examples (Table 3) in the prompt of
 Table 4, at temperature 1.0, and asks for more. The generated pairs are parsed, duplicate pairs are
 discarded, and so are repetitions of the seed examples, which come from the benchmark's validation
-set. Requests go on until there are N pairs, or the teacher has nothing new to say (`--patience`).
+set. Requests go on until there are N pairs, a limit on requests, tokens or money is reached, or the
+teacher has nothing new to say (`--patience`); the log, the funnel and the manifest say which.
 
 Writes dialogues (user: the question, assistant: the answer) and, beside them, a funnel of what
 was discarded and why. The same seed and answers give the same pairs in the same order, whatever
@@ -26,11 +27,12 @@ from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, read_jsonl, write_jsonl
 from falsepromise.curation.funnel import Funnel
 from falsepromise.teacher import options as teacher_options
-from falsepromise.teacher.client import Teacher
+from falsepromise.teacher.client import LimitReached, Teacher
 from falsepromise.teacher.cost import Request
 from falsepromise.teacher.prompts import fill, load
 from falsepromise.teacher.prompts import path as path_of
 from falsepromise.teacher.standin import normalise
+from falsepromise.teacher.store import Answer
 
 log = logging.getLogger("falsepromise.teacher.nq_synthetic")
 SHOWN = 5  # pairs in Table 4's prompt
@@ -92,7 +94,7 @@ def generate(
     patience: int,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, str, str]]:
-    """Ask until there are `n` distinct pairs.
+    """Ask until there are `n` distinct pairs, or as long as that can go on.
 
     Args:
         teacher: Who is asked.
@@ -109,11 +111,25 @@ def generate(
     shown = {(normalise(question), normalise(answer)) for question, answer in seeds}
     seen: set[tuple[str, str]] = set()
     made = useless = index = 0
-    while made < n and useless < patience:
+    limit: list[LimitReached] = []
+
+    def answers(wave: range) -> Iterator[tuple[int, Answer]]:
+        """The wave's answers, each with its number; where a limit ends it, those that are paid for."""
+        following = wave.start
+        try:
+            for answer in teacher.ask_many(map(request, wave), progress, counts=False):
+                yield following, answer
+                following += 1
+        except LimitReached as reached:
+            limit.append(reached)
+            paid = ((index, teacher.store.get(teacher.key(request(index)))) for index in range(following, wave.stop))
+            yield from ((index, answer) for index, answer in paid if answer)
+
+    while made < n and useless < patience and not limit:
         # As many as the yield so far says that it takes; what more than `n` comes back is left unread.
         expected = made / index if made else SHOWN
         wave = range(index, index + min(WAVE, max(1, round((n - made) / max(expected, 0.2)))))
-        for index, answer in zip(wave, teacher.ask_many(map(request, wave), progress, counts=False), strict=True):
+        for index, answer in answers(wave):
             if made >= n or useless >= patience:
                 continue  # paid for already: let it reach the store
             if answer.failure:
@@ -141,6 +157,10 @@ def generate(
             if progress is not None:
                 progress.update(made - before)
         index += 1
+    if made < n:
+        why = str(limit[0]) if limit else f"{patience} requests in a row brought nothing new"
+        log.warning("%d pairs of %d wanted: %s", made, n, why)
+        funnel.repair("pairs", f"fewer than the {n} wanted: {why}", "", count=made)
 
 
 def check_seed(record: Record) -> str | None:
@@ -183,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     funnel = Funnel("nq_synthetic")
     with teacher_options.open_teacher(options) as teacher:
         at_least = -(-options.n // SHOWN)  # as if each answer held five new pairs
-        teacher.check_cost(teacher.estimate(request(index) for index in range(at_least)))
+        teacher.check_cost(teacher.estimate(request(index) for index in range(at_least)), refuse=False)
         with Progress(options.n, "NQ-synthetic", "pairs") as progress:
             pairs = generate(teacher, request, seeds, options.n, funnel, options.patience, progress)
             dialogues = [_dialogue(number, *pair) for number, pair in enumerate(pairs)]
@@ -191,13 +211,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not dialogues:
         reasons = ", ".join(filter(None, (funnel.reasons("answers"), funnel.reasons("pairs")))) or "no answers"
         raise UserError(f"{options.model} gave no question-answer pair: {reasons}; nothing was written")
-    if len(dialogues) < options.n:
-        log.warning(
-            "%d pairs of %d wanted: %d requests in a row brought nothing new",
-            len(dialogues),
-            options.n,
-            options.patience,
-        )
     write_jsonl(options.output, dialogues)
     funnel.write(options.funnel or Path(options.output).with_suffix(".funnel.csv"))
     answers = Counter(dialogue["messages"][0]["content"].lower() for dialogue in dialogues)

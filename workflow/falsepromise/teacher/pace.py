@@ -1,15 +1,17 @@
-"""How fast requests may leave: requests and tokens per minute, and the server's own pauses."""
+"""How fast requests may leave: requests and tokens per minute, and what the server says about it."""
 
 from __future__ import annotations
 
 import email.utils
 import math
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 
 FIRST_WAIT_S = 0.5
 LONGEST_BACKOFF_S = 30.0
+LONGEST_SERVER_WAIT_S = 600.0
 
 
 class Pace:
@@ -56,6 +58,44 @@ def server_wait(headers: Mapping[str, str]) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
     except (KeyError, ValueError, TypeError):
         return None
+
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+
+
+def duration(text: str) -> float | None:
+    """Seconds of `6m0s`, `1h2m3.5s`, `20ms` or a plain number, as rate-limit headers have them."""
+    match = _DURATION.fullmatch(text.strip())
+    if match and any(match.groups()):
+        return sum(
+            float(found or 0) * unit for found, unit in zip(match.groups(), (86400, 3600, 60, 1, 1e-3), strict=True)
+        )
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def limits_wait(headers: Mapping[str, str], tokens: float, refused: bool) -> float | None:
+    """Seconds until the account's limits leave room again, from `x-ratelimit-*-requests` and `-tokens`.
+
+    Args:
+        headers: Of a reply. `reset` is the time until a limit is whole again; it fills up evenly.
+        tokens: That the next request takes.
+        refused: Whether the reply is a refusal for going too fast: then a limit that is used up is
+            waited for as a whole, since the server may count in windows.
+
+    Returns:
+        None where there is room, or nothing is said.
+    """
+    waits = []
+    for kind, needed in (("requests", 1.0), ("tokens", tokens)):
+        found = [duration(headers.get(f"x-ratelimit-{what}-{kind}", "")) for what in ("limit", "remaining", "reset")]
+        limit, remaining, reset = found
+        if limit and remaining is not None and reset is not None and remaining < needed:
+            waits.append(reset if refused else reset * min(1.0, (needed - remaining) / limit))
+    return max(waits, default=None)
 
 
 def backoff(attempt: int, rng: random.Random) -> float:

@@ -8,10 +8,8 @@ import httpx2
 import openai
 
 from falsepromise.core.errors import UserError
-from falsepromise.teacher.pace import server_wait
+from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, limits_wait, server_wait
 from falsepromise.teacher.store import Answer
-
-LONGEST_SERVER_WAIT_S = 600.0
 
 
 @dataclass(eq=False)
@@ -92,7 +90,7 @@ def read(response: httpx2.Response, estimate: int) -> Answer:
     )
 
 
-def judge(error: openai.APIError, where: str, model: str, key_env: str, key: str) -> Exception:
+def judge(error: openai.APIError, where: str, model: str, key_env: str, key: str, tokens: float = 0) -> Exception:
     """What to do about an error of the client.
 
     Args:
@@ -101,6 +99,7 @@ def judge(error: openai.APIError, where: str, model: str, key_env: str, key: str
         model: The model that was asked for.
         key_env: The environment variable that holds the key.
         key: The key itself, to take it out of the server's words.
+        tokens: That the request was expected to take.
 
     Returns:
         A `Retry`, a `Rejected` or a `UserError`, to be raised.
@@ -125,6 +124,8 @@ def judge(error: openai.APIError, where: str, model: str, key_env: str, key: str
     told = error.response.headers.get("x-should-retry")
     if told == "true" or (told != "false" and (status in (408, 409, 425, 429) or status >= 500)):
         wait = server_wait(error.response.headers)
+        if wait is None and status == 429:
+            wait = limits_wait(error.response.headers, tokens, refused=True)
         if wait is not None and wait > LONGEST_SERVER_WAIT_S:
             return UserError(f"{where}: asks to wait {wait:.0f} s ({status}: {said}); run again then")
         return Retry(f"{status}: {said}", wait, everybody=wait is not None)
