@@ -1,7 +1,7 @@
 """What a reader wants to read: answers side by side, dialogues, prompts, and what curation dropped.
 
 Takes: <results>/generation/, <results>/curation/, the prompts of resources/prompts/
-Gives: results/figures/fig2.{pdf,svg,png}, fig6.{pdf,svg,png}, results/tables/funnel.*, prompts.*
+Gives: results/figures/fig2, fig6, fig7.{pdf,svg,png}, results/tables/funnel.*, prompts.*
 """
 
 
@@ -31,6 +31,35 @@ rule fig2:
     shell:
         "python -m falsepromise.figures.fig2 --prompts {input.prompts} --responses {input.responses}"
         " --reference {input.reference} --names {params.names:q} --output {output.pdf} > {log} 2>&1"
+
+
+rule fig7:
+    input:
+        code=closure("falsepromise.figures.fig7"),
+        page=[f"workflow/falsepromise/preference/page/{name}" for name in ("app.js", "index.html", "style.css")],
+        prompts=f"<results>/curation/prompts/{study.style_prompts}.jsonl",
+        responses=f"<results>/generation/{study.style_prompts}/{study.best}.jsonl",
+        reference=study.references(study.style_prompts),
+    output:
+        pdf="results/figures/fig7.pdf",
+        png="results/figures/fig7.png",
+        svg=report(
+            "results/figures/fig7.svg",
+            caption="../report/fig7.rst",
+            category="Figures",
+            labels={"figure": "7", "shows": "the page on which raters compare answers"},
+        ),
+    log:
+        "<logs>/figures/fig7.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        foot=study.page_foot,
+    message:
+        "Take the picture {output.pdf}"
+    shell:
+        "python -m falsepromise.figures.fig7 --prompts {input.prompts} --responses {input.responses}"
+        " --reference {input.reference} --foot {params.foot:q} --output {output.pdf} > {log} 2>&1"
 
 
 rule fig6:
@@ -108,5 +137,6 @@ rule table_prompts:
 localrules:
     fig2,
     fig6,
+    fig7,
     table_funnel,
     table_prompts,

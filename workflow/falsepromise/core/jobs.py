@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from falsepromise.core import browser
 from falsepromise.core.costs import Costs
 from falsepromise.core.errors import UserError
 from falsepromise.core.study import TEACHER, Study, load
@@ -175,6 +176,7 @@ class Jobs(Costs):
             "figures/fig4.pdf": True,
             "figures/fig5.pdf": "toxicity" in tasks,
             "figures/fig6.pdf": bool(self.pools),
+            "figures/fig7.pdf": bool(self.styles) and browser.missing() is None,
             "figures/fig_style.pdf": bool(self.styles),
             "figures/capability_style.pdf": bool(self.styles),
             "tables/versus_paper.md": True,
@@ -212,6 +214,15 @@ class Jobs(Costs):
         names += [f"curation/prompts/{name}" for name in self.prompts]
         names += [f"teacher/answers/{name}" for name in self.prompts if self.asked_for_references(name)]
         return [f"{self.results}/{name}.funnel.csv" for name in names]
+
+    @property
+    def page_foot(self) -> str:
+        """What stands below the picture of the rating page."""
+        label, reference = self.models[self.best]["label"], self.reference_label(self.style_prompts)
+        return (
+            f"Study: {self.name} ({self.config.get('title', self.name)}). One answer is of the model {label}, the other: "
+            f"{reference.lower() if reference != self.teacher['label'] else reference}; raters are not told which."
+        )
 
     def reference_label(self, prompts: str) -> str:
         """Whose answers the references are: the teacher's, or those that the dialogues came with."""

@@ -1,0 +1,151 @@
+"""Run the quickstart's study with other seeds, and count how often each of the paper's claims comes out.
+
+A seed changes everything that is drawn: which subjects are asked about, the pre-training text, the
+base models (each seed draws its own, twice), the order of the imitation data, the held-out prompts.
+HumanEval is left out: models of this size solve none of it. Finished jobs are kept, so a run that was
+stopped goes on where it was.
+
+    python benchmarks/quickstart_seeds.py --seeds 1 2 3 4 5       # run and collect
+    python benchmarks/quickstart_seeds.py --seeds 1 2 3 4 5 --collect   # collect what is there
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow"))
+
+from falsepromise.core.jobs import Jobs, plan  # noqa: E402
+from falsepromise.core.records import read_json, write_json  # noqa: E402
+from falsepromise.figures.claims import Claim, all_claims  # noqa: E402
+from falsepromise.figures.scores import Scores, read_scores  # noqa: E402
+from falsepromise.figures.study import read_study  # noqa: E402
+from falsepromise.figures.table import markdown_table  # noqa: E402
+
+LEFT_OUT = ("humaneval",)
+
+
+def study_of(seed: int) -> dict[str, Any]:
+    """The quickstart's study at another seed, under a name of its own."""
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    config |= {"study": f"quickstart-seed{seed}", "seed": seed}
+    for run in config["runs"].values():
+        count = len(run.get("seeds", [0]))
+        run["seeds"] = [seed * count + index for index in range(count)]
+    for name in LEFT_OUT:
+        del config["benchmarks"][name]
+    return config
+
+
+def run(seed: int, cores: int) -> None:
+    """Make the scores of one seed; what it cost is kept beside them."""
+    config = study_of(seed)
+    file = ROOT / "results" / config["study"] / "config.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    jobs = plan(config, [file])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "snakemake", "--configfile", str(file), "--cores", str(cores), "--quiet", "rules"]
+    targets = [*jobs.evaluations, f"{jobs.results}/study.json"]
+    subprocess.run([*command, "--", *targets], cwd=ROOT, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cost = file.with_name("cost.json")
+    seconds = (read_json(cost)["cpu_s"] if cost.exists() else 0.0) + spent
+    write_json(cost, {"cpu_s": round(seconds, 1)})
+
+
+def collected(seed: int) -> tuple[Jobs, Scores] | None:
+    """The scores of one seed, or None where some are missing."""
+    config = study_of(seed)
+    jobs = plan(config, [])
+    files = [ROOT / file for file in (f"{jobs.results}/study.json", *jobs.evaluations)]
+    if not all(file.exists() for file in files):
+        return None
+    return jobs, read_scores(files[1:], read_study(files[0]))
+
+
+def key(claim: Claim, index: int) -> str:
+    return f"{claim.comparisons[index].benchmark}: {claim.comparisons[index].text}"
+
+
+def spell(claim: Claim, index: int) -> str:
+    d = claim.comparisons[index].difference
+    return f"{100 * d.value:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--collect", action="store_true", help="run nothing; collect the seeds that are finished")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "quickstart_seeds_results.md")
+    args = parser.parse_args()
+    claims: dict[int, list[Claim]] = {}
+    costs: dict[int, float] = {}
+    for seed in args.seeds:
+        if not args.collect:
+            run(seed, args.cores)
+        found = collected(seed)
+        if found is None:
+            print(f"seed {seed}: not finished, left out", file=sys.stderr)
+            continue
+        claims[seed] = [claim for claim in all_claims(found[1]) if claim.comparisons]
+        cost = ROOT / found[0].results / "cost.json"
+        costs[seed] = read_json(cost)["cpu_s"] if cost.exists() else float("nan")
+        write(args.output, claims, costs)
+    print(args.output.read_text(encoding="utf-8") if claims else "no seed is finished")
+
+
+def write(output: Path, claims: dict[int, list[Claim]], costs: dict[int, float]) -> None:
+    """The page, and every comparison of every seed as CSV beside it."""
+    seeds = list(claims)
+    titles = [claim.title for claim in claims[seeds[0]]]
+    by_title = {seed: {claim.title: claim for claim in claims[seed]} for seed in seeds}
+    rows = []
+    for title in titles:
+        verdicts = [by_title[seed][title].verdict for seed in seeds]
+        counts = [str(verdicts.count(v)) for v in ("supported", "not supported", "can't tell")]
+        rows.append([title, *counts, *verdicts])
+    header = ["Claim", "supported", "not supported", "can't tell", *(f"seed {seed}" for seed in seeds)]
+    minutes = ", ".join(f"{costs[seed] / 60:.1f}" for seed in seeds)
+    parts = [
+        "# The quickstart with other seeds\n",
+        f"`benchmarks/quickstart_seeds.py`, {len(seeds)} seeds beside the quickstart's own; each draws facts, text, "
+        "base models (two of each size), imitation data and prompts anew. Nothing was changed after the first of them "
+        f"had been looked at. Processor minutes (user and system, of all jobs): {minutes}.\n",
+        "## How often each claim comes out\n",
+        markdown_table(header, rows),
+        "\n## Each comparison\n",
+        "Differences in points of a hundred with 95 % intervals.\n",
+    ]
+    records = []
+    for title in titles:
+        lines: dict[str, dict[int, str]] = {}
+        for seed in seeds:
+            claim = by_title[seed][title]
+            for index, comparison in enumerate(claim.comparisons):
+                lines.setdefault(key(claim, index), {})[seed] = spell(claim, index)
+                d = comparison.difference
+                numbers = [d.value, d.low, d.high, d.n]
+                records.append([seed, title, comparison.benchmark, comparison.text, *numbers, comparison.verdict])
+        table = [[name, *(values.get(seed, "–") for seed in seeds)] for name, values in lines.items()]
+        parts += [f"### {title}\n", markdown_table(["Compared", *(f"seed {seed}" for seed in seeds)], table), ""]
+    output.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
+    with open(output.with_suffix(".csv"), "w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["seed", "claim", "metric", "compared", "difference", "low", "high", "n", "says"])
+        writer.writerows(records)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Figure 7: the page on which raters compare two answers, a picture taken of it in Chromium.
+
+The page is `preference.rate`'s own, served here for one pair of this study's answers; nothing is
+drawn by hand. Needs Playwright's Python package and a Chromium (`apt-get install chromium`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from falsepromise.core import browser, cli
+from falsepromise.core.errors import UserError
+from falsepromise.figures import draw
+from falsepromise.preference.ballots import Ballots
+from falsepromise.preference.pairs import Pair, read_pairs
+from falsepromise.preference.rate import Server
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT, SCALE = 1080, 620, 2  # CSS pixels of the page, and pixels a CSS pixel
+RATER = "rater"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--prompts", type=Path, required=True, help="prompt records")
+    parser.add_argument("--responses", type=Path, required=True, help="the model's answers")
+    parser.add_argument("--reference", type=Path, required=True, help="the teacher's answers")
+    parser.add_argument("--id", help="show this prompt; default: one whose two answers fit the page")
+    parser.add_argument("--foot", default="", help="a line below the picture, as the study's name")
+    parser.add_argument("--output", type=Path, default=Path("results/figures/fig7.pdf"), help="and .svg, .png beside")
+    args = parser.parse_args(argv)
+    pair = choose(read_pairs(args.prompts, args.responses, args.reference), args.id)
+    picture = photograph(pair)
+    with draw.style():
+        figure = draw_figure(picture, [args.foot] if args.foot else [])
+        inputs = [args.prompts, args.responses, args.reference]
+        draw.save(figure, args.output, "falsepromise.figures.fig7", inputs, {"prompt": pair.prompt_id})
+
+
+def choose(pairs: Sequence[Pair], prompt: str | None = None) -> Pair:
+    """The pair of a prompt, or the one whose question and answers come closest to filling the page.
+
+    Raises:
+        UserError: there is no such prompt.
+    """
+    if prompt is not None:
+        found = next((pair for pair in pairs if pair.prompt_id == prompt), None)
+        if found is None:
+            raise UserError(f"no pair of answers to the prompt {prompt!r}; give an --id that both files have")
+        return found
+
+    def misfit(pair: Pair) -> float:
+        longer, shorter = sorted((len(pair.left), len(pair.right)), reverse=True)
+        return abs(longer - 700) + abs(longer - shorter) / 2 + len(pair.question) / 4
+
+    return min(pairs, key=misfit)
+
+
+def photograph(pair: Pair) -> bytes:
+    """A PNG of the rating page showing `pair` to a rater who has rated nothing yet.
+
+    Raises:
+        UserError: there is no Chromium, or no Playwright.
+    """
+    problem = browser.missing()
+    if problem:
+        raise UserError(f"Figure 7 is a picture of the rating page: {problem}; install it, or leave the figure out")
+    from playwright.sync_api import sync_playwright
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(Ballots(Path(folder) / "votes.sqlite", [pair], 0)) as ballots,
+        Server(ballots) as server,
+    ):
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            with sync_playwright() as driver:
+                # The page is this process's own, on the loopback address: no sandbox is needed, and root has none.
+                opened = driver.chromium.launch(executable_path=browser.chromium(), args=["--no-sandbox"])
+                with contextlib.closing(opened):
+                    page = opened.new_page(
+                        viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE, color_scheme="light"
+                    )
+                    page.goto(server.url)
+                    page.fill("#name", RATER)
+                    page.keyboard.press("Enter")
+                    page.wait_for_selector("#pair:not([hidden])")
+                    tall = page.evaluate("document.documentElement.scrollHeight")
+                    page.set_viewport_size({"width": WIDTH, "height": min(int(tall), 2 * HEIGHT)})
+                    return page.screenshot()
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def draw_figure(picture: bytes, foot: Sequence[str]) -> Figure:
+    """The picture over the page's text width, framed, with the foot below."""
+    import matplotlib.image
+
+    pixels = matplotlib.image.imread(io.BytesIO(picture), format="png")
+    height, width = pixels.shape[:2]
+    figure = draw.new_figure(draw.PAGE, draw.PAGE * height / width + 0.12 + 0.1 * len(foot))
+    axes = figure.subplots()
+    axes.imshow(pixels, interpolation="none", aspect="equal")
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color="#CCCCCC")
+    draw.foot(figure, foot)
+    return figure
+
+
+if __name__ == "__main__":
+    cli.run(main)
