@@ -11,7 +11,7 @@ from checkout import Checkout
 
 PLOTS = {
     *("fig1", "fig3", "fig4", "fig5", "fig_style", "capability_style"),
-    *("table1", "table2", "table7", "versus_paper", "summary", "fig2", "fig6", "table_funnel", "table_prompts"),
+    *("table1", "table2", "table7", "versus_paper", "summary", "fig2", "fig6", "fig7", "table_funnel", "table_prompts"),
 }
 CURATION = {
     *("fetch", "parse_dialogues", "clean_pool", "split_pool", "mix", "prompts", "facts", "pretraining_text"),
@@ -46,6 +46,12 @@ def test_editing_plotting_code_redraws_and_nothing_else(finished: Checkout) -> N
         jobs = finished.planned()
     assert "fig4" in jobs
     assert set(jobs) <= PLOTS
+
+
+def test_editing_the_style_sheet_redraws_every_figure_and_nothing_else(finished: Checkout) -> None:
+    with finished.edited("workflow/falsepromise/figures/style.mplstyle", "lines.linewidth: 1.3", "lines.linewidth: 1.5"):
+        jobs = finished.planned()
+    assert {"fig2", "fig4", "fig6", "fig_style", "capability_style"} <= set(jobs) <= PLOTS
 
 
 def test_editing_one_figure_leaves_the_others(finished: Checkout) -> None:

@@ -20,6 +20,8 @@ _NO_RESULT = {f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "ma
 def closure(module: str) -> list[str]:
     """The files of `module` (as `falsepromise.training.train`) and of all that it imports of ours.
 
+    A file that a module names as `Path(__file__).with_name("...")` is part of it: a style sheet, say.
+
     Returns:
         Paths relative to the working directory where they are below it, sorted.
 
@@ -34,7 +36,7 @@ def closure(module: str) -> list[str]:
             continue
         seen.add(name)
         todo.extend(_imports(name))
-    files = sorted(str(_file(name)) for name in seen)
+    files = sorted(str(file) for name in seen for file in (_file(name), *_beside(name)))
     here = str(Path.cwd()) + "/"
     return [path.removeprefix(here) for path in files if Path(path).stat().st_size]
 
@@ -59,6 +61,19 @@ def _imports(module: str) -> tuple[str, ...]:
                 child = f"{node.module}.{alias.name}"
                 found.append(child if _exists(child) else node.module)
     return tuple(name for name in found if _exists(name))
+
+
+@cache
+def _beside(module: str) -> tuple[Path, ...]:
+    found = []
+    for node in ast.walk(ast.parse(_file(module).read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="with_name", value=ast.Call(args=[ast.Name(id="__file__")])),
+                args=[ast.Constant(value=str(name))],
+            ):
+                found.append(_file(module).with_name(name))
+    return tuple(found)
 
 
 def _exists(module: str) -> bool:
