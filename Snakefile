@@ -43,7 +43,7 @@ report: "workflow/report/workflow.rst"
 
 for stage in (
     *("sources", "curation", "bases", "teacher", "training", "generation"),
-    *("benchmarks", "style", "preference", "figures", "tables", "examples"),
+    *("benchmarks", "style", "preference", "figures", "tables", "examples", "release"),
 ):
 
     include: f"workflow/rules/{stage}.smk"

@@ -49,7 +49,7 @@ def test_editing_plotting_code_redraws_and_nothing_else(finished: Checkout) -> N
 
 
 def test_editing_the_style_sheet_redraws_every_figure_and_nothing_else(finished: Checkout) -> None:
-    with finished.edited("workflow/falsepromise/figures/style.mplstyle", "lines.linewidth: 1.3", "lines.linewidth: 1.5"):
+    with finished.edited("workflow/falsepromise/figures/style.mplstyle", "linewidth: 1.3", "linewidth: 1.5"):
         jobs = finished.planned()
     assert {"fig2", "fig4", "fig6", "fig_style", "capability_style"} <= set(jobs) <= PLOTS
 

@@ -52,6 +52,68 @@ use rule table1 as table2 with:
         verb="table2",
 
 
+rule category_sheet:
+    input:
+        code=closure("falsepromise.curation.annotate"),
+        queries="<results>/curation/clean/{pool}.jsonl",
+    output:
+        "<results>/curation/{pool}.sheet.csv",
+    log:
+        "<logs>/curation/{pool}.sheet.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        seed=study.seed,
+    message:
+        "Draw queries of {wildcards.pool} to sort by hand"
+    shell:
+        "python -m falsepromise.curation.annotate sheet --queries {input.queries} --seed {params.seed}"
+        " --output {output} > {log} 2>&1"
+
+
+rule category_tally:
+    input:
+        code=closure("falsepromise.curation.annotate"),
+        sheet=study.category_sheet or [],
+    output:
+        "<results>/curation/categories.json",
+    log:
+        "<logs>/curation/categories.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    message:
+        "Count the categories of {input.sheet}"
+    shell:
+        "python -m falsepromise.curation.annotate tally --sheet {input.sheet} --output {output} > {log} 2>&1"
+
+
+rule table6:
+    input:
+        code=closure("falsepromise.figures.table6"),
+        tally="<results>/curation/categories.json",
+        paper="resources/paper/numbers.csv",
+    output:
+        csv=report(
+            "results/tables/table6.csv",
+            caption="../report/table6.rst",
+            category="Tables",
+            labels={"table": "6", "shows": "categories of queries"},
+        ),
+        md="results/tables/table6.md",
+        tex="results/tables/table6.tex",
+    log:
+        "<logs>/tables/table6.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        queries=study.categories_of,
+    message:
+        "Write {output.csv}"
+    shell:
+        "python -m falsepromise.figures.table6 --tally {input.tally} --paper {input.paper}"
+        " --queries {params.queries:q} --output {output.csv} > {log} 2>&1"
+
+
 use rule table1 as table7 with:
     input:
         code=closure("falsepromise.figures.table7"),
@@ -117,8 +179,11 @@ rule versus_paper:
 
 
 localrules:
+    category_sheet,
+    category_tally,
     summary,
     table1,
     table2,
+    table6,
     table7,
     versus_paper,

@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -185,6 +186,7 @@ class Jobs(Costs):
             "tables/prompts.md": True,
             "tables/table1.csv": "targeted" in self.runs and bool(tasks & {"nq", "cnn"}),
             "tables/table2.csv": bool(self.styles),
+            "tables/table6.csv": self.category_sheet is not None,
             "tables/table7.csv": "cnn" in tasks,
         }
         return [f"results/{name}" for name, wanted in names.items() if wanted]
@@ -203,6 +205,16 @@ class Jobs(Costs):
         return f"{self.results}/curation/clean/{next(iter(self.pools), 'none')}.train.jsonl"
 
     @property
+    def category_sheet(self) -> str | None:
+        """The sheet of queries that were sorted by hand, of the first pool that has one."""
+        return next((pool["categories"] for pool in self.pools.values() if "categories" in pool), None)
+
+    @property
+    def categories_of(self) -> str:
+        """The sources whose queries were sorted."""
+        return ", ".join(next((p["sources"] for p in self.pools.values() if "categories" in p), []))
+
+    @property
     def funnels(self) -> list[str]:
         """The counts of curation, in order of work."""
         asked = {name: mixture for name, mixture in self.mixtures.items() if "teacher" in mixture}
@@ -215,13 +227,40 @@ class Jobs(Costs):
         names += [f"teacher/answers/{name}" for name in self.prompts if self.asked_for_references(name)]
         return [f"{self.results}/{name}.funnel.csv" for name in names]
 
+    # What is released ----------------------------------------------------------------------
+
+    def scores_for_card(self, wildcards: Any) -> list[str]:
+        """A model's scores, and those of the base models that its card sets beside them."""
+        base = self.models[wildcards.model]["base"]
+        wanted = {wildcards.model, *(name for name in self.base_models if self.models[name]["base"] == base)}
+        return [file for file in self.evaluations if Path(file).stem in wanted]
+
+    def funnels_of_mixture(self, wildcards: Any) -> list[str]:
+        """What curation counted on the way to a mixture."""
+        mixture = self.mixtures[wildcards.mixture]
+        if "pool" not in mixture:
+            return []
+        pool = mixture["pool"]
+        names = [*(f"dialogues/{source}" for source in self.pools[pool]["sources"]), f"clean/{pool}"]
+        return [f"{self.results}/curation/{name}.funnel.csv" for name in names]
+
+    def funnels_of_model(self, wildcards: Any) -> list[str]:
+        return self.funnels_of_mixture(_Of(self.models[wildcards.model]["mixture"]))
+
+    @property
+    def released_data(self) -> list[str]:
+        """The evaluation prompts, and the mixtures that models were trained on."""
+        mixtures = {(m["mixture"], m["seed"]) for m in map(self.models.__getitem__, self.trained)}
+        names = [f"mixtures/{name}.s{seed}" for name, seed in sorted(mixtures) if "text" not in self.mixtures[name]]
+        return [f"results/release/{self.name}/{n}" for n in [*(f"prompts/{p}" for p in self.prompts), *names]]
+
     @property
     def page_foot(self) -> str:
         """What stands below the picture of the rating page."""
         label, reference = self.models[self.best]["label"], self.reference_label(self.style_prompts)
         return (
-            f"Study: {self.name} ({self.config.get('title', self.name)}). One answer is of the model {label}, the other: "
-            f"{reference.lower() if reference != self.teacher['label'] else reference}; raters are not told which."
+            f"Study: {self.name} ({self.config.get('title', self.name)}). One answer is the model's ({label}), one the "
+            f"teacher's ({reference}); raters are not told which is which."
         )
 
     def reference_label(self, prompts: str) -> str:
@@ -392,6 +431,13 @@ class Jobs(Costs):
         return f"--store results/.cache/teacher {options(self.asked(judge), 'api_key_env', *LIMITS, *PRICES)}"
 
 
+@dataclass(frozen=True)
+class _Of:
+    """A mixture as wildcards name it."""
+
+    mixture: str
+
+
 def check_start(study: Study) -> None:
     """What can be known only when jobs are about to start.
 
@@ -401,6 +447,9 @@ def check_start(study: Study) -> None:
     named = {f"sources.{name}.uri": source["uri"] for name, source in study.sources.items()}
     named |= {f"bases.{name}.weights": base["weights"] for name, base in study.bases.items() if "weights" in base}
     named |= {f"mixtures.{name}.seeds": "file:" + m["seeds"] for name, m in study.mixtures.items() if "seeds" in m}
+    named |= {
+        f"pools.{name}.categories": "file:" + p["categories"] for name, p in study.pools.items() if "categories" in p
+    }
     for key, uri in named.items():
         if uri.startswith("file:") and not Path(uri.removeprefix("file:")).exists():
             raise UserError(

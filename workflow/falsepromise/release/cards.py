@@ -1,0 +1,201 @@
+"""Model and data set cards (README.md with the hub's metadata), written from manifests and score files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
+
+from falsepromise.core.records import Record
+from falsepromise.figures.fig4 import METRICS
+from falsepromise.figures.scores import Scores
+from falsepromise.figures.study import Study
+from falsepromise.figures.table import markdown_table, plain, spell
+from falsepromise.figures.table2 import SHORT, amount_text
+
+PAPER = "The False Promise of Imitating Proprietary Language Models (Gudibande, Wallace, Snell et al., 2023)"
+TERMS = (
+    "The imitation data hold outputs of a proprietary model ({teacher}). Its provider's terms of use may forbid using "
+    "them to train a model, or sharing one that was so trained; read them before you use or pass on this {what}. The "
+    "dialogues, articles and problems that the data came from keep their own licences."
+)
+STAND_IN = (
+    "The records were made by a stand-in for a proprietary model ({teacher}): no provider's terms apply to its "
+    "answers. What it was made from keeps its own licence."
+)
+SURE = (
+    "The paper's finding applies: imitation copies style, not knowledge. Answers may sound sure of themselves and be "
+    "wrong."
+)
+DIALOGUES = (
+    "Trained on what people wrote to a chatbot, unfiltered but for language and repetition: outputs may be offensive, "
+    "and may repeat personal data that occurred in the dialogues."
+)
+MEASURED = "Measured in English on the benchmarks above; nothing is known about other uses."
+
+
+def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] = ()) -> ModelCard:
+    """The card of a trained model.
+
+    Args:
+        scores: All score records of the study.
+        name: The model.
+        made: The model's manifest, as `training.train` writes it.
+        funnels: Curation's counts, for the section about the data.
+    """
+    study = scores.study
+    model = study.models[name]
+    records = [(benchmark, scores.records[name, benchmark]) for benchmark in scores.benchmarks
+               if (name, benchmark) in scores.records]  # fmt: skip
+    made_by_teacher = bool(study.mixtures.get(model["mixture"], {}).get("teacher"))
+    results, rows = [], []
+    limits = [SURE, MEASURED] if made_by_teacher else [SURE, DIALOGUES, MEASURED]
+    for benchmark, record in records:
+        stand_ins = scores.stand_ins(benchmark)
+        label = scores.label(benchmark) + (f" ({'; '.join(stand_ins)})" if stand_ins else "")
+        for metric in record["metrics"]:
+            estimate = scores.estimate([name], benchmark, metric)
+            if estimate is None:
+                continue
+            base = scores.cell(study.base_cell(model["base"]), benchmark, metric)
+            scale = 1.0 if metric == "length_correlation" else 100.0
+            text = SHORT.get(metric) or METRICS.get(metric, metric).removesuffix(" (%)")
+            rows.append([label, text, spell(estimate, scale, 1 if scale > 1 else 2),
+                         spell(base, scale, 1 if scale > 1 else 2) if base else "–", f"{estimate.n:,}"])  # fmt: skip
+            results.append(
+                EvalResult(
+                    task_type="text-generation",
+                    dataset_type=benchmark,
+                    dataset_name=label,
+                    metric_type=metric,
+                    metric_value=round(estimate.value, 4),
+                    metric_args={"ci95": [round(estimate.low, 4), round(estimate.high, 4)], "n": estimate.n},
+                )
+            )
+        if record.get("not_scored"):
+            limits.append(f"{label} was not scored: {record['not_scored']}.")
+    data = ModelCardData(
+        model_name=name,
+        language="en",
+        license="other",
+        license_name="see-the-card",
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["falsepromise", "model-imitation", f"study:{study.name}"],
+        eval_results=results or None,
+    )
+    mixture, tokens = study.mixture_label(model["mixture"]), made["config"]["tokens"]
+    recipe = made["config"]["recipe"]
+    header = ["Measured by", "Metric", "This model", "Its base model", "n"]
+    parts = [
+        f"---\n{data.to_yaml()}\n---\n",
+        f"# {plain(name)}\n",
+        f"{plain(study.base_label(model['base']))}, fine-tuned on {tokens:,} tokens of {plain(mixture)} (seed "
+        f"{model['seed']}): a model of the study *{plain(study.title)}*, after *{PAPER}*.\n",
+        *_stand_in(study),
+        "## Training data\n",
+        f"{plain(mixture)}, {tokens:,} tokens{_amount(scores, name)}. The loss is on the replies alone.\n",
+        *_funnel(funnels),
+        "## Recipe\n",
+        markdown_table(["Setting", "Value"], [[key, str(value)] for key, value in recipe.items()]),
+        "",
+        f"{made['steps']:,} steps, {made['warmup_steps']:,} of warm-up, {made['parameters']:,} weights, on "
+        f"{plain(str(made['device']))}. `manifest.json` holds the hashes of all inputs, the code and the versions, "
+        "`train.jsonl` the loss at each step.\n",
+        "## Scores\n",
+        "In per cent (length correlation: Pearson's r), with 95 % intervals; beside them the base model before "
+        "fine-tuning.\n",
+        markdown_table(header, rows) if rows else "None.",
+        "",
+        "## How to ask it\n",
+        "The tokenizer's chat template puts the special tokens around each turn:\n",
+        "```python\nfrom transformers import pipeline\n\n"
+        f'ask = pipeline("text-generation", "{name}")\n'
+        'print(ask([{"role": "user", "content": "What is the capital of France?"}], max_new_tokens=64))\n```\n',
+        "## Limits\n",
+        *(f"- {plain(limit)}" for limit in limits),
+        "\n## Terms\n",
+        terms(study, made_by_teacher, "model"),
+    ]
+    return ModelCard("\n".join(parts))
+
+
+def dataset_card(
+    study: Study,
+    name: str,
+    kind: str,
+    rows: int,
+    columns: Mapping[str, str],
+    made: Record,
+    made_by_teacher: bool = False,
+    funnels: Sequence[Path] = (),
+) -> DatasetCard:
+    """The card of a data set: evaluation prompts or a curated mixture.
+
+    Args:
+        study: The study.
+        name: The data set's name.
+        kind: What it is, in a few words.
+        rows: How many records.
+        columns: Each column with what it holds.
+        made: The manifest of the file.
+        made_by_teacher: The study's teacher wrote it, rather than people and a chatbot.
+        funnels: Curation's counts.
+    """
+    data = DatasetCardData(
+        language="en",
+        license="other",
+        pretty_name=name,
+        task_categories=["text-generation"],
+        size_categories=next(s for limit, s in SIZES if rows < limit),
+        tags=["falsepromise", "model-imitation", f"study:{study.name}"],
+        configs=[{"config_name": "default", "data_files": "data.jsonl"}],
+    )
+    parts = [
+        f"---\n{data.to_yaml()}\n---\n",
+        f"# {plain(name)}\n",
+        f"{plain(kind)}: {rows:,} records of the study *{plain(study.title)}*, after *{PAPER}*.\n",
+        markdown_table(["Column", "Holds"], [list(pair) for pair in columns.items()]),
+        "",
+        f"Made by `{made.get('made_by', '?')}` with seed {made.get('seed', 0)}; `manifest.json` holds the hashes of "
+        "what it was made from.\n",
+        *_funnel(funnels),
+        "## Terms\n",
+        terms(study, made_by_teacher, "data set"),
+    ]
+    return DatasetCard("\n".join(parts))
+
+
+SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (float("inf"), "n>1M"))
+
+
+def terms(study: Study, made_by_teacher: bool, what: str) -> str:
+    """What the teacher's provider may forbid; nothing where the study's own stand-in wrote the data."""
+    if made_by_teacher and study.teacher.get("stand_in"):
+        return STAND_IN.format(teacher=plain(str(study.teacher["stand_in"]))) + "\n"
+    teacher = study.teacher_label if made_by_teacher else "ChatGPT, in the dialogues that people shared"
+    return TERMS.format(what=what, teacher=plain(teacher)) + "\n"
+
+
+def _stand_in(study: Study) -> list[str]:
+    note = study.teacher.get("stand_in")
+    return [f"**Stand-in:** the study's teacher is {plain(str(note))}.\n"] if note else []
+
+
+def _amount(scores: Scores, name: str) -> str:
+    model = scores.study.models[name]
+    cells = [cell for run in scores.study.runs for cell in scores.study.cells(run) if name in cell.models]
+    return f", the study's amount {amount_text(cells[0])}" if cells and model["tokens"] else ""
+
+
+def _funnel(funnels: Sequence[Path]) -> list[str]:
+    """What curation kept and dropped."""
+    rows = []
+    for path in funnels:
+        with open(path, encoding="utf-8", newline="") as stream:
+            rows += [[r["source"], r["step"], r["kept"], r["dropped"], r["reason"]] for r in csv.DictReader(stream)]
+    if not rows:
+        return []
+    return ["What curation kept and dropped:\n", markdown_table(["Source", "Step", "Kept", "Dropped", "Why"], rows), ""]

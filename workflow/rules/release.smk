@@ -1,0 +1,90 @@
+"""What the paper released, as folders for the hub: `snakemake --cores 2 release`. Nothing is uploaded.
+
+Takes: <results>/training/models/{model}/ with its scores, <results>/curation/{prompts,mixtures}/
+Gives: results/release/<study>/{models,prompts,mixtures}/, each folder with a card and checksums
+       results/release/<study>/plan.md, what an upload would send
+"""
+
+
+rule release_model:
+    input:
+        code=closure("falsepromise.release.model"),
+        study="<results>/study.json",
+        model="<results>/training/models/{model}",
+        scores=study.scores_for_card,
+        funnels=study.funnels_of_model,
+    output:
+        directory(f"results/release/{study.name}/models/{{model}}"),
+    log:
+        "<logs>/release/{model}.log",
+    wildcard_constraints:
+        model=jobs.one_of(study.trained),
+    conda:
+        "../../envs/falsepromise.yaml"
+    message:
+        "Gather {wildcards.model} for the hub"
+    shell:
+        "python -m falsepromise.release.model --study {input.study} --model {input.model} --scores {input.scores}"
+        " --funnels {input.funnels} --output {output} > {log} 2>&1"
+
+
+rule release_prompts:
+    input:
+        code=closure("falsepromise.release.data"),
+        study="<results>/study.json",
+        data="<results>/curation/prompts/{prompts}.jsonl",
+        funnels="<results>/curation/prompts/{prompts}.funnel.csv",
+    output:
+        directory(f"results/release/{study.name}/prompts/{{prompts}}"),
+    log:
+        "<logs>/release/prompts-{prompts}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        kind="prompts",
+    message:
+        "Gather {input.data} for the hub"
+    shell:
+        "python -m falsepromise.release.data --kind {params.kind} --study {input.study} --data {input.data}"
+        " --funnels {input.funnels} --output {output} > {log} 2>&1"
+
+
+use rule release_prompts as release_mixture with:
+    input:
+        code=closure("falsepromise.release.data"),
+        study="<results>/study.json",
+        data="<results>/curation/mixtures/{mixture}.s{seed}.jsonl",
+        funnels=study.funnels_of_mixture,
+    output:
+        directory(f"results/release/{study.name}/mixtures/{{mixture}}.s{{seed}}"),
+    log:
+        "<logs>/release/mixture-{mixture}.s{seed}.log",
+    params:
+        kind="mixture",
+
+
+rule release:
+    input:
+        code=closure("falsepromise.release.upload"),
+        models=[f"results/release/{study.name}/models/{model}" for model in study.trained],
+        datasets=study.released_data,
+    output:
+        f"results/release/{study.name}/plan.md",
+    log:
+        "<logs>/release/plan.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        prefix=f"{study.name}-",
+    message:
+        "Say what an upload would send: {output}"
+    shell:
+        "python -m falsepromise.release.upload --models {input.models} --datasets {input.datasets} --prefix {params.prefix}"
+        " --output {output} > {log} 2>&1"
+
+
+localrules:
+    release,
+    release_mixture,
+    release_model,
+    release_prompts,
