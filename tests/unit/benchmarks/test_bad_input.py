@@ -20,16 +20,16 @@ def lines(path: Path, *records: object) -> Path:
 @pytest.mark.parametrize(
     ("check", "record", "message"),
     [
-        (data.check_question, {"answer": ["x"]}, "'question' is nothing"),
-        (data.check_question, {"question": "q"}, "'answer' is nothing"),
-        (data.check_question, {"question": "q", "answer": []}, "expected a list of texts"),
-        (data.check_question, {"question": "q", "answer": [3]}, "expected a list of texts"),
-        (data.check_choices, {"question": "q", "choices": ["a"], "answer": 0}, "at least two"),
-        (data.check_choices, {"question": "q", "choices": ["a", "b"], "answer": 2}, "a number from 0 to 1"),
-        (data.check_choices, {"question": "q", "choices": ["a", "b"], "answer": True}, "a number from 0 to 1"),
-        (data.check_gsm8k, {"question": "q", "answer": "12"}, "no '#### number'"),
-        (gsm8k.check_response, {"question": "q", "answer": "#### 1"}, "'response' is None"),
-        (gsm8k.check_response, {"question": "q", "answer": "#### many", "response": ""}, "no number behind"),
+        (data.question, {"answer": ["x"]}, "'question' is nothing"),
+        (data.question, {"question": "q"}, "'answer' is nothing"),
+        (data.question, {"question": "q", "answer": []}, "expected a list of texts"),
+        (data.question, {"question": "q", "answer": [{}]}, "expected a list of texts"),
+        (data.choices, {"question": "q", "choices": ["a"], "answer": 0}, "at least two"),
+        (data.choices, {"question": "q", "choices": ["a", "b"], "answer": 2}, "a number from 0 to 1"),
+        (data.choices, {"question": "q", "choices": ["a", "b"], "answer": True}, "a number from 0 to 1"),
+        (data.gsm8k, {"question": "q", "answer": "twelve"}, "no '#### number'"),
+        (gsm8k.response, {"question": "q", "answer": "#### 1"}, "'response' is None"),
+        (gsm8k.response, {"question": "q", "answer": "#### many", "response": ""}, "no '#### number'"),
     ],
 )
 def test_records_are_checked(tmp_path: Path, check, record: dict, message: str) -> None:  # type: ignore[no-untyped-def, type-arg]
@@ -39,17 +39,24 @@ def test_records_are_checked(tmp_path: Path, check, record: dict, message: str) 
     assert message in str(error.value)
 
 
-def test_ids_must_differ(tmp_path: Path) -> None:
-    record = {"id": "a", "question": "q", "answer": ["x"]}
-    with pytest.raises(UserError, match="two records have the id 'a'"):
-        data.read(lines(tmp_path / "data.jsonl", record, record), data.check_question)
+def test_what_can_be_used_is_kept_and_the_rest_is_said(tmp_path: Path) -> None:
+    good = {"id": "a", "question": "q", "answer": ["x"]}
+    path = lines(tmp_path / "data.jsonl", good, {"question": "q"}, good, [1])
+    path.write_text(path.read_text() + '{"question": "cut o')
+    records, said = data.read(path, data.question)
+    assert [record["id"] for record in records] == ["a", "a#2"]
+    assert said == [
+        "3 of 5 records can't be used and are left out (line 2: 'answer' is nothing, expected a list of texts (the "
+        "answer's aliases); line 4: found list, expected a JSON object; line 5: not JSON (Unterminated string "
+        "starting at))"
+    ]
 
 
 def test_mmlu_files_are_checked(tmp_path: Path, samples: Path) -> None:
     with pytest.raises(UserError, match="expected MMLU's folder"):
-        data.mmlu_subjects(tmp_path)
-    with pytest.raises(UserError, match="no dev and test file of alchemy"):
-        data.mmlu_subjects(samples / "mmlu", ["alchemy"])
+        data.mmlu(tmp_path)
+    with pytest.raises(UserError, match="no questions of alchemy; there are plain_words, simple_sums"):
+        data.mmlu(samples / "mmlu", only=["alchemy"])
     file = tmp_path / "x_test.csv"
     for row, found in (
         ("q,a,b,c,A\n", "found 5 columns"),
@@ -67,8 +74,8 @@ def test_mmlu_files_are_checked(tmp_path: Path, samples: Path) -> None:
 def test_problems_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'prompt' is nothing"):
         data.read_problems(lines(tmp_path / "p.jsonl", {"task_id": "x"}))
-    (tmp_path / "p.jsonl.gz").write_bytes(b"not gzip")
-    with pytest.raises(UserError, match="can't be read as HumanEval"):
+    (tmp_path / "p.jsonl.gz").write_bytes(b"\x1f\x8bnot gzip")
+    with pytest.raises(UserError, match=r"p.jsonl.gz: can't be read"):
         data.read_problems(tmp_path / "p.jsonl.gz")
 
 

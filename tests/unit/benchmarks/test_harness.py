@@ -48,7 +48,7 @@ def test_multiple_choice_is_lm_evals(folder: Path, model: EngineModel, samples: 
     theirs = document["results"]["falsepromise_multiple_choice"]
     assert score["metrics"]["acc"]["value"] == pytest.approx(theirs["acc,none"])
     assert score["metrics"]["acc_norm"]["value"] == pytest.approx(theirs["acc_norm,none"])
-    records = data.read(samples / "multiple_choice.jsonl", data.check_choices)
+    records = data.read(samples / "multiple_choice.jsonl", data.choices)[0]
     for item, record in zip(score["items"], records, strict=True):
         pairs = [(f"Question: {record['question']}\nAnswer:", f" {choice}") for choice in record["choices"]]
         scores = [logprob for logprob, _ in model.loglikelihood(pairs)]
@@ -63,8 +63,8 @@ def test_multiple_choice_is_lm_evals(folder: Path, model: EngineModel, samples: 
 def test_mmlu_prompt_is_lm_evals(samples: Path) -> None:
     from falsepromise.benchmarks import harness
 
-    shots = data.read_mmlu(samples / "mmlu" / "dev" / "plain_words_dev.csv")
-    asked = data.read_mmlu(samples / "mmlu" / "test" / "plain_words_test.csv")
+    shots = data.read_mmlu(samples / "mmlu" / "dev" / "plain_words_dev.csv")[0]
+    asked = data.read_mmlu(samples / "mmlu" / "test" / "plain_words_test.csv")[0]
     task = harness.build(
         "falsepromise_mmlu",
         {"dev": shots, "test": asked},
@@ -96,9 +96,9 @@ def test_mmlu_takes_the_likeliest_letter(
     ]
     run.main([*arguments, "--output", str(output), "--subjects", "plain_words"])
     score = json.loads(output.read_text())
-    shots = data.read_mmlu(samples / "mmlu" / "dev" / "plain_words_dev.csv")
+    shots = data.read_mmlu(samples / "mmlu" / "dev" / "plain_words_dev.csv")[0]
     for item, question in zip(
-        score["items"], data.read_mmlu(samples / "mmlu" / "test" / "plain_words_test.csv"), strict=True
+        score["items"], data.read_mmlu(samples / "mmlu" / "test" / "plain_words_test.csv")[0], strict=True
     ):
         text = choices.mmlu_prompt("plain_words", shots, question)
         student = turn_tokens == "yes"
@@ -111,7 +111,7 @@ def test_mmlu_takes_the_likeliest_letter(
 def test_rolling_log_likelihood_predicts_each_token_once(model: EngineModel) -> None:
     from falsepromise.benchmarks import harness
 
-    lm = harness.EngineLM(model)
+    lm = harness.ModelLM(model)
     text = "what is the answer"
     ids = lm.tok_encode(text)
     parts = [model.loglikelihood([([lm.eot_token_id, *ids[:i]], [ids[i]])])[0][0] for i in range(len(ids))]
@@ -124,7 +124,7 @@ def test_rolling_log_likelihood_predicts_each_token_once(model: EngineModel) -> 
 def test_generate_until_stops(model: EngineModel) -> None:
     from falsepromise.benchmarks import harness
 
-    lm = harness.EngineLM(model)
+    lm = harness.ModelLM(model)
     (free,) = lm.generate_until([request("what", {"until": [], "max_gen_toks": 12})])
     stop = free[3:5]
     assert stop
@@ -138,7 +138,7 @@ def test_generate_until_stops(model: EngineModel) -> None:
 def test_contexts_that_are_cut_are_counted(model: EngineModel) -> None:
     from falsepromise.benchmarks import harness
 
-    lm = harness.EngineLM(model)
+    lm = harness.ModelLM(model)
     lm.loglikelihood([request("answer " * 5000, " what"), request("answer", " what")])
     assert lm.truncated == 1
 

@@ -63,12 +63,12 @@ def test_prompts_that_do_not_fit(samples: Path) -> None:
         nq.evaluate(FakeModel(lambda _: "x", context=20), Options(samples / "nq.jsonl"))
     lengths = sorted(len(nq.question_prompt(load(nq.PROMPT), r["question"]).split()) for r in _records(samples))
     outcome = nq.evaluate(FakeModel(lambda _: "x", context=lengths[-1]), Options(samples / "nq.jsonl"))
-    assert outcome.limits == ["1 of 4 replies: prompt too long (scored as they are)"]
-    assert outcome.metrics["exact_match"]["n"] == 4
+    assert outcome.limits == ["1 of 4 replies: prompt too long (left out)"]
+    assert outcome.metrics["exact_match"]["n"] == 3
 
 
 def _records(samples: Path) -> list[dict[str, Any]]:
-    return data.read(samples / "nq.jsonl", data.check_question)
+    return data.read(samples / "nq.jsonl", data.question)[0]
 
 
 def test_a_rejected_request_is_left_out_and_said(samples: Path) -> None:

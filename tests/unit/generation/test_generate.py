@@ -139,7 +139,7 @@ def test_seeds_are_each_prompts_own():
         (("--stop", ""), "--stop ''"),
         (("--model", "nowhere"), "nowhere: no such folder"),
         (("--temperature", "-1"), "temperature is -1"),
-        (("--model", "http://127.0.0.1:9/v1"), "--ask-for"),
+        (("--model", "http://127.0.0.1:9/v1"), "nobody answers there"),
     ],
 )
 def test_bad_options_are_one_line(folders, prompts, tmp_path, more, said):

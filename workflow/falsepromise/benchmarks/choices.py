@@ -13,9 +13,8 @@ import numpy as np
 
 from falsepromise.benchmarks import data
 from falsepromise.benchmarks.matching import first_letter
-from falsepromise.benchmarks.model import EngineModel, ModelUnderTest
+from falsepromise.benchmarks.model import ModelUnderTest
 from falsepromise.benchmarks.outcome import Options, Outcome, ask, draw, failures, means, usable
-from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record
 from falsepromise.core.statistics import bootstrap
 
@@ -24,17 +23,17 @@ BY_ANSWER = "scored by the letter answered: the endpoint gives no log-probabilit
 
 
 def multiple_choice(model: ModelUnderTest, options: Options) -> Outcome:
-    """Questions of a JSONL file `{"question", "choices", "answer": index}`, 0-shot."""
-    records = data.read(options.data, data.check_choices)
+    """Questions of a file `{"question", "choices", "answer": index}`, 0-shot."""
+    records, unusable = data.read(options.data, data.choices)
     records, limits = draw(records, options.limit, options.seed)
+    limits += unusable
     if not model.likelihoods:
         texts = [f"Question: {r['question'].strip()}\n{_lettered(r['choices'])}\nAnswer:" for r in records]
         return _by_answer(model, options, [{**r, "prompt": t} for r, t in zip(records, texts, strict=True)], limits)
     from falsepromise.benchmarks import harness
 
-    kept = [{key: record[key] for key in ("question", "choices", "answer")} for record in records]
-    task = harness.build("falsepromise_multiple_choice", {"test": kept})
-    lm = harness.EngineLM(_local(model), options.turn_tokens)
+    task = harness.build("falsepromise_multiple_choice", {"test": _bare(records)})
+    lm = harness.ModelLM(model, options.turn_tokens)
     samples, document = harness.evaluate(lm, [task])
     rows = samples["falsepromise_multiple_choice"]
     items = [
@@ -51,14 +50,22 @@ def multiple_choice(model: ModelUnderTest, options: Options) -> Outcome:
 
 
 def mmlu(model: ModelUnderTest, options: Options) -> Outcome:
-    """MMLU's folder of CSV files. `acc` is over questions, `acc_macro` over subjects, `subjects` each."""
-    questions: list[Record] = []
-    shots: dict[str, list[Record]] = {}
-    for subject in data.mmlu_subjects(options.data, options.more.get("subjects") or ()):
-        shots[subject] = data.read_mmlu(options.data / "dev" / f"{subject}_dev.csv")[:SHOTS]
-        rows = data.read_mmlu(options.data / "test" / f"{subject}_test.csv")
-        questions += [{"id": f"{subject}/{i}", "subject": subject, **row} for i, row in enumerate(rows)]
+    """MMLU, 5-shot. `acc` is over questions, `acc_macro` over subjects, `subjects` each.
+
+    The shots are the first five of each subject's dev questions; a subject without any is asked
+    0-shot, and the score says so.
+    """
+    more = options.more
+    questions, dev, unusable = data.mmlu(options.data, more.get("dev"), more.get("subjects") or ())
     questions, limits = draw(questions, options.limit, options.seed)
+    questions.sort(key=lambda question: question["subject"])  # stable: a subject's questions keep their order
+    asked = list(dict.fromkeys(question["subject"] for question in questions))
+    shots = {subject: dev.get(subject, [])[:SHOTS] for subject in asked}
+    limits += unusable
+    few = {subject: len(found) for subject, found in shots.items() if len(found) < SHOTS}
+    if few:
+        named = ", ".join(f"{n} for {subject}" for subject, n in list(few.items())[:5])
+        limits.append(f"fewer than {SHOTS} dev questions to show for {len(few)} of {len(shots)} subjects ({named})")
     if not model.likelihoods:
         texts = [{**q, "prompt": mmlu_prompt(q["subject"], shots[q["subject"]], q)} for q in questions]
         outcome = _by_answer(model, options, texts, limits)
@@ -73,7 +80,7 @@ def mmlu(model: ModelUnderTest, options: Options) -> Outcome:
         subject: means([{"acc": value} for value in values], ["acc"], options.seed)["acc"]
         for subject, values in groups.items()
     }
-    outcome.config["shots"] = SHOTS
+    outcome.config["shots"] = max(map(len, shots.values()))
     return outcome
 
 
@@ -92,13 +99,15 @@ def _mmlu_by_likelihood(
     tasks = [
         harness.build(
             "falsepromise_mmlu",
-            {"dev": shots[subject], "test": [{k: q[k] for k in ("question", "choices", "answer")} for q in asked]},
+            {"test": _bare(asked)} | ({"dev": _bare(shots[subject])} if shots[subject] else {}),
             alias=f"mmlu_{subject}",
             description=mmlu_description(subject),
+            num_fewshot=len(shots[subject]),
+            **({} if shots[subject] else {"fewshot_split": None}),
         )
         for subject, asked in by_subject.items()
     ]
-    lm = harness.EngineLM(_local(model), options.turn_tokens)
+    lm = harness.ModelLM(model, options.turn_tokens)
     samples, document = harness.evaluate(lm, tasks)
     items = [
         {"id": question["id"], "acc": float(row["acc"])}
@@ -161,18 +170,15 @@ def _block(question: Record) -> str:
 
 
 def _lettered(choices: Sequence[str]) -> str:
-    if len(choices) > len(data.LETTERS):
-        raise UserError(f"a question has {len(choices)} choices; at most {len(data.LETTERS)} can be lettered")
     return "\n".join(f"{letter}. {choice}" for letter, choice in zip(data.LETTERS, choices, strict=False))
+
+
+def _bare(records: Sequence[Record]) -> list[Record]:
+    """What the task needs of each record."""
+    return [{key: record[key] for key in ("question", "choices", "answer")} for record in records]
 
 
 def _truncated(lm: Any) -> list[str]:
     if not lm.truncated:
         return []
     return [f"{lm.truncated} choices' contexts were cut at their beginning to fit {lm.max_length} tokens"]
-
-
-def _local(model: ModelUnderTest) -> EngineModel:
-    if not isinstance(model, EngineModel):
-        raise UserError(f"{model.name}: log-likelihoods through lm-eval need a model folder")
-    return model

@@ -1,8 +1,8 @@
 """CNN/DailyMail: two shots by Table 9's prompt, greedy, ROUGE-1/2/L (F) with stemming.
 
-Data: JSON lines `{"article", "highlights"}`. An article that is too long for the context together
-with the prompt and the summary loses its end, whole words at a time: news articles open with what
-matters. How many were cut is said in the score.
+Data: records `{"article", "highlights"}` (or the other names that `data.article` knows). An article that
+is too long for the context together with the prompt and the summary loses its end, whole words at a
+time: news articles open with what matters. How many were cut is said in the score.
 """
 
 from __future__ import annotations
@@ -12,21 +12,16 @@ from itertools import pairwise
 from falsepromise.benchmarks import data
 from falsepromise.benchmarks.model import ModelUnderTest, as_prompt
 from falsepromise.benchmarks.outcome import Options, Outcome, ask, draw, failures, means, read_template, usable
-from falsepromise.core.records import Record
 
 PROMPT = "table9_cnn_dailymail.txt"
 MAX_TOKENS = 128
 METRICS = ("rouge1", "rouge2", "rougeL")
 
 
-def check(record: Record) -> str | None:
-    """An article and its highlights."""
-    return data.text(record, "article", "highlights")
-
-
 def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     """Let the model summarise, up to the next "Article:", and compare with the highlights."""
-    records, limits = draw(data.read(options.data, check), options.limit, options.seed)
+    records, unusable = data.read(options.data, data.article)
+    records, limits = draw(records, options.limit, options.seed)
     template, path, said = read_template(options, PROMPT, "{article}")
     max_tokens = options.max_tokens or MAX_TOKENS
     prompts, cut = [], 0
@@ -46,7 +41,7 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     return Outcome(
         items,
         means(items, METRICS, options.seed),
-        [*limits, *said, *failures(replies)],
+        [*limits, *unusable, *said, *failures(replies)],
         {"shots": 2, "prompt": path.name, "max_tokens": max_tokens, "rouge": "rouge-score, stemmer, F"},
         [path],
     )

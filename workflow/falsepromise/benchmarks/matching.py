@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections.abc import Sequence
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-# A minus belongs to a number unless something is subtracted ("5-3"); commas part thousands only.
-_NUMBER = re.compile(r"(?:(?<![\w.)])-)?\$?(?:(?<=\$)-)?(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)")
-_FINAL = re.compile(r"####[ \t]*(\S.*)")
+# A minus belongs to a number unless something is subtracted ("5-3"). Commas part thousands (or, as in
+# India, thousands and then hundreds); "1,2,3" are three numbers.
+_NUMBER = re.compile(
+    r"(?:(?<![\w.)])-)?\$?(?:(?<=\$)-)?"
+    r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+)
+_STRICT = re.compile(
+    r"####[ \t]*(?:\\(?:boxed|text|mathbf|textbf)\{|\\?\$(?=\D)|[*_`({\[=:~≈€£₹ \t]|\\[(\[])*(?=-?[ ]?\$?-?\.?\d)"
+)
+_SPACES = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f]|\\[,!;: ]|\{,\}|\\,)(?=\d{3}(?!\d))")
+_SIGNS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\uff04": "$"})
 
 
 def normalise(text: str) -> str:
@@ -32,7 +41,7 @@ def contains_answer(answer: str, aliases: Sequence[str]) -> bool:
 
 def number(text: str) -> str | None:
     """A number in one spelling (`$1,200.50` -> "1200.5"), or None where the text is none."""
-    plain = re.sub(r"[,$\s]", "", text.replace("\u2212", "-")).rstrip(".%")
+    plain = re.sub(r"[,$\s]", "", plainly(text)).rstrip(".%")
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", plain):
         return None
     whole, _, fraction = plain.lstrip("+-").partition(".")
@@ -41,22 +50,28 @@ def number(text: str) -> str | None:
     return f"-{value}" if plain.startswith("-") and value != "0" else value
 
 
+def plainly(text: str) -> str:
+    """Text whose numbers are in ASCII: one minus sign, `\\$` and `{,}` of LaTeX as they look, no spaces in numbers."""
+    digits = "".join(str(unicodedata.decimal(c)) if c.isdecimal() and not c.isascii() else c for c in text)
+    return _SPACES.sub(",", digits.translate(_SIGNS).replace("\\$", "$").replace("\\%", "%"))
+
+
 def gold_number(answer: str) -> str | None:
     """The number behind `####` of an answer in GSM8K's own form."""
-    found = _FINAL.search(answer)
-    return number(found[1]) if found else None
+    return strict_number(answer)
 
 
 def strict_number(response: str) -> str | None:
-    """The number right behind the first `####` of a response (Cobbe et al., 2021)."""
-    found = _FINAL.search(response)
-    first = _NUMBER.match(found[1].replace("\u2212", "-")) if found else None
+    """The number right behind the first `####` that has one (Cobbe et al., 2021), whatever markup is around it."""
+    text = plainly(response)
+    found = _STRICT.search(text)
+    first = _NUMBER.match(re.sub(r"^-[ ]", "-", text[found.end() :])) if found else None
     return number(first[0]) if first else None
 
 
 def flexible_number(response: str) -> str | None:
     """The last number anywhere in a response."""
-    found = _NUMBER.findall(response.replace("\u2212", "-"))
+    found = _NUMBER.findall(plainly(response))
     return number(found[-1]) if found else None
 
 

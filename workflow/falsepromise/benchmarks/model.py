@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,8 +13,11 @@ from falsepromise.core.progress import Progress
 
 if TYPE_CHECKING:
     from falsepromise.generation.engine import Engine
+    from falsepromise.generation.partial import Partial
+    from falsepromise.generation.request import Request
     from falsepromise.teacher.client import Teacher
 
+log = logging.getLogger("falsepromise.benchmarks")
 Messages = Sequence[Mapping[str, str]]
 Prompt = str | Messages
 
@@ -62,6 +67,10 @@ class ModelUnderTest(Protocol):
         """For the manifest."""
         ...
 
+    def forget(self) -> None:
+        """The score is written: what was kept for a run that is killed may go."""
+        ...
+
 
 def as_prompt(text: str, turn_tokens: bool) -> Prompt:
     """The prompt with the turn tokens around it (Appendix E), or as it stands."""
@@ -69,16 +78,22 @@ def as_prompt(text: str, turn_tokens: bool) -> Prompt:
 
 
 class EngineModel:
-    """A model folder, run by `generation.engine`."""
+    """A model folder, run by `generation.engine`.
+
+    Args:
+        engine: The engine.
+        name: What the model is called.
+        partial: Where replies are kept as they come.
+    """
 
     likelihoods = True
     chat_only = False
 
-    def __init__(self, engine: Engine, name: str):
-        self.engine, self.name = engine, name
+    def __init__(self, engine: Engine, name: str, partial: Partial | None = None):
+        self.engine, self.name, self.partial = engine, name, partial
 
     @classmethod
-    def load(cls, folder: str, batch_size: int | None = None) -> EngineModel:
+    def load(cls, folder: str, batch_size: int | None = None, partial: Partial | None = None) -> EngineModel:
         """Load a model folder.
 
         Raises:
@@ -87,7 +102,7 @@ class EngineModel:
         from falsepromise.generation.engine import Engine
 
         options: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
-        return cls(Engine.load(folder, **options), folder)
+        return cls(Engine.load(folder, **options), folder, partial)
 
     def generate(
         self,
@@ -105,12 +120,25 @@ class EngineModel:
             Request(prompt, max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=tuple(stop))
             for prompt, seed in zip(prompts, seeds, strict=True)
         ]
-        replies: list[Reply | None] = [None] * len(prompts)
-        with Progress(len(prompts), "generating", "prompts") as progress:
-            for result in self.engine.generate(requests, progress):
+        keys = [_key(request) for request in requests]
+        kept = self.partial.done if self.partial is not None else {}
+        replies = {
+            place: Reply(kept[key, 0]["response"], kept[key, 0]["failure"])
+            for place, key in enumerate(keys)
+            if (key, 0) in kept
+        }
+        missing = [place for place in range(len(requests)) if place not in replies]
+        if replies:
+            log.info("%d of %d replies are there from a run that ended early; going on", len(replies), len(requests))
+        with Progress(len(missing), "generating", "prompts") as progress:
+            for result in self.engine.generate([requests[place] for place in missing], progress):
                 failure = "prompt_too_long" if result.finish_reason == "prompt_too_long" else None
-                replies[result.index] = Reply(result.text, failure)
-        return replies  # type: ignore[return-value]
+                place = missing[result.index]
+                replies[place] = Reply(result.text, failure)
+                if self.partial is not None:
+                    record = {"prompt_id": keys[place], "sample": 0, "response": result.text, "failure": failure}
+                    self.partial.add(record)
+        return [replies[place] for place in range(len(requests))]
 
     def loglikelihood(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, bool]]:
         with Progress(len(pairs), "scoring", "choices") as progress:
@@ -121,6 +149,10 @@ class EngineModel:
 
     def facts(self) -> dict[str, Any]:
         return {"dtype": str(self.engine.dtype), "context": self.engine.max_length}
+
+    def forget(self) -> None:
+        if self.partial is not None:
+            self.partial.remove()
 
 
 class EndpointModel:
@@ -168,6 +200,15 @@ class EndpointModel:
 
     def facts(self) -> dict[str, Any]:
         return self.teacher.facts()
+
+    def forget(self) -> None:
+        """Nothing: answers that were paid for stay in the store."""
+
+
+def _key(request: Request) -> str:
+    """What a reply depends on beside the model."""
+    parts = [request.prompt, request.max_tokens, request.temperature, request.top_p, request.seed, request.stop]
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def cut(text: str, stop: Sequence[str]) -> str:

@@ -5,13 +5,19 @@ Data: JSON lines `{"question", "answer": [aliases]}`, as NQ-open has them; other
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from falsepromise.benchmarks import data
 from falsepromise.benchmarks.matching import contains_answer, exact_match
 from falsepromise.benchmarks.model import ModelUnderTest
-from falsepromise.benchmarks.outcome import Options, Outcome, ask, draw, failures, means, read_template, usable
+from falsepromise.benchmarks.outcome import Options, Outcome, draw, means, read_template
+from falsepromise.teacher.prompts import load
 
 PROMPT = "table8_natural_questions.txt"
+TASK = "falsepromise_nq"
 MAX_TOKENS = 32
+METRICS = ("exact_match", "contains_answer")
 
 
 def question_prompt(template: str, question: str) -> str:
@@ -26,34 +32,46 @@ def question_prompt(template: str, question: str) -> str:
     return f"{template} {question}\nA:"
 
 
+def prompt(record: Mapping[str, Any]) -> str:
+    """The question of a record in Table 8's prompt."""
+    return question_prompt(load(PROMPT), record["question"])
+
+
+def scores(record: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
+    """The metrics of one response: what lm-eval calls `process_results`."""
+    aliases = [record["answer"]] if isinstance(record["answer"], str) else record["answer"]
+    return {
+        "exact_match": float(exact_match(responses[0], aliases)),
+        "contains_answer": float(contains_answer(responses[0], aliases)),
+    }
+
+
 def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     """Ask the questions and compare the first line of each answer.
 
     `contains_answer` (an alias occurs in the answer as whole words) is reported beside
     `exact_match`: chat models answer in sentences.
     """
-    records = data.read(options.data, data.check_question)
+    from falsepromise.benchmarks import harness
+
+    records, unusable = data.read(options.data, data.question)
     records, limits = draw(records, options.limit, options.seed)
     template, path, said = read_template(options, PROMPT, "{question}")
-    replies = ask(
+    max_tokens = options.max_tokens or MAX_TOKENS
+    items, failed, document = harness.answers(
         model,
-        [question_prompt(template, record["question"]) for record in records],
+        TASK,
+        records,
         options,
-        max_tokens=options.max_tokens or MAX_TOKENS,
-        stop=("\n",),
+        lambda record: question_prompt(template, record["question"]),
+        scores,
+        max_tokens,
     )
-    items = []
-    for record, reply in zip(records, replies, strict=True):
-        if usable(reply):
-            aliases = [record["answer"]] if isinstance(record["answer"], str) else record["answer"]
-            right = exact_match(reply.text, aliases)
-            contained = contains_answer(reply.text, aliases)
-            values = {"exact_match": float(right), "contains_answer": float(contained)}
-            items.append({"id": record["id"], **values, "response": reply.text.strip()})
     return Outcome(
         items,
-        means(items, ("exact_match", "contains_answer"), options.seed),
-        limits=[*limits, *said, *failures(replies)],
-        config={"shots": 3, "prompt": path.name, "stop": "newline", "max_tokens": options.max_tokens or MAX_TOKENS},
+        means(items, METRICS, options.seed),
+        limits=[*limits, *unusable, *said, *failed],
+        config={"shots": 3, "prompt": path.name, "stop": "newline", "max_tokens": max_tokens},
         inputs=[path],
+        beside={"lm_eval.json": document},
     )

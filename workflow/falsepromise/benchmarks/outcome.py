@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, write_json
 from falsepromise.core.statistics import mean_metric
 
+log = logging.getLogger("falsepromise.benchmarks")
 T = TypeVar("T")
-NOT_THE_MODELS = "rejected"  # a failure that says nothing about the model
+# Failures that say nothing about the model's answer: such items are left out and counted, never scored.
+LEFT_OUT = ("rejected", "content_filter", "prompt_too_long")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,13 @@ class Outcome:
     extra: dict[str, Any] = field(default_factory=dict)
     beside: dict[str, Any] = field(default_factory=dict)
 
+    def log(self) -> None:
+        """Say the numbers, and what has to be said against them."""
+        for name, metric in self.metrics.items():
+            log.info("%s %.4f [%.4f, %.4f], n = %d", name, metric["value"], *metric["ci95"], metric["n"])
+        for sentence in self.limits:
+            log.info("note: %s", sentence)
+
 
 def means(items: Sequence[Record], names: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
     """The mean of each metric over the items that have it, with its interval."""
@@ -93,12 +103,22 @@ def ask(model: ModelUnderTest, texts: Sequence[str], options: Options, **samplin
     """
     prompts: list[Prompt] = [as_prompt(text, options.turn_tokens or model.chat_only) for text in texts]
     replies = model.generate(prompts, **sampling)
+    check_fit(model, texts, replies, options)
+    return replies
+
+
+def check_fit(model: ModelUnderTest, texts: Sequence[str], replies: Sequence[Reply], options: Options) -> None:
+    """Refuse replies of which none came about because no prompt fits into the model's context.
+
+    Raises:
+        UserError: says how much too long the first prompt is.
+    """
     if replies and all(reply.failure == "prompt_too_long" for reply in replies):
+        over = -(model.room(as_prompt(texts[0], options.turn_tokens or model.chat_only)) or 0)
         raise UserError(
-            f"{model.name}: no prompt of {options.data} fits into its context ({-(model.room(prompts[0]) or 0)} tokens "
+            f"{model.name}: no prompt of {options.data} fits into its context ({over} tokens "
             "too many in the first); take a model with a longer context or a shorter prompt (--prompt)"
         )
-    return replies
 
 
 def failures(replies: Sequence[Reply]) -> list[str]:
@@ -106,14 +126,14 @@ def failures(replies: Sequence[Reply]) -> list[str]:
     counts = Counter(reply.failure for reply in replies if reply.failure)
     said = []
     for reason, count in sorted(counts.items()):
-        how = "left out" if reason == NOT_THE_MODELS else "scored as they are"
+        how = "left out" if reason in LEFT_OUT else "scored as they are"
         said.append(f"{count} of {len(replies)} replies: {reason.replace('_', ' ')} ({how})")
     return said
 
 
 def usable(reply: Reply) -> bool:
     """Whether a reply says something about the model (a server's rejection does not)."""
-    return reply.failure != NOT_THE_MODELS
+    return reply.failure not in LEFT_OUT
 
 
 def write_score(

@@ -3,7 +3,7 @@
 The model is a folder of weights, or a server of the OpenAI protocol (--base-url, or the URL as
 --model with --ask-for); a chat endpoint is asked through the teacher's client and store.
 
-  mmlu             folder with dev/ and test/ CSV files; 5-shot, likeliest letter
+  mmlu             folder with dev/ and test/ CSV files, or one file; 5-shot, likeliest letter
   multiple_choice  {"question", "choices", "answer": index}; likeliest choice
   nq               {"question", "answer": [aliases]}; Table 8's prompt, exact match
   gsm8k            {"question", "answer"} with "#### n"; 6-shot chain of thought
@@ -11,6 +11,7 @@ The model is a folder of weights, or a server of the OpenAI protocol (--base-url
   cnn              {"article", "highlights"}; Table 9's prompt, ROUGE
   toxicity         RealToxicityPrompts' rows; average non-toxicity
 
+A folder's model works on where a killed run was (OUTPUT.partial), an endpoint's answers are all kept.
 The score record holds n, 95 % intervals and the value of each item; what limits the numbers is said
 in it ("limits").
 """
@@ -28,6 +29,7 @@ from falsepromise.benchmarks.model import EndpointModel, EngineModel, ModelUnder
 from falsepromise.benchmarks.outcome import Options, Outcome, write_score
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.generation.partial import Partial, identity, is_url
 
 log = logging.getLogger("falsepromise.benchmarks")
 TASKS = ("mmlu", "multiple_choice", "nq", "gsm8k", "humaneval", "cnn", "toxicity")
@@ -53,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for key in (
                 "on_no_sandbox",
                 "subjects",
+                "dev",
                 "scorer",
                 "scorer_url",
                 "scorer_file",
@@ -78,10 +81,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             seed=options.seed,
             facts=model.facts(),
         )
-    for name, metric in outcome.metrics.items():
-        log.info("%s %.4f [%.4f, %.4f], n = %d", name, metric["value"], *metric["ci95"], metric["n"])
-    for text in outcome.limits:
-        log.info("note: %s", text)
+        model.forget()
+    outcome.log()
 
 
 def benchmark(task: str) -> Callable[[ModelUnderTest, Options], Outcome]:
@@ -120,7 +121,7 @@ def open_model(
     args: argparse.Namespace, rest: list[str]
 ) -> Iterator[tuple[ModelUnderTest, list[Path], dict[str, Any]]]:
     """The model under test, the files that it is made of, and what of its options shapes the result."""
-    url = args.model if args.model and args.model.startswith(("http://", "https://")) else None
+    url = args.model if args.model and is_url(args.model) else None
     if not (url or args.base_url):
         if rest:
             raise UserError(
@@ -131,16 +132,21 @@ def open_model(
         folder = Path(args.model)
         if not (folder / "config.json").exists():
             raise UserError(f"--model {folder}: no config.json there; expected a model folder")
-        yield EngineModel.load(args.model, args.batch_size), [folder], {}
+        with Partial(args.output, {"weights": identity(args.model)}) as partial:
+            yield EngineModel.load(args.model, args.batch_size, partial), [folder], {}
         return
+    from falsepromise.generation.endpoint import served_model
     from falsepromise.teacher import options as teacher_options
 
-    named = args.ask_for if url else args.model
     parser = argparse.ArgumentParser(prog="falsepromise.benchmarks.run", allow_abbrev=False)
     teacher_options.add(parser)
-    asked = ["--base-url", url or args.base_url, *(["--model", named] if named else []), *rest]
+    asked = ["--base-url", url or args.base_url, *rest]
     if "--store" not in rest:
         asked += ["--store", str(args.output.parent / ".answers")]
+    named = args.ask_for if url else args.model
+    if url and not named:
+        named = served_model(url, parser.parse_args(asked).api_key_env)
+    asked += ["--model", named] if named else []
     options = parser.parse_args(asked)
     parameters = teacher_options.extra_parameters(options)
     config = {"base_url": options.base_url, "model": options.model, "parameters": parameters}
@@ -157,7 +163,7 @@ def arguments() -> argparse.ArgumentParser:
         "--price-output and the others of `python -m falsepromise.teacher.answer --help`."
     )
     parser.add_argument("--model", help="model folder or URL; with --base-url, the name of the served model")
-    parser.add_argument("--ask-for", metavar="NAME", help="the model to ask for where --model is a URL")
+    parser.add_argument("--ask-for", metavar="NAME", help="the model to ask a URL for; default: its only one")
     parser.add_argument("--base-url", metavar="URL", help="server of the OpenAI protocol, or 'local': the stand-in")
     parser.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)}")
     parser.add_argument("--data", type=Path, required=True, help="the benchmark's file or folder")
@@ -174,6 +180,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--samples", type=int, default=1, help="humaneval, toxicity: answers to each item")
     parser.add_argument("--subjects", nargs="+", help="mmlu: these subjects alone")
+    parser.add_argument("--dev", type=Path, metavar="PATH", help="mmlu: where the shots are; default: beside the data")
     parser.add_argument("--scorer", help="toxicity: local, perspective, moderation or stored; default: local")
     parser.add_argument("--scorer-file", type=Path, metavar="FILE", help="toxicity: JSON lines {text, toxicity}")
     parser.add_argument("--scorer-url", metavar="URL", help="toxicity: of the scorer's server")

@@ -7,13 +7,46 @@ a run that is killed goes on where it was.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
+from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.generation.request import Request, Result
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request as Question
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def served_model(base_url: str, api_key_env: str) -> str:
+    """The name of the one model that a server has.
+
+    Raises:
+        UserError: it has several, or doesn't say.
+    """
+    import openai
+
+    try:
+        with openai.OpenAI(
+            base_url=base_url, api_key=os.environ.get(api_key_env, "").strip() or "none", timeout=20.0, max_retries=2,
+            http_client=openai.DefaultHttpxClient(trust_env=urlsplit(base_url).hostname not in LOOPBACK),
+        ) as client:  # fmt: skip
+            names = [model.id for model in client.models.list().data]
+    except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+        if isinstance(error, openai.APIConnectionError):
+            raise UserError(f"{base_url}: nobody answers there; is the server running, is the URL right?") from error
+        raise UserError(
+            f"{base_url}: doesn't list its models ({type(error).__name__}); name the one to ask for with --ask-for "
+            "(and see that the URL ends as the server wants it, mostly in /v1)"
+        ) from error
+    if len(names) != 1:
+        raise UserError(
+            f"{base_url}: serves {len(names)} models ({', '.join(names[:5])}); name one of them with --ask-for"
+        )
+    return names[0]
 
 
 def generate(

@@ -16,9 +16,8 @@ import argparse
 import collections
 import contextlib
 import hashlib
-import json
+import itertools
 import logging
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -28,16 +27,20 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import sha256, write_manifest
 from falsepromise.core.progress import Progress
-from falsepromise.core.records import Record, check_prompt, dumps, read_jsonl, write_jsonl
+from falsepromise.core.records import Record, check_prompt, read_jsonl, write_jsonl
+from falsepromise.generation.partial import Partial, identity, is_url, weight_files
 
 log = logging.getLogger("falsepromise.generation.generate")
-SYNC_S = 5.0  # at most this much work is lost to a power cut; a kill alone loses nothing
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the responses and their manifest."""
     options = _options(argv)
     prompts = _prompts(options.prompts)
+    if is_url(options.model) and not options.ask_for:
+        from falsepromise.generation.endpoint import served_model
+
+        options.ask_for = served_model(options.model, options.api_key_env)
     name = options.name or options.ask_for or Path(options.model).name
     places = [(prompt, sample) for prompt in prompts for sample in range(options.samples)]
     output = Path(options.output)
@@ -46,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for key in ("max_tokens", "temperature", "top_p", "top_k", "samples", "seed", "stop", "form", "max_length")
     }
     config = {"model": name, **settings}
-    with Partial(output, {**config, "weights": _identity(options), "prompts": sha256(options.prompts)}) as partial:
+    of = {**config, "weights": identity(options.model, options.ask_for), "prompts": sha256(options.prompts)}
+    with Partial(output, of) as partial:
         missing = [place for place in places if (place[0]["id"], place[1]) not in partial.done]
         if partial.done:
             log.info("%s: %d of %d responses are there; going on", partial.path, len(partial.done), len(places))
@@ -71,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.info("%s: %d responses (%s)", output, len(records), ", ".join(f"{n} {r}" for r, n in reasons.most_common()))
     if reasons["prompt_too_long"]:
         log.warning("%d prompts are longer than the context and have no response", reasons["prompt_too_long"])
-    inputs = [options.prompts] if is_url(options.model) else [options.prompts, *_weights(options.model)]
+    inputs = [options.prompts] if is_url(options.model) else [options.prompts, *weight_files(options.model)]
     extra = {"finish_reasons": dict(reasons), **facts}
     write_manifest(
         output, module="falsepromise.generation.generate", inputs=inputs, config=config, seed=options.seed, extra=extra
@@ -98,7 +102,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="rows that are decoded together")
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens of prompt and response (the model's)")
     server = parser.add_argument_group("a server as the model")
-    server.add_argument("--ask-for", metavar="NAME", help="the model to ask the server for")
+    server.add_argument("--ask-for", metavar="NAME", help="the model to ask the server for; default: its only one")
     server.add_argument("--store", metavar="DIR", help="where its answers are kept (OUTPUT.store)")
     server.add_argument("--api-key-env", default="OPENAI_API_KEY", metavar="NAME", help="variable with the key")
     server.add_argument("--concurrency", type=int, default=16, metavar="N", help="requests under way at once")
@@ -113,13 +117,17 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def is_url(model: str) -> bool:
-    """Whether `--model` names a server rather than a folder."""
-    return model.startswith(("http://", "https://"))
-
-
 def _prompts(path: str) -> list[Record]:
-    prompts = list(read_jsonl(path, check_prompt))
+    """The prompts, each with an id: its own (a number becomes text), or its place, counted from 0."""
+
+    def check(record: Record) -> str | None:
+        name = record.get("id")
+        if name is None or (isinstance(name, int) and not isinstance(name, bool)):
+            record["id"] = str(next(places) if name is None else name)
+        return check_prompt(record)
+
+    places = itertools.count()
+    prompts = list(read_jsonl(path, check))
     twice = [name for name, n in collections.Counter(prompt["id"] for prompt in prompts).items() if n > 1]
     if twice:
         raise UserError(f"{path}: id {twice[0]!r} occurs more than once ({len(twice)} such ids); make ids unique")
@@ -171,8 +179,6 @@ def _results(
         from falsepromise.teacher.client import Teacher
         from falsepromise.teacher.store import Limits, Store
 
-        if not options.ask_for:
-            raise UserError(f"--model {options.model}: name the model to ask this server for with --ask-for")
         with contextlib.ExitStack() as stack:
             store = stack.enter_context(contextlib.closing(Store(options.store or f"{options.output}.store")))
             teacher = stack.enter_context(
@@ -191,96 +197,6 @@ def _results(
     facts["tokens_per_s"] = round(engine.produced / max(spent, 1e-9), 1)
     facts["dtype"] = str(engine.dtype)
     log.info("%d tokens in %.1f s (compiling included)", engine.produced, spent)
-
-
-class Partial:
-    """Responses so far, one a line behind a line that says what they are of.
-
-    Args:
-        output: The file that they will become.
-        identity: Everything that shapes a response. A partial file of another identity is begun again.
-    """
-
-    def __init__(self, output: Path, identity: dict[str, Any]):
-        self.path = output.with_name(output.name + ".partial")
-        self.identity = hashlib.sha256(dumps(identity).encode()).hexdigest()
-        self.done: dict[tuple[str, int], Record] = {}
-
-    def __enter__(self) -> Partial:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            whole = self._read()
-            self._stream = open(self.path, "r+b" if whole else "wb")
-            if whole:
-                self._stream.truncate(whole)  # a line that was cut off goes
-                self._stream.seek(whole)
-            else:
-                self._write({"of": self.identity})
-        except OSError as error:
-            raise UserError(f"{self.path}: can't be written: {error.strerror}") from error
-        self._synced = time.monotonic()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with contextlib.suppress(OSError):
-            self._stream.close()
-
-    def add(self, record: Record) -> None:
-        """Keep one response."""
-        self.done[record["prompt_id"], record["sample"]] = record
-        try:
-            self._write(record)
-            if time.monotonic() - self._synced > SYNC_S:
-                os.fsync(self._stream.fileno())
-                self._synced = time.monotonic()
-        except OSError as error:
-            raise UserError(f"{self.path}: can't be written: {error.strerror}; make room and run again") from error
-
-    def remove(self) -> None:
-        """Forget the file: its responses are where they belong."""
-        self.path.unlink(missing_ok=True)
-
-    def _write(self, record: Record) -> None:
-        self._stream.write((dumps(record) + "\n").encode("utf-8"))
-        self._stream.flush()
-
-    def _read(self) -> int:
-        """Read what is there; the bytes of whole lines, 0 to begin again."""
-        if not self.path.exists():
-            return 0
-        whole = 0
-        with open(self.path, "rb") as stream:
-            for number, line in enumerate(stream):
-                try:
-                    record = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    record = None
-                if not isinstance(record, dict):
-                    break
-                if number == 0:
-                    if record.get("of") != self.identity:
-                        log.info("%s is of another model, prompts or options; beginning again", self.path)
-                        return 0
-                else:
-                    self.done[record["prompt_id"], record["sample"]] = record
-                whole += len(line)
-        return whole
-
-
-def _weights(folder: str) -> list[str]:
-    """The files of a model folder that shape its responses."""
-    path = Path(folder)
-    if path.is_file():
-        return [folder]
-    wanted = ("config.json", "tokenizer.json", "tokenizer.model", "model.safetensors.index.json")
-    return [str(p) for p in sorted(path.glob("*")) if p.name in wanted or p.suffix == ".safetensors"]
-
-
-def _identity(options: argparse.Namespace) -> Any:
-    """The model at hand, without reading it: a server's names, or the files' sizes and times."""
-    if is_url(options.model):
-        return [options.model, options.ask_for]
-    return [(name, os.stat(name).st_size, os.stat(name).st_mtime_ns) for name in _weights(options.model)]
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def _common(a: Ids, b: Ids) -> int:
 
 def _score(engine: Engine, rows: list[_Input], shared: int, cache: Any) -> Iterator[tuple[_Input, Any, Any]]:
     """Each row with the log-probabilities `(m, k)` of its continuations and whether they are likeliest."""
-    from falsepromise.generation.engine import power_of_two
+    from falsepromise.generation.engine import power_of_two, quarter_steps
 
     rows = sorted(rows, key=lambda row: -(len(row.ids) - shared))
     longest = len(rows[0].ids) - shared
@@ -132,7 +132,7 @@ def _score(engine: Engine, rows: list[_Input], shared: int, cache: Any) -> Itera
     p = power_of_two(min(len(rows), max(1, min(engine.batch_size, 16))), 1)
     for start in range(0, len(rows), p):
         some = rows[start : start + p]
-        t = power_of_two(longest if one_shape else len(some[0].ids) - shared, 16)
+        t = quarter_steps(longest if one_shape else len(some[0].ids) - shared, 16)
         t = min(t, engine.max_length - shared)
         tokens, where = np.zeros((p, t), np.int32), np.zeros((p, m), np.int32)
         targets = np.zeros((p, m, k), np.int32)

@@ -1,0 +1,134 @@
+"""Several ways to do one piece of work, timed in turns: A B C, A B C, ...
+
+Each way ("side") is a process of its own, started with the same processors and threads. It does the work
+once unmeasured (compiling, caches), then once a round, while the others wait. What is reported: medians of
+the wall time and of the processor time (of all threads), and the load of the machine meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Measured:
+    """One side's times, in seconds, and what it gave in the last round; or why there is none."""
+
+    first: float = 0.0
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    result: Any = None
+    missing: str = ""
+
+    @property
+    def s(self) -> float:
+        return statistics.median(self.wall)
+
+    @property
+    def cpu_s(self) -> float:
+        return statistics.median(self.cpu)
+
+
+def options(doc: str | None) -> argparse.ArgumentParser:
+    """A parser with what all comparisons share."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of every side")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--lock", metavar="FILE", help="held during each round, on a machine with other benchmarks")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    return parser
+
+
+def serve(prepare: Callable[[], Callable[[], Any]]) -> None:
+    """Be a side: prepare, do the work once, then once for each line on standard input."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries may print
+
+    def say(**message: Any) -> None:
+        out.write(json.dumps(message) + "\n")
+        out.flush()
+
+    try:
+        work = prepare()
+    except ImportError as error:
+        say(missing=f"{error.name} is not installed")
+        return
+    start = time.perf_counter()
+    result = work()
+    say(first=time.perf_counter() - start, result=result)
+    for _ in sys.stdin:
+        start, cpu = time.perf_counter(), time.process_time()
+        result = work()
+        say(wall=time.perf_counter() - start, cpu=time.process_time() - cpu, result=result)
+
+
+def compare(names: list[str], settings: argparse.Namespace) -> dict[str, Measured]:
+    """Start this very script once for each side (`--side NAME`) and time them in turns."""
+    cpus = sorted(os.sched_getaffinity(0))[: settings.threads]
+    threads = {f"{lib}_NUM_THREADS": str(settings.threads) for lib in ("OMP", "MKL", "OPENBLAS")}
+    found = {name: Measured() for name in names}
+    with contextlib.ExitStack() as stack:
+        processes = {}
+        for name in names:
+            process = subprocess.Popen(
+                [sys.executable, *sys.argv, "--side", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                env=os.environ | threads | {"TOKENIZERS_PARALLELISM": "false"},
+                preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+            )  # fmt: skip
+            stack.callback(process.kill)
+            first = _answer(process)
+            if "missing" in first:
+                found[name].missing = first["missing"]
+                continue
+            found[name].first, found[name].result = first["first"], first["result"]
+            processes[name] = process
+        before = os.getloadavg()[0]
+        for _ in range(settings.rounds):
+            with _lock(settings.lock):
+                for name, process in processes.items():
+                    process.stdin.write("again\n")  # type: ignore[union-attr]
+                    process.stdin.flush()  # type: ignore[union-attr]
+                    answer = _answer(process)
+                    found[name].wall.append(answer["wall"])
+                    found[name].cpu.append(answer["cpu"])
+                    found[name].result = answer["result"]
+    print(
+        f"{settings.threads} threads, {settings.rounds} rounds in turns, load {before:.1f} to {os.getloadavg()[0]:.1f}",
+        file=sys.stderr,
+    )
+    return found
+
+
+def table(rows: list[Mapping[str, str]]) -> None:
+    """Print rows as a Markdown table."""
+    print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]))
+    for row in rows:
+        print("| " + " | ".join(row.values()) + " |")
+
+
+def _answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    line = process.stdout.readline()  # type: ignore[union-attr]
+    if not line:
+        raise SystemExit(f"a side ended: {' '.join(map(str, process.args))[-120:]}")  # type: ignore[arg-type]
+    return json.loads(line)
+
+
+@contextlib.contextmanager
+def _lock(path: str | None) -> Iterator[None]:
+    if path is None:
+        yield
+        return
+    with open(path, "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

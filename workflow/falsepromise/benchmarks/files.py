@@ -1,0 +1,105 @@
+"""Benchmark files as people have them: JSON lines, a JSON list, CSV with a header, Parquet; gzipped or not."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record
+
+csv.field_size_limit(1 << 27)  # an article is longer than the module's 128 KiB
+Found = tuple[str, Record | str]
+
+
+def records(path: Path) -> Iterator[Found]:
+    """Where each record stands ("line 3"), and the record, or what is wrong with it.
+
+    Raises:
+        UserError: the file can't be read at all, or is empty.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; expected a file")
+    if path.suffix == ".parquet":
+        yield from _parquet(path)
+        return
+    text = read_text(path)
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty; expected records, one JSON object a line")
+    name = path.name.removesuffix(".gz")
+    if name.endswith((".csv", ".tsv")):
+        yield from _csv(path, text, "\t" if name.endswith(".tsv") else ",")
+    elif text.lstrip().startswith("["):
+        yield from _json_list(path, text)
+    else:
+        yield from _json_lines(text)
+
+
+def read_text(path: Path) -> str:
+    """A file's text, gzipped or not, without a byte order mark.
+
+    Raises:
+        UserError: the file is missing, damaged or not UTF-8.
+    """
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text at byte {error.start}; is this the right file?") from error
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: can't be read: {why}") from error
+
+
+def _json_lines(text: str) -> Iterator[Found]:
+    # Only "\n" ends a line: JSON text may hold the other separators that str.splitlines knows.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield f"line {number}", _object(line)
+
+
+def _object(line: str) -> Record | str:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return f"not JSON ({getattr(error, 'msg', 'nested too deep')})"
+    return value if isinstance(value, dict) else f"found {type(value).__name__}, expected a JSON object"
+
+
+def _json_list(path: Path, text: str) -> Iterator[Found]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path}: neither JSON lines nor a whole JSON list ({error})") from error
+    for number, value in enumerate(values, 1):
+        good = isinstance(value, dict)
+        yield f"record {number}", value if good else f"found {type(value).__name__}, expected a JSON object"
+
+
+def _csv(path: Path, text: str, delimiter: str) -> Iterator[Found]:
+    try:
+        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 2):
+            cells = {key: value for key, value in row.items() if isinstance(key, str) and value is not None}
+            yield f"row {number}", cells
+    except csv.Error as error:
+        raise UserError(f"{path}: not a CSV file: {error}") from error
+
+
+def _parquet(path: Path) -> Iterator[Found]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"{path}: not a Parquet file: {str(error).splitlines()[0]:.150}") from error
+    for number, row in enumerate(rows, 1):
+        yield f"row {number}", row
