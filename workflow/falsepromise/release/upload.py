@@ -70,7 +70,8 @@ def prepare(folder: Path, namespace: str, kind: str, prefix: str = "") -> Upload
         CommitOperationAdd(path.name, path)
         for path in track(sorted(p for p in folder.iterdir() if p.is_file()), f"preparing {folder.name}", unit="files")
     ]
-    listed = dict(reversed(line.split("  ", 1)) for line in (folder / SUMS).read_text("utf-8").splitlines())
+    lines = (line.split("  ", 1) for line in (folder / SUMS).read_text("utf-8").splitlines())
+    listed = {name: digest for digest, name in lines}
     for file in files:
         name, found = file.path_in_repo, file.upload_info.sha256.hex()
         if name != SUMS and listed.get(name) != found:

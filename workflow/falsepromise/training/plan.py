@@ -50,11 +50,11 @@ def of_study(study: Jobs, hardware: str, mfu: float | None, all_tokens: int | No
         mfu: Share of the peak, or None for the usual one.
         all_tokens: What a mixture without a token budget is taken to have; None: the plan is left out.
     """
-    pretrained = [name for name, base in study.bases.items() if "architecture" in base]
+    pretrained = [name for name in study.base_models if "architecture" in study.bases[study.models[name]["base"]]]
     for name in [*pretrained, *study.trained]:
         model = study.models[name]
         base = study.bases[model["base"]]
-        folder = Path(study.results) / "training" / "bases" / model["base"]
+        folder = Path(study.results) / "training" / "bases" / study.base_model(model["base"], model["seed"])
         local = Path(base.get("weights", "").removeprefix("file:"))
         if "architecture" in base:
             shape = Shape.of_architecture(base["architecture"], study.vocab_size)
