@@ -124,6 +124,33 @@ def test_a_deleted_score_is_made_again_and_the_figures_with_it(run: Path) -> Non
     assert (run / "results/figures/fig4.pdf").read_bytes() == picture, "the same scores give the same bytes"
 
 
+def test_judges_and_raters_join_a_finished_study(run: Path) -> None:
+    model = "tiny-sharegpt_mix-1k-s0"
+    prompts = [json.loads(line)["prompt_id"] for line in (run / RESULTS / f"generation/heldout/{model}.jsonl").open()]
+    choices = ("left", "tie", "right")
+    votes = [
+        {"item": p, "prompt_id": p, "left": model, "right": "<teacher>", "rater": f"r{k}", "choice": choices[i % 3]}
+        for i, p in enumerate(prompts)
+        for k in range(3)
+    ]
+    (run / "votes.jsonl").write_text("".join(json.dumps(vote) + "\n" for vote in votes))
+    (run / "config/raters.yaml").write_text(
+        "judges: {rule: {prompts: heldout, label: Judge, stand_in: a rule, runs: [size]}}\n"
+        "raters: {desk: {prompts: heldout, label: Raters, stand_in: votes made by hand for this test, "
+        f"votes: {{{model}: [votes.jsonl]}}}}}}\n"
+        "runs: {size: {bases: [tiny], tokens: [1_000]}}\n"
+    )
+    said = snakemake(run, "--configfile", "config/test.yaml", "config/raters.yaml")
+    assert "rule train:" not in said
+    score = json.loads((run / RESULTS / f"preference/desk/{model}.json").read_text(encoding="utf-8"))
+    assert score["metrics"]["fleiss_kappa"]["value"] == 1.0
+    assert score["metrics"]["left"]["n"] == len(prompts)
+    assert "Raters, by amount" in (run / "results/figures/fig1.svg").read_text(encoding="utf-8")
+    with open(run / "results/tables/agreement.csv", encoding="utf-8", newline="") as stream:
+        assert ("Judge", "Raters") in {(row["One"], row["Other"]) for row in csv.DictReader(stream)}
+    assert "votes made by hand" in (run / "results/tables/regression.md").read_text(encoding="utf-8")
+
+
 def test_the_key_reaches_no_file(run: Path) -> None:
     command = ["grep", "-rlF", KEY, "results", "logs", ".snakemake"]
     found = subprocess.run(command, cwd=run, capture_output=True, text=True, check=False)

@@ -1,8 +1,10 @@
-"""Which answer a judge prefers, the model's or the teacher's.
+"""Which answer judges and raters prefer, the model's or the teacher's, and what explains it.
 
-Takes: <results>/generation/{prompts}/{model}.jsonl, the teacher's answers, the prompts
-Gives: <results>/preference/{judge}/{model}.votes.jsonl and .json
-       <results>/preference/{judge}/{model}.tone.jsonl
+Takes: <results>/generation/{prompts}/{model}.jsonl, the teacher's answers, the prompts, raters' votes,
+       <results>/style/{model}.json
+Gives: <results>/preference/{judge or raters}/{model}.json, from {judge}/{model}.votes.jsonl or the raters' files
+       <results>/preference/{judge}/{model,teacher}.tone.jsonl
+       <results>/preference/{model}.agreement.json, {judge or raters}/{model}.regression.json
 """
 
 
@@ -25,11 +27,12 @@ rule judge:
         runtime=240,
     params:
         judge=lambda w: study.teacher_options(w.judge),
+        order=lambda w: jobs.options(study.judges[w.judge], "order"),
     message:
         "{wildcards.judge} judges {wildcards.model} against the teacher"
     shell:
         "python -m falsepromise.preference.judge --prompts {input.prompts} --responses {input.responses}"
-        " --reference {input.reference} {params.judge} {resources.limits} --output {output} 2>&1 | tee {log}"
+        " --reference {input.reference} {params.judge} {params.order} {resources.limits} --output {output} 2>&1 | tee {log}"
 
 
 rule judge_tone:
@@ -49,35 +52,92 @@ rule judge_tone:
         runtime=240,
     params:
         judge=lambda w: study.teacher_options(w.judge),
+        sample=0,
     message:
-        "{wildcards.judge} judges the tone of {wildcards.model}"
+        "{wildcards.judge} judges the tone of {output}"
     shell:
-        "python -m falsepromise.preference.tone --responses {input.responses}"
+        "python -m falsepromise.preference.tone --responses {input.responses} --sample {params.sample}"
         " {params.judge} {resources.limits} --output {output} 2>&1 | tee {log}"
+
+
+# The teacher's second answers, Table 2's upper bound.
+use rule judge_tone as judge_tone_of_teacher with:
+    input:
+        code=closure("falsepromise.preference.tone"),
+        responses=study.references(study.style_prompts),
+        facts=study.facts_input,
+    output:
+        "<results>/preference/{judge}/teacher.tone.jsonl",
+    log:
+        "<logs>/preference/{judge}/teacher.tone.log",
+    params:
+        judge=lambda w: study.teacher_options(w.judge),
+        sample=1,
 
 
 rule aggregate:
     input:
         code=closure("falsepromise.preference.aggregate"),
-        votes="<results>/preference/{judge}/{model}.votes.jsonl",
-        responses=lambda w: f"<results>/generation/{study.judges[w.judge]['prompts']}/{w.model}.jsonl",
-        reference=lambda w: study.references(study.judges[w.judge]["prompts"]),
+        votes=study.votes_of,
+        responses=lambda w: f"<results>/generation/{study.voters[w.source_of_votes]['prompts']}/{w.model}.jsonl",
+        reference=lambda w: study.references(study.voters[w.source_of_votes]["prompts"]),
     output:
-        "<results>/preference/{judge}/{model}.json",
+        "<results>/preference/{source_of_votes}/{model}.json",
     log:
-        "<logs>/preference/{judge}/{model}.log",
+        "<logs>/preference/{source_of_votes}/{model}.log",
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        options=lambda w: jobs.options(study.judges[w.judge], "stand_in"),
+        options=lambda w: jobs.options(study.voters[w.source_of_votes], "stand_in"),
         seed=study.seed,
     message:
-        "Sum up what {wildcards.judge} says of {wildcards.model}"
+        "Sum up what {wildcards.source_of_votes} says of {wildcards.model}"
     shell:
         "python -m falsepromise.preference.aggregate --votes {input.votes} --model {wildcards.model}"
-        " --judge {wildcards.judge} --responses {input.responses} --reference {input.reference}"
+        " --judge {wildcards.source_of_votes} --responses {input.responses} --reference {input.reference}"
         " {params.options} --seed {params.seed} --output {output} > {log} 2>&1"
+
+
+rule agreement:
+    input:
+        code=closure("falsepromise.preference.agreement"),
+        preferences=study.preferences_of,
+        style=study.style_of,
+    output:
+        "<results>/preference/{model}.agreement.json",
+    log:
+        "<logs>/preference/{model}.agreement.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        style=lambda w, input: f"--style {input.style}" if input.style else "",
+        seed=study.seed,
+    message:
+        "Set judges, raters and style of {wildcards.model} against each other"
+    shell:
+        "python -m falsepromise.preference.agreement --preference {input.preferences} {params.style}"
+        " --seed {params.seed} --output {output} > {log} 2>&1"
+
+
+rule regression:
+    input:
+        code=closure("falsepromise.preference.regression"),
+        preference="<results>/preference/{source_of_votes}/{model}.json",
+        style="<results>/style/{model}.json",
+    output:
+        "<results>/preference/{source_of_votes}/{model}.regression.json",
+    log:
+        "<logs>/preference/{source_of_votes}/{model}.regression.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    message:
+        "Does style explain what {wildcards.source_of_votes} prefers of {wildcards.model}?"
+    shell:
+        "python -m falsepromise.preference.regression --preference {input.preference} --style {input.style}"
+        " --output {output} > {log} 2>&1"
 
 
 localrules:
     aggregate,
+    agreement,
+    regression,

@@ -1,7 +1,7 @@
 """Table 2's metrics: how like the teacher's a model's answers are.
 
 Takes: <results>/generation/{prompts}/{model}.jsonl, the teacher's answers to the same prompts,
-       <results>/preference/{judge}/{model}.tone.jsonl where the study names a judge of tone
+       <results>/preference/{judge}/{model,teacher}.tone.jsonl where the study names a judge of tone
 Gives: <results>/style/{model}.json
 """
 
@@ -12,6 +12,7 @@ rule style:
         responses=f"<results>/generation/{study.style_prompts}/{{model}}.jsonl",
         reference=study.references(study.style_prompts),
         judgements=study.judgements_of,
+        second_judgements=study.second_judgements,
     output:
         "<results>/style/{model}.json",
     log:
@@ -26,7 +27,10 @@ rule style:
         second=lambda w, input: (
             f"--second {input.reference} --second-sample 1" if study.asked_for_references(study.style_prompts) else ""
         ),
-        judgements=lambda w, input: f"--judgements {input.judgements}" if input.judgements else "",
+        judgements=lambda w, input: " ".join(
+            [f"--judgements {file}" for file in input.judgements]
+            + [f"--second-judgements {file}" for file in input.second_judgements]
+        ),
         seed=study.seed,
     message:
         "Compare the style of {wildcards.model} with the teacher's"

@@ -1,7 +1,7 @@
 """Tables, and the comparison with the paper, from the expanded study and the score files alone.
 
 Takes: <results>/study.json, <results>/{benchmarks,style,preference}/**/{model}.json
-Gives: results/tables/table*.{csv,md,tex}, results/tables/versus_paper.md
+Gives: results/tables/*.{csv,md,tex}, results/tables/versus_paper.md
 """
 
 
@@ -154,6 +154,46 @@ use rule table1 as summary with:
         verb="summary",
 
 
+use rule table1 as agreement_table with:
+    input:
+        code=closure("falsepromise.figures.table_agreement"),
+        study="<results>/study.json",
+        scores=study.agreements,
+    output:
+        csv=report(
+            "results/tables/agreement.csv",
+            caption="../report/table_agreement.rst",
+            category="Tables",
+            labels={"table": "agreement", "shows": "judges, raters and style against each other"},
+        ),
+        md="results/tables/agreement.md",
+        tex="results/tables/agreement.tex",
+    log:
+        "<logs>/tables/agreement.log",
+    params:
+        verb="table_agreement",
+
+
+use rule table1 as regression_table with:
+    input:
+        code=closure("falsepromise.figures.table_regression"),
+        study="<results>/study.json",
+        scores=study.regressions,
+    output:
+        csv=report(
+            "results/tables/regression.csv",
+            caption="../report/table_regression.rst",
+            category="Tables",
+            labels={"table": "regression", "shows": "whether style explains the preference"},
+        ),
+        md="results/tables/regression.md",
+        tex="results/tables/regression.tex",
+    log:
+        "<logs>/tables/regression.log",
+    params:
+        verb="table_regression",
+
+
 rule versus_paper:
     input:
         code=closure("falsepromise.figures.versus_paper"),
@@ -186,4 +226,6 @@ localrules:
     table2,
     table6,
     table7,
+    agreement_table,
+    regression_table,
     versus_paper,

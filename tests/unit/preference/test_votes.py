@@ -82,6 +82,13 @@ def test_unreadable_votes_are_counted(tmp_path):
     assert "two raters" in record["absent"]["fleiss_kappa"]
 
 
+def test_a_judge_who_cannot_be_read_at_all_has_no_score(tmp_path):
+    record = run(tmp_path, [vote("1", "a", None), vote("2", "a", None)])
+    assert record["metrics"] == {}
+    assert record["not_scored"] == "none of the 2 votes could be read"
+    assert record["counts"]["unreadable_votes"] == record["counts"]["items_without_readable_votes"] == 2
+
+
 def test_both_orders_of_a_judge(tmp_path):
     def judged(item, first, choice):
         return vote(item, "j", choice, first=first, left="A", right="B")
@@ -152,7 +159,6 @@ def test_raters_are_described(tmp_path):
         ([vote("1", "a", "A is better")], "'choice' is 'A is better'"),
         ([{"rater": "a", "choice": "left"}], "'item' is None"),
         ([vote("1", None, "left")], "'rater' is None"),
-        ([vote("1", "a", None)], "none of the 1 votes could be read"),
     ],
 )
 def test_bad_votes_are_refused_in_one_line(tmp_path, votes, message):
@@ -219,15 +225,70 @@ def test_regression_and_agreement_on_files(tmp_path):
     record = {"model": "m", "benchmark": "judge", "items": preference}
     for name in ("a", "b"):
         (tmp_path / f"{name}.json").write_text(json.dumps(record))
-    (tmp_path / "style.json").write_text(json.dumps({"items": style}))
+    (tmp_path / "style.json").write_text(json.dumps({"model": "m", "items": style}))
     files = [str(tmp_path / "a.json"), str(tmp_path / "b.json")]
     output = tmp_path / "agreement.json"
     agreement.main(["--preference", *files, "--style", str(tmp_path / "style.json"), "--output", str(output)])
     table = json.loads(output.read_text())
     assert table["agreement"][0]["cohen_kappa"]["value"] == 1.0
     assert table["style"][0]["length"]["value"] > 0.4
+    alone = ["--preference", files[0], "--style", str(tmp_path / "style.json"), "--output", str(output)]
+    agreement.main(alone)
+    assert json.loads(output.read_text())["agreement"] == []
+    with pytest.raises(UserError, match="expected two different records, or --style"):
+        agreement.main(["--preference", files[0], "--output", str(output)])
+    (tmp_path / "other.json").write_text(json.dumps({"model": "n", "items": style}))
+    with pytest.raises(UserError, match=r"records of 2 models \(m, n\)"):
+        regression.main([alone[0], alone[1], alone[2], str(tmp_path / "other.json"), *alone[4:]])
+    regression.main(alone)
+    assert json.loads(output.read_text())["rate_at_equal_style"]["ci95"][0] < 0.5
     with pytest.raises(UserError, match="have a preference and no style"):
         regression.regress(preference, style[1:])
+
+
+def test_the_regression_is_statsmodels_with_robust_errors():
+    api = pytest.importorskip("statsmodels.api")
+    rng = np.random.default_rng(3)
+    style = [
+        {
+            **{"id": str(i), "words": int(rng.integers(20, 200)), "reference_words": int(rng.integers(20, 200))},
+            **{name: bool(rng.integers(2)) for name in ("list", "reference_list")},
+            **{name: bool(rng.integers(2)) for name in ("summary_paragraph", "reference_summary_paragraph")},
+            "unigram_intersection": float(rng.random()),
+        }
+        for i in range(150)
+    ]
+    names = ("left", "right", "tie", "no_majority")
+    preference = [{"id": item["id"], "majority": names[rng.integers(4)]} for item in style]
+    result = regression.regress(preference, style)
+    features, _ = regression.design(style)
+    features = features / features.std(axis=0)
+    features[:, 3] -= features[:, 3].mean()
+    wins = np.array([regression.WIN[item["majority"]] for item in preference])
+    model = api.GLM(wins, api.add_constant(features), family=api.families.Binomial()).fit(cov_type="HC0")
+    ours = list(result["coefficients"].values())
+    np.testing.assert_allclose([c["value"] for c in ours], model.params, rtol=1e-6)
+    np.testing.assert_allclose([c["se"] for c in ours], model.bse, rtol=1e-5)
+    wald = model.wald_test(np.eye(5)[1:], scalar=True)
+    assert result["wald"]["chi2"] == pytest.approx(float(wald.statistic), rel=1e-4)
+    assert result["wald"]["p"] == pytest.approx(float(wald.pvalue), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("majorities", "why"),
+    [(["left"] * 6, "same outcome"), (["left", "right"] * 3, "separate"), ([], "no item could be judged")],
+)
+def test_where_there_is_no_fit_the_record_says_why(majorities, why):
+    style = [
+        {
+            **{"id": str(i), "words": 100 * (i % 2), "reference_words": 50, "unigram_intersection": 0.5},
+            **dict.fromkeys(("list", "reference_list", "summary_paragraph", "reference_summary_paragraph"), False),
+        }
+        for i in range(6)
+    ]
+    result = regression.regress([{"id": str(i), "majority": m} for i, m in enumerate(majorities)], style)
+    assert why in result["absent"]
+    assert "coefficients" not in result
 
 
 def test_choices_are_the_contracts():

@@ -118,6 +118,7 @@ class Jobs(Costs):
             "prompts": one_of(self.prompts),
             "benchmark": one_of(self.benchmarks),
             "judge": one_of(self.judges),
+            "source_of_votes": one_of(self.voters),
             "seed": "[0-9]+",
         }
 
@@ -152,14 +153,55 @@ class Jobs(Costs):
         models = self.chosen(self.prompts[self.style["prompts"]], ("bases", *GROUPS))
         return [f"{self.results}/style/{model}.json" for model in models]
 
+    @property
+    def voters(self) -> dict[str, dict[str, Any]]:
+        """Who says which answers are better: the judges and the raters."""
+        return {**self.judges, **self.raters}
+
+    @cached_property
+    def voted_on(self) -> dict[str, list[str]]:
+        """The judges and raters of each model that has any."""
+        found: dict[str, list[str]] = {}
+        for name, judge in self.judges.items():
+            for model in self.chosen(judge, ("amount", "size")):
+                found.setdefault(model, []).append(name)
+        for name, raters in self.raters.items():
+            for model in raters["votes"]:
+                found.setdefault(model, []).append(name)
+        return found
+
     @cached_property
     def preferences(self) -> list[str]:
-        """The preference scores of all judges."""
-        return [
-            f"{self.results}/preference/{name}/{model}.json"
-            for name, judge in self.judges.items()
-            for model in self.chosen(judge, ("amount", "size"))
+        """The preference scores of all judges and raters."""
+        return [f"{self.results}/preference/{name}/{m}.json" for m, names in self.voted_on.items() for name in names]
+
+    @cached_property
+    def agreements(self) -> list[str]:
+        """The models of which two say something: judges, raters, metrics of style."""
+        models = [
+            m for m, names in self.voted_on.items() if len(self._sharing(names)) + bool(self._style(m, names)) > 1
         ]
+        return [f"{self.results}/preference/{model}.agreement.json" for model in models]
+
+    @cached_property
+    def regressions(self) -> list[str]:
+        """The preferences that metrics of style may explain."""
+        return [
+            f"{self.results}/preference/{name}/{model}.regression.json"
+            for model, names in self.voted_on.items()
+            for name in names
+            if self._style(model, [name])
+        ]
+
+    def _sharing(self, names: Sequence[str]) -> list[str]:
+        """Those of a model's judges and raters that have its first one's prompts."""
+        return [name for name in names if self.voters[name]["prompts"] == self.voters[names[0]]["prompts"]]
+
+    def _style(self, model: str, names: Sequence[str]) -> list[str]:
+        """A model's style record, where it is on the prompts that these judges and raters voted on."""
+        file = f"{self.results}/style/{model}.json"
+        same = file in self.styles and self.voters[names[0]]["prompts"] == self.style_prompts
+        return [file] if same else []
 
     @cached_property
     def evaluations(self) -> list[str]:
@@ -171,7 +213,7 @@ class Jobs(Costs):
         """The final figures and tables for which the study has scores."""
         tasks = {b["task"] for b in self.benchmarks.values()}
         names = {
-            "figures/fig1.pdf": bool(self.judges) and "nq" in tasks,
+            "figures/fig1.pdf": bool(self.voters) and "nq" in tasks,
             "figures/fig2.pdf": bool(self.styles),
             "figures/fig3.pdf": bool(self.judges),
             "figures/fig4.pdf": True,
@@ -188,6 +230,8 @@ class Jobs(Costs):
             "tables/table2.csv": bool(self.styles),
             "tables/table6.csv": self.category_sheet is not None,
             "tables/table7.csv": "cnn" in tasks,
+            "tables/agreement.csv": bool(self.agreements),
+            "tables/regression.csv": bool(self.regressions),
         }
         return [f"results/{name}" for name, wanted in names.items() if wanted]
 
@@ -397,6 +441,28 @@ class Jobs(Costs):
         judge = self.style.get("tone")
         return [f"{self.results}/preference/{judge}/{wildcards.model}.tone.jsonl"] if judge else []
 
+    @property
+    def second_judgements(self) -> list[str]:
+        """The judge's verdicts on the tone of the teacher's second answers, where both are asked for."""
+        judge = self.style.get("tone") if self.asked_for_references(self.style_prompts) else None
+        return [f"{self.results}/preference/{judge}/{TEACHER}.tone.jsonl"] if judge else []
+
+    def votes_of(self, wildcards: Any) -> list[str]:
+        """The votes on a model: a judge's, or the files that hold the raters'."""
+        name = wildcards.source_of_votes
+        if name in self.raters:
+            return self.raters[name]["votes"][wildcards.model]
+        return [f"{self.results}/preference/{name}/{wildcards.model}.votes.jsonl"]
+
+    def preferences_of(self, wildcards: Any) -> list[str]:
+        """The preference scores of a model that are on the same prompts."""
+        names = self._sharing(self.voted_on[wildcards.model])
+        return [f"{self.results}/preference/{name}/{wildcards.model}.json" for name in names]
+
+    def style_of(self, wildcards: Any) -> list[str]:
+        """The style record of a model, where it is on the prompts that were voted on."""
+        return self._style(wildcards.model, self._sharing(self.voted_on[wildcards.model]))
+
     def asked_for_references(self, prompts: str) -> bool:
         """Whether the teacher answers a prompt set now (twice), rather than in the dialogues."""
         return self.prompts.get(prompts, {}).get("references", "dialogue") == "teacher"
@@ -449,6 +515,12 @@ def check_start(study: Study) -> None:
     named |= {f"mixtures.{name}.seeds": "file:" + m["seeds"] for name, m in study.mixtures.items() if "seeds" in m}
     named |= {
         f"pools.{name}.categories": "file:" + p["categories"] for name, p in study.pools.items() if "categories" in p
+    }
+    named |= {
+        f"raters.{name}.votes.{model}": f"file:{file}"
+        for name, raters in study.raters.items()
+        for model, files in raters["votes"].items()
+        for file in files
     }
     for key, uri in named.items():
         if uri.startswith("file:") and not Path(uri.removeprefix("file:")).exists():

@@ -26,7 +26,7 @@ from falsepromise.core.schema import check, nearest
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "study.schema.yaml"
 SECTIONS = (
     *("sources", "facts", "pretraining", "blocks", "pools", "mixtures", "bases", "training"),
-    *("teacher", "prompts", "benchmarks", "style", "judges"),
+    *("teacher", "prompts", "benchmarks", "style", "judges", "raters"),
 )
 TEACHER = "teacher"  # the model's name under which the teacher's own scores are kept
 
@@ -109,9 +109,12 @@ class Study:
                 **{key: self.teacher.get(key) for key in ("label", "model", "stand_in")},
             },
             "prompts": self.prompts,
-            "judges": {
-                name: {"label": judge["label"], "stand_in": judge.get("stand_in")}
-                for name, judge in self.judges.items()
+            **{
+                section: {
+                    name: {"label": entry["label"], "stand_in": entry.get("stand_in")}
+                    for name, entry in entries.items()
+                }
+                for section, entries in (("judges", self.judges), ("raters", self.raters))
             },
             "benchmarks": {
                 name: {
@@ -163,7 +166,13 @@ def load(config: Mapping[str, Any], where: str = "the study") -> Study:
     _check_names(study, where)
     for group, run in plain["runs"].items():
         _expand(study, group, run, where)
-    return Study(plain, _models(study), study.runs)
+    expanded = Study(plain, _models(study), study.runs)
+    for name, raters in study.raters.items():
+        for model in raters["votes"]:
+            if model not in expanded.trained:
+                hint = nearest(model, expanded.trained)
+                raise UserError(f"{where}: 'raters.{name}.votes' names {model!r}, which is no trained model; {hint}")
+    return expanded
 
 
 def _models(study: Study) -> dict[str, dict[str, Any]]:
@@ -268,8 +277,12 @@ def _check_names(study: Study, where: str) -> None:
         known(study.style["prompts"], "prompts", "style.prompts")
         if "tone" in study.style:
             known(study.style["tone"], "judges", "style.tone")
-    for name, judge in study.judges.items():
-        known(judge["prompts"], "prompts", f"judges.{name}.prompts")
+    for section in ("judges", "raters"):
+        for name, entry in (config.get(section) or {}).items():
+            known(entry["prompts"], "prompts", f"{section}.{name}.prompts")
+    for name in study.raters:
+        if name in study.judges:
+            raise UserError(f"{where}: {name!r} is in 'judges' and in 'raters'; give one of them another name")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

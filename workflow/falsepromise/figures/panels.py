@@ -66,8 +66,12 @@ def preference_benchmarks(scores: Scores) -> list[str]:
 
 def is_human(scores: Scores, benchmark: str) -> bool:
     """Whether people gave the preferences: named so, or said in the study."""
-    spec = scores.study.benchmarks.get(benchmark, {})
-    return bool(spec.get("human")) or any(word in benchmark for word in ("rater", "human", "mturk", "crowd"))
+    study = scores.study
+    if benchmark in study.judges or benchmark in study.raters:
+        return benchmark in study.raters
+    return bool(study.benchmarks.get(benchmark, {}).get("human")) or any(
+        word in benchmark for word in ("rater", "human", "mturk", "crowd")
+    )
 
 
 def knowledge_benchmark(scores: Scores) -> str | None:

@@ -95,9 +95,9 @@ class Scores:
         return next((name for record in self.of(benchmark).values() for name in record["metrics"]), None)
 
     def label(self, benchmark: str) -> str:
-        """A benchmark's or a judge's name for people."""
+        """A benchmark's name for people, or a judge's, or raters'."""
         study = self.study
-        entry = study.benchmarks.get(benchmark) or study.judges.get(benchmark) or {}
+        entry = next((s[benchmark] for s in (study.benchmarks, study.judges, study.raters) if benchmark in s), {})
         return str(entry.get("label") or benchmark[:1].upper() + benchmark[1:])
 
     def not_scored(self, benchmark: str) -> str | None:
@@ -109,7 +109,7 @@ class Scores:
 
     def stand_ins(self, benchmark: str) -> list[str]:
         """Notes on what stands in for the real thing in a benchmark."""
-        sections = (self.study.benchmarks, self.study.judges)
+        sections = (self.study.benchmarks, self.study.judges, self.study.raters)
         notes = [section.get(benchmark, {}).get("stand_in") for section in sections]
         notes += [record.get("stand_in") for record in self.of(benchmark).values()]
         return list(dict.fromkeys(str(note) for note in notes if note))

@@ -49,6 +49,7 @@ class Study:
     seed: int = 0
     mixtures: dict[str, dict[str, Any]] = field(default_factory=dict)
     judges: dict[str, dict[str, Any]] = field(default_factory=dict)
+    raters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def teacher_names(self) -> set[str]:
@@ -156,4 +157,5 @@ def read_study(path: str | Path) -> Study:
         seed=int(data.get("seed") or 0),
         mixtures=data.get("mixtures") or {},
         judges=data.get("judges") or {},
+        raters=data.get("raters") or {},
     )

@@ -64,20 +64,20 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
     Returns:
         `metrics`, `absent` (why a metric could not be had), `counts`, `seconds`, `raters`, `items`.
 
-    Raises:
-        UserError: not one vote can be read.
+        Where not one vote can be read, no metrics but `not_scored`, which says so.
     """
     choices = by_item(votes)
     outcomes = {item: majority(given.values()) for item, given in choices.items() if given}
-    if not outcomes:
-        raise UserError(f"none of the {len(votes)} votes could be read; expected choices left, right or tie")
-    metrics = {
-        name: _with_spread([float(outcome in wanted) for outcome in outcomes.values()], seed)
-        for name, wanted in OUTCOMES.items()
-    }
+    metrics: dict[str, Metric] = {}
+    if outcomes:
+        metrics = {
+            name: _with_spread([float(outcome in wanted) for outcome in outcomes.values()], seed)
+            for name, wanted in OUTCOMES.items()
+        }
     prompts = {vote["item"]: str(vote.get("prompt_id", vote["item"])) for vote in votes}
     absent = {}
-    table = np.array([[list(given.values()).count(c) for c in CHOICES] for given in choices.values() if given])
+    rows = [[list(given.values()).count(c) for c in CHOICES] for given in choices.values() if given]
+    table = np.array(rows).reshape(-1, len(CHOICES))
     kappa = fleiss_kappa(table)
     if np.isfinite(kappa):
         rated = int((table.sum(axis=1) >= 2).sum())
@@ -99,6 +99,7 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         metrics["order_flip"] = mean_metric(list(flips.values()), seed)
     return {
         "metrics": metrics,
+        **({} if outcomes else {"not_scored": f"none of the {len(votes)} votes could be read"}),
         "absent": absent,
         "counts": {
             "votes": len(votes),
@@ -188,7 +189,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     votes = read_votes(args.votes, args.model)
     result = aggregate(votes, args.seed)
-    if args.responses:
+    if result.get("not_scored"):
+        log.warning("%s: %s", ", ".join(args.votes), result["not_scored"])
+    elif args.responses:
         result["metrics"]["length_controlled"] = _length_controlled(result["items"], args)
     model = args.model or next((vote["left"] for vote in votes if vote.get("left")), "left")
     stand_in = args.stand_in or next((vote["stand_in"] for vote in votes if vote.get("stand_in")), None)

@@ -1,18 +1,20 @@
-"""Agreement between judges and raters: one table of every pair of preference records.
+"""Agreement between judges, raters and metrics of style, every pair in one table.
 
-Reads two or more score records of `preference.aggregate` for one model (a judge's, the crowd's, one
-desk rater's) and, with --style, the model's style record. For each pair of sources and the items
+Reads score records of `preference.aggregate` for one model (a judge's, the crowd's, one desk rater's)
+and, with --style, the model's style record. For each pair of sources and the items
 that both decided: the share on which they agree, Cohen's kappa, and the share without the ties of
 either. "no_majority" counts as a tie. With --style each source is set against the metrics: Kendall's
 tau-b of its choice (left 1, tie 0, right -1) with the difference in length, in lists and in summary
 paragraphs and with the words in common.
 
-Writes JSON {"model", "agreement": [rows], "style": [rows]} with 95 % bootstrap intervals over items.
+Writes JSON {"model", "agreement": [rows], "style": [rows]} with 95 % bootstrap intervals over items;
+`figures.table_agreement` prints it.
 """
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -23,7 +25,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, read_json, write_json
 from falsepromise.core.statistics import bootstrap, mean_metric
-from falsepromise.preference.regression import design
+from falsepromise.preference.regression import check_records, design
 
 log = logging.getLogger(__name__)
 SIGN = {"left": 1, "right": -1, "tie": 0, "no_majority": 0}
@@ -107,20 +109,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON of the table")
     args = parser.parse_args(argv)
     records = {path: read_json(path) for path in args.preference}
-    if len(records) < 2:
-        raise UserError(f"--preference {' '.join(args.preference)}: expected two or more different records")
-    models = {record.get("model") for record in records.values()}
-    if len(models) > 1:
-        raise UserError(f"{', '.join(args.preference)}: records of {len(models)} models; expected one model's")
+    if len(records) + bool(args.style) < 2:
+        raise UserError(
+            f"--preference {' '.join(args.preference)}: expected two different records, or --style beside it"
+        )
+    style = read_json(args.style) if args.style else None
+    check_records([*records.items(), *([(args.style, style)] if args.style else [])])
     signs = {path: signs_of(record, path) for path, record in records.items()}
-    names = {path: f"{record['benchmark']} ({path})" for path, record in records.items()}
-    table = [
-        {"a": names[a], "b": names[b], **agree(signs[a], signs[b], args.seed)} for a, b in combinations(records, 2)
-    ]
-    result: Record = {"model": models.pop(), "agreement": table}
-    if args.style:
-        style = read_json(args.style)["items"]
-        result["style"] = [{"source": names[path], **against_style(signs[path], style, args.seed)} for path in records]
+    called = Counter(record["benchmark"] for record in records.values())
+    names = {
+        path: record["benchmark"] if called[record["benchmark"]] == 1 else f"{record['benchmark']} ({path})"
+        for path, record in records.items()
+    }
+    said = [path for path in records if signs[path]]
+    table = [{"a": names[a], "b": names[b], **agree(signs[a], signs[b], args.seed)} for a, b in combinations(said, 2)]
+    result: Record = {"model": next(iter(records.values()))["model"], "agreement": table, "style": []}
+    if style:
+        result["style"] = [
+            {"source": names[path], **against_style(signs[path], style["items"], args.seed)} for path in said
+        ]
+    result["stand_ins"] = {names[path]: r["stand_in"] for path, r in records.items() if r.get("stand_in")}
+    result["absent"] = {names[path]: "no item could be judged" for path in records if path not in said}
     inputs = [*args.preference, *([args.style] if args.style else [])]
     result["manifest"] = manifest("falsepromise.preference.agreement", inputs, {}, args.seed)
     write_json(args.output, result)

@@ -7,8 +7,10 @@ Reads the score records of `preference.aggregate` and `style.compare` for one mo
 by items, a tie counting as half a win. The features, each standardised: length (tanh of the
 difference in words over its standard deviation), our list without one of the teacher's (1, 0, -1),
 the same for a summary paragraph, and the words in common. Writes for each coefficient its value,
-standard error, z, p and 95 % interval, McFadden's pseudo R2, and the rate of wins at equal length
-and style (the intercept's). Correlation is not cause: a longer reply may also be a better one.
+robust (HC0) standard error, z, p and 95 % interval; the Wald test that all but the intercept are 0
+(does style explain anything?); McFadden's pseudo R2; and the rate of wins at equal length and style
+(the intercept's). Where there is no fit (style separates the outcomes, too few items), "absent" says
+why. Correlation is not cause: a longer reply may also be a better one.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
@@ -27,7 +29,23 @@ from falsepromise.core.records import Record, read_json, write_json
 from falsepromise.preference.logistic import fit_logistic
 
 log = logging.getLogger(__name__)
+UNNAMED = "left"  # the model in a record of `preference.aggregate` whose votes name none
 WIN = {"left": 1.0, "right": 0.0, "tie": 0.5, "no_majority": 0.5}
+
+
+def check_records(records: Sequence[tuple[str, Record]]) -> None:
+    """Refuse files that are no score records, or not of one model.
+
+    Raises:
+        UserError: names the files.
+    """
+    for path, record in records:
+        if not isinstance(record, dict) or not isinstance(record.get("items"), list) or "model" not in record:
+            raise UserError(f"{path}: not a score record with 'model' and 'items', as aggregate and compare write it")
+    models = sorted({str(record["model"]) for _, record in records} - {UNNAMED})
+    if len(models) > 1:
+        names = ", ".join(path for path, _ in records)
+        raise UserError(f"{names}: records of {len(models)} models ({', '.join(models)}); expected one model's")
 
 
 def design(style_items: Sequence[Record]) -> tuple[np.ndarray, list[str]]:
@@ -52,11 +70,12 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
         style_items: `items` of `style.compare` for the same prompts.
 
     Returns:
-        `coefficients`, `pseudo_r2`, `rate_at_equal_style`, `n`, and `constant` (features that do
-        not vary here and were left out).
+        `coefficients`, `wald` (of all but the intercept), `pseudo_r2`, `rate_at_equal_style`, `n`,
+        and `constant` (features that do not vary here and were left out); or `absent`, `n` and
+        `constant` where the fit has no optimum.
 
     Raises:
-        UserError: an item of the preferences has no style, or the fit has no optimum.
+        UserError: an item of the preferences has no style.
     """
     by_id = {item["id"]: item for item in style_items}
     prompts = [item.get("prompt_id", item["id"]) for item in preference_items]
@@ -66,6 +85,8 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
             f"{len(missing)} items have a preference and no style, the first being {missing[0]!r}; "
             "give the style record of the same prompts"
         )
+    if not prompts:
+        return {"absent": "no item could be judged", "n": 0, "constant": []}
     wins = np.array([WIN[item["majority"]] for item in preference_items])
     features, names = design([by_id[prompt] for prompt in prompts])
     varies = features.std(axis=0) > 0
@@ -74,10 +95,18 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
         column = used.index("unigram_intersection")
         kept[:, column] -= kept[:, column].mean()  # its zero is no likeness at all, not equal style
     features = np.column_stack([np.ones(len(wins)), kept])
+    constant = [n for n, v in zip(names, varies, strict=True) if not v]
     try:
-        weights, covariance = fit_logistic(features, wins)
+        if not used:
+            raise ValueError("style does not vary")
+        if np.all(wins == wins[0]):
+            raise ValueError("all items have the same outcome")
+        weights, bread = fit_logistic(features, wins)
     except ValueError as error:
-        raise UserError(f"the regression on {len(wins)} items has no solution: {error}; give more items") from error
+        return {"absent": f"no fit on {len(wins)} items: {error}", "n": len(wins), "constant": constant}
+    # A tie is half a win, so the outcomes are no coin throws: the sandwich, not the Fisher information alone.
+    scores = features * (wins - expit(features @ weights))[:, None]
+    covariance = bread @ (scores.T @ scores) @ bread
     errors = np.sqrt(np.diag(covariance))
     coefficients = {
         name: {
@@ -89,13 +118,19 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
         }
         for name, b, se in zip(["intercept", *used], weights, errors, strict=True)
     }
+    statistic = float(weights[1:] @ np.linalg.pinv(covariance[1:, 1:]) @ weights[1:])
     null = _log_likelihood(np.full(len(wins), wins.mean()), wins)
     return {
         "coefficients": coefficients,
+        "wald": {"chi2": statistic, "df": len(used), "p": float(chi2.sf(statistic, len(used)))},
         "pseudo_r2": 1 - _log_likelihood(expit(features @ weights), wins) / null if null else None,
-        "rate_at_equal_style": float(expit(weights[0])),
+        "rate_at_equal_style": {
+            "value": float(expit(weights[0])),
+            "ci95": [float(expit(weights[0] + side * 1.959964 * errors[0])) for side in (-1, 1)],
+            "n": len(wins),
+        },
         "n": len(wins),
-        "constant": [n for n, v in zip(names, varies, strict=True) if not v],
+        "constant": constant,
     }
 
 
@@ -112,11 +147,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON of the fit")
     args = parser.parse_args(argv)
     preference, style = read_json(args.preference), read_json(args.style)
+    check_records([(args.preference, preference), (args.style, style)])
     result = regress(preference["items"], style["items"])
     inputs = [args.preference, args.style]
     made = manifest("falsepromise.preference.regression", inputs, {})
-    write_json(args.output, {"model": preference["model"], **result, "manifest": made})
-    log.info("%s: pseudo R2 %.3f on %d items", preference["model"], result["pseudo_r2"] or 0.0, result["n"])
+    about = {key: preference[key] for key in ("model", "benchmark", "stand_in") if key in preference}
+    write_json(args.output, {**about, **result, "manifest": made})
+    found = result.get("absent") or f"pseudo R2 {result['pseudo_r2']:.3f}, Wald p {result['wald']['p']:.3g}"
+    log.info("%s: %s (%d items)", preference["model"], found, result["n"])
 
 
 if __name__ == "__main__":

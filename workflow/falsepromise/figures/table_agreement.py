@@ -1,0 +1,101 @@
+"""How far judges, raters and metrics of style agree: what `preference.agreement` found, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record, read_json
+from falsepromise.figures import draw
+from falsepromise.figures.scores import Estimate
+from falsepromise.figures.study import Study, read_study
+from falsepromise.figures.table import Printed, Table
+
+FEATURES = {
+    "length": "longer",
+    "list": "list where the teacher has none",
+    "summary_paragraph": "summary where the teacher has none",
+    "unigram_intersection": "words in common",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = draw.arguments(__doc__, "results/tables/agreement.csv").parse_args(argv)
+    study = read_study(args.study)
+    table = build(study, read_records(args.scores, "agreement", "preference.agreement"))
+    table.write(args.output, "falsepromise.figures.table_agreement", [args.study, *args.scores])
+
+
+def read_records(paths: Sequence[Path], key: str, verb: str) -> list[Record]:
+    """Records that a verb of `preference` wrote.
+
+    Raises:
+        UserError: one is not of that verb.
+    """
+    records = [read_json(path) for path in paths]
+    for path, record in zip(paths, records, strict=True):
+        if not isinstance(record, dict) or "model" not in record or not {key, "absent"} & record.keys():
+            raise UserError(f"{path}: not a record of {verb}; expected 'model' and {key!r} in it")
+    return records
+
+
+def estimate(metric: dict[str, Any] | None, n: int | None = None) -> Estimate | None:
+    """A metric of a record as a table takes it."""
+    if metric is None:
+        return None
+    low, high = metric["ci95"]
+    return Estimate(metric["value"], low, high, metric.get("n", n) or 0)
+
+
+def voter(study: Study, name: str) -> str:
+    """The label of a judge or of raters."""
+    entry = study.judges.get(name) or study.raters.get(name) or {}
+    return str(entry.get("label") or name)
+
+
+def model_label(study: Study, name: str) -> str:
+    return str(study.models.get(name, {}).get("label") or name)
+
+
+def rows_of(study: Study, record: Record) -> Iterator[list[Any]]:
+    """The rows of one model."""
+    label = model_label(study, record["model"])
+    for row in record["agreement"]:
+        kappa = estimate(row.get("cohen_kappa"))
+        same, decided = estimate(row["same"]), estimate(row.get("same_without_ties"))
+        yield [label, voter(study, row["a"]), voter(study, row["b"]), same, decided, kappa and Printed(kappa), None]
+    for row in record["style"]:
+        for feature, text in FEATURES.items():
+            tau = estimate(row.get(feature))
+            if tau:
+                yield [label, voter(study, row["source"]), text, None, None, None, Printed(tau)]
+
+
+def build(study: Study, records: Sequence[Record]) -> Table:
+    """A row for each pair of a model; a judge that could not be read is named in the notes."""
+    notes = [
+        f"Study: {study.name} ({study.title}). Brackets: 95 % intervals over prompts. no_majority counts as a tie."
+    ]
+    said = {f"{voter(study, n)}: {text}" for record in records for n, text in record.get("stand_ins", {}).items()}
+    for section in (study.judges, study.raters):
+        said |= {
+            f"{voter(study, name)}: {entry['stand_in']}" for name, entry in section.items() if entry.get("stand_in")
+        }
+    if said:
+        notes.append("Stand-ins: " + "; ".join(sorted(said)) + ".")
+    for record in records:
+        for name, why in record["absent"].items():
+            notes.append(f"{voter(study, name)} on {model_label(study, record['model'])}: {why}.")
+    return Table(
+        ["Model", "One", "Other", "Same choice (%)", "Same, ties aside (%)", "Cohen's kappa", "Kendall's tau-b"],
+        [row for record in records for row in rows_of(study, record)],
+        "Do judges and raters choose alike, and do their choices go with style?",
+        notes,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
