@@ -125,7 +125,7 @@ def test_a_deleted_score_is_made_again_and_the_figures_with_it(run: Path) -> Non
 
 
 def test_judges_and_raters_join_a_finished_study(run: Path) -> None:
-    model = "tiny-sharegpt_mix-1k-s0"
+    model = "tiny-sharegpt_mix-2k-s0"
     prompts = [json.loads(line)["prompt_id"] for line in (run / RESULTS / f"generation/heldout/{model}.jsonl").open()]
     choices = ("left", "tie", "right")
     votes = [
@@ -138,14 +138,19 @@ def test_judges_and_raters_join_a_finished_study(run: Path) -> None:
         "judges: {rule: {prompts: heldout, label: Judge, stand_in: a rule, runs: [size]}}\n"
         "raters: {desk: {prompts: heldout, label: Raters, stand_in: votes made by hand for this test, "
         f"votes: {{{model}: [votes.jsonl]}}}}}}\n"
-        "runs: {size: {bases: [tiny], tokens: [1_000]}}\n"
     )
-    said = snakemake(run, "--configfile", "config/test.yaml", "config/raters.yaml")
-    assert "rule train:" not in said
+    study = ("--configfile", "config/test.yaml", "config/raters.yaml")
+    said = snakemake(
+        run, *study, "results/figures/fig1.pdf", "results/tables/agreement.csv", "results/tables/regression.csv"
+    )
+    assert "Fine-tune" not in said
+    assert "answers the prompts" not in said
     score = json.loads((run / RESULTS / f"preference/desk/{model}.json").read_text(encoding="utf-8"))
     assert score["metrics"]["fleiss_kappa"]["value"] == 1.0
     assert score["metrics"]["left"]["n"] == len(prompts)
-    assert "Raters, by amount" in (run / "results/figures/fig1.svg").read_text(encoding="utf-8")
+    assert f"preference/desk/{model}.json" in (run / "results/figures/fig1.pdf.manifest.json").read_text(
+        encoding="utf-8"
+    )
     with open(run / "results/tables/agreement.csv", encoding="utf-8", newline="") as stream:
         assert ("Judge", "Raters") in {(row["One"], row["Other"]) for row in csv.DictReader(stream)}
     assert "votes made by hand" in (run / "results/tables/regression.md").read_text(encoding="utf-8")

@@ -1,9 +1,12 @@
-"""Batches, their cost, and ratings coming back; against a Mechanical Turk that lives in memory."""
+"""Batches, their cost, and ratings coming back; through boto3, from a local server that speaks its protocol."""
 
 import csv
 import datetime
 import html
+import http.server
 import json
+import threading
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -13,31 +16,92 @@ from falsepromise.preference.votes import read_votes
 
 FIRST, SECOND, SAME = crowd.ANSWERS
 NASTY = "<script>alert(1)</script> ]]> ${user_query} $5 'quoted' \"twice\"\nline two 🍎\x00"
+SERVICE = "MTurkRequesterServiceV20170117."
 
 
-class Market:
-    """The four calls that are used, with Mechanical Turk's idempotence."""
+class Market(http.server.ThreadingHTTPServer):
+    """A stand-in for Mechanical Turk: its JSON protocol, paging, unique tokens and balance, over HTTP.
+
+    The client's side is boto3 itself, which checks each request against the service's own model.
+    """
+
+    daemon_threads = True
 
     def __init__(self):
-        self.hits, self.assignments, self.die_after = {}, {}, None
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.hits, self.assignments, self.calls = {}, {}, []
+        self.balance, self.fail_after, self.hide = "10000.00", None, False
 
-    def create_hit(self, **hit):
-        if self.die_after == len(self.hits):
-            raise KeyboardInterrupt
-        assert hit["UniqueRequestToken"] not in self.hits
-        self.hits[hit["UniqueRequestToken"]] = {"HITId": f"H{len(self.hits)}", **hit}
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def get_paginator(self, name):
-        market = self
+    def answer(self, call, asked):
+        self.calls.append(call)
+        return getattr(self, call)(asked)
 
-        class Pages:
-            def paginate(self, **asked):
-                if name == "list_hits":
-                    hits = list(market.hits.values())
-                    return [{"HITs": hits[:1]}, {"HITs": hits[1:]}]
-                return [{"Assignments": market.assignments.get(asked["HITId"], [])}]
+    def CreateHIT(self, asked):
+        if self.fail_after is not None and len(self.hits) >= self.fail_after:
+            return 400, {"__type": "ServiceFault", "Message": "try later"}
+        if asked["UniqueRequestToken"] in self.hits:
+            message = "a HIT with this token exists (AWS.MechanicalTurk.HITAlreadyExists)"
+            return 400, {"__type": "RequestError", "Message": message}
+        assert len(asked["UniqueRequestToken"]) <= 64
+        assert len(asked["Question"].encode()) <= 65_535
+        ElementTree.fromstring(asked["Question"])
+        hit = {"HITId": f"H{len(self.hits)}", **asked}
+        self.hits[asked["UniqueRequestToken"]] = hit
+        return 200, {"HIT": {"HITId": hit["HITId"]}}
 
-        return Pages()
+    def ListHITs(self, asked):
+        start = int(asked.get("NextToken") or 0)
+        hits = [] if self.hide else list(self.hits.values())
+        page = [{key: hit[key] for key in ("HITId", "RequesterAnnotation")} for hit in hits[start : start + 2]]
+        more = {"NextToken": str(start + 2)} if start + 2 < len(hits) else {}
+        return 200, {"NumResults": len(page), "HITs": page, **more}
+
+    def ListAssignmentsForHIT(self, asked):
+        wanted = [
+            a for a in self.assignments.get(asked["HITId"], []) if a["AssignmentStatus"] in asked["AssignmentStatuses"]
+        ]
+        start = int(asked.get("NextToken") or 0)
+        more = {"NextToken": str(start + 1)} if start + 1 < len(wanted) else {}
+        return 200, {"NumResults": len(wanted), "Assignments": wanted[start : start + 1], **more}
+
+    def GetAccountBalance(self, asked):
+        return 200, {"AvailableBalance": self.balance}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        status, body = self.server.answer(self.headers["X-Amz-Target"].removeprefix(SERVICE), asked)
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def market(monkeypatch):
+    """A running stand-in that boto3 takes for the sandbox and for the live market."""
+    pytest.importorskip("boto3")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "for-a-test")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with Market() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setattr(mturk, "SANDBOX", server.url)
+        monkeypatch.setattr(mturk, "LIVE", server.url)
+        yield server
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture
@@ -129,6 +193,14 @@ def test_rejected_and_unknown_answers_are_counted(batch):
     assert [vote["unreadable"] for vote in votes[:2]] == ["unknown answer 'Both are fine'", "no answer"]
 
 
+def test_a_worker_who_rated_an_item_twice_is_named(batch):
+    path = results(batch, {"W1": FIRST})
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[1]]) + "\n")
+    with pytest.raises(UserError, match=r"row 8: worker W1 rated item \w+ already, in row 2"):
+        crowd.votes_of_csv(path, crowd.read_key(batch))
+
+
 def test_a_csv_of_another_batch_is_refused(batch):
     path = results(batch, {"W1": FIRST}, **{"Input.batch": "another"})
     with pytest.raises(UserError, match=r"row 2: .* of batch 'another', expected batch"):
@@ -138,48 +210,89 @@ def test_a_csv_of_another_batch_is_refused(batch):
         crowd.votes_of_csv(path, crowd.read_key(batch))
 
 
-def test_hits_are_made_once_also_after_a_kill(batch):
-    market = Market()
-    market.die_after = 2
-    with pytest.raises(KeyboardInterrupt):
-        mturk.create(market, batch)
-    market.die_after = None
-    assert mturk.create(market, batch) == (4, 2)
-    assert mturk.create(market, batch) == (0, 6)
+def create(batch, *more):
+    mturk.main(["create", "--batch", str(batch), *more])
+
+
+def test_hits_are_made_once_also_after_a_failure(batch, market):
+    market.fail_after = 2
+    with pytest.raises(UserError, match=r"ServiceFault.*try later.*nothing is lost.*give the command again"):
+        create(batch)
+    market.fail_after = None
+    create(batch)
+    create(batch)
+    assert len(market.hits) == 6
+    assert market.calls.count("CreateHIT") == 2 + 1 + 4
+    assert "GetAccountBalance" not in market.calls, "the sandbox costs nothing"
     hit = next(iter(market.hits.values()))
     assert (hit["Reward"], hit["MaxAssignments"]) == ("0.50", 3)
-    assert len(hit["UniqueRequestToken"]) <= 64
-    assert len(hit["QualificationRequirements"]) == 3
+    approval, country = hit["QualificationRequirements"][0], hit["QualificationRequirements"][2]
+    assert (approval["Comparator"], approval["IntegerValues"]) == ("GreaterThanOrEqualTo", [95])
+    assert {"Country": "US"} in country["LocaleValues"]
 
 
-def test_ratings_are_collected_from_the_market(batch):
-    market = Market()
-    mturk.create(market, batch)
-    begun = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
-    answer = json.dumps([{"choice": {"label": FIRST}}])
-    fields = f"<Answer><FreeText>{html.escape(answer)}</FreeText></Answer>"
-    xml = f"<QuestionFormAnswers xmlns='x'>{fields}</QuestionFormAnswers>"
-    market.assignments["H0"] = [
-        {
-            "WorkerId": "W1",
-            "AssignmentStatus": "Submitted",
-            "AcceptTime": begun,
-            "SubmitTime": begun + datetime.timedelta(seconds=40),
-            "Answer": xml,
-        }
-    ]
-    votes, without = mturk.collect(market, batch)
-    assert without == 0
-    assert [(vote["choice"], vote["seconds"]) for vote in votes] == [(votes[0]["first"], 40.0)]
+def test_a_hit_whose_answer_was_lost_is_not_made_twice(batch, market, caplog):
+    create(batch)
+    market.hide = True  # the list lags behind
+    with caplog.at_level("INFO"):
+        create(batch)
+    assert len(market.hits) == 6
+    assert "0 HITs made, 6 were there, in the sandbox" in caplog.text
+
+
+def assignment(worker, answer, status="Submitted", seconds=40):
+    begun = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC).timestamp()
+    fields = f"<Answer><FreeText>{html.escape(json.dumps([{'choice': {'label': answer}}]))}</FreeText></Answer>"
+    return {
+        **{"AssignmentId": f"A{worker}", "WorkerId": worker, "AssignmentStatus": status},
+        **{"AcceptTime": begun, "SubmitTime": begun + seconds},
+        "Answer": f"<QuestionFormAnswers xmlns='x'>{fields}</QuestionFormAnswers>",
+    }
+
+
+def test_ratings_are_collected_from_the_market(batch, market, tmp_path, caplog):
+    collect = ["collect", "--batch", str(batch), "--output", str(tmp_path / "v.jsonl")]
+    with pytest.raises(UserError, match=r"no ratings yet \(6 items without a HIT\); come back later"):
+        mturk.main(collect)
+    create(batch)
+    market.assignments["H0"] = [assignment("W1", FIRST), assignment("W2", SAME), assignment("W3", FIRST, "Rejected")]
+    market.assignments["H1"] = [assignment("W1", "Both are fine", "Approved")]
+    with caplog.at_level("INFO"):
+        mturk.main(collect)
+    votes = read_votes([tmp_path / "v.jsonl"])
+    assert [vote["choice"] for vote in votes] == [votes[0]["first"], "tie", None]
+    assert votes[0]["seconds"] == 40.0
+    assert votes[2]["unreadable"] == "unknown answer 'Both are fine'"
+    assert votes[0]["rater"] == votes[2]["rater"] != votes[1]["rater"]
+    assert "3 ratings, 1 rejected ones left out, 0 items without a HIT" in caplog.text
+    assert "items by their number of ratings: 1: 1, 2: 1" in caplog.text
     assert crowd.answer_of("not xml") is None
 
 
-def test_money_is_not_spent_unasked(batch, monkeypatch):
-    monkeypatch.setattr(mturk, "connect", lambda live: pytest.fail("connected before the money was agreed on"))
+def test_money_is_not_spent_unasked(batch, market):
     with pytest.raises(UserError, match=r"allows nothing; to go ahead, give --spend-usd 10\.80"):
-        mturk.main(["create", "--batch", str(batch), "--live"])
+        create(batch, "--live")
+    assert not market.calls, "refused before anything was asked"
     with pytest.raises(UserError, match=r"allows \$5\.00"):
-        mturk.main(["create", "--batch", str(batch), "--live", "--spend-usd", "5"])
+        create(batch, "--live", "--spend-usd", "5")
+    market.balance = "1.00"
+    with pytest.raises(UserError, match=r"the account holds \$1\.00"):
+        create(batch, "--live", "--spend-usd", "10.80")
+    assert not market.hits
+    market.balance = "100.00"
+    create(batch, "--live", "--spend-usd", "10.80")
+    assert len(market.hits) == 6
+    create(batch, "--live", "--spend-usd", "0")  # nothing is missing: nothing to pay
+
+
+def test_missing_credentials_are_one_line(batch, market, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(UserError, match=r"Unable to locate credentials.*AWS_ACCESS_KEY_ID"):
+        create(batch)
 
 
 def test_a_reply_that_no_hit_can_hold_is_named(tmp_path):

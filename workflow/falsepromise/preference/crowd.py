@@ -157,10 +157,12 @@ def votes_of_csv(path: str | Path, key: dict[str, Record]) -> tuple[list[Record]
         The votes, and how many rejected assignments were left out.
 
     Raises:
-        UserError: a column is missing, or a row is of another batch.
+        UserError: a column is missing, a row is of another batch, or a worker rated an item twice.
     """
     batch = next(iter(key.values()))["batch"]
-    votes, rejected = [], 0
+    votes: list[Record] = []
+    rejected = 0
+    seen: dict[tuple[str, str], int] = {}
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -179,6 +181,12 @@ def votes_of_csv(path: str | Path, key: dict[str, Record]) -> tuple[list[Record]
                 if row.get("AssignmentStatus") == "Rejected":
                     rejected += 1
                     continue
+                before = seen.setdefault((row["Input.item"], row["WorkerId"]), number)
+                if before != number:
+                    raise UserError(
+                        f"{path}, row {number}: worker {row['WorkerId']} rated item {row['Input.item']} already, "
+                        f"in row {before}; expected one rating a worker and item: remove the extra row"
+                    )
                 spent = row.get("WorkTimeInSeconds") or ""
                 votes.append(vote(entry, row["WorkerId"], row[answer], float(spent) if spent.isdigit() else None))
     except (OSError, UnicodeDecodeError) as error:

@@ -6,17 +6,20 @@
   import   turn a result CSV from the requester page into votes
 
 Three ratings an item; raters with an approval of at least 95 %, at least 100 HITs, in an
-English-speaking country. `create --live` spends money: it names the cost and refuses unless
---spend-usd allows it. A HIT that exists is not made again, also after a kill. `create` and `collect`
-need boto3 (the extra `mturk`) and its usual credentials in the environment.
+English-speaking country. `create --live` spends money: it names the cost of the HITs that are missing
+and refuses unless --spend-usd allows it and the account holds it. A HIT that exists is not made again,
+also after a kill. `create` and `collect` need boto3 (the extra `mturk`) and its usual credentials in
+the environment.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +47,26 @@ QUALIFICATIONS = [
 ]
 
 
-def connect(live: bool) -> Any:
+@contextlib.contextmanager
+def connected(live: bool) -> Iterator[Any]:
     """A client of Mechanical Turk; the sandbox's unless `live`.
 
     Raises:
-        UserError: boto3 is not installed.
+        UserError: boto3 is not installed, there are no credentials, or Mechanical Turk refuses.
     """
     try:
         import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
     except ImportError as error:
         raise UserError("boto3 is not installed; install this package with the extra `mturk`") from error
-    return boto3.client("mturk", region_name=REGION, endpoint_url=LIVE if live else SANDBOX)
+    address = LIVE if live else SANDBOX
+    try:
+        yield boto3.Session().client("mturk", region_name=REGION, endpoint_url=address)
+    except (BotoCoreError, ClientError) as error:
+        raise UserError(
+            f"{address}: {error}; nothing is lost: put it right (the requester account's credentials are read as "
+            "boto3 does, from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile) and give the command again"
+        ) from error
 
 
 def existing_hits(client: Any, batch: str) -> dict[str, str]:
@@ -68,14 +80,26 @@ def existing_hits(client: Any, batch: str) -> dict[str, str]:
     return found
 
 
-def create(client: Any, folder: Path, qualified: bool = True, days: int = 7) -> tuple[int, int]:
+def create(
+    client: Any, folder: Path, qualified: bool = True, days: int = 7, spend_usd: float | None = None
+) -> tuple[int, int]:
     """Make the HITs of a batch that are not there yet.
 
     The HIT carries its item in the annotation, which a later call finds, and as its unique request
     token, which keeps a call that was cut off from making it twice.
 
+    Args:
+        client: Of Mechanical Turk.
+        folder: The batch's.
+        qualified: Whether raters need the paper's qualifications.
+        days: How long the HITs stay open.
+        spend_usd: What may be spent; None where it is no real money.
+
     Returns:
         How many were made and how many were there.
+
+    Raises:
+        UserError: the missing HITs cost more than `spend_usd`, or than the account holds.
     """
     about = read_json(folder / "batch.json")
     template = (folder / "hit.html").read_text(encoding="utf-8")
@@ -83,8 +107,16 @@ def create(client: Any, folder: Path, qualified: bool = True, days: int = 7) -> 
         rows = list(csv.DictReader(stream))
     there = existing_hits(client, about["batch"])
     missing = [row for row in rows if row["item"] not in there]
+    if spend_usd is not None and missing:
+        cost = crowd.Cost(len(missing), about["ratings"], about["reward"])
+        check_money(cost, folder, spend_usd)
+        balance = float(client.get_account_balance()["AvailableBalance"])
+        if balance < cost.usd:
+            raise UserError(f"{folder}: {cost}, and the account holds ${balance:.2f}; prepay HITs, then go on")
+    made = 0
     for row in track(missing, "HITs made", unit="HIT"):
-        client.create_hit(
+        made += _create_hit(
+            client,
             Title="Compare the quality of two texts",
             Description="Read a question and two answers, and say which answer is better.",
             Keywords="text, comparison, quality, English",
@@ -98,19 +130,46 @@ def create(client: Any, folder: Path, qualified: bool = True, days: int = 7) -> 
             RequesterAnnotation=f"{about['batch']}/{row['item']}",
             UniqueRequestToken=f"{about['batch']}{row['item']}",
         )
-    return len(missing), len(rows) - len(missing)
+    return made, len(rows) - made
 
 
-def collect(client: Any, folder: Path) -> tuple[list[Record], int]:
-    """Votes of a batch so far, and how many of its items have no HIT."""
+def _create_hit(client: Any, **hit: Any) -> bool:
+    """Make one HIT; False where its token was used before (a call whose answer was lost)."""
+    try:
+        client.create_hit(**hit)
+    except client.exceptions.RequestError as error:
+        if "HITAlreadyExists" not in str(error):
+            raise
+        return False
+    return True
+
+
+def check_money(cost: crowd.Cost, folder: Path, spend_usd: float | None) -> None:
+    """Refuse to spend more than was agreed to.
+
+    Raises:
+        UserError: says the cost, and how to agree to it.
+    """
+    if spend_usd is None or cost.usd > spend_usd + 1e-9:
+        allowed = "nothing" if spend_usd is None else f"${spend_usd:.2f}"
+        raise UserError(
+            f"{folder}: {cost}, and --spend-usd allows {allowed}; to go ahead, give --spend-usd {cost.usd:.2f}"
+        )
+
+
+def collect(client: Any, folder: Path) -> tuple[list[Record], int, int]:
+    """Votes of a batch so far, how many were rejected and left out, and how many items have no HIT."""
     key = crowd.read_key(folder)
     hits = existing_hits(client, next(iter(key.values()))["batch"])
     votes: list[Record] = []
+    rejected = 0
     pages = client.get_paginator("list_assignments_for_hit")
     for item in track([item for item in key if item in hits], "HITs read", unit="HIT"):
-        for page in pages.paginate(HITId=hits[item], AssignmentStatuses=["Submitted", "Approved"]):
-            votes += crowd.votes_of_assignments(page["Assignments"], key[item])
-    return votes, sum(item not in hits for item in key)
+        for page in pages.paginate(HITId=hits[item], AssignmentStatuses=["Submitted", "Approved", "Rejected"]):
+            found = crowd.votes_of_assignments(page["Assignments"], key[item])
+            rejected += len(page["Assignments"]) - len(found)
+            votes += found
+    return votes, rejected, sum(item not in hits for item in key)
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -131,22 +190,20 @@ def _export(args: argparse.Namespace) -> None:
 def _create(args: argparse.Namespace) -> None:
     folder = Path(args.batch)
     about = read_json(folder / "batch.json")
-    cost = crowd.Cost(about["items"], about["ratings"], about["reward"])
-    if args.live and (args.spend_usd is None or cost.usd > args.spend_usd + 1e-9):
-        allowed = "nothing" if args.spend_usd is None else f"${args.spend_usd:.2f}"
-        raise UserError(
-            f"{args.batch}: {cost}, and --spend-usd allows {allowed}; to go ahead, give --spend-usd {cost.usd:.2f}"
-        )
-    made, there = create(connect(args.live), folder, not args.anybody, args.days)
+    if args.live and args.spend_usd is None:
+        check_money(crowd.Cost(about["items"], about["ratings"], about["reward"]), folder, None)
+    with connected(args.live) as client:
+        made, there = create(client, folder, not args.anybody, args.days, args.spend_usd if args.live else None)
     log.info("%d HITs made, %d were there, in the %s", made, there, "live market" if args.live else "sandbox")
 
 
 def _collect(args: argparse.Namespace) -> None:
-    votes, without = collect(connect(args.live), Path(args.batch))
+    with connected(args.live) as client:
+        votes, rejected, without = collect(client, Path(args.batch))
     if not votes:
         raise UserError(f"{args.batch}: no ratings yet ({without} items without a HIT); come back later")
     _write_votes(args.output, votes, [Path(args.batch) / "key.jsonl"])
-    log.info("%d ratings, %d items without a HIT", len(votes), without)
+    log.info("%d ratings, %d rejected ones left out, %d items without a HIT", len(votes), rejected, without)
 
 
 def _import(args: argparse.Namespace) -> None:
@@ -158,7 +215,9 @@ def _import(args: argparse.Namespace) -> None:
 def _write_votes(output: str, votes: list[Record], inputs: Sequence[str | Path]) -> None:
     write_jsonl(output, votes)
     unreadable = sum(vote["choice"] is None for vote in votes)
-    extra = {"votes": len(votes), "unreadable": unreadable}
+    each = Counter(Counter(vote["item"] for vote in votes).values())
+    log.info("items by their number of ratings: %s", ", ".join(f"{n}: {each[n]}" for n in sorted(each)))
+    extra = {"votes": len(votes), "unreadable": unreadable, "items_by_ratings": {str(n): each[n] for n in each}}
     write_manifest(output, module="falsepromise.preference.mturk", inputs=inputs, config={}, extra=extra)
 
 
