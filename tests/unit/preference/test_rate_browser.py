@@ -4,8 +4,11 @@ Set FALSEPROMISE_PICTURES to a folder to keep pictures of the page.
 """
 
 import contextlib
+import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,9 @@ from falsepromise.preference.pairs import Pair
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+ARGUMENTS += ["--disable-component-update", "--disable-sync"]
+ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 
 LEFT = """A hash map stores **pairs** of keys and values.
@@ -46,7 +52,7 @@ def make(n, reply=LEFT):
 @pytest.fixture
 def browser():
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         with contextlib.closing(opened):
             yield opened
 
@@ -58,65 +64,194 @@ def begin(page, server, name="ann"):
     page.wait_for_selector("#pair:not([hidden])")
 
 
+def press(page, key):
+    """Press a key on a pair that has been looked at: the page takes no answer at once."""
+    page.wait_for_timeout(250)
+    page.keyboard.press(key)
+
+
+def counted(page, text):
+    playwright.expect(page.locator("#count")).to_have_text(f"{text} rated")
+
+
 def picture(page, name):
     folder = os.environ.get("FALSEPROMISE_PICTURES")
     if folder:
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
-def test_rating_by_keyboard_with_undo_reload_and_two_tabs(browser, serving, nasty, tmp_path):
-    with serving(tmp_path / "r.sqlite", make(4, nasty)) as server:
-        requests, violations = [], []
-        context = browser.new_context()
-        page = context.new_page()
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: violations.append(message.text) if message.type == "error" else None)
-        page.on("dialog", lambda dialog: violations.append(f"a dialog: {dialog.message}"))
+@pytest.fixture
+def watched(browser):
+    """A new page, and the list of all that may not happen on it: dialogs, errors, requests elsewhere."""
+    context = browser.new_context()
+    page, wrong = context.new_page(), []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: wrong.append(f"a dialog: {dialog.message}"))
+    page.on(
+        "request",
+        lambda request: wrong.append(request.url) if not request.url.startswith("http://127.0.0.1:") else None,
+    )
+    yield page, wrong
+    context.close()
+
+
+def test_rating_by_keyboard_with_undo_reload_and_two_tabs(watched, serving, tmp_path):
+    page, wrong = watched
+    with serving(tmp_path / "r.sqlite", make(4)) as server:
         begin(page, server)
-
-        def counted(n):
-            playwright.expect(page.locator("#count")).to_have_text(f"{n} of 4 rated")
-
-        counted(0)
-        page.keyboard.press("1")
-        counted(1)
-        page.keyboard.press("3")
-        counted(2)
-        page.keyboard.press("u")
-        counted(1)
+        counted(page, "0 of 4")
+        press(page, "1")
+        counted(page, "1 of 4")
+        page.keyboard.press("1")  # at once: nobody has read the new pair
+        press(page, "3")
+        counted(page, "2 of 4")
+        press(page, "u")
+        counted(page, "1 of 4")
         page.reload()
-        counted(1)
-        other = context.new_page()
+        counted(page, "1 of 4")
+        other = page.context.new_page()
         begin(other, server)
-        page.keyboard.press("2")
-        counted(2)
-        other.keyboard.press("1")  # on the pair that the first tab has just rated
+        press(page, "2")
+        counted(page, "2 of 4")
+        press(other, "1")  # on the pair that the first tab has just rated
         other.wait_for_selector("#problem:not([hidden])")
-        assert "the rating made there stands" in other.inner_text("#problem")
+        assert "what was done there stands" in other.inner_text("#problem")
+        counted(other, "2 of 4")
         for done in (3, 4):
+            page.wait_for_timeout(250)
             page.click("[data-choice=tie]")
-            counted(done)
+            counted(page, f"{done} of 4")
         page.wait_for_selector("#done:not([hidden])")
         assert page.is_hidden("[data-choice=tie]")
-        assert not violations
-        assert all(url.startswith(server.url) for url in requests)
-        context.close()
-    assert len(read_votes(tmp_path / "r.sqlite")) == 4
+        press(page, "u")
+        counted(page, "3 of 4")
+        page.click("#help")
+        assert "Grammatical correctness" in page.inner_text("#reminder")
+        assert not wrong
+    assert len(read_votes(tmp_path / "r.sqlite")) == 3
+
+
+HOSTILE = [
+    "<script>document.title = 'taken'; alert(1)</script>",
+    "<img src=x onerror=alert(1)><svg onload=alert(1)><iframe src=//evil.example></iframe>",
+    "[link](javascript:alert(1)) <javascript:alert(1)> ![p](http://evil.example/x.png) http://evil.example",
+    "<style>body{display:none}</style><p style='position:fixed;inset:0'>over all</p><link rel=stylesheet href=//evil>",
+    "</div></section></main><footer id=choices>1</footer><form action=//evil.example><input name=name>",
+    "| left | right |\n| :--- | ---: |\n| <b onclick=alert(1)>1</b> | 2 |",
+    '```html" onmouseover="alert(1)\n<script>alert(2)</script>\n```',
+    "\u202eright to left\u202c \u200f שלום \x00\x07 \ud83c\udf4e \ufffe",
+    "[a]: javascript:alert(1)\n\n[a] &lt;script&gt;alert(3)&lt;/script&gt; &#60;img src=x onerror=alert(4)&#62;",
+    "x" * 50_000 + "\n" + "> " * 500 + "deep\n" + "*" * 5_000,
+]
+
+
+def test_hostile_replies_are_shown_and_do_nothing(watched, serving, tmp_path):
+    page, wrong = watched
+    pairs = [
+        Pair(f"a/b/{i}", str(i), HOSTILE[i - 1], "a", "b", text, f"plain {i} {HOSTILE[-i]}")
+        for i, text in enumerate(HOSTILE)
+    ]
+    with serving(tmp_path / "r.sqlite", pairs) as server:
+        begin(page, server)
+        for done in range(len(pairs)):
+            counted(page, f"{done} of {len(pairs)}")
+            assert page.title() == "Which answer is better?"
+            assert page.locator(".text :is(script, img, svg, iframe, style, link, form, input, a, object)").count() == 0
+            assert page.locator(".text [style], .text [onclick], .text [onerror]").count() == 0
+            assert page.locator("footer").count() == 1
+            assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+            picture(page, f"hostile-{done}")
+            press(page, "2")
+        page.wait_for_selector("#done:not([hidden])")
+        assert not wrong
+    assert len(read_votes(tmp_path / "r.sqlite")) == len(pairs)
+
+
+def test_several_raters_at_once(browser, serving, tmp_path):
+    with serving(tmp_path / "r.sqlite", make(3)) as server:
+        pages = [browser.new_page() for _ in range(2)]
+        for page, name in zip(pages, ("Ann Ö. <b>", "bob"), strict=True):
+            begin(page, server, name)
+        for page in pages * 2:
+            press(page, "1")
+            playwright.expect(page.locator("#count")).not_to_have_text("0 of 3 rated")
+        for page in pages:
+            counted(page, "2 of 3")
+        assert pages[0].inner_text("#who") == "Ann Ö. <b>"
+        pages[0].click("#who")
+        begin(pages[0], server, "bob")
+        counted(pages[0], "2 of 3")
+    votes = read_votes(tmp_path / "r.sqlite")
+    assert sorted(vote["rater"] for vote in votes) == ["Ann Ö. <b>"] * 2 + ["bob"] * 2
+
+
+def test_a_kill_in_the_middle_loses_and_doubles_nothing(watched, tmp_path):
+    page, _ = watched
+    for name, records in {
+        "p": [{"id": str(i), "messages": [{"role": "user", "content": f"Question {i}"}]} for i in range(5)],
+        "o": [{"prompt_id": str(i), "model": "ours", "response": f"ours {i}"} for i in range(5)],
+        "t": [{"prompt_id": str(i), "model": "theirs", "response": f"theirs {i}"} for i in range(5)],
+    }.items():
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    files = ["--prompts", "p.jsonl", "--responses", "o.jsonl", "--reference", "t.jsonl", "--database", "r.sqlite"]
+    command = [sys.executable, "-m", "falsepromise.preference.rate"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+
+    def serve():
+        return subprocess.Popen(
+            [*command, *files, "--no-browser"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+        )
+
+    server = serve()
+    try:
+        page.goto(server.stdout.readline().strip())
+        page.fill("#name", "ann")
+        page.keyboard.press("Enter")
+        for done in (1, 2):
+            page.wait_for_selector("#pair:not([hidden])")
+            press(page, "1")
+            counted(page, f"{done} of 5")
+        following = page.inner_text("#first")
+        server.kill()
+        server.wait()
+        press(page, "2")
+        page.wait_for_selector("#problem:not([hidden])")
+        assert "Not stored" in page.inner_text("#problem")
+        server.stdout.close()
+        server = serve()
+        page.goto(server.stdout.readline().strip())
+        page.wait_for_selector("#welcome:not([hidden])")  # another port is another session
+        page.fill("#name", "ann")
+        page.keyboard.press("Enter")
+        counted(page, "2 of 5")
+        assert page.inner_text("#first") == following
+        press(page, "3")
+        counted(page, "3 of 5")
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+    subprocess.run(
+        [*command, "--database", "r.sqlite", "--export", "v.jsonl"], cwd=tmp_path, env=environment, check=True
+    )
+    votes = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text().splitlines()]
+    assert len({vote["item"] for vote in votes}) == len(votes) == 3
 
 
 def test_a_server_that_is_gone_is_said_and_nothing_is_lost(browser, serving, tmp_path):
     with serving(tmp_path / "r.sqlite", make(3)) as server:
         page = browser.new_page()
         begin(page, server)
-        page.keyboard.press("1")
-        playwright.expect(page.locator("#count")).to_have_text("1 of 3 rated")
+        press(page, "1")
+        counted(page, "1 of 3")
         port, token = server.server_address[1], server.token
-    page.keyboard.press("2")
+    press(page, "2")
     page.wait_for_selector("#problem:not([hidden])")
     assert "Not stored" in page.inner_text("#problem")
     with serving(tmp_path / "r.sqlite", make(3), port=port, token=token):
-        page.keyboard.press("2")
-        playwright.expect(page.locator("#count")).to_have_text("2 of 3 rated")
+        press(page, "2")
+        counted(page, "2 of 3")
         assert page.is_hidden("#problem")
     assert len(read_votes(tmp_path / "r.sqlite")) == 2
 
@@ -135,5 +270,5 @@ def test_how_it_looks(browser, serving, tmp_path, name, width, scheme):
         first, second = (page.locator(f"[aria-label='Answer {n}']").bounding_box() for n in (1, 2))
         assert first["width"] == second["width"], "neither answer gets more room"
         assert (first["y"] < second["y"]) == (name == "phone")
-        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        ground = page.evaluate("getComputedStyle(document.querySelector('section.card')).backgroundColor")
         assert (ground == "rgb(255, 255, 255)") == (scheme == "light")

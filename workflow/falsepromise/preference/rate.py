@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
@@ -53,9 +54,18 @@ MAX_NAME = 60  # characters
 
 def markdown() -> MarkdownIt:
     """Markdown to HTML that is safe for untrusted text: no HTML, links or pictures; tables are on."""
-    return (
-        MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table").disable(["link", "image", "autolink"])
-    )
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True})
+    parser.enable("table").disable(["link", "image", "autolink"])
+    parser.core.ruler.push("no_inline_style", _align_by_attribute)
+    return parser
+
+
+def _align_by_attribute(state: StateCore) -> None:
+    """Aligned cells of a table come with a style, which the page's policy forbids: `align` in its place."""
+    for token in state.tokens:
+        style = str(token.attrs.pop("style", ""))
+        if style.startswith("text-align:"):
+            token.attrs["align"] = style.removeprefix("text-align:")
 
 
 class Server(ThreadingHTTPServer):

@@ -3,6 +3,7 @@
 "use strict";
 
 const at = (id) => document.getElementById(id);
+const UNSEEN = 200; // milliseconds in which nobody has read a pair: a key that bounces rates nothing
 let rater = "";
 let state = null;
 let shownAt = 0;
@@ -12,16 +13,16 @@ function show(next) {
   state = next;
   const { pair, rated, total } = next;
   at("welcome").hidden = true;
+  at("top").hidden = false;
+  at("choices").hidden = false;
   at("pair").hidden = !pair;
   at("done").hidden = Boolean(pair);
-  at("choices").hidden = false;
   for (const button of document.querySelectorAll("[data-choice]")) button.hidden = !pair;
   at("undo").disabled = next.last === null;
   at("bar").max = total;
   at("bar").value = rated;
   at("count").textContent = `${rated} of ${total} rated`;
   at("who").textContent = rater;
-  at("progress").hidden = false;
   for (const part of ["question", "first", "second"]) at(part).innerHTML = pair ? pair[part] : "";
   window.scrollTo(0, 0);
   shownAt = performance.now();
@@ -36,7 +37,7 @@ async function ask(path, body) {
     const answer = await reply.json();
     if (!reply.ok) throw new Error(answer.error);
     const stale = answer.stored === false;
-    at("problem").textContent = stale ? "That pair was rated in another tab; the rating made there stands." : "";
+    at("problem").textContent = stale ? "Another tab has gone on since; what was done there stands." : "";
     at("problem").hidden = !stale;
     show(answer);
   } catch (error) {
@@ -50,13 +51,24 @@ async function ask(path, body) {
 const load = () => ask(`state?rater=${encodeURIComponent(rater)}`);
 
 function vote(choice) {
-  if (!state || !state.pair) return;
-  const seconds = Math.round((performance.now() - shownAt) / 100) / 10;
-  ask("vote", { rater, item: state.pair.item, choice, seconds });
+  const spent = performance.now() - shownAt;
+  if (!state || !state.pair || spent < UNSEEN) return;
+  ask("vote", { rater, item: state.pair.item, choice, seconds: Math.round(spent / 100) / 10 });
 }
 
 function undo() {
   if (state && state.last !== null) ask("undo", { rater, item: state.last });
+}
+
+function help() {
+  const reminder = at("reminder");
+  if (!reminder.firstChild) {
+    const list = at("criteria").cloneNode(true);
+    list.removeAttribute("id");
+    reminder.append(list);
+  }
+  reminder.hidden = !reminder.hidden;
+  at("help").setAttribute("aria-expanded", String(!reminder.hidden));
 }
 
 at("welcome").addEventListener("submit", (event) => {
@@ -70,6 +82,7 @@ for (const button of document.querySelectorAll("[data-choice]")) {
   button.addEventListener("click", () => vote(button.dataset.choice));
 }
 at("undo").addEventListener("click", undo);
+at("help").addEventListener("click", help);
 at("who").addEventListener("click", () => {
   sessionStorage.removeItem("rater");
   location.reload();
