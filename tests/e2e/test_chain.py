@@ -139,10 +139,8 @@ def test_judges_and_raters_join_a_finished_study(run: Path) -> None:
         "raters: {desk: {prompts: heldout, label: Raters, stand_in: votes made by hand for this test, "
         f"votes: {{{model}: [votes.jsonl]}}}}}}\n"
     )
-    study = ("--configfile", "config/test.yaml", "config/raters.yaml")
-    said = snakemake(
-        run, *study, "results/figures/fig1.pdf", "results/tables/agreement.csv", "results/tables/regression.csv"
-    )
+    wanted = ("results/figures/fig1.pdf", "results/tables/agreement.csv", "results/tables/regression.csv")
+    said = snakemake(run, *wanted, "--configfile", "config/test.yaml", "config/raters.yaml")
     assert "Fine-tune" not in said
     assert "answers the prompts" not in said
     score = json.loads((run / RESULTS / f"preference/desk/{model}.json").read_text(encoding="utf-8"))
