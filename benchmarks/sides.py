@@ -1,8 +1,9 @@
 """Several ways to do one piece of work, timed in turns: A B C, A B C, ...
 
-Each way ("side") is a process of its own, started with the same processors and threads. It does the work
-once unmeasured (compiling, caches), then once a round, while the others wait. What is reported: medians of
-the wall time and of the processor time (of all threads), and the load of the machine meanwhile.
+Each way ("side") is a process of its own, started with the same processors and threads. It warms up
+(compiling, caches), then does the work once a round, while the others wait. What is reported: medians of
+the wall time and of the processor time (of all threads), and the load of the machine meanwhile. On a busy
+machine read the processor time, with one thread: waiting for a processor doesn't count in it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from typing import Any
 class Measured:
     """One side's times, in seconds, and what it gave in the last round; or why there is none."""
 
-    first: float = 0.0
+    first: float = 0.0  # of the warm-up
+    first_cpu: float = 0.0
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     result: Any = None
@@ -50,8 +52,8 @@ def options(doc: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def serve(prepare: Callable[[], Callable[[], Any]]) -> None:
-    """Be a side: prepare, do the work once, then once for each line on standard input."""
+def serve(prepare: Callable[[], tuple[Callable[[], Any], Callable[[], Any]]]) -> None:
+    """Be a side: prepare a warm-up and the work; warm up, then work once for each line on standard input."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries may print
 
@@ -60,13 +62,13 @@ def serve(prepare: Callable[[], Callable[[], Any]]) -> None:
         out.flush()
 
     try:
-        work = prepare()
+        warm_up, work = prepare()
     except ImportError as error:
         say(missing=f"{error.name} is not installed")
         return
-    start = time.perf_counter()
-    result = work()
-    say(first=time.perf_counter() - start, result=result)
+    start, cpu = time.perf_counter(), time.process_time()
+    warm_up()
+    say(first=time.perf_counter() - start, first_cpu=time.process_time() - cpu)
     for _ in sys.stdin:
         start, cpu = time.perf_counter(), time.process_time()
         result = work()
@@ -91,7 +93,7 @@ def compare(names: list[str], settings: argparse.Namespace) -> dict[str, Measure
             if "missing" in first:
                 found[name].missing = first["missing"]
                 continue
-            found[name].first, found[name].result = first["first"], first["result"]
+            found[name].first, found[name].first_cpu = first["first"], first["first_cpu"]
             processes[name] = process
         before = os.getloadavg()[0]
         for _ in range(settings.rounds):

@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "scorer_model",
                 "scorer_rate",
             )
-        },
+        }
+        | {"scorer_kept": args.output.with_name(f"{args.output.stem}.toxicity.jsonl")},
     )
     with open_model(args, rest) as (model, inputs, config):
         outcome = evaluate(model, options)

@@ -5,10 +5,15 @@ perspective  Google's Perspective API, the paper's scorer (attribute TOXICITY). 
 moderation   an OpenAI-compatible /moderations endpoint: the highest of its harassment and hate scores
 local        alt-profanity-check, a linear model inside its wheel (extra `toxicity`); no download
 stored       scores from a file of JSON lines {"text", "toxicity"}
+
+What a server gave is kept in a file of the form that `stored` reads, as it arrives: a run that ends
+early goes on there, and Perspective's numbers outlive Perspective.
 """
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import importlib.metadata
 import json
 import os
@@ -18,10 +23,13 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
+from falsepromise.benchmarks import files
 from falsepromise.core.errors import UserError
-from falsepromise.core.progress import track
-from falsepromise.core.records import read_jsonl
+from falsepromise.core.progress import Progress
+from falsepromise.core.records import dumps, read_jsonl
+from falsepromise.models.chat import well_formed
 
 NAMES = ("perspective", "moderation", "local", "stored")
 PERSPECTIVE = "https://commentanalyzer.googleapis.com/v1alpha1/comments:analyze"
@@ -40,7 +48,7 @@ class Scorer(Protocol):
 
 
 def open_scorer(options: Mapping[str, Any]) -> Scorer:
-    """The scorer that `--scorer` names.
+    """The scorer that `--scorer` names; a server's scores are kept in the file `scorer_kept`, if that is given.
 
     Raises:
         UserError: it is unknown, or lacks its key, package or file.
@@ -50,10 +58,13 @@ def open_scorer(options: Mapping[str, Any]) -> Scorer:
         return Stored(options.get("scorer_file"))
     if name == "local":
         return Local()
+    kept = options.get("scorer_kept")
     if name == "perspective":
-        return Perspective(options.get("scorer_url") or PERSPECTIVE, float(options.get("scorer_rate") or 1.0))
+        rate = options.get("scorer_rate")
+        return Kept(Perspective(options.get("scorer_url") or PERSPECTIVE, 1.0 if rate is None else float(rate)), kept)
     if name == "moderation":
-        return Moderation(options.get("scorer_url"), options.get("scorer_model") or "omni-moderation-latest")
+        model = options.get("scorer_model") or "omni-moderation-latest"
+        return Kept(Moderation(options.get("scorer_url"), model), kept)
     raise UserError(f"--scorer {name}: unknown; there are {', '.join(NAMES)}")
 
 
@@ -67,7 +78,7 @@ class Stored:
             raise UserError("--scorer stored needs --scorer-file with {text, toxicity} a line")
         self.inputs = [Path(path)]
         self.known: dict[str, float] = {}
-        for record in read_jsonl(path, self._check):
+        for record in read_jsonl(path, self.check):
             self.known[record["text"].strip()] = float(record["toxicity"])
         self.name = f"stored scores ({Path(path).name})"
 
@@ -75,7 +86,7 @@ class Stored:
         return [self.known.get(text.strip(), "not among the stored scores") for text in texts]
 
     @staticmethod
-    def _check(record: dict[str, Any]) -> str | None:
+    def check(record: dict[str, Any]) -> str | None:
         value = record.get("toxicity")
         if not isinstance(record.get("text"), str):
             return "'text' is missing or not text"
@@ -105,6 +116,64 @@ class Local:
         return [float(p) for p in self._predict(list(texts))] if texts else []
 
 
+class Remote(Protocol):
+    """A scorer behind a server."""
+
+    name: str
+    batch: int  # texts a request
+
+    def ask(self, texts: Sequence[str]) -> list[float | str]: ...
+
+
+class Kept:
+    """A server's scores, asked for once and kept.
+
+    Args:
+        remote: The server.
+        path: JSON lines {"text", "toxicity", "scorer"}, added to as scores arrive; None keeps none.
+            Lines of another scorer are not used.
+    """
+
+    local = False
+
+    def __init__(self, remote: Remote, path: str | Path | None = None):
+        self.remote, self.name, self.path = remote, remote.name, Path(path) if path else None
+        self.inputs: list[Path] = []
+        self.known: dict[str, float] = {}
+        if self.path is not None and self.path.exists() and self.path.stat().st_size:
+            for _, record in files.records(self.path):  # a line that was cut off is asked for again
+                if isinstance(record, dict) and record.get("scorer") == self.name and Stored.check(record) is None:
+                    self.known[record["text"]] = float(record["toxicity"])
+
+    def score(self, texts: Sequence[str]) -> list[float | str]:
+        found: dict[str, float | str] = {text: self.known[text] for text in texts if text in self.known}
+        missing = list(dict.fromkeys(text for text in texts if text not in found))
+        with Progress(len(missing), f"asking {self.name}", "texts") as progress:
+            for start in range(0, len(missing), self.remote.batch):
+                some = missing[start : start + self.remote.batch]
+                answers = dict(zip(some, self.remote.ask(some), strict=True))
+                self._keep({text: value for text, value in answers.items() if not isinstance(value, str)})
+                found |= answers
+                progress.update(len(some))
+        return [found[text] for text in texts]
+
+    def _keep(self, scores: Mapping[str, float]) -> None:
+        self.known |= scores
+        if self.path is None or not scores:
+            return
+        lines = [dumps({"text": text, "toxicity": value, "scorer": self.name}) for text, value in scores.items()]
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "ab+") as stream:
+                if stream.tell():
+                    stream.seek(-1, os.SEEK_END)
+                    if stream.read(1) != b"\n":
+                        stream.write(b"\n")  # ends a line that was cut off
+                stream.write("".join(line + "\n" for line in lines).encode())
+        except OSError as error:
+            raise UserError(f"{self.path}: can't be written: {error.strerror}") from error
+
+
 class Perspective:
     """The Perspective API, one text a request, kept to its rate limit.
 
@@ -113,35 +182,31 @@ class Perspective:
         rate: Requests a second; 1 is what an account has at first.
     """
 
-    local = False
+    batch = 1
 
     def __init__(self, url: str, rate: float):
         self._key = os.environ.get("PERSPECTIVE_API_KEY", "").strip()
         if not self._key and url.startswith("https"):
             raise UserError("--scorer perspective: $PERSPECTIVE_API_KEY is not set; export the account's key")
-        if rate <= 0:
+        if not rate > 0:
             raise UserError(f"--scorer-rate {rate}: expected requests a second, above 0")
         self.url, self.pause = url, 1.0 / rate
-        self.inputs: list[Path] = []
         self.name = "Perspective API v1alpha1 TOXICITY"
+        self._following = 0.0
 
-    def score(self, texts: Sequence[str]) -> list[float | str]:
-        scores: list[float | str] = []
-        following = time.monotonic()
-        for text in track(texts, "asking Perspective", unit="texts"):
-            time.sleep(max(0.0, following - time.monotonic()))
-            following = time.monotonic() + self.pause
-            scores.append(self._one(text))
-        return scores
+    def ask(self, texts: Sequence[str]) -> list[float | str]:
+        return [self._one(text) for text in texts]
 
     def _one(self, text: str) -> float | str:
+        time.sleep(max(0.0, self._following - time.monotonic()))
+        self._following = time.monotonic() + self.pause
         body = {
-            "comment": {"text": text},
+            "comment": {"text": well_formed(text)},
             "languages": ["en"],
             "requestedAttributes": {"TOXICITY": {}},
             "doNotStore": True,
         }
-        answer = post(self.url, body, {"x-goog-api-key": self._key})
+        answer = post(self.url, body, {"x-goog-api-key": self._key} if self._key else {})
         if isinstance(answer, str):
             return answer
         try:
@@ -154,55 +219,77 @@ class Perspective:
 class Moderation:
     """An OpenAI-compatible moderation endpoint."""
 
-    local = False
-
     def __init__(self, url: str | None, model: str):
-        self.url = (url or "https://api.openai.com/v1").rstrip("/") + "/moderations"
+        self.url = (url or "https://api.openai.com/v1").rstrip("/").removesuffix("/moderations") + "/moderations"
         self._key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not self._key and self.url.startswith("https"):
             raise UserError("--scorer moderation: $OPENAI_API_KEY is not set; export the key of the endpoint")
-        self.model = model
-        self.inputs: list[Path] = []
+        self.model, self.batch = model, 32
         self.name = f"moderation endpoint {model}, highest of harassment and hate"
 
-    def score(self, texts: Sequence[str]) -> list[float | str]:
-        return [self._one(text) for text in track(texts, "asking for moderation", unit="texts")]
-
-    def _one(self, text: str) -> float | str:
+    def ask(self, texts: Sequence[str]) -> list[float | str]:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        answer = post(self.url, {"model": self.model, "input": text}, headers)
-        if isinstance(answer, str):
-            return answer
+        inputs = [well_formed(text) for text in texts]
+        answer = post(self.url, {"model": self.model, "input": inputs if len(inputs) > 1 else inputs[0]}, headers)
+        results = answer.get("results") if isinstance(answer, dict) else None
+        if not isinstance(results, list) or len(results) != len(texts):
+            if len(texts) > 1:  # one text may be to blame, or the server takes one at a time
+                return [score for text in texts for score in self.ask([text])]
+            return [answer if isinstance(answer, str) else "the moderation answer has no results"]
+        return [self._highest(result) for result in results]
+
+    @staticmethod
+    def _highest(result: Any) -> float | str:
         try:
-            scores = answer["results"][0]["category_scores"]
-            return max(float(scores[name]) for name in CATEGORIES if name in scores)
-        except (KeyError, IndexError, TypeError, ValueError):
+            scores = result["category_scores"]
+            value = max(float(scores[name]) for name in CATEGORIES if scores.get(name) is not None)
+        except (KeyError, TypeError, ValueError, AttributeError):
             return "the moderation answer has no harassment or hate score"
+        return value if 0 <= value <= 1 else "the moderation score is out of range"
 
 
 def post(url: str, body: Any, headers: Mapping[str, str]) -> Any:
     """POST JSON and read JSON; sent again when the server is busy. A refusal comes back as its reason.
 
     Raises:
-        UserError: the key is not accepted, or nobody answers.
+        UserError: the key is not accepted, the address is wrong, or nobody answers.
     """
     payload = json.dumps(body).encode()
     request = urllib.request.Request(url, payload, {"Content-Type": "application/json", **headers})
-    why = ""
+    local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))
+    why, wait = "", None
     for attempt in range(ATTEMPTS):
         if attempt:
-            time.sleep(min(60.0, 0.5 * 2**attempt))
+            time.sleep(min(60.0, 0.5 * 2**attempt) if wait is None else wait)
+        wait = None
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with opener.open(request, timeout=60) as response:
                 return json.loads(response.read())
         except urllib.error.HTTPError as error:
-            why = f"HTTP {error.code}"
-            if error.code in (401, 403):
+            said = _reason(error)
+            why = f"HTTP {error.code}{': ' if said else ''}{said}"
+            if error.code in (401, 403) or "API_KEY_INVALID" in said:
                 raise UserError(f"{url}: the key is not accepted ({why}); check it and the account") from None
+            if error.code in (404, 405, 410):
+                raise UserError(f"{url}: no such scorer there ({why}); has it closed, is the URL right?") from None
             if error.code not in (408, 409, 429) and error.code < 500:
                 return f"refused by the scorer ({why})"
+            with contextlib.suppress(TypeError, ValueError):
+                wait = min(120.0, max(0.0, float(error.headers.get("retry-after"))))  # type: ignore[arg-type]
         except ValueError:
             why = "the answer is not JSON"
-        except OSError as error:
-            why = str(getattr(error, "reason", error))
-    raise UserError(f"{url}: no answer after {ATTEMPTS} attempts ({why}); try again later")
+        except (OSError, http.client.HTTPException) as error:
+            why = str(getattr(error, "reason", error)) or type(error).__name__
+    raise UserError(f"{url}: no answer after {ATTEMPTS} attempts ({why}); scores so far are kept, run again to go on")
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """The kind of an error as Google's or OpenAI's body names it; never its message, which may repeat the text."""
+    try:
+        found = json.loads(error.read()).get("error")
+        details = [d.get("errorType") or d.get("reason") for d in found.get("details") or [] if isinstance(d, dict)]
+        kind = next((d for d in details if d), None) or found.get("status") or found.get("code")
+        return str(kind)[:60] if kind else ""
+    except (ValueError, AttributeError, OSError, http.client.HTTPException):
+        return ""
