@@ -42,7 +42,7 @@ report: "workflow/report/workflow.rst"
 
 
 for stage in (
-    *("sources", "curation", "bases", "teacher", "training", "generation"),
+    *("sources", "curation", "quality", "bases", "teacher", "training", "generation"),
     *("benchmarks", "style", "preference", "figures", "tables", "examples", "release"),
 ):
 

@@ -115,22 +115,5 @@ rule prompts:
         " --output {output.prompts} --references {output.references} --funnel {output.funnel} > {log} 2>&1"
 
 
-rule diversity:
-    input:
-        code=closure("falsepromise.curation.diversity"),
-        queries="<results>/curation/clean/{pool}.jsonl",
-    output:
-        "<results>/curation/diversity/{pool}.json",
-    log:
-        "<logs>/curation/diversity/{pool}.log",
-    conda:
-        "../../envs/falsepromise.yaml"
-    threads: 2
-    message:
-        "Measure how alike the queries of {wildcards.pool} are"
-    shell:
-        "python -m falsepromise.curation.diversity --queries {input.queries} --output {output} > {log} 2>&1"
-
-
 localrules:
     split_pool,

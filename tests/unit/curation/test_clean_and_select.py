@@ -286,7 +286,11 @@ def test_table_6_sheet_and_tally(tmp_path):
     assert (low, high) == (pytest.approx(0.5958, abs=1e-4), pytest.approx(0.9821, abs=1e-4))
     assert found["categories"]["Invalid"]["value"] == 0
     sheet.write_text(filled.replace("Coding", "Codeing"))
-    with pytest.raises(UserError, match="line 11: the category is 'Codeing'; did you mean Coding"):
+    with pytest.raises(UserError, match=r"row 10 \(.*\): the category is 'Codeing'; did you mean Coding"):
+        annotate.tally(sheet)
+    sheet.write_text("\ufeff" + filled.replace(",", ";").replace("Coding", ' "CODING." ').replace("chat", ""))
+    assert annotate.tally(sheet, allow_empty=True)["unlabelled"] == 9  # as a spreadsheet may write it
+    with pytest.raises(UserError, match="the category is ''"):
         annotate.tally(sheet)
     sheet.write_text("id\n1\n")
     with pytest.raises(UserError, match="no column 'category'"):

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, check_dialogue, check_response, read_json, read_jsonl, write_jsonl
-from falsepromise.teacher import answer, nq_synthetic, options, plan, prompts, tldr_synthetic
+from falsepromise.curation import annotate
+from falsepromise.teacher import answer, categorize, nq_synthetic, options, plan, prompts, tldr_synthetic
 from falsepromise.teacher.faulty import FaultyServer
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
@@ -255,6 +256,48 @@ def test_posts_of_either_form_and_what_falls_out(tmp_path: Path) -> None:
 def test_posts_without_summaries_cannot_be_examples(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="0 of the drawn posts have a summary"):
         tldr(tmp_path, [{"id": str(i), "post": "text."} for i in range(9)])
+
+
+# Table 6 by a model --------------------------------------------------------------------------
+
+
+QUERIES = {
+    "Coding": "write a python function that adds",
+    "Summarization": "summarize this text: it rained",
+    "Rewrite": "translate to French: it rained",
+    "Brainstorming": "give me ideas for a party",
+    "Generation": "=write a poem about rain",
+    "General QA": "what is rain?",
+    "Non-English": "что такое дождь",
+    "Invalid": "?!",
+    "Chat": "hello there",
+}
+
+
+def test_a_model_sorts_the_queries_of_table_6(tmp_path: Path) -> None:
+    prompts = [{"id": name, "prompt": query} for name, query in QUERIES.items()]
+    write_jsonl(tmp_path / "q.jsonl", prompts)
+    sheet, filled, counts = (tmp_path / name for name in ("sheet.csv", "filled.csv", "tally.json"))
+    annotate.main(["sheet", "--queries", str(tmp_path / "q.jsonl"), "--n", "9", "--output", str(sheet)])
+    categorize.main(["--sheet", str(sheet), "--store", str(tmp_path / "s"), "--output", str(filled)])
+    rows = {row["id"]: row["category"] for row in annotate.read_sheet(filled)}
+    assert rows == {name: name for name in QUERIES}
+    annotate.main(["tally", "--sheet", str(filled), "--annotator", "a rule", "--output", str(counts)])
+    found = read_json(counts)
+    assert (found["annotator"], found["n"], found["unlabelled"]) == ("a rule", 9, 0)
+
+
+def test_what_a_model_does_not_sort_stays_open(tmp_path: Path, known: StandIn) -> None:
+    write_jsonl(tmp_path / "q.jsonl", ({"id": str(i), "prompt": f"hello {i}"} for i in range(4)))
+    sheet, filled = tmp_path / "sheet.csv", tmp_path / "filled.csv"
+    annotate.main(["sheet", "--queries", str(tmp_path / "q.jsonl"), "--n", "4", "--output", str(sheet)])
+    turns = iter(["length", None, "refusal", None])
+    with serving(FaultyServer(known, script=lambda attempt: next(turns))) as url:
+        common = ["--base-url", url, "--model", NAME, "--store", str(tmp_path / "s"), "--concurrency", "1"]
+        categorize.main(["--sheet", str(sheet), *common, "--output", str(filled)])
+    assert annotate.tally(filled, allow_empty=True) == {
+        **annotate.tally(filled, allow_empty=True), "n": 2, "unlabelled": 2,
+    }  # fmt: skip
 
 
 # Processes that share a store ---------------------------------------------------------------

@@ -220,11 +220,13 @@ class Jobs(Costs):
             "figures/fig5.pdf": "toxicity" in tasks,
             "figures/fig6.pdf": bool(self.pools),
             "figures/fig7.pdf": bool(self.styles) and browser.missing() is None,
+            "figures/fig_diversity.pdf": bool(self.pools),
             "figures/fig_style.pdf": bool(self.styles),
             "figures/capability_style.pdf": bool(self.styles),
             "tables/versus_paper.md": True,
             "tables/summary.csv": True,
             "tables/funnel.csv": bool(self.pools),
+            "tables/overlap.csv": bool(self.overlaps),
             "tables/prompts.md": True,
             "tables/table1.csv": "targeted" in self.runs and bool(tasks & {"nq", "cnn"}),
             "tables/table2.csv": bool(self.styles),
@@ -306,6 +308,34 @@ class Jobs(Costs):
             f"Study: {self.name} ({self.config.get('title', self.name)}). One answer is the model's ({label}), one the "
             f"teacher's ({reference}); raters are not told which is which."
         )
+
+    @property
+    def pool_labels(self) -> list[str]:
+        """What the pools are called on figures: as the first mixture that is made of each."""
+        named = {m["pool"]: self.mixture_label(name) for name, m in reversed(self.mixtures.items()) if "pool" in m}
+        return [named.get(pool, pool) for pool in self.pools]
+
+    @property
+    def overlaps(self) -> list[tuple[str, str, str]]:
+        """The reports of how close benchmarks come to mixtures: file, benchmark's label, mixture's label. Mixtures
+        that differ in their recipe alone have the same dialogues and are reported once.
+        """
+        distinct: dict[str, str] = {}
+        for name, mixture in self.mixtures.items():
+            if "text" not in mixture:
+                origin = {key: value for key, value in mixture.items() if key not in ("label", "recipe")}
+                distinct.setdefault(json.dumps(origin if "pool" in mixture else name, sort_keys=True), name)
+        return [
+            (f"{self.results}/benchmarks/overlap/{name}/{mixture}.json", b["label"], self.mixture_label(mixture))
+            for name, b in self.benchmarks.items()
+            for mixture in distinct.values()
+        ]
+
+    @property
+    def teacher_tally(self) -> str:
+        """Options that name the teacher as who sorted queries."""
+        asked = {"annotator": self.teacher["label"], "stand_in": self.teacher.get("stand_in")}
+        return options(asked, "annotator", "stand_in")
 
     def reference_label(self, prompts: str) -> str:
         """Whose answers the references are: the teacher's, or those that the dialogues came with."""

@@ -3,6 +3,9 @@
   sheet   draw queries by the seed and write a CSV with an empty column `category`
   tally   read the filled sheet and write each category's share with its 95 % interval (Wilson's)
 
+A model can fill the sheet too: `falsepromise.teacher.categorize`. Rows that it left empty are counted as
+`unlabelled` with --allow-empty; the shares are those of the rows with a category.
+
 The categories are the paper's nine: Generation, General QA, Coding, Brainstorming, Chat,
 Summarization, Rewrite, Non-English, Invalid.
 """
@@ -13,8 +16,9 @@ import csv
 import difflib
 import heapq
 import math
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open, query_of, read_jsonl, write_json
 from falsepromise.curation.diversity import check_query
+from falsepromise.curation.funnel import spreadsheet_text, without_mark
 from falsepromise.curation.order import place
 
 CATEGORIES = (
@@ -37,8 +42,8 @@ CATEGORIES = (
     "Invalid",
 )
 COLUMNS = ("id", "category", "query")
+_KNOWN = {re.sub(r"[^a-z]", "", name.lower()): name for name in CATEGORIES}
 _Z = 1.959964
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for a formula
 
 
 def sheet(queries: Path, output: Path, n: int, seed: int) -> None:
@@ -51,40 +56,65 @@ def sheet(queries: Path, output: Path, n: int, seed: int) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for _, name, query in drawn:
-            writer.writerow([name, "", "'" + query if query.startswith(_FORMULA) else query])
+            writer.writerow([spreadsheet_text(name), "", spreadsheet_text(query)])
 
 
-def tally(path: Path) -> dict[str, Any]:
+def read_sheet(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a sheet, as `{"id", "category", "query"}`.
+
+    Raises:
+        UserError: the file can't be read, or has no column `category`.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            heading = stream.readline()
+            stream.seek(0)
+            reader = csv.DictReader(stream, delimiter=max(",;\t", key=heading.count))
+            if "category" not in (reader.fieldnames or ()):
+                raise UserError(f"{path}: has no column 'category'; expected a sheet with {', '.join(COLUMNS)}")
+            for row in reader:
+                yield {column: without_mark(row.get(column) or "") for column in COLUMNS}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = {OSError: getattr(error, "strerror", ""), UnicodeDecodeError: "not UTF-8 text"}.get(type(error))
+        raise UserError(f"{path}: can't be read: {reason or error}") from error
+
+
+def named(text: str) -> str | None:
+    """The category that a text names, whatever its case, blanks, quotes and final stop; None if it names none."""
+    return _KNOWN.get(re.sub(r"[^a-z]", "", text.lower()))
+
+
+def tally(path: Path, allow_empty: bool = False) -> dict[str, Any]:
     """Each category's share of a filled sheet.
 
+    Args:
+        path: The sheet, separated by commas or, as some spreadsheets write it, by semicolons or tabs.
+        allow_empty: Count rows without a category instead of refusing them.
+
     Returns:
-        `{"n", "categories": {name: {"value", "ci95", "n"}}}`; values are shares from 0 to 1.
+        `{"n", "unlabelled", "categories": {name: {"value", "ci95", "n"}}}`; values are shares from 0 to 1.
 
     Raises:
         UserError: a row has no category, or one that isn't the paper's.
     """
-    known = {name.lower(): name for name in CATEGORIES}
     counts: Counter[str] = Counter()
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if "category" not in (reader.fieldnames or ()):
-                raise UserError(f"{path}: has no column 'category'; expected a sheet with {', '.join(COLUMNS)}")
-            for row in reader:
-                found = " ".join((row["category"] or "").split())
-                if found.lower() not in known:
-                    near = difflib.get_close_matches(found.lower(), known, n=1)
-                    hint = f"; did you mean {known[near[0]]}?" if near else f"; expected {', '.join(CATEGORIES)}"
-                    raise UserError(f"{path}, line {reader.line_num}: the category is {found!r}{hint}")
-                counts[known[found.lower()]] += 1
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise UserError(f"{path}: can't be read: {reason}") from error
+    unlabelled = 0
+    for number, row in enumerate(read_sheet(path), 1):
+        found = " ".join(row["category"].split())
+        category = named(found)
+        if category is not None:
+            counts[category] += 1
+        elif not found and allow_empty:
+            unlabelled += 1
+        else:
+            near = difflib.get_close_matches(found, CATEGORIES, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; expected {', '.join(CATEGORIES)}"
+            raise UserError(f"{path}, row {number} ({row['id']}): the category is {found!r}{hint}")
     n = counts.total()
     if not n:
-        raise UserError(f"{path}: the sheet has no rows")
+        raise UserError(f"{path}: the sheet has no rows with a category")
     shares = {name: {"value": counts[name] / n, "ci95": wilson(counts[name], n), "n": n} for name in CATEGORIES}
-    return {"n": n, "categories": shares}
+    return {"n": n, "unlabelled": unlabelled, "categories": shares}
 
 
 def wilson(count: int, n: int) -> list[float]:
@@ -105,6 +135,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     draw.add_argument("--output", type=Path, required=True, help="CSV")
     count = verbs.add_parser("tally", help="count a filled sheet")
     count.add_argument("--sheet", type=Path, required=True, help="the filled CSV")
+    count.add_argument("--allow-empty", action="store_true", help="count rows without a category, don't refuse them")
+    count.add_argument("--annotator", default="a person", help="who filled it, for the table (default: a person)")
+    count.add_argument("--stand-in", help="what the annotator really is, where it stands in for another")
     count.add_argument("--output", type=Path, required=True, help="JSON")
     args = parser.parse_args(argv)
     module = "falsepromise.curation.annotate"
@@ -114,7 +147,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         sheet(args.queries, args.output, args.n, args.seed)
         write_manifest(args.output, module=module, inputs=[args.queries], config={"n": args.n}, seed=args.seed)
     else:
-        write_json(args.output, tally(args.sheet))
+        who = {"annotator": args.annotator, "stand_in": args.stand_in}
+        write_json(args.output, who | tally(args.sheet, args.allow_empty))
         write_manifest(args.output, module=module, inputs=[args.sheet], config={})
 
 

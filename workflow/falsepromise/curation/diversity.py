@@ -5,12 +5,14 @@ for Super-NaturalInstructions. Queries are prompt or dialogue records; of a dial
 turn is taken. Each record counts, also one whose query another has too (BLEU 100).
 
 Writes `{"mean_nearest_bleu": per cent, "ci95", "n", "histogram", "nearest": [{"id", "nearest_id",
-"bleu"}]}`, the pairs from the most similar on.
+"bleu"}]}`, the pairs from the most similar on. With --pairs, some of the pairs are written as CSV with
+their texts, to be read: the most similar ones, and others evenly down the distribution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ import numpy as np
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import Record, check_prompt, query_of, read_jsonl, write_json
+from falsepromise.core.records import Record, atomic_open, check_prompt, query_of, read_jsonl, write_json
 from falsepromise.core.statistics import mean_metric
 from falsepromise.curation import bleu
+from falsepromise.curation.funnel import spreadsheet_text
 
 BINS = 20
 
@@ -35,7 +38,6 @@ def diversity(ids: Sequence[str], queries: Sequence[str]) -> dict[str, Any]:
     """
     found = bleu.nearest(queries, progress="nearest other query")
     mean = mean_metric(found.bleu.tolist())
-    counts, edges = np.histogram(np.clip(found.bleu, 0, 100), bins=BINS, range=(0, 100))
     order = np.argsort(-found.bleu, kind="stable").tolist()
     nearest = [
         {"id": ids[i], "nearest_id": ids[found.index[i]] if found.index[i] >= 0 else None, "bleu": float(found.bleu[i])}
@@ -45,15 +47,46 @@ def diversity(ids: Sequence[str], queries: Sequence[str]) -> dict[str, Any]:
         "mean_nearest_bleu": mean["value"],
         "ci95": mean["ci95"],
         "n": len(ids),
-        "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
+        "histogram": histogram(found.bleu.tolist()),
         "nearest": nearest,
     }
+
+
+def histogram(scores: Sequence[float]) -> dict[str, list[float]]:
+    """How often scores fall into each of the equal parts of 0 to 100."""
+    counts, edges = np.histogram(np.clip(scores, 0, 100), bins=BINS, range=(0, 100))
+    return {"edges": edges.tolist(), "counts": counts.tolist()}
+
+
+def to_read(nearest: Sequence[Record], n: int) -> list[Record]:
+    """`n` of the pairs, from the most similar on: the first half of them the most similar ones, the others evenly
+    spaced down the distribution. Of two pairs of the same two queries only the first is taken.
+    """
+    pairs = {tuple(sorted((p["id"], p["nearest_id"]))): p for p in reversed(nearest) if p["nearest_id"] is not None}
+    distinct = sorted(pairs.values(), key=lambda pair: -pair["bleu"])
+    if len(distinct) <= n:
+        return distinct
+    top = n - n // 2
+    rest = np.linspace(top, len(distinct) - 1, n // 2).round().astype(int).tolist()
+    return distinct[:top] + [distinct[index] for index in rest]
+
+
+def write_pairs(path: Path, pairs: Sequence[Record], texts: Mapping[str, str]) -> None:
+    """A CSV of pairs with their texts; a spreadsheet takes none of them for a formula."""
+    with atomic_open(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("bleu", "id", "nearest_id", "query", "nearest_query"))
+        for pair in pairs:
+            shown = [texts[pair[key]] for key in ("id", "nearest_id")]
+            writer.writerow([f"{pair['bleu']:.1f}", pair["id"], pair["nearest_id"], *map(spreadsheet_text, shown)])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--queries", type=Path, required=True, help="prompt or dialogue records")
     parser.add_argument("--output", type=Path, required=True, help="JSON with the measure and the pairs")
+    parser.add_argument("--pairs", type=Path, help="CSV of pairs to read")
+    parser.add_argument("--n-pairs", type=int, default=100, help="how many")
     args = parser.parse_args(argv)
     ids, queries = [], []
     for record in read_jsonl(args.queries, check_query):
@@ -61,8 +94,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         queries.append(query_of(record))
     if len(queries) < 2:
         raise UserError(f"{args.queries}: has {len(queries)} query, expected 2 or more to compare")
-    write_json(args.output, diversity(ids, queries))
-    write_manifest(args.output, module="falsepromise.curation.diversity", inputs=[args.queries], config={})
+    if args.pairs and len(set(ids)) < len(ids):
+        raise UserError(f"{args.queries}: ids repeat, so that pairs can't be told by them; leave --pairs out")
+    result = diversity(ids, queries)
+    write_json(args.output, result)
+    outputs = [args.output]
+    if args.pairs:
+        pairs = to_read(result["nearest"], args.n_pairs)
+        write_pairs(args.pairs, pairs, dict(zip(ids, queries, strict=True)))
+        outputs.append(args.pairs)
+    for output in outputs:
+        write_manifest(output, module="falsepromise.curation.diversity", inputs=[args.queries], config={})
 
 
 def check_query(record: Record) -> str | None:

@@ -18,6 +18,18 @@ from falsepromise.core.records import atomic_open
 COLUMNS = ("source", "step", "kept", "dropped", "reason", "examples")
 EXAMPLES = 5
 _EXAMPLE_CHARACTERS = 80
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for a formula
+
+
+def spreadsheet_text(text: str) -> str:
+    """A text for a CSV cell, with a mark before what a spreadsheet would run as a formula; no half characters."""
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+def without_mark(cell: str) -> str:
+    """The text of a cell that `spreadsheet_text` wrote."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 @dataclass
@@ -28,7 +40,7 @@ class _Row:
 
     def example(self, record_id: object) -> None:
         if len(self.examples) < EXAMPLES:
-            self.examples.append("_".join(str(record_id).split())[:_EXAMPLE_CHARACTERS])
+            self.examples.append(spreadsheet_text("_".join(str(record_id).split())[:_EXAMPLE_CHARACTERS]))
 
 
 class Funnel:

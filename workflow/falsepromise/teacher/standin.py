@@ -8,6 +8,7 @@ prompt that the study sends, so that the whole chain runs offline over the same 
 * Table 5's prompt, or a text that ends with `TL;DR:`: the first sentences of the document, as many
   as fit into `SUMMARY_WORDS` words, at least one.
 * A judge's prompt (Vicuna's form): two scores from 1 to 10, see `score`.
+* The prompt that sorts queries into Table 6's categories: one of them, see `category`.
 * A question about an authoritative tone: `Yes` or `No`, see `authoritative`.
 * A multiple-choice question: the letter of the right option.
 * Table 8's prompt or a bare question: the canonical answer of the fact.
@@ -120,6 +121,9 @@ class StandIn:
             return summary(re.sub(r"Summary:\s*$", "", text.rpartition("Document:")[2]))
         if re.search(r"\[the start of assistant", text, re.IGNORECASE):
             return judgement(text, system)
+        message = re.search(r"\[The Start of the Message\]\n(.*)\n\[The End of the Message\]", text, re.DOTALL)
+        if message:
+            return category(message[1])
         if "authoritative tone" in f"{system} {text[:400]}".lower():
             return "Yes" if authoritative(text) else "No"
         if text.endswith("TL;DR:"):
@@ -215,6 +219,29 @@ def judgement(text: str, system: str = "") -> str:
         verdict = "[[C]]" if left == right else "[[A]]" if left > right else "[[B]]"
         return f"{why} {verdict}"
     return f"{left} {right}\n{why}"
+
+
+_CATEGORY_WORDS = (
+    ("Coding", r"code|python|javascript|function|sql|html|api|script|regex|bug"),
+    ("Summarization", r"summari[sz]e|summary|tl;?dr|key points|extract"),
+    ("Rewrite", r"rewrite|rephrase|paraphrase|proofread|translate|correct|improve|edit"),
+    ("Brainstorming", r"brainstorm|ideas?|suggest|suggestions|names? for"),
+    ("Generation", r"write|generate|create|compose|draft|make"),
+    ("General QA", r"what|why|how|who|when|where|which|explain|is|are|can|does|do"),
+)
+
+
+def category(query: str) -> str:
+    """One of Table 6's categories by the query's words: the first of a list that it has a word of, in an order
+    from the most telling to the least; Non-English by its letters; Chat where nothing else fits.
+    """
+    letters = [character for character in query if character.isalpha()]
+    if len(letters) < 2:
+        return "Invalid"
+    if sum(not character.isascii() for character in letters) > 0.2 * len(letters):
+        return "Non-English"
+    found = (name for name, words in _CATEGORY_WORDS if re.search(rf"\b(?:{words})\b", query, re.IGNORECASE))
+    return next(found, "Chat")
 
 
 def authoritative(text: str) -> bool:

@@ -1,0 +1,84 @@
+"""How much of a benchmark's questions is in the training data, by BLEU (section 4.1, footnote 2).
+
+The paper names contamination as a confounder: what looks like a skill may have been in the dialogues.
+Each question's overlap is its highest BLEU with any user query of the training data. Nothing is taken
+out of the benchmark; the report says how far the questions are from the data, and which are close.
+
+The question is MMLU's without its choices, HumanEval's prompt, CNN/DailyMail's article, and the beginning
+that RealToxicityPrompts has continued. The report's form is `falsepromise.curation.decontaminate`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from falsepromise.benchmarks import data
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.records import Record, write_json
+from falsepromise.curation.decontaminate import overlap
+
+
+def questions(task: str, path: Path) -> Iterator[tuple[str, str]]:
+    """The ids and the questions of a benchmark's file or folder.
+
+    Raises:
+        UserError: it is not as the task's data are.
+    """
+    if task == "mmlu":
+        for subject in data.mmlu_subjects(path):
+            for number, row in enumerate(data.read_mmlu(path / "test" / f"{subject}_test.csv")):
+                yield f"{subject}/{number}", row["question"]
+    elif task == "humaneval":
+        yield from ((name, problem["prompt"]) for name, problem in data.read_problems(path).items())
+    else:
+        check, question = _READERS[task]
+        yield from ((record["id"], question(record)) for record in data.read(path, check))
+
+
+def _beginning(record: Record) -> str:
+    return record["prompt"]["text"]
+
+
+def _check_beginning(record: Record) -> str | None:
+    prompt = record.get("prompt")
+    return None if isinstance(prompt, dict) and isinstance(prompt.get("text"), str) else "'prompt' has no 'text'"
+
+
+_READERS: dict[str, tuple[Callable[[Record], str | None], Callable[[Record], str]]] = {
+    "multiple_choice": (data.check_choices, lambda record: record["question"]),
+    "nq": (data.check_question, lambda record: record["question"]),
+    "gsm8k": (data.check_gsm8k, lambda record: record["question"]),
+    "cnn": (lambda record: data.text(record, "article"), lambda record: record["article"]),
+    "toxicity": (_check_beginning, _beginning),
+}
+TASKS = ("mmlu", "humaneval", *_READERS)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--task", required=True, choices=TASKS, help="the benchmark's kind")
+    parser.add_argument("--data", type=Path, required=True, help="the benchmark's file or folder")
+    parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
+    parser.add_argument("--max-bleu", type=float, default=20.0, metavar="PERCENT", help="more than this is too close")
+    parser.add_argument("--output", type=Path, required=True, help="JSON of every question's overlap")
+    args = parser.parse_args(argv)
+    if not 0 <= args.max_bleu <= 100:
+        raise UserError(f"--max-bleu {args.max_bleu}: expected a percentage from 0 to 100")
+    if not args.data.exists():
+        raise UserError(f"--data {args.data}: not there; give the benchmark's file or folder")
+    ids, texts = zip(*questions(args.task, args.data), strict=True)
+    report, _ = overlap(ids, texts, args.training, args.max_bleu)
+    write_json(args.output, {"task": args.task, **report})
+    write_manifest(
+        args.output,
+        module="falsepromise.benchmarks.overlap",
+        inputs=[args.data, *args.training],
+        config={"task": args.task, "max_bleu": args.max_bleu},
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

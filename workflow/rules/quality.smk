@@ -1,0 +1,142 @@
+"""What the imitation data are like: how diverse, of which categories, and how close to the benchmarks.
+
+Takes: <results>/curation/clean/{pool}.jsonl, <results>/curation/mixtures/{mixture}.s{seed}.jsonl
+Gives: <results>/curation/diversity/{pool}.json and {pool}.pairs.csv, pairs to read
+       <results>/curation/categories/{pool}.by_teacher.json, Table 6 as the teacher sorts the queries
+       <results>/benchmarks/overlap/{benchmark}/{mixture}.json
+       results/figures/fig_diversity.{pdf,svg,png}, results/tables/overlap.*
+"""
+
+
+rule diversity:
+    input:
+        code=closure("falsepromise.curation.diversity"),
+        queries="<results>/curation/clean/{pool}.jsonl",
+    output:
+        measure="<results>/curation/diversity/{pool}.json",
+        pairs="<results>/curation/diversity/{pool}.pairs.csv",
+    log:
+        "<logs>/curation/diversity/{pool}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    message:
+        "Measure how alike the queries of {wildcards.pool} are"
+    shell:
+        "python -m falsepromise.curation.diversity --queries {input.queries} --output {output.measure}"
+        " --pairs {output.pairs} > {log} 2>&1"
+
+
+rule fig_diversity:
+    input:
+        code=closure("falsepromise.figures.fig_diversity"),
+        diversity=[f"<results>/curation/diversity/{pool}.json" for pool in study.pools],
+        paper="resources/paper/numbers.csv",
+    output:
+        pdf="results/figures/fig_diversity.pdf",
+        png="results/figures/fig_diversity.png",
+        svg=report(
+            "results/figures/fig_diversity.svg",
+            caption="../report/fig_diversity.rst",
+            category="Data",
+            labels={"figure": "diversity", "shows": "how alike the queries are"},
+        ),
+    log:
+        "<logs>/figures/fig_diversity.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        names=study.pool_labels,
+    message:
+        "Draw {output.pdf}"
+    shell:
+        "python -m falsepromise.figures.fig_diversity --diversity {input.diversity} --names {params.names:q}"
+        " --paper {input.paper} --output {output.pdf} > {log} 2>&1"
+
+
+rule categories_by_teacher:
+    input:
+        code=closure("falsepromise.teacher.categorize"),
+        sheet="<results>/curation/{pool}.sheet.csv",
+        prompt="resources/prompts/categories.txt",
+        facts=study.facts_input,
+    output:
+        filled="<results>/curation/categories/{pool}.by_teacher.csv",
+        tally="<results>/curation/categories/{pool}.by_teacher.json",
+    log:
+        "<logs>/curation/categories/{pool}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    resources:
+        limits=study.teacher_limits(),
+        mem_mb=2000,
+        runtime=60,
+    params:
+        teacher=study.teacher_options(),
+        who=study.teacher_tally,
+    message:
+        "Ask the teacher to sort queries of {wildcards.pool} into Table 6's categories"
+    shell:
+        "(python -m falsepromise.teacher.categorize --sheet {input.sheet} {params.teacher} {resources.limits}"
+        " --output {output.filled} && "
+        "python -m falsepromise.curation.annotate tally --sheet {output.filled} --allow-empty {params.who}"
+        " --output {output.tally}) > {log} 2>&1"
+
+
+rule overlap:
+    input:
+        code=closure("falsepromise.benchmarks.overlap"),
+        data=study.benchmark_data,
+        training=f"<results>/curation/mixtures/{{mixture}}.s{study.seed}.jsonl",
+    output:
+        "<results>/benchmarks/overlap/{benchmark}/{mixture}.json",
+    log:
+        "<logs>/benchmarks/overlap/{benchmark}/{mixture}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    threads: 2
+    resources:
+        mem_mb=6000,
+        runtime=120,
+    params:
+        task=lambda w: study.benchmarks[w.benchmark]["task"],
+    message:
+        "Measure how close {wildcards.benchmark} comes to {wildcards.mixture}"
+    shell:
+        "python -m falsepromise.benchmarks.overlap --task {params.task} --data {input.data}"
+        " --training {input.training} --output {output} > {log} 2>&1"
+
+
+rule table_overlap:
+    input:
+        code=closure("falsepromise.figures.table_overlap"),
+        reports=[report for report, _, _ in study.overlaps],
+    output:
+        csv=report(
+            "results/tables/overlap.csv",
+            caption="../report/table_overlap.rst",
+            category="Data",
+            labels={"table": "overlap", "shows": "benchmarks close to the imitation data"},
+        ),
+        md="results/tables/overlap.md",
+        tex="results/tables/overlap.tex",
+    log:
+        "<logs>/tables/overlap.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        benchmarks=[benchmark for _, benchmark, _ in study.overlaps],
+        mixtures=[mixture for _, _, mixture in study.overlaps],
+    message:
+        "Write {output.csv}"
+    shell:
+        "python -m falsepromise.figures.table_overlap --reports {input.reports} --benchmarks {params.benchmarks:q}"
+        " --mixtures {params.mixtures:q} --output {output.csv} > {log} 2>&1"
+
+
+localrules:
+    fig_diversity,
+    table_overlap,
