@@ -80,6 +80,16 @@ def test_failures_and_prose_become_null_votes_with_a_reason():
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [("9 2\nThe first is bet", ("left", None)), ("9 1", (None, "length")), ("Both\n9 2", (None, "prose"))],
+)
+def test_of_a_verdict_that_was_cut_off_the_first_line_counts_if_it_is_whole(text, expected):
+    cut = Answer(text, "length", "scripted", 1, 1, failure="length")
+    (vote,) = judge.judge(Scripted(lambda _: cut), [PAIR], ("left",), {})
+    assert (vote["choice"], vote.get("unreadable")) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "verdict"), [("Yes", True), ("no.", False), ("**Yes**", True), ("Yes, it is", None), ("", None)]
 )
 def test_tone_is_yes_or_no_and_nothing_else(text, verdict):

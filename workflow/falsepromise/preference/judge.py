@@ -3,8 +3,8 @@
 The judge sees the prompt and both replies, gives each a score from 1 to 10 on the first line of its
 answer and explains it below; the higher score is preferred, equal scores are a tie. Each pair is
 judged in both orders by default, since judges favour a place; the paper judged in one. The first
-line is read strictly: two numbers within 1 to 10 and nothing else. What can't be read becomes a vote
-of null with the reason in "unreadable", counted and never guessed.
+line is read strictly: two numbers within 1 to 10 and nothing else; an explanation may be cut off.
+What can't be read becomes a vote of null with the reason in "unreadable", counted and never guessed.
 
 Writes one vote a pair and order; `preference.aggregate` adds them up. Everything goes through the
 teacher's client: its store, budget and retries.
@@ -84,7 +84,9 @@ def judge(
     requests = [request(pair, first, template, parameters) for pair, first in asked]
     teacher.check_cost(teacher.estimate(requests))
     for (pair, first), answer in zip(asked, teacher.ask_many(requests, progress), strict=True):
-        scores, why = (None, answer.failure) if answer.failure else read_scores(answer.text)
+        scores, why = read_scores(answer.text)
+        if answer.failure and not (answer.failure == "length" and "\n" in answer.text.lstrip()):
+            scores, why = None, answer.failure  # of an explanation that was cut off the first line is whole
         vote = pair.vote(teacher.model, None, first)
         if scores:
             left, right = scores if first == "left" else scores[::-1]
