@@ -11,6 +11,7 @@ rule fig2:
         prompts=f"<results>/curation/prompts/{study.style_prompts}.jsonl",
         responses=f"<results>/generation/{study.style_prompts}/{study.best}.jsonl",
         reference=study.references(study.style_prompts),
+        marks=study.marks,
     output:
         pdf="results/figures/fig2.pdf",
         png="results/figures/fig2.png",
@@ -26,11 +27,12 @@ rule fig2:
         "../../envs/falsepromise.yaml"
     params:
         names=[study.reference_label(study.style_prompts), study.models[study.best]["label"]],
+        marks=lambda w, input: f"--marks {input.marks}" if input.marks else "",
     message:
         "Draw {output.pdf}"
     shell:
         "python -m falsepromise.figures.fig2 --prompts {input.prompts} --responses {input.responses}"
-        " --reference {input.reference} --names {params.names:q} --output {output.pdf} > {log} 2>&1"
+        " --reference {input.reference} --names {params.names:q} {params.marks} --output {output.pdf} > {log} 2>&1"
 
 
 rule fig7:

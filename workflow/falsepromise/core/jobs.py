@@ -301,6 +301,11 @@ class Jobs(Costs):
         return [f"results/release/{self.name}/{n}" for n in [*(f"prompts/{p}" for p in self.prompts), *names]]
 
     @property
+    def marks(self) -> list[str]:
+        """The file of hand-made marks on figure 2's answers, where the study has one."""
+        return [self.style["marks"]] if "marks" in self.style else []
+
+    @property
     def page_foot(self) -> str:
         """What stands below the picture of the rating page."""
         label, reference = self.models[self.best]["label"], self.reference_label(self.style_prompts)
@@ -552,6 +557,8 @@ def check_start(study: Study) -> None:
         for model, files in raters["votes"].items()
         for file in files
     }
+    if "marks" in study.style:
+        named["style.marks"] = f"file:{study.style['marks']}"
     for key, uri in named.items():
         if uri.startswith("file:") and not Path(uri.removeprefix("file:")).exists():
             raise UserError(
