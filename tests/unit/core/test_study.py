@@ -70,6 +70,9 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("benchmarks.nq.metric", "f1", "expected one of acc, exact_match"),
         ("style.prompts", "held-out", "did you mean 'heldout'?"),
         ("teacher.benchmarks", ["mmlu"], "'teacher.benchmarks' names 'mmlu'"),
+        ("raters", {"a": {"label": "A", "prompts": "heldout", "votes": {"tinny": ["v"]}}}, "which is no trained model"),
+        ("raters", {"a": {"label": "A", "prompts": "held", "votes": {"t": ["v"]}}}, "'raters.a.prompts' names 'held'"),
+        ("raters", {"a": {"label": "A", "prompts": "heldout", "votes": {"t": "v"}}}, "is 'v', expected a list"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(config: dict[str, Any], path: str, value: Any, message: str) -> None:
@@ -178,6 +181,39 @@ def test_check_start_names_a_missing_key(config: dict[str, Any], monkeypatch: py
     jobs.check_start(load(config))
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
         jobs.check_start(load(put(config, "teacher.url", "https://example.org/v1")))
+
+
+@pytest.fixture
+def rated(config: dict[str, Any]) -> dict[str, Any]:
+    """The test study with a judge of two models, and raters of one of them."""
+    judges = {"rule": {"label": "Judge", "prompts": "heldout", "runs": ["amount"], "order": "ours-first"}}
+    model = load(config).runs["amount"][0]
+    raters = {"desk": {"label": "Raters", "prompts": "heldout", "votes": {model: ["a.jsonl", "b.jsonl"]}}}
+    return {**config, "judges": judges, "raters": raters}
+
+
+def test_raters_stand_beside_judges(rated: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    study = jobs.plan(rated, ["study.yaml"])
+    one, two = study.runs["amount"]
+    folder = "results/test/preference"
+    assert study.preferences == [f"{folder}/{who}.json" for who in (f"rule/{one}", f"desk/{one}", f"rule/{two}")]
+    assert study.agreements == [f"{folder}/{one}.agreement.json", f"{folder}/{two}.agreement.json"]
+    assert len(study.regressions) == 3
+    wildcards = SimpleNamespace(model=one, source_of_votes="desk")
+    assert study.votes_of(wildcards) == ["a.jsonl", "b.jsonl"]
+    assert study.preferences_of(wildcards) == [f"{folder}/rule/{one}.json", f"{folder}/desk/{one}.json"]
+    assert study.style_of(wildcards) == [f"results/test/style/{one}.json"]
+    assert {"results/figures/fig1.pdf", "results/tables/agreement.csv"} <= set(study.figures)
+    assert study.expanded()["raters"] == {"desk": {"label": "Raters", "stand_in": None}}
+    with pytest.raises(UserError, match=r"raters\.desk\.votes\..* names the file 'a\.jsonl', which is not there"):
+        jobs.check_start(study)
+
+
+def test_a_name_is_a_judges_or_raters(rated: dict[str, Any]) -> None:
+    rated["raters"]["rule"] = rated["raters"].pop("desk")
+    with pytest.raises(UserError, match="'rule' is in 'judges' and in 'raters'"):
+        load(rated, "study.yaml")
 
 
 def test_options_quote_and_leave_out() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import json
 
 import made_up
 import numpy as np
@@ -29,6 +30,48 @@ def test_three_formats(name, files, tmp_path):
     assert output.read_text().count("\n") >= 1
     assert "\\toprule" in output.with_suffix(".tex").read_text()
     assert "made-up" in output.with_suffix(".md").read_text() or name == "table7"
+
+
+def test_agreement_and_regression_as_tables(tmp_path):
+    def metric(value):
+        return {"value": value, "ci95": [value - 0.1, value + 0.1], "n": 9}
+
+    study = {
+        "study": "s",
+        "bases": {"b": {"label": "B"}},
+        "models": {"m": {"base": "b", "label": "Model M"}},
+        "runs": {},
+    }
+    study |= {"judges": {"j": {"label": "Judge J"}}, "raters": {"r": {"label": "Raters R", "stand_in": "made up"}}}
+    agreement = {"model": "m", "agreement": [{"a": "j", "b": "r", "same": metric(0.5), "cohen_kappa": metric(0.25)}]}
+    agreement |= {"style": [{"source": "r", "length": metric(0.4)}], "stand_ins": {}, "absent": {"j2": "no item"}}
+    fits = [
+        {
+            **{"model": "m", "benchmark": "j", "n": 9, "pseudo_r2": 0.2, "rate_at_equal_style": metric(0.3)},
+            "coefficients": {"length": {"value": 1.5, "ci95": [1.0, 2.0]}},
+            "wald": {"chi2": 9.0, "df": 1, "p": 0.003},
+        },
+        {"model": "m", "benchmark": "r", "n": 2, "absent": "no fit on 2 items: too few", "constant": []},
+    ]
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    for name, records in (("agreement", [agreement]), ("regression", fits)):
+        paths = [tmp_path / f"{name}{i}.json" for i in range(len(records))]
+        for path, record in zip(paths, records, strict=True):
+            path.write_text(json.dumps(record))
+        argv = ["--study", str(tmp_path / "study.json"), "--scores", *map(str, paths)]
+        module = importlib.import_module(f"falsepromise.figures.table_{name}")
+        module.main([*argv, "--output", str(tmp_path / f"{name}.csv")])
+        with pytest.raises(UserError, match="not a record of preference"):
+            module.main([*argv, str(tmp_path / "study.json"), "--output", str(tmp_path / "x.csv")])
+    text = (tmp_path / "agreement.md").read_text()
+    assert "| Model M | Judge J" in text
+    assert "50.0 [40.0, 60.0]" in text
+    assert "0.25 [0.15, 0.35]" in text
+    assert "Raters R: made up" in text
+    text = (tmp_path / "regression.md").read_text()
+    assert "1.50 [1.00, 2.00]" in text
+    assert "0.003" in text
+    assert "Model M by Raters R: no fit on 2 items: too few." in text
 
 
 def test_table_1_has_base_broad_and_targeted_for_each_base(scores):

@@ -552,10 +552,10 @@ def check_start(study: Study) -> None:
         f"pools.{name}.categories": "file:" + p["categories"] for name, p in study.pools.items() if "categories" in p
     }
     named |= {
-        f"raters.{name}.votes.{model}": f"file:{file}"
+        f"raters.{name}.votes.{model}.{number}": f"file:{file}"
         for name, raters in study.raters.items()
         for model, files in raters["votes"].items()
-        for file in files
+        for number, file in enumerate(files)
     }
     if "marks" in study.style:
         named["style.marks"] = f"file:{study.style['marks']}"
