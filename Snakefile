@@ -9,6 +9,7 @@ from snakemake.utils import min_version
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
 from falsepromise.core import jobs
+from falsepromise.core.claim import claim, end_orphans
 from falsepromise.core.code import closure
 
 min_version("9.13")
@@ -19,6 +20,7 @@ if not workflow.overwrite_configfiles:
 
 
 study = jobs.or_exit(jobs.plan, config, workflow.configfiles)
+alone = workflow.is_main_process and jobs.or_exit(claim, "--unlock" in sys.argv)
 
 
 pathvars:
@@ -36,6 +38,8 @@ shell.prefix(jobs.shell_prefix(workflow.basedir, sys.executable))
 
 onstart:
     jobs.or_exit(jobs.check_start, study)
+    if alone:
+        end_orphans()
 
 
 report: "workflow/report/workflow.rst"

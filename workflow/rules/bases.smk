@@ -106,21 +106,16 @@ rule pretrain:
         base=jobs.one_of(name for name in study.base_models if name not in study.bases),
     conda:
         "../../envs/falsepromise.yaml"
-    threads: 1
+    threads: study.cpus("pretrain")
     resources:
-        checkpoints=lambda w: f"{study.results}/training/checkpoints/{w.base}",
-        gpu=lambda w: study.gpus(study.base_key(w)),
-        mem_mb=lambda w: study.memory_mb(study.base_key(w)),
-        runtime=lambda w: study.train_minutes(study.base_key(w), None),
+        **study.needs("pretrain"),
     params:
         recipe=study.pretraining_recipe,
         seed=lambda w: study.models[w.base]["seed"],
-        device=lambda w: study.device(study.base_key(w)),
     message:
         "Pre-train {wildcards.base} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"
     shell:
-        "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
-        " ${{FALSEPROMISE_LAUNCH:-}} python -m falsepromise.training.train --base {input.base}"
+        "{resources.launch} python -m falsepromise.training.train --base {input.base}"
         " --blocks {input.blocks} --recipe {params.recipe:q} --seed {params.seed}"
         " --checkpoints {resources.checkpoints} --output {output} 2>&1 | tee {log}"
 
@@ -136,9 +131,6 @@ rule weights:
         base=jobs.one_of(name for name in study.base_models if name in study.bases),
     conda:
         "../../envs/falsepromise.yaml"
-    resources:
-        mem_mb=4000,
-        runtime=240,
     params:
         uri=lambda w: study.bases[w.base]["weights"],
     message:
@@ -150,4 +142,6 @@ rule weights:
 localrules:
     facts,
     pretraining_text,
+    tokenizer,
     initial_weights,
+    weights,

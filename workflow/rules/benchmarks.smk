@@ -17,22 +17,18 @@ rule score:
         "<logs>/benchmarks/{benchmark}/{model}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: lambda w: study.threads(study.models[w.model]["base"])
+    threads: study.cpus("score")
     resources:
-        gpu=lambda w: min(1, study.gpus(study.models[w.model]["base"])),
-        mem_mb=lambda w: study.memory_mb(study.models[w.model]["base"]),
-        runtime=lambda w: study.evaluation_minutes(study.models[w.model]["base"]),
+        **study.needs("score"),
     params:
         task=lambda w: study.benchmarks[w.benchmark]["task"],
         options=study.benchmark_options,
         turn_tokens=study.turn_tokens,
         seed=study.seed,
-        device=lambda w: study.device(study.models[w.model]["base"]),
     message:
         "Score {wildcards.model} on {wildcards.benchmark} ({resources.gpu} GPUs, {resources.mem_mb} MB,"
         " up to {resources.runtime} min)"
     shell:
-        "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
-        " python -m falsepromise.benchmarks.run --model {input.model} --name {wildcards.model}"
+        "{resources.launch} python -m falsepromise.benchmarks.run --model {input.model} --name {wildcards.model}"
         " --benchmark {wildcards.benchmark} --task {params.task} --data {input.data} --turn-tokens {params.turn_tokens} {params.options}"
         " --seed {params.seed} --output {output} 2>&1 | tee {log}"

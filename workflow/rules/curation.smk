@@ -38,7 +38,9 @@ rule clean_pool:
         "<logs>/curation/clean/{pool}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: 2
+    threads: study.cpus("clean_pool")
+    resources:
+        **study.needs("clean_pool"),
     params:
         options=lambda w: jobs.options(study.pools[w.pool], "language", "language_threshold", "near_duplicates"),
     message:
@@ -102,7 +104,9 @@ rule prompts:
         "<logs>/curation/prompts/{prompts}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: 2
+    threads: study.cpus("prompts")
+    resources:
+        **study.needs("prompts"),
     params:
         n=lambda w: study.prompts[w.prompts]["n"],
         options=lambda w: jobs.options(study.prompts[w.prompts], "max_bleu", *jobs.SELECTION),
@@ -116,4 +120,6 @@ rule prompts:
 
 
 localrules:
+    parse_dialogues,
     split_pool,
+    mix,

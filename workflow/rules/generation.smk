@@ -16,22 +16,18 @@ rule generate:
         "<logs>/generation/{prompts}/{model}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: lambda w: study.threads(study.models[w.model]["base"])
+    threads: study.cpus("generate")
     resources:
-        gpu=lambda w: min(1, study.gpus(study.models[w.model]["base"])),
-        mem_mb=lambda w: study.memory_mb(study.models[w.model]["base"]),
-        runtime=lambda w: study.evaluation_minutes(study.models[w.model]["base"]),
+        **study.needs("generate"),
     params:
         max_tokens=lambda w: study.prompts[w.prompts].get("max_tokens", 512),
         temperature=lambda w: study.prompts[w.prompts].get("temperature", 0),
         format=lambda w: "--raw" if w.model in study.base_models else "--chat",
         seed=study.seed,
-        device=lambda w: study.device(study.models[w.model]["base"]),
     message:
         "{wildcards.model} answers the prompts {wildcards.prompts} ({resources.gpu} GPUs, {resources.mem_mb} MB,"
         " up to {resources.runtime} min)"
     shell:
-        "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
-        " python -m falsepromise.generation.generate --model {input.model} --prompts {input.prompts}"
+        "{resources.launch} python -m falsepromise.generation.generate --model {input.model} --prompts {input.prompts}"
         " {params.format} --max-tokens {params.max_tokens} --temperature {params.temperature} --seed {params.seed}"
         " --output {output} 2>&1 | tee {log}"

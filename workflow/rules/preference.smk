@@ -23,8 +23,6 @@ rule judge:
         "../../envs/falsepromise.yaml"
     resources:
         limits=lambda w: study.teacher_limits(w.judge),
-        mem_mb=2000,
-        runtime=240,
     params:
         judge=lambda w: study.teacher_options(w.judge),
         order=lambda w: jobs.options(study.judges[w.judge], "order"),
@@ -48,8 +46,6 @@ rule judge_tone:
         "../../envs/falsepromise.yaml"
     resources:
         limits=lambda w: study.teacher_limits(w.judge),
-        mem_mb=2000,
-        runtime=240,
     params:
         judge=lambda w: study.teacher_options(w.judge),
         sample=0,
@@ -137,7 +133,10 @@ rule regression:
         " --output {output} > {log} 2>&1"
 
 
+# The judge's key and the way to it are where Snakemake runs.
 localrules:
+    judge,
+    judge_tone,
     aggregate,
     agreement,
     regression,

@@ -19,10 +19,9 @@ rule diversity:
         "<logs>/curation/diversity/{pool}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: 2
+    threads: study.cpus("diversity")
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **study.needs("diversity"),
     message:
         "Measure how alike the queries of {wildcards.pool} are"
     shell:
@@ -72,8 +71,6 @@ rule categories_by_teacher:
         "../../envs/falsepromise.yaml"
     resources:
         limits=study.teacher_limits(),
-        mem_mb=2000,
-        runtime=60,
     params:
         teacher=study.teacher_options(),
         who=study.teacher_tally,
@@ -97,10 +94,9 @@ rule overlap:
         "<logs>/benchmarks/overlap/{benchmark}/{mixture}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: 2
+    threads: study.cpus("overlap")
     resources:
-        mem_mb=6000,
-        runtime=120,
+        **study.needs("overlap"),
     params:
         task=lambda w: study.benchmarks[w.benchmark]["task"],
     message:
@@ -138,5 +134,6 @@ rule table_overlap:
 
 
 localrules:
+    categories_by_teacher,
     fig_diversity,
     table_overlap,

@@ -17,9 +17,6 @@ rule fetch:
         source=jobs.one_of(name for name, s in study.sources.items() if not s.get("folder")),
     conda:
         "../../envs/falsepromise.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=60,
     params:
         uri=lambda w: study.sources[w.source]["uri"],
         options=lambda w: jobs.options(study.sources[w.source], "member", "split", "subset", "sha256"),
@@ -48,5 +45,7 @@ rule copy_folder:
         "cp -RL {params.path:q} {output} > {log} 2>&1"
 
 
+# Compute nodes often have no way to the internet.
 localrules:
+    fetch,
     copy_folder,

@@ -19,9 +19,6 @@ rule style:
         "<logs>/style/{model}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=15,
     params:
         # Two answers to each prompt: the second is the rough upper bound.
         second=lambda w, input: (

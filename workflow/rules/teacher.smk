@@ -23,8 +23,6 @@ rule nq_synthetic:
         "../../envs/falsepromise.yaml"
     resources:
         limits=study.teacher_limits(),
-        mem_mb=2000,
-        runtime=600,
     params:
         n=lambda w: study.mixtures[w.mixture]["n"],
         teacher=study.teacher_options(),
@@ -52,8 +50,6 @@ rule tldr_synthetic:
         "../../envs/falsepromise.yaml"
     resources:
         limits=study.teacher_limits(),
-        mem_mb=4000,
-        runtime=1440,
     params:
         n=lambda w: study.mixtures[w.mixture]["n"],
         teacher=study.teacher_options(),
@@ -79,8 +75,6 @@ rule answer:
         "../../envs/falsepromise.yaml"
     resources:
         limits=study.teacher_limits(),
-        mem_mb=2000,
-        runtime=240,
     params:
         teacher=study.teacher_options(),
     message:
@@ -104,8 +98,6 @@ rule score_teacher:
         "../../envs/falsepromise.yaml"
     resources:
         limits=study.teacher_limits(),
-        mem_mb=4000,
-        runtime=600,
     params:
         task=lambda w: study.benchmarks[w.benchmark]["task"],
         options=study.benchmark_options,
@@ -116,3 +108,11 @@ rule score_teacher:
     shell:
         "python -m falsepromise.benchmarks.run --benchmark {wildcards.benchmark} --task {params.task} --data {input.data} --name teacher"
         " {params.options} --seed {params.seed} {params.teacher} {resources.limits} --output {output} 2>&1 | tee {log}"
+
+
+# They wait for the teacher most of the time. Its key and the way to it are where Snakemake runs.
+localrules:
+    nq_synthetic,
+    tldr_synthetic,
+    answer,
+    score_teacher,

@@ -21,8 +21,7 @@ rule blocks:
     conda:
         "../../envs/falsepromise.yaml"
     resources:
-        mem_mb=8000,
-        runtime=120,
+        **study.needs("blocks"),
     params:
         kind=lambda w: "text" if w.mixture == "pretraining" else "dialogues",
         options=study.block_options,
@@ -45,22 +44,17 @@ rule train:
         "<logs>/training/models/{model}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: lambda w: study.threads(study.models[w.model]["base"])
+    threads: study.cpus("train")
     resources:
-        checkpoints=lambda w: f"{study.results}/training/checkpoints/{w.model}",
-        gpu=lambda w: study.gpus(study.models[w.model]["base"]),
-        mem_mb=lambda w: study.memory_mb(study.models[w.model]["base"]),
-        runtime=lambda w: study.train_minutes(study.models[w.model]["base"], study.models[w.model]["tokens"]),
+        **study.needs("train"),
     params:
         recipe=study.recipe_of,
         tokens=study.tokens_of,
         seed=study.seed_of,
         replay=lambda w, input: f"--replay {input.replay}" if input.replay else "",
-        device=lambda w: study.device(study.models[w.model]["base"]),
     message:
         "Fine-tune {wildcards.model} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"
     shell:
-        "export JAX_PLATFORMS=${{JAX_PLATFORMS:-{params.device}}};"
-        " ${{FALSEPROMISE_LAUNCH:-}} python -m falsepromise.training.train --base {input.base}"
+        "{resources.launch} python -m falsepromise.training.train --base {input.base}"
         " --blocks {input.blocks} {params.tokens} {params.replay} --recipe {params.recipe:q} --seed {params.seed}"
         " --checkpoints {resources.checkpoints} --output {output} 2>&1 | tee {log}"

@@ -224,10 +224,12 @@ def test_options_quote_and_leave_out() -> None:
 
 def test_gpus_and_minutes_grow_with_the_model() -> None:
     study = jobs.plan(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()), ["paper.yaml"])
-    assert [study.gpus(base) for base in study.bases] == [1, 8, 8]
-    minutes = [study.train_minutes("llama-13b", tokens) for tokens in (300_000, 20_000_000, 150_000_000)]
+    assert [study.gpus(base) for base in study.bases] == [1, 4, 8]
+    assert [study.hosts(base) for base in study.bases] == [1, 1, 1]
+    models = [f"llama-13b-sharegpt_mix-{amount}-s0" for amount in ("300k", "20M", "150M")]
+    minutes = [study.need("train", model)["runtime"] for model in models]
     assert minutes == sorted(set(minutes))
-    assert study.memory_mb("llama-13b") > study.memory_mb("llama-7b")
+    assert study.need("score", "llama-13b")["mem_mb"] > study.need("score", "llama-7b")["mem_mb"]
 
 
 def test_turn_tokens_are_for_imitation_models_alone() -> None:

@@ -1,41 +1,178 @@
-"""What jobs cost: GPUs, memory and minutes to ask a scheduler for, by the size of the model."""
+"""What jobs need: GPUs, hosts, CPUs, memory and minutes to ask a scheduler for; one table for all rules.
+
+`core.planning` computes training's from the model, the tokens, the recipe and the devices; the rest follows from
+the size of the model. They are estimates to ask for, never parts of a result: another value reruns nothing, and
+`--set-resources RULE:NAME=VALUE`, or `set-resources` in a profile, overrides each of them.
+
+`python -m falsepromise.core.costs --config config/paper.yaml` prints the table of a study.
+"""
 
 from __future__ import annotations
 
-from falsepromise.core.study import Study
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core import cli
+from falsepromise.core.planning import HARDWARE, Plan, Shape, fewest_devices, plan
+from falsepromise.core.study import Study, load_files
+
+GPUS_PER_HOST = 8
+# Rules without a model, by what the paper's study takes of them: CPUs, MB, minutes.
+PLAIN = {
+    "clean_pool": (2, 4000, 240),
+    "prompts": (2, 4000, 120),
+    "diversity": (2, 4000, 120),
+    "overlap": (2, 6000, 120),
+    "blocks": (1, 8000, 120),
+}
+START = 30  # minutes to start, to read and write weights, to compile
 
 
 class Costs(Study):
-    """A study with its jobs' costs. They are estimates to ask for, never parts of a result."""
+    """A study with its jobs' costs."""
+
+    def needs(self, rule: str) -> dict[str, Any]:
+        """A rule's entries under `resources:`, functions of a job's wildcards and of how often it was tried."""
+
+        def of(key: str) -> Callable[[Any, int], Any]:
+            return lambda wildcards, attempt: self.need(rule, model_of(rule, wildcards), attempt)[key]
+
+        keys = self.need(rule, next(iter(self.models)))
+        return {key: of(key) for key in keys if key != "cpus"}
+
+    def cpus(self, rule: str) -> Callable[[Any], int]:
+        """A rule's `threads:`."""
+        return lambda wildcards: self.need(rule, model_of(rule, wildcards), 1)["cpus"]
+
+    def need(self, rule: str, model: str, attempt: int = 1) -> dict[str, Any]:
+        """What one job needs, by the names that Snakemake and its SLURM executor have for it.
+
+        What a job was stopped for at an earlier attempt (memory, minutes) is asked for anew that many times,
+        but for training's minutes, since training goes on from where it was.
+        """
+        if rule in PLAIN:
+            cpus, memory, minutes = PLAIN[rule]
+            return {"cpus": cpus, "mem_mb": memory * attempt, "runtime": minutes * attempt}
+        base = self.models[model]["base"]
+        size, gpus = self.parameters(base), self.gpus(base)
+        if rule in ("generate", "score"):
+            # Weights in float32 on the host as they are read, and in the computation's type on one GPU.
+            return {
+                "gpu": min(1, gpus),
+                "cpus": 8 if gpus else 1,
+                "mem_mb": (2000 + 8 * size // 10**6) * attempt,
+                "runtime": (60 + 30 * size // 10**9) * attempt,
+                "nodes": 1,
+                "launch": launch(min(1, gpus), 1, 8),
+            }
+        found, hosts = self.plan(model), self.hosts(base)
+        cpus = 8 * math.ceil(gpus / hosts) if gpus else 1
+        save = 60 + int(12 * size / hosts / 0.2e9)  # weights and moments at 0.2 GB/s a host, and a minute to notice
+        return {
+            "gpu": gpus,
+            "cpus": cpus,
+            "mem_mb": int(found.host_memory / hosts / 1e6) * attempt,
+            "runtime": START + save // 60 + math.ceil(90 * found.hours),  # half as much again
+            "nodes": hosts,
+            "tasks": hosts,
+            "tasks_per_gpu": 0,
+            "mpi": "srun" if hosts > 1 else "",
+            "gres": f"gpu:{math.ceil(gpus / hosts)}" if hosts > 1 and gpus else "",
+            "launch": launch(gpus, hosts, cpus),
+            "seconds_to_save": save,  # so long before its time limit, the job is asked to save and stop
+            "checkpoints": f"{self.results}/training/checkpoints/{model}",
+        }
+
+    def plan(self, model: str) -> Plan:
+        """The training of a model, from scratch for a base that is pre-trained here."""
+        entry = self.models[model]
+        base = self.bases[entry["base"]]
+        if entry["mixture"] is None:
+            recipe = self.training[base.get("recipe", "pretraining")] if "architecture" in base else {}
+        else:
+            recipe = self.recipe(entry["mixture"])
+        gpus = self.gpus(entry["base"])
+        tokens = entry["tokens"] or (100_000_000 if gpus else 2_000_000)  # all that there is: a guess
+        device = HARDWARE["a100" if gpus else "cpu-core"]
+        mesh = {"fsdp": gpus or 1}
+        return plan(self.shape(entry["base"]), tokens, recipe, self.block_size(entry["base"]), mesh, device)
+
+    def shape(self, base: str) -> Shape:
+        entry = self.bases[base]
+        if "architecture" in entry:
+            return Shape.of_architecture(entry["architecture"], self.vocab_size)
+        return Shape.of_size(self.parameters(base))
+
+    def block_size(self, base: str) -> int:
+        return self.bases[base].get("block_size", self.blocks.get("size", 2048))
 
     def gpus(self, base: str) -> int:
-        """GPUs for a full fine-tuning: none below 100M parameters, one up to 2B, a node of 8 above.
+        """GPUs for a full fine-tuning: none below 100M parameters; then as few of 80 GB as have the memory."""
+        entry = self.bases[base]
+        if "gpus" in entry:
+            return entry["gpus"]
+        if self.parameters(base) < 100e6:
+            return 0
+        recipes = [self.recipe(name) for name in self.mixtures] or [{}]
+        shape, size = self.shape(base), self.block_size(base)
+        return max(fewest_devices(shape, recipe, size, HARDWARE["a100"]) for recipe in recipes)
 
-        The weights, the two moments and the gradients in float32 are 16 bytes a parameter:
-        112 GB for 7B, 208 GB for 13B, before activations.
-        """
-        size = self.parameters(base)
-        return self.bases[base].get("gpus", 0 if size < 100e6 else 1 if size < 2e9 else 8)
+    def hosts(self, base: str) -> int:
+        """Hosts of a training job, one process each."""
+        return self.bases[base].get("hosts", max(1, math.ceil(self.gpus(base) / GPUS_PER_HOST)))
 
-    def device(self, base: str) -> str:
-        """JAX's platform: small models leave a GPU alone, large ones take what JAX finds."""
-        return "''" if self.gpus(base) else "cpu"
+    def table(self) -> Iterator[dict[str, Any]]:
+        """A row for each rule and kind of job."""
+        for rule in PLAIN:
+            yield {"rule": rule, "model": "", **self.need(rule, "")}
+        pretrained = [m for m in self.base_models if "architecture" in self.bases[self.models[m]["base"]]]
+        for rule, models in (("pretrain", pretrained), ("train", self.trained)):
+            yield from ({"rule": rule, "model": model, **self.need(rule, model)} for model in models)
+        for rule in ("generate", "score"):
+            for base in self.bases:
+                first = next(name for name, model in self.models.items() if model["base"] == base)
+                yield {"rule": rule, "model": f"any of {base}", **self.need(rule, first)}
 
-    def threads(self, base: str) -> int:
-        return 8 if self.gpus(base) else 1
 
-    def train_minutes(self, base: str, tokens: int | None) -> int:
-        """Minutes to ask for: 6 FLOPs a parameter and token at 40 % of an A100's 312 TFLOP/s (a CPU
-        core: 10 GFLOP/s), doubled, and a quarter of an hour to start.
-        """
-        speed = self.gpus(base) * 0.4 * 312e12 or 10e9
-        flops = 6 * self.parameters(base) * (tokens or (100e6 if self.gpus(base) else 1e6))
-        return 15 + int(2 * flops / speed / 60)
+def launch(gpus: int, hosts: int, cpus: int) -> str:
+    """What stands before a program: how it gets its GPUs, or leaves them alone, and its processes, one a host."""
+    if hosts == 1 and gpus:
+        return f"python -m falsepromise.core.gpus {gpus} --"
+    # JAX would take one GPU a process.
+    devices = ",".join(map(str, range(gpus // hosts)))
+    chosen = f"env JAX_LOCAL_DEVICE_IDS={devices}" if gpus else "env JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}"
+    if hosts == 1:
+        return chosen
+    # Geometry is repeated: SLURM_NTASKS and the like are not set outside srun.
+    srun = f"srun --ntasks={hosts} --nodes={hosts} --ntasks-per-node=1 --cpus-per-task={cpus} --kill-on-bad-exit=1"
+    return f"{chosen} {srun}"
 
-    def evaluation_minutes(self, base: str) -> int:
-        """Minutes to ask for: an hour, and half an hour more for every billion parameters."""
-        return int(60 + 30 * self.parameters(base) / 1e9)
 
-    def memory_mb(self, base: str) -> int:
-        """Host memory: the weights in float32 twice (read and written), and room to run."""
-        return 2000 + int(8 * self.parameters(base) / 1e6)
+def model_of(rule: str, wildcards: Any) -> str:
+    """The model that a job is about; none for rules that have no model."""
+    return "" if rule in PLAIN else wildcards.base if rule == "pretrain" else wildcards.model
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--config", type=Path, nargs="+", required=True, help="study file(s)")
+    args = parser.parse_args(argv)
+    study = load_files(args.config)
+    costs = Costs(study.config, study.models, study.runs)
+    print(f"{'rule':<11} {'model':<36} {'GPUs':>5} {'hosts':>5} {'CPUs':>5} {'GB':>7} {'hours':>7} {'GPU hours':>9}")
+    total = 0.0
+    for row in costs.table():
+        hours, gpus, hosts = row["runtime"] / 60, row.get("gpu", 0), row.get("nodes", 1)
+        alone = row["rule"] in ("pretrain", "train")  # the other rows stand for several jobs
+        total += gpus * hours * alone
+        print(
+            f"{row['rule']:<11} {row['model']:<36} {gpus:>5} {hosts:>5} {row['cpus'] * hosts:>5} "
+            f"{row['mem_mb'] * hosts / 1000:>7.1f} {hours:>7.1f} {gpus * hours:>9,.0f}"
+        )
+    print(f"Training asks for {total:,.0f} GPU hours (A100 80 GB) at most: limits are half as long again as planned.")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from falsepromise.core import browser
+from falsepromise.core.claim import FOLDER_VARIABLE
 from falsepromise.core.costs import Costs
 from falsepromise.core.errors import UserError
 from falsepromise.core.study import TEACHER, Study, load
@@ -90,7 +91,10 @@ def shell_prefix(root: str, python: str) -> str:
     path, package = shlex.quote(os.path.dirname(python)), shlex.quote(f"{root}/workflow")
     return (
         f"set -euo pipefail; export PATH={path}:$PATH PYTHONPATH={package}; "
-        "export JAX_COMPILATION_CACHE_DIR=results/.cache/jax; "
+        # SLURM sends SIGTERM to all processes of a job at once: the shell and the log must outlive the program, which
+        # saves its state first.
+        "trap : TERM; tee() {{ trap '' TERM; command tee \"$@\"; }}; "
+        f"export {FOLDER_VARIABLE}=$(pwd -P) JAX_COMPILATION_CACHE_DIR=results/.cache/jax; "
         # One thread a job on CPU: two such jobs at once are faster than one after the other.
         "export XLA_FLAGS=--xla_cpu_multi_thread_eigen=false; "
     )

@@ -26,8 +26,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from falsepromise.core import cli
@@ -187,8 +189,9 @@ def train(
             state, loss = step(state, place_batch(mesh, batches(done - 1)))
             pending.append(loss)
             now = time.monotonic()
+            asked, look, due = agreed(bool(stop), now - last_look >= LOOK_S, now - last_save > save_s)
             # Losses are fetched in groups: waiting for each would leave the device idle in between.
-            if len(pending) < LOOK_STEPS and now - last_look < LOOK_S and done < batches.steps and not stop:
+            if len(pending) < LOOK_STEPS and done < batches.steps and not (asked or look):
                 continue
             for loss in pending:
                 curve.append({"step": len(curve) + 1, "loss": float(loss)})
@@ -204,13 +207,21 @@ def train(
             )
             pending.clear()
             last_look = now
-            if stop or now - last_save > save_s:
-                checkpoints.save(done, {**state, "curve": _curve_array(curve, batches.steps)}, wait=bool(stop))
+            if asked or due:
+                checkpoints.save(done, {**state, "curve": _curve_array(curve, batches.steps)}, wait=asked)
                 last_save = now
-            if stop and done < batches.steps:
+            if asked and done < batches.steps:
                 raise UserError(f"stopped after step {done} of {batches.steps}; start again to go on", STOPPED)
     checkpoints.close()
     return nnx.merge(graph, state["params"]), config, curve
+
+
+def agreed(*flags: bool) -> list[bool]:
+    """Each flag as it is in any of the job's processes, which all ask after the same step: they must look at
+    losses, save and stop together."""
+    if jax.process_count() == 1:
+        return list(flags)
+    return [bool(flag) for flag in multihost_utils.process_allgather(np.array(flags)).any(axis=0)]
 
 
 def _curve_array(curve: list[dict[str, float]], steps: int) -> jax.Array:

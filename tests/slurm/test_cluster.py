@@ -1,0 +1,276 @@
+"""The study on a real SLURM: from nothing to figure 4, and through what clusters do to jobs.
+
+Each fault must end in the right figure without a person, or in one clear error; never in a hang. The score of the
+base model stands for a job where it is the executor that is tried; training where it is training.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from driver import CLUSTER, MODEL, Checkout, accounted, sh, submitted, until
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+EPOCHS = 2500
+
+
+# The study ----------------------------------------------------------------------------------
+
+
+def test_from_nothing_to_the_figure(study: Checkout) -> None:
+    assert study.figure.startswith(b"%PDF")
+    files = list((study.path / "logs/slurm").glob("efficiency-*.csv"))
+    with files[0].open(encoding="utf-8") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {
+        "clean_pool-sharegpt_mix", "blocks-study-pretraining-0", "blocks-study-sharegpt_mix-0", "pretrain-tiny-s0",
+        "train-tiny-sharegpt_mix-1k-s0", "score-nq-tiny-s0", "score-nq-tiny-sharegpt_mix-1k-s0",
+    }  # fmt: skip
+    for row in rows.values():
+        assert row["state"] == "COMPLETED"
+        assert float(row["minutes_asked"]) >= 30
+        assert 50 < float(row["memory_mb_used"]) < float(row["memory_mb_asked"])
+    assert (study.path / "logs/test/training/models/tiny-sharegpt_mix-1k-s0.log").exists()
+    assert not list((study.path / "logs").rglob("*.slurm-*.log")), "a successful job's SLURM log goes"
+
+
+def test_nothing_is_left_to_do_and_one_score_is_made_again(copy: Checkout) -> None:
+    assert submitted(copy.run("-n")) == []
+    before = copy.figure
+    copy.forget()
+    assert submitted(copy.run()) == ["score-nq-tiny-s0"]
+    assert copy.figure == before
+
+
+def test_one_rule_again(copy: Checkout) -> None:
+    assert submitted(copy.run("--forcerun", "score")) == ["score-nq-tiny-s0", "score-nq-tiny-sharegpt_mix-1k-s0"]
+
+
+def test_one_budget_more(copy: Checkout) -> None:
+    edit(copy, "[1_000]", "[1_000, 2_000]")
+    said = submitted(copy.run())
+    assert said == ["score-nq-tiny-sharegpt_mix-2k-s0", "train-tiny-sharegpt_mix-2k-s0"]
+
+
+# Faults -------------------------------------------------------------------------------------
+
+
+def test_cancelled_by_hand(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    run = copy.start()
+    sh("scancel", run.job("score"))
+    said = run.end()
+    assert "ended with CANCELLED; it is submitted again (2 more times)" in said
+    assert copy.figure == study.figure
+
+
+def test_requeued(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    run = copy.start()
+    sh("scontrol", "requeue", run.job("score"))
+    assert len(submitted(run.end())) == 1
+    assert copy.figure == study.figure
+
+
+def test_preempted_and_requeued(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    run = copy.start()
+    run.job("score")
+    sh("sbatch", "-p", "urgent", "-N2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
+    assert len(submitted(run.end())) == 1
+    assert copy.figure == study.figure
+    assert accounted(copy.path, "score") == ["PREEMPTED", "COMPLETED"]
+
+
+def test_preempted_and_cancelled(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    run = copy.start(SBATCH_PARTITION="scavenge")  # a user's own setting, as in their shell's start-up file
+    run.job("score")
+    sh("sbatch", "-p", "urgent", "-N2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
+    assert "ended with PREEMPTED; it is submitted again" in run.end()
+    assert copy.figure == study.figure
+
+
+def test_nodes_drained_and_resumed(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    sh("scontrol", "update", "nodename=n1,n2", "state=drain", "reason=test")
+    try:
+        run = copy.start()
+        run.job("score", "PENDING")
+        until("a word about it", lambda: "is PENDING" in run.said)
+    finally:
+        sh("scontrol", "update", "nodename=n1,n2", "state=resume")
+    assert len(submitted(run.end())) == 1
+    assert copy.figure == study.figure
+
+
+def test_controller_restarted(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    run = copy.start()
+    run.job("score")
+    sh(CLUSTER, "controller", "stop")
+    try:
+        until("a word about it", lambda: "SLURM's controller has not answered" in run.said)
+        time.sleep(5)
+    finally:
+        sh(CLUSTER, "controller", "start")
+    assert len(submitted(run.end())) == 1
+    assert copy.figure == study.figure
+
+
+def test_node_lost_with_its_job(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    run = copy.start()
+    node = sh("squeue", "-h", "-j", run.job("score"), "-o", "%N").strip()
+    sh(CLUSTER, "node", node, "kill")
+    try:
+        said = run.end()
+    finally:
+        sh(CLUSTER, "node", node, "start")
+        until("the nodes", lambda: set(sh("sinfo", "-h", "-p", "main", "-o", "%t").split()) == {"idle"})
+    assert len(submitted(said)) == 1, "SLURM requeues it by itself"
+    assert copy.figure == study.figure
+
+
+def test_out_of_memory(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    said = copy.run("--set-resources", "score:mem_mb=200*attempt*attempt")
+    assert "out of memory (200 MB asked for); it is submitted again" in said
+    assert copy.figure == study.figure
+
+
+def test_submission_fails_once(copy: Checkout, study: Checkout, tmp_path: Path) -> None:
+    copy.forget()
+    shim = tmp_path / "bin/sbatch"  # SLURM can't be made to fail once on demand: the first call does as if
+    shim.parent.mkdir()
+    shim.write_text(
+        f'#!/bin/sh\n[ -e {tmp_path}/tried ] && exec /usr/bin/sbatch "$@"\ntouch {tmp_path}/tried\n'
+        "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2\nexit 1\n"
+    )
+    shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
+    said = copy.run(PATH=f"{shim.parent}:{os.environ['PATH']}")
+    assert "sbatch failed (sbatch: error: Batch job submission failed: Socket timed out" in said
+    assert len(submitted(said)) == 1
+    assert copy.figure == study.figure
+
+
+def test_refused_for_good_is_one_clear_error(copy: Checkout) -> None:
+    copy.forget()
+    said = copy.start(SBATCH_PARTITION="nosuch").end(code=1)
+    assert said.count("SLURM does not take the job: sbatch: error:") == 1
+    assert "invalid partition specified: nosuch" in said
+
+
+def test_a_failed_jobs_last_lines_are_shown(copy: Checkout) -> None:
+    copy.forget()
+    weights = copy.path / "results/test/training/bases/tiny-s0/model.safetensors"
+    kept = weights.stat()
+    weights.write_bytes(b"not weights")
+    os.utime(weights, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    said = copy.start("--retries", "0").end(code=1)
+    assert "ended with FAILED" in said
+    assert "last lines of logs/test/benchmarks/nq/tiny-s0.log" in said
+    assert "model.safetensors" in said
+
+
+# Training -----------------------------------------------------------------------------------
+
+
+def lengthened(copy: Checkout) -> Path:
+    """The study with a training that takes some time, and that training's model, uninterrupted, by the verb alone."""
+    edit(copy, "imitation: {batch_size: 4}", f"imitation: {{batch_size: 4, epochs: {EPOCHS}}}")
+    recipe, folder = f'{{"batch_size": 4, "epochs": {EPOCHS}}}', copy.path / "results/test/training"
+    output = copy.path / "uninterrupted"
+    sh(
+        *(sys.executable, "-m", "falsepromise.training.train", "--base", str(folder / "bases/tiny-s0")),
+        *("--blocks", str(folder / "blocks/study/sharegpt_mix.s0"), "--tokens", "1000", "--recipe", recipe),
+        *("--checkpoints", str(copy.path / "states"), "--output", str(output)),
+    )
+    return output / "model.safetensors"
+
+
+def edit(copy: Checkout, old: str, new: str) -> None:
+    file = copy.path / "study.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_time_limit(copy: Checkout) -> None:
+    expected = lengthened(copy)
+    log = copy.path / "logs/test/training/models/tiny-sharegpt_mix-1k-s0.log"
+    log.unlink()
+    run = copy.start()
+    number = run.job("train")
+    until("some steps", lambda: log.exists() and "loss" in log.read_text())
+    sh("scontrol", "update", f"jobid={number}", "TimeLimit=1")
+    said = run.end()
+    assert "it is submitted again (2 more times)" in said
+    assert "SIGTERM: saving the state after this step, then stopping" in said, "the failed job's last lines"
+    assert "going on after step" in log.read_text()
+    assert (copy.path / MODEL / "model.safetensors").read_bytes() == expected.read_bytes()
+
+
+def test_two_hosts_with_a_gpu_each_are_one_job(copy: Checkout, study: Checkout) -> None:
+    """Two processes with gloo between them; GPUs are counted, the computation is the CPU's."""
+    edit(copy, 'label: "50k"', 'label: "50k"\n    hosts: 2\n    gpus: 2')
+    copy.forget(MODEL)
+    said = copy.run(JAX_PLATFORMS="cpu", JAX_COORDINATOR_ADDRESS="127.0.0.1:7961")
+    assert "train-tiny-sharegpt_mix-1k-s0" in submitted(said)
+    log = (copy.path / "logs/test/training/models/tiny-sharegpt_mix-1k-s0.log").read_text()
+    assert json.loads((copy.path / MODEL / "manifest.json").read_text())["device"] == "2 x cpu", log
+    losses = [[json.loads(line)["loss"] for line in (c.path / MODEL / "train.jsonl").open()] for c in (copy, study)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    table = max((copy.path / "logs/slurm").glob("efficiency-*.csv"))
+    with table.open(encoding="utf-8") as file:
+        gpus = {row["name"]: row["gpus_asked"] for row in csv.DictReader(file)}
+    assert gpus["train-tiny-sharegpt_mix-1k-s0"] == "2"
+    assert gpus["score-nq-tiny-sharegpt_mix-1k-s0"] == "1"
+
+
+# Killed drivers and two of them -------------------------------------------------------------
+
+
+def test_killed_driver_started_again_takes_its_job_over(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    first = copy.start()
+    number = first.job("score")
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    said = copy.run()  # the same command, nothing else
+    assert f"taken over from an earlier run, SLURM job {number}" in said
+    assert accounted(copy.path, "score") == ["COMPLETED"]
+    assert copy.figure == study.figure
+
+
+def test_killed_driver_with_other_parameters_cancels_its_job(copy: Checkout) -> None:
+    copy.forget()
+    first = copy.start()
+    number = first.job("score")
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    edit(copy, "limit: 5", "limit: 4")
+    said = copy.run()
+    assert f"SLURM job {number} of an earlier run is cancelled (it was started with other parameters)" in said
+    assert sorted(accounted(copy.path, "score-nq-tiny-s0")) == ["CANCELLED", "COMPLETED"]
+
+
+def test_two_runs_at_once_are_refused(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    first = copy.start()
+    first.job("score")
+    said = copy.start().end(code=1)
+    assert f"Another run is at work in this folder: process {first.process.pid} on" in said
+    assert "cannot be locked" in said
+    refused = copy.start("--unlock").end(code=1)
+    assert "its lock stays until it ends" in refused
+    first.end()
+    assert copy.figure == study.figure

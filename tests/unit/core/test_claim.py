@@ -1,0 +1,87 @@
+"""Which runs are alive in a folder, in real processes that are really killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from falsepromise.core import claim as module
+from falsepromise.core.claim import FILE, FOLDER_VARIABLE, LOCKS, claim, end_orphans
+from falsepromise.core.errors import UserError
+
+HOLD = "from falsepromise.core.claim import claim; import time; print(claim(), flush=True); time.sleep(600)"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    LOCKS.mkdir(parents=True)
+    (LOCKS / "0.output.lock").write_text("results/figures/fig4.pdf\n")
+    return tmp_path
+
+
+def other_run() -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[2])}
+    run = subprocess.Popen([sys.executable, "-c", HOLD], env=environment, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    assert run.stdout.readline().strip() in ("True", "False")
+    return run
+
+
+def test_a_dead_runs_lock_goes(folder: Path) -> None:
+    run = other_run()
+    LOCKS.mkdir(exist_ok=True)
+    run.kill()
+    run.wait()
+    assert claim()
+    assert not LOCKS.exists()
+
+
+def test_a_living_runs_lock_stays_and_it_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = other_run()
+    LOCKS.mkdir()  # as Snakemake does next
+    try:
+        assert not claim()
+        assert LOCKS.exists()
+        assert f"process {run.pid} on" in capsys.readouterr().err
+        with pytest.raises(UserError, match=f"process {run.pid} on .* its lock stays until it ends"):
+            claim(unlock=True)
+    finally:
+        run.kill()
+        run.wait()
+
+
+def test_another_hosts_lock_stays(folder: Path) -> None:
+    FILE.write_text(json.dumps({"pid": 1, "host": "elsewhere", "since": "2026-01-01 00:00:00"}) + "\n")
+    assert claim()
+    assert LOCKS.exists()
+
+
+def test_what_a_killed_run_left_is_ended(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saves = "trap 'sleep 1; touch saved; exit 75' TERM; touch ready; while :; do sleep 0.1; done"
+    mark = {FOLDER_VARIABLE: str(folder)}
+    left = subprocess.Popen(["bash", "-c", saves], env={**os.environ, **mark})
+    clusters = subprocess.Popen(["sleep", "600"], env={**os.environ, **mark, "SLURM_JOB_ID": "7"})
+    elsewhere = subprocess.Popen(["sleep", "600"], env={**os.environ, FOLDER_VARIABLE: "/elsewhere"})
+    try:
+        while not (folder / "ready").exists():
+            time.sleep(0.05)
+        signal.signal(signal.SIGCHLD, lambda *_: left.poll())  # an orphan's parent, init, reaps it
+        end_orphans()
+        assert (folder / "saved").exists()
+        assert left.poll() == 75
+        assert clusters.poll() is None
+        assert elsewhere.poll() is None
+        assert str(left.pid) in capsys.readouterr().err
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for process in (left, clusters, elsewhere):
+            process.kill()
+            process.wait()

@@ -1,0 +1,103 @@
+"""Which Snakemake runs are alive in a folder: a killed one's lock goes by itself, a living one's stays.
+
+Snakemake locks the files of a run by writing their names down, and can't tell afterwards whether that run
+still lives: after a kill, a person must say `--unlock`, and may say so while another run is at work. Beside it,
+each run here holds a shared lock (flock) that the kernel gives up with the process, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from falsepromise.core.errors import UserError
+
+FILE = Path(".snakemake/falsepromise.runs")
+LOCKS = Path(".snakemake/locks")
+FOLDER_VARIABLE = "FALSEPROMISE_FOLDER"  # in the environment of every job: the folder that its run works in
+SAVE_S = 300
+
+
+def claim(unlock: bool = False) -> bool:
+    """Note, to this process's end, that it works in the current folder; remove a dead run's lock where it is alone.
+
+    Snakemake's own lock still decides whether two living runs want the same files.
+
+    Args:
+        unlock: The user asks for the lock to be removed.
+
+    Returns:
+        Whether it is the only one. False as well where the file system has no such locks, and can't say.
+
+    Raises:
+        UserError: `unlock`, while another run is alive.
+    """
+    FILE.parent.mkdir(exist_ok=True)
+    descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT, 0o666)  # closed by exec: jobs don't hold it
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        alone = True
+    except BlockingIOError:
+        alone = False
+    except OSError:  # a file system without locks: Snakemake's own must do
+        os.close(descriptor)
+        return False
+    runs = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    if alone:
+        # On some cluster file systems these locks hold on one host only: another host's run is not judged.
+        if LOCKS.exists() and all(run["host"] == socket.gethostname() for run in runs):
+            shutil.rmtree(LOCKS, ignore_errors=True)
+        os.ftruncate(descriptor, 0)
+    else:
+        who = "; ".join(f"process {run['pid']} on {run['host']} since {run['since']}" for run in runs if _alive(run))
+        if unlock:
+            raise UserError(f"another run is at work in {os.getcwd()} ({who}); its lock stays until it ends")
+        print(f"Another run is at work in this folder: {who}", file=sys.stderr)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+    os.lseek(descriptor, 0, os.SEEK_END)
+    os.write(descriptor, (json.dumps(me) + "\n").encode())
+    return alone
+
+
+def end_orphans() -> None:
+    """End the programs that a killed run on this machine has left behind, once they have saved what they can.
+
+    They would write the files that this run is about to write. SLURM's jobs are not meant: their executor takes
+    them over.
+    """
+    left = _orphans()
+    if left:
+        print(f"Programs of a killed run are ended, training saves first: {', '.join(map(str, left))}", file=sys.stderr)
+    for name in (signal.SIGTERM, signal.SIGKILL):
+        for pid in _orphans():
+            with suppress(ProcessLookupError):
+                os.kill(pid, name)
+        end = time.monotonic() + SAVE_S
+        while _orphans() and time.monotonic() < end:
+            time.sleep(0.5)
+
+
+def _orphans() -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:  # gone, or another user's
+            continue
+        ours = f"{FOLDER_VARIABLE}={os.getcwd()}".encode() in environment
+        if ours and not any(entry.startswith(b"SLURM_JOB_ID=") for entry in environment):
+            found.append(int(folder.name))
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def _alive(run: dict[str, str | int]) -> bool:
+    return run["host"] != socket.gethostname() or Path(f"/proc/{run['pid']}").exists()
