@@ -18,6 +18,8 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from falsepromise.models.parts import turned
+
 Implementation = Literal["xla", "cudnn"]
 MASKED = -1e30  # finite, so that a row without any visible key gives no NaN
 QUERY_BLOCK = 64  # queries at least
@@ -132,32 +134,40 @@ def ungrouped(out_bkgth: jax.Array) -> jax.Array:
     return out_bkgth.transpose(0, 3, 1, 2, 4).reshape(b, t, k * g * h)
 
 
-@jax.custom_vjp
 def _softmax_attention(q_bkgth: jax.Array, k_bksh: jax.Array, v_bksh: jax.Array, visible_bts: jax.Array) -> jax.Array:
-    return _forward(q_bkgth, k_bksh, v_bksh, visible_bts)[0]
+    b, k, g, t, h = q_bkgth.shape
+    # Queries that share a key head stand behind each other: (b, k, g * t, h), four axes throughout.
+    visible_1 = jnp.broadcast_to(visible_bts[:, None, None], (len(visible_bts), 1, g, *visible_bts.shape[1:]))
+    visible_1 = visible_1.reshape(len(visible_bts), 1, g * t, -1)
+    return _four_axes(q_bkgth.reshape(b, k, g * t, h), k_bksh, v_bksh, visible_1).reshape(b, k, g, t, h)
 
 
-def _forward(q_bkgth: jax.Array, k_bksh: jax.Array, v_bksh: jax.Array, visible_bts: jax.Array) -> Any:
-    scores = _dot("bkgth,bksh->bkgts", q_bkgth, k_bksh)
-    scores = jnp.where(visible_bts[:, None, None], scores, MASKED)
+@jax.custom_vjp
+def _four_axes(q_bkth: jax.Array, k_bksh: jax.Array, v_bksh: jax.Array, visible_b1ts: jax.Array) -> jax.Array:
+    return _forward(q_bkth, k_bksh, v_bksh, visible_b1ts)[0]
+
+
+def _forward(q_bkth: jax.Array, k_bksh: jax.Array, v_bksh: jax.Array, visible_b1ts: jax.Array) -> Any:
+    scores = _dot("bkth,bksh->bkts", q_bkth, k_bksh)
+    scores = jnp.where(visible_b1ts, scores, MASKED)
     # The same as jax.nn.softmax without its second guard against rows that see nothing.
     raised = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
     weights = (raised / raised.sum(axis=-1, keepdims=True)).astype(v_bksh.dtype)
-    out_bkgth = jnp.einsum("bkgts,bksh->bkgth", weights, v_bksh)
-    return out_bkgth, (q_bkgth, k_bksh, v_bksh, weights, out_bkgth)
+    out_bkth = jnp.einsum("bkts,bksh->bkth", weights, v_bksh)
+    return out_bkth, (q_bkth, k_bksh, v_bksh, weights, out_bkth)
 
 
 def _backward(kept: Any, d_out: jax.Array) -> Any:
-    q_bkgth, k_bksh, v_bksh, weights, out_bkgth = kept
-    d_v = jnp.einsum("bkgts,bkgth->bksh", weights, d_out)
-    d_weights = _dot("bkgth,bksh->bkgts", d_out, v_bksh)
+    q_bkth, k_bksh, v_bksh, weights, out_bkth = kept
+    d_v = turned(jnp.einsum("bkts,bkth->bkhs", weights, d_out))
+    d_weights = _dot("bkth,bksh->bkts", d_out, v_bksh)
     # Softmax's derivative: the sum over keys of weight times its gradient is out . d_out.
-    pooled = jnp.sum(out_bkgth.astype(jnp.float32) * d_out.astype(jnp.float32), axis=-1, keepdims=True)
-    d_scores = (weights.astype(jnp.float32) * (d_weights - pooled)).astype(q_bkgth.dtype)
-    d_q = jnp.einsum("bkgts,bksh->bkgth", d_scores, k_bksh)
-    d_k = jnp.einsum("bkgts,bkgth->bksh", d_scores, q_bkgth)
+    pooled = jnp.sum(out_bkth.astype(jnp.float32) * d_out.astype(jnp.float32), axis=-1, keepdims=True)
+    d_scores = (weights.astype(jnp.float32) * (d_weights - pooled)).astype(q_bkth.dtype)
+    d_q = jnp.einsum("bkts,bksh->bkth", d_scores, k_bksh)
+    d_k = turned(jnp.einsum("bkts,bkth->bkhs", d_scores, q_bkth))
     return d_q, d_k, d_v, None
 
 
-_softmax_attention.defvjp(_forward, _backward)
+_four_axes.defvjp(_forward, _backward)
 _dot = partial(jnp.einsum, preferred_element_type=jnp.float32)

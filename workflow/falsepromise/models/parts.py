@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 Remat = Literal["full", "dots"]
@@ -14,6 +15,16 @@ def linear(x: jax.Array, weight: nnx.Param, bias: nnx.Param | None = None) -> ja
     """`x @ weight + bias`, in x's type."""
     y = x @ weight[...].astype(x.dtype)
     return y if bias is None else y + bias[...].astype(x.dtype)
+
+
+def turned(x: jax.Array) -> jax.Array:
+    """x with its last two axes exchanged, after it was computed.
+
+    XLA makes one product of a product and its transposition, which on a CPU turns the larger operand instead
+    of the result. Rounding to the type that x already has changes nothing and stands in between.
+    """
+    kind = jnp.finfo(x.dtype)
+    return jax.lax.reduce_precision(x, kind.nexp, kind.nmant).swapaxes(-1, -2)
 
 
 def checkpointed(layer: nnx.Module, remat: Remat | None) -> Any:

@@ -1,0 +1,195 @@
+"""Tokens a second of a full training step: ours beside `transformers` on PyTorch eager, on CPU threads.
+
+    PYTHONPATH=workflow python benchmarks/training_speed.py [--sizes 1M 4M 16M 135M] [--threads 1 2] [--rounds 7]
+
+A step is forward pass, backward pass, clipping and AdamW, in float32, from a NumPy batch to the loss as a number:
+the same architecture, batch, sequence length and number of threads on both sides. Two processes take turns within
+each round, so that other work on the machine meets both; the ratio is that of the medians. Seconds of CPU time are
+measured as well: on a shared machine their ratio is the steadier one. `ours (paper)` is the same step with the
+paper's optimizer, which PyTorch does not have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+# name -> sizes of a LLaMA, rows, tokens a row
+SIZES: dict[str, tuple[dict[str, int], int, int]] = {
+    "0.4M": ({"hidden_size": 64, "intermediate_size": 176, "num_hidden_layers": 3, "num_attention_heads": 4}, 4, 288),
+    "0.7M": ({"hidden_size": 96, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}, 4, 288),
+    "1M": ({"hidden_size": 128, "intermediate_size": 344, "num_hidden_layers": 3, "num_attention_heads": 4}, 4, 288),
+    "4M": ({"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, "num_attention_heads": 8}, 4, 256),
+    "16M": ({"hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 4, "num_attention_heads": 8,
+             "vocab_size": 8192}, 4, 256),
+    "135M": ({"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
+              "num_key_value_heads": 3, "vocab_size": 49152}, 2, 256),
+}  # fmt: skip
+
+
+def hub_config(name: str) -> dict[str, object]:
+    """The hub's config.json of a size."""
+    sizes = SIZES[name][0]
+    fixed = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 4096, "rms_norm_eps": 1e-5}
+    return {**fixed, "max_position_embeddings": 2048, "tie_word_embeddings": True, **sizes}
+
+
+def ours(name: str, optimizer: str) -> Callable[[int], None]:
+    """A function that runs so many of our training steps."""
+    import numpy as np
+    from flax import nnx
+
+    from falsepromise.models import weights
+    from falsepromise.models.config import ModelConfig
+    from falsepromise.training import optimizer as optimizers
+    from falsepromise.training.recipe import Recipe
+    from falsepromise.training.sharding import make_mesh, place_batch
+    from falsepromise.training.train import make_step
+
+    _, rows, length = SIZES[name]
+    recipe = Recipe(optimizer=optimizer, batch_size=rows)
+    graph, params = nnx.split(weights.create(ModelConfig.from_hub(hub_config(name)), 0), nnx.Param)
+    transformation = optimizers.make(recipe, 1000)
+    state = {"params": params, "optimizer": transformation.init(params)}
+    step, mesh = make_step(graph, recipe, transformation), make_mesh(None)
+    tokens = np.random.default_rng(0).integers(0, hub_config(name)["vocab_size"], (rows, length + 1), np.int32)
+    batch = {"inputs": tokens[:, :-1], "targets": tokens[:, 1:], "mask": np.ones((rows, length), np.float32)}
+    batch |= {key: np.zeros((rows, length), np.int32) for key in ("segments", "positions")}
+
+    def run(steps: int) -> None:
+        nonlocal state
+        for _ in range(steps):
+            state, loss = step(state, place_batch(mesh, batch))
+        float(loss)
+
+    return run
+
+
+def peer(name: str, threads: int) -> Callable[[int], None]:
+    """A function that runs so many steps of `transformers` on PyTorch eager."""
+    import numpy as np
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.set_num_threads(threads)
+    _, rows, length = SIZES[name]
+    hub = {key: value for key, value in hub_config(name).items() if key not in ("model_type", "architectures")}
+    model = LlamaForCausalLM(LlamaConfig(**hub, use_cache=False)).float().train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, fused=True)
+    tokens = np.random.default_rng(0).integers(0, hub["vocab_size"], (rows, length + 1))
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            inputs, targets = torch.from_numpy(tokens[:, :-1]), torch.from_numpy(tokens[:, 1:])
+            logits = model(input_ids=inputs).logits
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        loss.item()
+
+    return run
+
+
+def serve(side: str, name: str, threads: int) -> None:
+    """Run steps on request: a number a line on standard input, wall and CPU seconds a line back."""
+    run = peer(name, threads) if side == "peer" else ours(name, "adamw" if side == "ours" else "scaled_adamw")
+    for line in sys.stdin:
+        wall, cpu = time.perf_counter(), time.process_time()
+        run(int(line))
+        print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
+
+
+class Side:
+    """A process that runs one side's steps, on cores of its own number of threads."""
+
+    def __init__(self, side: str, name: str, threads: int):
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        environment["JAX_PLATFORMS"] = "cpu"
+        if threads == 1:
+            environment["XLA_FLAGS"] = environment.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+        cores = sorted(os.sched_getaffinity(0))[:threads]
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--serve", side, name, str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )  # fmt: skip
+
+    def steps(self, n: int) -> tuple[float, float]:
+        """Wall and CPU seconds of `n` steps."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(f"{n}\n")
+        self.process.stdin.flush()
+        wall, cpu = self.process.stdout.readline().split()
+        return float(wall), float(cpu)
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(name: str, threads: int, rounds: int, seconds: float, sides: list[str]) -> None:
+    """Print one row: tokens a second of each side, and the ratios."""
+    running = {side: Side(side, name, threads) for side in sides}
+    wall: dict[str, list[float]] = {side: [] for side in sides}
+    cpu: dict[str, list[float]] = {side: [] for side in sides}
+    counts = {}
+    for side, process in running.items():
+        process.steps(2)  # compiles, allocates
+        counts[side] = max(1, round(seconds / process.steps(2)[0] * 2))
+    for _ in range(rounds):
+        for side, process in running.items():
+            spent = process.steps(counts[side])
+            wall[side].append(spent[0] / counts[side])
+            cpu[side].append(spent[1] / counts[side])
+    for process in running.values():
+        process.close()
+    tokens = SIZES[name][1] * SIZES[name][2]
+    cells = [f"{tokens / statistics.median(wall[side]):,.0f}" for side in sides]
+    if "peer" in sides:
+        for times in (wall, cpu):
+            peers = statistics.median(times["peer"])
+            cells += [f"{peers / statistics.median(times[side]):.2f}" for side in sides if side != "peer"]
+    print(f"| {name} | {SIZES[name][1]} x {SIZES[name][2]} | {threads} | " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> None:
+    """Print a table."""
+    if "--serve" in sys.argv:
+        _, _, side, name, threads = sys.argv
+        serve(side, name, int(threads))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["1M", "4M", "16M", "135M"])
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each side in each round, about")
+    options = parser.parse_args()
+    sides = ["ours", "ours (paper)"]
+    if importlib.util.find_spec("torch"):
+        sides.insert(1, "peer")
+    else:
+        print("PyTorch is not installed: ours alone (pip install torch)")
+    heads = [f"{side}, tokens/s" for side in sides]
+    if "peer" in sides:
+        others = [side for side in sides if side != "peer"]
+        heads += [f"{side} / peer" for side in others] + [f"{side} / peer, CPU time" for side in others]
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+    print("| size | rows x tokens | threads | " + " | ".join(heads) + " |")
+    print("| " + " | ".join(["---"] * (3 + len(heads))) + " |")
+    for name in options.sizes:
+        for threads in options.threads:
+            compare(name, threads, options.rounds, options.seconds, sides)
+
+
+if __name__ == "__main__":
+    main()
