@@ -2,7 +2,8 @@
 
 A seed changes everything that is drawn: which subjects are asked about, the pre-training text, the
 base models (each seed draws its own, twice), the order of the imitation data, the held-out prompts.
-HumanEval is left out: models of this size solve none of it. Finished jobs are kept, so a run that was
+What no claim hangs on is left out: HumanEval (models of this size solve none of it), the stand-in judge, and the
+answers of the models that only the `size` runs have. Finished jobs are kept, so a run that was
 stopped goes on where it was.
 
     python benchmarks/quickstart_seeds.py --seeds 1 2 3 4 5       # run and collect
@@ -31,8 +32,6 @@ from falsepromise.figures.scores import Scores, read_scores  # noqa: E402
 from falsepromise.figures.study import read_study  # noqa: E402
 from falsepromise.figures.table import markdown_table  # noqa: E402
 
-LEFT_OUT = ("humaneval",)
-
 
 def study_of(seed: int) -> dict[str, Any]:
     """The quickstart's study at another seed, under a name of its own."""
@@ -41,8 +40,10 @@ def study_of(seed: int) -> dict[str, Any]:
     for run in config["runs"].values():
         count = len(run.get("seeds", [0]))
         run["seeds"] = [seed * count + index for index in range(count)]
-    for name in LEFT_OUT:
-        del config["benchmarks"][name]
+    config["benchmarks"].pop("humaneval", None)
+    config["sources"].pop("HumanEval.jsonl.gz", None)
+    config.pop("judges", None)
+    config["prompts"]["heldout"]["runs"] = ["bases", "amount", "replay", "targeted"]
     return config
 
 

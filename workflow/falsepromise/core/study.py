@@ -121,6 +121,7 @@ class Study:
                     **{key: b[key] for key in ("task", "metric", "label")},
                     "stand_in": b.get("stand_in"),
                     "limit": b.get("limit"),
+                    "runs": b.get("runs"),
                 }
                 for name, b in self.benchmarks.items()
             },

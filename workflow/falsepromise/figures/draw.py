@@ -78,11 +78,13 @@ def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None
     """Small print below the panels, wrapped to the figure's width; the panels make room for it."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+    from falsepromise.figures import pages
+
     width, height = figure.get_size_inches()
-    wrapped = [part for line in lines for part in textwrap.wrap(line, int(width * 25.5))]
+    wrapped = pages.small_print(tuple(lines), width)
     share = (len(wrapped) * 0.1 + 0.07) / height
     figure.text(
-        0.07 / width, 0.04 / height, "\n".join(wrapped), fontsize=5.2, color=QUIET, va="bottom", linespacing=1.25
+        0.07 / width, 0.04 / height, "\n".join(wrapped), fontsize=pages.FOOT, color=QUIET, va="bottom", linespacing=1.25
     )
     top = 0.0
     if title:
@@ -163,10 +165,13 @@ def points(
     marker: str = "o",
     **line: Any,
 ) -> None:
-    """A line through estimates at `xs` with their intervals as bars and each seed as a faint dot."""
+    """A line through estimates at `xs`, their intervals as bars and a band, each seed as a faint dot."""
     values = [e.value * scale for e in estimates]
     low = [(e.value - e.low) * scale for e in estimates]
     high = [(e.high - e.value) * scale for e in estimates]
+    if len(xs) > 1:
+        edges = [[e.low * scale for e in estimates], [e.high * scale for e in estimates]]
+        axes.fill_between(xs, *edges, color=color, alpha=0.12, linewidth=0, zorder=1.2)
     axes.errorbar(
         xs, values, yerr=[low, high], color=color, marker=marker, capsize=1.8, elinewidth=0.9, capthick=0.9, **line
     )

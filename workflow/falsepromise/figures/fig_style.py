@@ -41,9 +41,9 @@ def draw_figure(scores: Scores) -> Figure:
     columns = min(max(len(metrics), 1), 4)
     rows = -(-max(len(metrics), 1) // columns)
     figure = draw.new_figure(min(draw.PAGE, 0.6 + 1.75 * columns), 0.85 + 1.75 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False).flat
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     missing, second, alarms = [], False, False
-    for axes, metric in zip(panels, metrics, strict=False):
+    for metric, axes in zip(metrics, panels, strict=False):
         axes.set_title(SHORT[metric], fontsize=7)
         correlation = metric == "length_correlation"
         scale = 1.0 if correlation else 100.0
@@ -55,7 +55,7 @@ def draw_figure(scores: Scores) -> Figure:
             draw.level(axes, bound, draw.TEACHER, dashed=True, scale=scale)
             axes.set_ylim(top=max(axes.get_ylim()[1], bound.high * scale * 1.05))
         axes.set_ylabel("Pearson's r" if correlation else "Per cent")
-    for axes in list(panels):
+    for axes in panels[len(metrics) :]:
         axes.set_axis_off()
     if not metrics:
         axes = figure.axes[0]

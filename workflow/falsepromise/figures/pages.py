@@ -18,6 +18,7 @@ from falsepromise.figures import draw
 
 LINE = 0.125  # inches a line of 6.2-point text takes
 SIZE = 6.2
+FOOT = 5.2  # points, of the small print
 DPI = 1200  # widths are measured fine: at screen resolution, hinting moves each letter
 
 
@@ -41,9 +42,7 @@ def clean(text: str) -> str:
 def _font():
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    font = get_font(findfont(FontProperties(family="DejaVu Sans")))
-    font.set_size(SIZE, DPI)
-    return font
+    return get_font(findfont(FontProperties(family="DejaVu Sans")))
 
 
 @lru_cache(maxsize=1)
@@ -54,6 +53,7 @@ def _glyphs() -> frozenset[int]:
 def inches(text: str) -> float:
     """How wide a line is in the text's size."""
     font = _font()
+    font.set_size(SIZE, DPI)  # each time: the font is shared with matplotlib's renderers, which set their own
     font.set_text(text)
     return font.get_width_height()[0] / 64 / DPI
 
@@ -80,6 +80,12 @@ def _fit(paragraph: str, width: float, characters: int = 160) -> list[str]:
     return _fit(paragraph, width, max(8, min(characters - 1, int(characters * width / widest * 1.02))))
 
 
+def small_print(lines: list[str] | tuple[str, ...], width: float) -> list[str]:
+    """The foot's lines, wrapped to a figure of `width` inches."""
+    room = (width - 0.14) * SIZE / FOOT
+    return [part for line in lines for part in _fit(line, room, 260)]
+
+
 def text_figure(blocks: list[tuple[str, list[str], str]], foot: list[str], title: str) -> Figure:
     """Boxes below each other.
 
@@ -92,7 +98,7 @@ def text_figure(blocks: list[tuple[str, list[str], str]], foot: list[str], title
     from matplotlib.patches import Rectangle
 
     width = draw.PAGE
-    small = [part for line in foot for part in textwrap.wrap(line, int(width * 25.5))]
+    small = small_print(foot, width)
     heights = [(len(lines) + (1 if heading else 0)) * LINE + 0.12 for heading, lines, _ in blocks]
     total = sum(heights) + 0.06 * len(blocks) + 0.32 + 0.11 * len(small) + 0.1
     figure = Figure(figsize=(width, total))
@@ -109,5 +115,5 @@ def text_figure(blocks: list[tuple[str, list[str], str]], foot: list[str], title
             figure.text(0.18 / width, y / total, line, fontsize=SIZE, va="top", color="#222222")
             y -= LINE
         top = base - 0.06
-    figure.text(0.07 / width, 0.05 / total, "\n".join(small), fontsize=5.2, color=draw.QUIET, va="bottom")
+    figure.text(0.07 / width, 0.05 / total, "\n".join(small), fontsize=FOOT, color=draw.QUIET, va="bottom")
     return figure

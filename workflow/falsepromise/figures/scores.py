@@ -115,11 +115,14 @@ class Scores:
         return list(dict.fromkeys(str(note) for note in notes if note))
 
     def missing(self, cells: Iterable[Cell], benchmark: str, metric: str) -> list[Missing]:
-        """The models of `cells` that have no value for a metric."""
+        """The models of `cells` that have no value for a metric, but for those that the study doesn't ask."""
         gaps = []
+        asked = self.study.asked(benchmark)
         for cell in cells:
             for model in cell.models:
                 record = self.records.get((model, benchmark))
+                if record is None and model not in asked:
+                    continue
                 if record is None:
                     gaps.append(Missing(model, benchmark, "no score file"))
                 elif metric not in record["metrics"]:

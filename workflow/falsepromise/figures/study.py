@@ -85,6 +85,15 @@ class Study:
         names.sort(key=lambda name: (self.models[name].get("seed") or 0, name))
         return Cell(base, None, 0, tuple(names) or (base,), self.base_label(base))
 
+    def asked(self, benchmark: str) -> set[str]:
+        """The models that the study scores on a benchmark: all of them, or those of the runs that it names."""
+        groups = self.benchmarks.get(benchmark, {}).get("runs")
+        if not groups:
+            return set(self.models)
+        names = {name for group in groups for name in self.runs.get(group, [])}
+        bases = {name for name, model in self.models.items() if model.get("mixture") is None}
+        return names | (bases if "bases" in groups else set())
+
     def seeds_of(self, cell: Cell) -> list[int]:
         """The seeds of a cell's models, in their order."""
         return [int(self.models[name].get("seed") or 0) for name in cell.models if name in self.models]
