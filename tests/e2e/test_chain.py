@@ -72,7 +72,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_figure_and_table_is_drawn(run: Path) -> None:
-    for name in ("fig4", "fig_style", "capability_style", "fig2", "fig6"):
+    for name in ("fig1", "fig2", "fig3", "fig4", "fig6", "fig_style", "capability_style"):
         for suffix, beginning in ((".pdf", b"%PDF"), (".svg", b"<?xml"), (".png", b"\x89PNG")):
             data = (run / "results/figures" / f"{name}{suffix}").read_bytes()
             assert data.startswith(beginning), name + suffix

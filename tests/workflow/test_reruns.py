@@ -63,8 +63,8 @@ def test_editing_the_optimizer_retrains_and_rescores_but_curates_nothing(finishe
     with finished.edited("workflow/falsepromise/training/optimizer.py"):
         jobs = finished.planned()
     assert jobs["pretrain"] == 2
-    assert jobs["train"] == 5
-    assert jobs["score"] == 14
+    assert jobs["train"] == 6
+    assert jobs["score"] == 16
     assert not set(jobs) & CURATION
 
 
@@ -101,7 +101,7 @@ def test_a_benchmark_more_scores_and_trains_nothing(finished: Checkout, tmp_path
         "benchmarks: {development: {label: D, task: nq, data: 'facts:qa_development.jsonl', metric: exact_match}}\n"
     )
     jobs = finished.planned(study=("--configfile", "config/test.yaml", str(more)))
-    assert jobs["score"] == 7
+    assert jobs["score"] == 8
     assert not set(jobs) & {"train", "pretrain", "generate", *CURATION}
 
 

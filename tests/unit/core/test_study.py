@@ -88,7 +88,7 @@ def test_the_shipped_studies_are_right(name: str) -> None:
     study = load_files([ROOT / "config" / name])
     assert study.trained
     expanded = study.expanded()
-    assert set(expanded["runs"]) <= {"amount", "size", "targeted", "replay"}
+    assert set(expanded["runs"]) <= {"amount", "size", "targeted", "replay", "control"}
     for names in expanded["runs"].values():
         assert set(names) <= set(expanded["models"])
 
@@ -97,8 +97,9 @@ def test_a_model_that_two_runs_share_is_one(config: dict[str, Any]) -> None:
     study = load(config)
     assert "tiny-sharegpt_mix-2k-s0" in study.runs["amount"]
     assert "tiny-sharegpt_mix-2k-s0" in study.runs["size"]
-    assert len(study.trained) == len(set(study.trained)) == 5
+    assert len(study.trained) == len(set(study.trained)) == 6
     assert study.models["tiny-s0"] == {"base": "tiny", "mixture": None, "tokens": 0, "seed": 0, "label": "50k"}
+    assert study.models["tiny-nq_synthetic-all-s0"]["tokens"] is None
 
 
 def test_a_base_that_is_pre_trained_here_is_drawn_for_each_seed_of_its_runs(config: dict[str, Any]) -> None:
@@ -108,7 +109,6 @@ def test_a_base_that_is_pre_trained_here_is_drawn_for_each_seed_of_its_runs(conf
     assert study.base_model("tiny", 5) == "tiny-s5"
     config["bases"]["larger"] = {"label": "L", "weights": "file:model", "parameters": 1000}
     assert load(config).base_models == ["tiny-s0", "tiny-s2", "tiny-s5", "larger"]  # weights are what they are
-    assert study.models["tiny-nq_synthetic-all-s0"]["tokens"] is None
 
 
 def test_the_test_study_has_the_quickstarts_jobs() -> None:

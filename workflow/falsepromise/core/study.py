@@ -109,6 +109,7 @@ class Study:
                 **{key: self.teacher.get(key) for key in ("label", "model", "stand_in")},
             },
             "prompts": self.prompts,
+            "style": {"runs": self.prompts[self.style["prompts"]].get("runs")} if self.style else {},
             **{
                 section: {
                     name: {"label": entry["label"], "stand_in": entry.get("stand_in")}

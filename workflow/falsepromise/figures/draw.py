@@ -28,6 +28,11 @@ COLUMN, PAGE = 3.35, 6.9  # inches: one column and the text width of a two-colum
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
 MARKERS = "osD^vP"
+LEAST_TOP = 20.0  # per cent
+RUNS = {
+    "bases": "base models", "amount": "amounts", "size": "base sizes", "targeted": "targeted models",
+    "replay": "models with pre-training text", "control": "controls",
+}  # fmt: skip
 BASE, TEACHER, QUIET = "#000000", "#7A4B9A", "#6B6B6B"
 
 
@@ -134,6 +139,10 @@ def foot_lines(
         limits += [f"{scores.label(benchmark)}: {text}" for text in merged(texts)]
     if limits:
         lines.append("Limits: " + "; ".join(limits) + ".")
+    asked = {scores.label(b): study.benchmarks.get(b, {}).get("runs") for b in dict.fromkeys(b for b, _ in used)}
+    some = [f"{label}: {', '.join(RUNS[run] for run in runs)}" for label, runs in asked.items() if runs]
+    if some:
+        lines.append("Scored in this study on these alone: " + "; ".join(some) + ".")
     if missing:
         names = [f"{gap.model} on {gap.benchmark} ({gap.reason})" for gap in missing]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
@@ -250,12 +259,16 @@ def short(number: float) -> str:
 
 
 def value_axis(axes: Axes, floor: float | None = 0.0) -> None:
-    """From `floor` (if given), with head room, and few ticks."""
+    """From `floor` (if given), with head room, and few ticks.
+
+    An axis of per cent from 0 reaches `LEAST_TOP` at least: small differences are not blown up.
+    """
     from matplotlib.ticker import MaxNLocator
 
     axes.yaxis.set_major_locator(MaxNLocator(5))
     low, high = axes.get_ylim()
-    axes.set_ylim(low if floor is None else floor, high + (high - low) * 0.03)
+    top = high + (high - low) * 0.03
+    axes.set_ylim(low if floor is None else floor, max(top, LEAST_TOP) if floor == 0 else top)
 
 
 def empty(axes: Axes, title: str, reason: str) -> None:
@@ -319,5 +332,5 @@ def key(figure: Figure, entries: Sequence[tuple[str, str, dict[str, Any]]], colu
     handles = [Line2D([], [], color=color, **properties) for _, color, properties in entries]
     figure.legend(
         handles, [text for text, _, _ in entries], loc="outside upper left",
-        ncols=columns or len(entries), handlelength=1.8, columnspacing=1.4, borderaxespad=0.1,
+        ncols=columns or len(entries), handlelength=2.4, columnspacing=1.4, borderaxespad=0.1,
     )  # fmt: skip

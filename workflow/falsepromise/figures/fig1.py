@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def panels(scores: Scores) -> list[Panel]:
     """The three panels; where nobody rated, the judge's."""
     judge = next(iter(preference_benchmarks(scores)), None)
-    who = "Preference" if judge is None else ("Raters" if is_human(scores, judge) else "Judge")
+    who = "Preference" if judge is None else ("Raters" if is_human(scores, judge) else scores.label(judge))
     absent = "no preferences in the score files"
     knowledge = knowledge_benchmark(scores)
     metric = (scores.metric(knowledge) if knowledge else None) or "exact_match"

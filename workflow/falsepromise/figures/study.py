@@ -50,6 +50,7 @@ class Study:
     mixtures: dict[str, dict[str, Any]] = field(default_factory=dict)
     judges: dict[str, dict[str, Any]] = field(default_factory=dict)
     raters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    style: dict[str, Any] = field(default_factory=dict)
 
     @property
     def teacher_names(self) -> set[str]:
@@ -87,7 +88,7 @@ class Study:
 
     def asked(self, benchmark: str) -> set[str]:
         """The models that the study scores on a benchmark: all of them, or those of the runs that it names."""
-        groups = self.benchmarks.get(benchmark, {}).get("runs")
+        groups = (self.style if benchmark == "style" else self.benchmarks.get(benchmark, {})).get("runs")
         if not groups:
             return set(self.models)
         names = {name for group in groups for name in self.runs.get(group, [])}
@@ -167,4 +168,5 @@ def read_study(path: str | Path) -> Study:
         mixtures=data.get("mixtures") or {},
         judges=data.get("judges") or {},
         raters=data.get("raters") or {},
+        style=data.get("style") or {},
     )
