@@ -10,15 +10,18 @@ that RealToxicityPrompts has continued. The report's form is `falsepromise.curat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from falsepromise.benchmarks import data
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import Record, write_json
+from falsepromise.core.records import write_json
 from falsepromise.curation.decontaminate import overlap
+
+log = logging.getLogger("falsepromise.benchmarks")
 
 
 def questions(task: str, path: Path) -> Iterator[tuple[str, str]]:
@@ -28,33 +31,28 @@ def questions(task: str, path: Path) -> Iterator[tuple[str, str]]:
         UserError: it is not as the task's data are.
     """
     if task == "mmlu":
-        for subject in data.mmlu_subjects(path):
-            for number, row in enumerate(data.read_mmlu(path / "test" / f"{subject}_test.csv")):
-                yield f"{subject}/{number}", row["question"]
+        records, _, unusable = data.mmlu(path)
+        yield from ((record["id"], record["question"]) for record in records)
     elif task == "humaneval":
+        unusable = []
         yield from ((name, problem["prompt"]) for name, problem in data.read_problems(path).items())
     else:
-        check, question = _READERS[task]
-        yield from ((record["id"], question(record)) for record in data.read(path, check))
+        form, key = _FORMS[task]
+        records, unusable = data.read(path, form)
+        found = ((record["id"], record[key]) for record in records)
+        yield from ((name, text["text"] if isinstance(text, dict) else text) for name, text in found)
+    for said in unusable:
+        log.warning("%s", said)
 
 
-def _beginning(record: Record) -> str:
-    return record["prompt"]["text"]
-
-
-def _check_beginning(record: Record) -> str | None:
-    prompt = record.get("prompt")
-    return None if isinstance(prompt, dict) and isinstance(prompt.get("text"), str) else "'prompt' has no 'text'"
-
-
-_READERS: dict[str, tuple[Callable[[Record], str | None], Callable[[Record], str]]] = {
-    "multiple_choice": (data.check_choices, lambda record: record["question"]),
-    "nq": (data.check_question, lambda record: record["question"]),
-    "gsm8k": (data.check_gsm8k, lambda record: record["question"]),
-    "cnn": (lambda record: data.text(record, "article"), lambda record: record["article"]),
-    "toxicity": (_check_beginning, _beginning),
+_FORMS: dict[str, tuple[data.Form, str]] = {
+    "multiple_choice": (data.choices, "question"),
+    "nq": (data.question, "question"),
+    "gsm8k": (data.gsm8k, "question"),
+    "cnn": (data.article, "article"),
+    "toxicity": (data.toxicity_prompt, "prompt"),
 }
-TASKS = ("mmlu", "humaneval", *_READERS)
+TASKS = ("mmlu", "humaneval", *_FORMS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
