@@ -81,10 +81,13 @@ rule category_tally:
         "<logs>/curation/categories.log",
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        who=study.category_options,
     message:
         "Count the categories of {input.sheet}"
     shell:
-        "python -m falsepromise.curation.annotate tally --sheet {input.sheet} --output {output} > {log} 2>&1"
+        "python -m falsepromise.curation.annotate tally --sheet {input.sheet} {params.who} --output {output}"
+        " > {log} 2>&1"
 
 
 rule table6:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from falsepromise.core.errors import UserError
-from falsepromise.figures import claims, table1, table2, table_funnel, table_prompts, versus_paper
+from falsepromise.curation import annotate
+from falsepromise.figures import claims, table1, table2, table6, table_funnel, table_prompts, versus_paper
 from falsepromise.figures.scores import Estimate, read_scores
 from falsepromise.figures.study import read_study
 from falsepromise.figures.table import Table
@@ -244,3 +245,18 @@ def test_a_run_is_paired_with_the_draw_of_the_base_that_it_started_from(tmp_path
     assert d.low > 0
     assert d.high - d.low < 0.1
     assert found.cell(base, "facts", "exact_match").high - found.cell(base, "facts", "exact_match").low > 0.3
+
+
+def test_table_6_sets_the_tally_beside_the_paper(tmp_path):
+    sheet, tally, out = tmp_path / "s.csv", tmp_path / "t.json", tmp_path / "table6.csv"
+    sheet.write_text("id,category\n" + "a,Coding\n" * 3 + "b,Chat\n")
+    annotate.main(["tally", "--sheet", str(sheet), "--annotator", "two readers", "--output", str(tally)])
+    table6.main(["--tally", str(tally), "--queries", "mine", "--output", str(out)])
+    rows = {row["Category"]: row for row in csv.DictReader(out.open())}
+    assert float(rows["Coding"]["Here (%)"]) == 0.75
+    assert rows["Coding"]["Paper (%)"] == "16"
+    assert len(rows) == 9
+    assert "4 random queries of mine, sorted by two readers" in out.with_suffix(".md").read_text()
+    tally.write_text("{}")
+    with pytest.raises(UserError, match=r"t\.json: no tally"):
+        table6.main(["--tally", str(tally)])

@@ -260,6 +260,12 @@ class Jobs(Costs):
         return next((pool["categories"] for pool in self.pools.values() if "categories" in pool), None)
 
     @property
+    def category_options(self) -> str:
+        """Who sorted them."""
+        who = next((p.get("categories_by") for p in self.pools.values() if "categories" in p), None)
+        return options({"annotator": who}, "annotator")
+
+    @property
     def categories_of(self) -> str:
         """The sources whose queries were sorted."""
         return ", ".join(next((p["sources"] for p in self.pools.values() if "categories" in p), []))

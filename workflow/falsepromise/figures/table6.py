@@ -1,4 +1,4 @@
-"""Table 6: the categories of queries in the imitation data, from a sheet that was filled by hand.
+"""Table 6: the categories of queries in the imitation data, from a sheet that somebody filled.
 
 Reads the tally of `curation.annotate` and sets the paper's shares beside it.
 """
@@ -50,8 +50,12 @@ def build(tally: Path, paper: Numbers, queries: str) -> Table:
     return Table(
         ["Category", "Here (%)", "Paper (%)"],
         rows,
-        f"Categories of {n:,} random queries of {queries}, sorted by hand. Brackets: Wilson's 95 % intervals.",
-        [f"n = {n:,} queries here, {reviewed:g} in the paper, whose shares add up to 99 %."],
+        f"Categories of {n:,} random queries of {queries}, sorted by {record.get('annotator') or 'hand'}. "
+        "Brackets: Wilson's 95 % intervals.",
+        [
+            f"n = {n:,} queries here, {reviewed:g} in the paper, whose shares add up to 99 %.",
+            *([f"Stand-ins: {record['annotator']}: {record['stand_in']}."] if record.get("stand_in") else []),
+        ],
     )
 
 
