@@ -93,7 +93,9 @@ class EngineModel:
         self.engine, self.name, self.partial = engine, name, partial
 
     @classmethod
-    def load(cls, folder: str, batch_size: int | None = None, partial: Partial | None = None) -> EngineModel:
+    def load(
+        cls, folder: str, batch_size: int | None = None, partial: Partial | None = None, mesh: str | None = None
+    ) -> EngineModel:
         """Load a model folder.
 
         Raises:
@@ -102,7 +104,7 @@ class EngineModel:
         from falsepromise.generation.engine import Engine
 
         options: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
-        return cls(Engine.load(folder, **options), folder, partial)
+        return cls(Engine.load(folder, mesh, **options), folder, partial)
 
     def generate(
         self,

@@ -134,7 +134,7 @@ def open_model(
         if not (folder / "config.json").exists():
             raise UserError(f"--model {folder}: no config.json there; expected a model folder")
         with Partial(args.output, {"weights": identity(args.model)}) as partial:
-            yield EngineModel.load(args.model, args.batch_size, partial), [folder], {}
+            yield EngineModel.load(args.model, args.batch_size, partial, args.mesh), [folder], {}
         return
     from falsepromise.generation.endpoint import served_model
     from falsepromise.teacher import options as teacher_options
@@ -174,6 +174,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--turn-tokens", choices=("yes", "no"), default="no", help="around each prompt (students: yes)")
     parser.add_argument("--limit", type=int, help="items to draw with the seed; default: all")
     parser.add_argument("--seed", type=int, default=0, help="of the draw, of sampling and of the bootstrap")
+    parser.add_argument("--mesh", metavar="AXES", help="devices, as data=2,tensor=4; default: tensor over all")
     parser.add_argument("--batch-size", type=int, help="rows at once")
     parser.add_argument("--max-tokens", type=int, help="tokens of an answer; default: the benchmark's own")
     parser.add_argument(

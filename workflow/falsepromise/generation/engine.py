@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
@@ -31,6 +35,7 @@ from falsepromise.generation.sampling import Sampling, mode_of
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
+from falsepromise.training.sharding import make_mesh, weight_sharding
 
 __all__ = ["Engine", "Request", "Result"]
 log = logging.getLogger("falsepromise.generation")
@@ -62,6 +67,8 @@ class Engine:
         batch_size: Rows at most.
         max_length: Tokens of prompt and output together; None: the model's `max_positions`.
         dtype: Of the computation; None: float32 on a CPU, bfloat16 elsewhere.
+        mesh: Where the batch lives (`training.sharding`): rows over `data` and `fsdp`, heads over
+            `tensor`, as far as they divide. None: one device.
         name: What errors call the model.
     """
 
@@ -74,6 +81,7 @@ class Engine:
         batch_size: int = 64,
         max_length: int | None = None,
         dtype: Any = None,
+        mesh: Mesh | None = None,
         name: str = "the model",
     ):
         if tokenizer.vocab_size > config.vocab_size:
@@ -83,7 +91,7 @@ class Engine:
             )
         self.graph, self.state = nnx.split(model)
         self.config, self.tokenizer, self.name = config, tokenizer, name
-        self.batch_size = batch_size
+        self.batch_size, self.mesh = batch_size, mesh
         self.max_length = min(max_length or config.max_positions, config.max_positions)
         platform = jax.default_backend()
         self.dtype = jnp.dtype(dtype or (jnp.float32 if platform == "cpu" else jnp.bfloat16))
@@ -92,15 +100,24 @@ class Engine:
         self.produced = 0
 
     @classmethod
-    def load(cls, folder: str | Path, sharding: weights.Sharding | None = None, **options: Any) -> Engine:
-        """The engine for a model folder; `options` as in `Engine`.
+    def load(cls, folder: str | Path, mesh: str | None = None, **options: Any) -> Engine:
+        """The engine for a model folder.
+
+        Args:
+            folder: The model's.
+            mesh: Sizes of the mesh's axes, as "data=2,tensor=4". None: `tensor` over all devices,
+                where there are several.
+            options: As in `Engine`.
 
         Raises:
-            UserError: the folder lacks weights or tokenizer.
+            UserError: the folder lacks weights or tokenizer, or the mesh doesn't fit the devices.
         """
         use_compile_cache()
+        devices = len(jax.devices())
+        placed = make_mesh(mesh or f"tensor={devices}") if mesh or devices > 1 else None
+        sharding = partial(weight_sharding, placed) if placed is not None else None
         model, config = weights.load(folder, sharding)
-        return cls(model, config, ChatTokenizer.load(folder, turns=False), name=str(folder), **options)
+        return cls(model, config, ChatTokenizer.load(folder, turns=False), mesh=placed, name=str(folder), **options)
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Token ids of a prompt: messages with turn tokens, text behind the tokenizer's opening token."""
@@ -127,6 +144,7 @@ class Engine:
             on_text: Told a request's index and text so far, every few tokens.
         """
         rows, self._progress, self._on_text = [], progress, on_text
+        self._start, self._before = time.monotonic(), self.produced
         for index, request in enumerate(requests):
             ids = self.encode(request.prompt)
             room = min(request.max_tokens, self.max_length - len(ids))
@@ -145,7 +163,8 @@ class Engine:
     def _done(self, result: Result) -> Result:
         self.produced += len(result.ids)
         if self._progress is not None:
-            self._progress.update(1, f"{self.produced:,} tokens")
+            rate = (self.produced - self._before) / max(time.monotonic() - self._start, 1e-9)
+            self._progress.update(1, f"{self.produced:,} tokens, {rate:,.0f} tokens/s")
         return result
 
     def _groups(self, rows: list[_Row]) -> Iterator[tuple[int, list[_Row]]]:
@@ -177,7 +196,7 @@ class Engine:
         waiting = sorted(rows, key=lambda row: len(row.ids))  # taken from the end: the longest first
         places: list[_Row | None] = [None] * b
         keep = np.ones(b, bool)
-        batch = steps.empty(self.graph, self.state, b, slots, self.dtype)
+        batch = self._spread(steps.empty(self.graph, self.state, b, slots, self.dtype))
         ends = jnp.asarray(self.ends, jnp.int32)
         while waiting or any(places):
             free = [i for i, row in enumerate(places) if row is None]
@@ -211,6 +230,20 @@ class Engine:
                     places[i] = None
                     keep[i] = False
                     yield self._done(result)
+
+    def _spread(self, arrays: Any) -> Any:
+        """Arrays whose first axis is rows, and whose second is key heads where there are four, on the mesh."""
+        if self.mesh is None:
+            return arrays
+        sizes = self.mesh.shape
+        rows = ("data", "fsdp") if sizes["data"] * sizes["fsdp"] > 1 else None
+
+        def place(a: Any) -> jax.Array:
+            first = rows if rows and a.shape[0] % (sizes["data"] * sizes["fsdp"]) == 0 else None
+            heads = ("tensor" if a.shape[1] % sizes["tensor"] == 0 else None,) if a.ndim == 4 else ()
+            return jax.device_put(a, NamedSharding(self.mesh, P(first, *heads)))
+
+        return jax.tree.map(place, arrays)
 
     def _admit(
         self, batch: Any, rows: list[_Row], taken: list[int], t: int, p: int, shared: Any, shared_length: int

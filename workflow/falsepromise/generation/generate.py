@@ -100,6 +100,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.set_defaults(form="as recorded")
     parser.add_argument("--name", metavar="NAME", help="`model` in the records; the folder's name by default")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="rows that are decoded together")
+    parser.add_argument("--mesh", metavar="AXES", help="devices, as data=2,tensor=4; default: tensor over all")
     parser.add_argument("--max-length", type=int, metavar="N", help="tokens of prompt and response (the model's)")
     server = parser.add_argument_group("a server as the model")
     server.add_argument("--ask-for", metavar="NAME", help="the model to ask the server for; default: its only one")
@@ -189,7 +190,7 @@ def _results(
                 yield result.tag, result
             facts.update(teacher.facts())
         return
-    engine = Engine.load(options.model, batch_size=options.batch_size, max_length=options.max_length)
+    engine = Engine.load(options.model, options.mesh, batch_size=options.batch_size, max_length=options.max_length)
     start = time.monotonic()
     for result in engine.generate(requests(), progress):
         yield result.tag, result

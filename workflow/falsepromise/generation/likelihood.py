@@ -141,6 +141,7 @@ def _score(engine: Engine, rows: list[_Input], shared: int, cache: Any) -> Itera
             tokens[i, : len(own)] = own
             where[i, : row.n] = np.arange(len(own) - row.n, len(own))
             targets[i, : row.n, : len(row.targets)] = np.array(row.targets).T
+        tokens, where, targets = engine._spread((tokens, where, targets))
         scores, likeliest = steps.score(engine.graph, engine.state, tokens, where, targets, cache,
                                         np.int32(shared), engine.dtype)  # fmt: skip
         scores, likeliest = np.asarray(scores), np.asarray(likeliest)
