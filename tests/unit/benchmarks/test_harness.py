@@ -168,3 +168,96 @@ def test_a_server_is_scored_through_the_teachers_client(tmp_path: Path) -> None:
     assert score["metrics"]["exact_match"]["value"] == 1.0
     assert score["manifest"]["config"]["base_url"] == "local"
     assert "127.0.0.1" not in output.read_text()
+
+
+@pytest.mark.parametrize("task", ["nq", "gsm8k"])
+def test_others_can_run_our_tasks_with_lm_eval(
+    task: str, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import lm_eval
+    from fake_model import FakeModel
+    from lm_eval.tasks import TaskManager
+
+    from falsepromise.benchmarks import gsm8k, harness, nq
+    from falsepromise.benchmarks.outcome import Options
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    said = {"nq": " Mercury\nQ: more", "gsm8k": " So it is 12.\n#### 12\nQ: next"}[task]
+    file = samples / f"{task}.jsonl"
+    outcome = {"nq": nq, "gsm8k": gsm8k}[task].evaluate(FakeModel(lambda _: said), Options(file))
+    model = FakeModel(lambda _: said)
+    own = f"include: {harness.TASKS}/falsepromise_{task}.yaml\ntask: mine\n"
+    (tmp_path / "mine.yaml").write_text(own + f"dataset_kwargs: {{data_files: {{test: {file}}}}}\n")
+    results = lm_eval.simple_evaluate(
+        model=harness.ModelLM(model),
+        tasks=["mine"],
+        task_manager=TaskManager(include_path=str(tmp_path), include_defaults=False),
+        bootstrap_iters=0,
+    )
+    theirs = results["results"]["mine"]
+    for name, metric in outcome.metrics.items():
+        assert theirs[f"{name},none"] == pytest.approx(metric["value"])
+        assert outcome.beside["lm_eval.json"]["results"][f"falsepromise_{task}"][f"{name},none"] == metric["value"]
+    json.dumps(outcome.beside["lm_eval.json"])
+    ours = FakeModel(lambda _: said)
+    {"nq": nq, "gsm8k": gsm8k}[task].evaluate(ours, Options(file))
+    assert model.prompts == ours.prompts
+
+
+def test_a_killed_run_goes_on_and_leaves_nothing(
+    folder: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from falsepromise.generation.engine import Engine
+
+    arguments = ["--model", str(folder), "--task", "nq", "--data", str(samples / "nq.jsonl"), "--max-tokens", "4"]
+    run.main([*arguments, "--output", str(tmp_path / "whole.json")])
+    real, made = Engine.generate, []
+
+    def dying(self, requests, *more):  # type: ignore[no-untyped-def]
+        for n, result in enumerate(real(self, requests, *more)):
+            if n == 2 and not made:
+                raise KeyboardInterrupt
+            yield result
+
+    monkeypatch.setattr(Engine, "generate", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run.main([*arguments, "--output", str(tmp_path / "score.json")])
+    assert (tmp_path / "score.json.partial").read_text().count("\n") == 3
+    made.append(True)
+    monkeypatch.setattr(Engine, "generate", lambda self, requests, *more: real(self, made.extend(requests) or requests))
+    run.main([*arguments, "--output", str(tmp_path / "score.json")])
+    assert len(made) == 1 + 2, "two of the four prompts are left"
+    whole, score = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("whole", "score"))
+    assert score["items"] == whole["items"]
+    assert not (tmp_path / "score.json.partial").exists()
+
+
+def test_mmlu_in_other_forms(folder: Path, samples: Path, tmp_path: Path) -> None:
+    """One file, JSON lines, Parquet: the same questions give the same score."""
+    import pyarrow
+    import pyarrow.parquet
+
+    test = samples / "mmlu" / "test" / "plain_words_test.csv"
+    rows = data.read_mmlu(test)[0]
+    bare = [{k: row[k] for k in ("question", "choices", "answer")} | {"subject": "plain_words"} for row in rows]
+    (tmp_path / "all_test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in bare))
+    (tmp_path / "x" / "plain_words").mkdir(parents=True)
+    parquet = tmp_path / "x" / "plain_words" / "test-00000-of-00001.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(bare), parquet)
+    dev = ["--dev", str(samples / "mmlu" / "dev" / "plain_words_dev.csv")]
+    found = []
+    for path, more in (
+        (test, []), (tmp_path / "all_test.jsonl", dev), (tmp_path / "x", dev), (samples / "mmlu" / "test", []),
+    ):  # fmt: skip
+        arguments = ["--model", str(folder), "--task", "mmlu", "--data", str(path), *more, "--subjects", "plain_words"]
+        run.main([*arguments, "--output", str(tmp_path / "score.json")])
+        score = json.loads((tmp_path / "score.json").read_text())
+        assert "limits" not in score, score["limits"]
+        assert score["manifest"]["config"]["shots"] == 5
+        found.append([item["acc"] for item in score["items"]])
+    assert found[1:] == found[:1] * 3
+    arguments = ["--model", str(folder), "--task", "mmlu", "--data", str(tmp_path / "all_test.jsonl")]
+    run.main([*arguments, "--output", str(tmp_path / "score.json")])
+    assert (
+        "fewer than 5 dev questions to show for 1 of 1" in json.loads((tmp_path / "score.json").read_text())["limits"]
+    )

@@ -46,6 +46,7 @@ class Hostile:
         secret.write_text("nobody may read this")
         os.environ[SECRET_VARIABLE] = "nobody may read this either"
         temporary = set(os.listdir("/tmp"))
+        mounts = Path("/proc/self/mounts").read_text()
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(0.2)
             programs = hostile(MARKER, server.getsockname()[1], str(secret))
@@ -57,6 +58,7 @@ class Hostile:
                 self.reached = True
             except TimeoutError:
                 self.reached = False
+        self.mounted = set(Path("/proc/self/mounts").read_text().splitlines()) - set(mounts.splitlines())
         self.verdicts: dict[str, Verdict] = dict(zip(programs, found, strict=True))
         self.new = {name for name in set(os.listdir("/tmp")) - temporary if name.startswith(("sandbox", MARKER))}
         self.secret = secret.read_text()
@@ -89,6 +91,7 @@ def processes() -> list[str]:
 def nothing_left(run: Hostile) -> None:
     assert not run.reached, "a program reached a socket outside"
     assert not run.new, "files were left in /tmp"
+    assert not [line for line in run.mounted if "sandbox-" in line], "a mount was left"
     assert run.secret == "nobody may read this"
     for path in (f"/{MARKER}", f"/dev/{MARKER}", f"/tmp/{MARKER}", f"{os.path.dirname(os.__file__)}/{MARKER}"):
         assert not os.path.exists(path)
