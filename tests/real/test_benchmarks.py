@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from falsepromise.benchmarks import choices, cnn, data, toxicity
+from falsepromise.benchmarks import choices, cnn, data, files, toxicity
 from falsepromise.benchmarks.gsm8k import PROMPT, match
 from falsepromise.benchmarks.matching import exact_match, normalise
 from falsepromise.teacher.prompts import load
@@ -43,15 +43,16 @@ def test_nq_open_aliases_match_and_some_need_full_stops_and_commas(real_data: Re
 
 def test_mmlu_is_read_whole(real_data: RealData) -> None:
     folder = real_data("mmlu")
-    subjects = data.mmlu_subjects(folder)
-    assert len(subjects) == 57
-    assert sum(len(data.read_mmlu(folder / "test" / f"{s}_test.csv")[0]) for s in subjects) == 14042
-    assert {len(data.read_mmlu(folder / "dev" / f"{s}_dev.csv")[0]) for s in subjects} == {choices.SHOTS}
+    questions, shots, unusable = data.mmlu(folder)
+    assert (len(questions), len({q["subject"] for q in questions}), unusable) == (14042, 57, [])
+    assert {len(dev) for dev in shots.values()} == {choices.SHOTS}
 
 
 def test_rouge_of_real_summaries(real_data: RealData) -> None:
-    records = data.read(real_data("cnn_dailymail/realsumm_100_test_docs.jsonl"), data.article)[0][:25]
-    system = np.mean([cnn.rouge(r["out_bart"], r["highlights"])["rouge1"] for r in records])
+    path = real_data("cnn_dailymail/realsumm_100_test_docs.jsonl")
+    records = data.read(path, data.article)[0][:25]
+    outputs = [raw["out_bart"] for _, raw in files.records(path)]
+    system = np.mean([cnn.rouge(out, r["highlights"])["rouge1"] for out, r in zip(outputs, records, strict=False)])
     lead = np.mean([cnn.rouge(r["article"].split(".")[0], r["highlights"])["rouge1"] for r in records])
     assert 0.3 < system < 0.6
     assert lead < system
