@@ -4,52 +4,47 @@ Takes: <results>/study.json, <results>/{benchmarks,style,preference}/**/{model}.
 Gives: results/tables/*.{csv,md,tex}, results/tables/versus_paper.md
 """
 
-
-rule table1:
-    input:
-        code=closure("falsepromise.figures.table1"),
-        study="<results>/study.json",
-        scores=study.of_tasks("nq", "cnn"),
-    output:
-        csv=report(
-            "results/tables/table1.csv",
-            caption="../report/table1.rst",
-            category="Tables",
-            labels={"table": "1", "shows": "broad against targeted imitation"},
-        ),
-        md="results/tables/table1.md",
-        tex="results/tables/table1.tex",
-    log:
-        "<logs>/tables/table1.log",
-    conda:
-        "../../envs/falsepromise.yaml"
-    params:
-        verb="table1",
-    message:
-        "Write {output.csv}"
-    shell:
-        "python -m falsepromise.figures.{params.verb} --study {input.study} --scores {input.scores}"
-        " --output {output.csv} > {log} 2>&1"
+# What each table is made from, its module, its name in the report and what it shows.
+TABLES = {
+    "table1": (study.of_tasks("nq", "cnn"), "table1", "1", "broad against targeted imitation"),
+    "table2": (study.styles, "table2", "2", "style"),
+    "table7": (study.of_tasks("cnn"), "table7", "7", "summarisation"),
+    "summary": (study.evaluations, "summary", "summary", "every score"),
+    "agreement": (study.agreements, "table_agreement", "agreement", "judges, raters and style against each other"),
+    "regression": (study.regressions, "table_regression", "regression", "whether style explains the preference"),
+}
 
 
-use rule table1 as table2 with:
-    input:
-        code=closure("falsepromise.figures.table2"),
-        study="<results>/study.json",
-        scores=study.styles,
-    output:
-        csv=report(
-            "results/tables/table2.csv",
-            caption="../report/table2.rst",
-            category="Tables",
-            labels={"table": "2", "shows": "style"},
-        ),
-        md="results/tables/table2.md",
-        tex="results/tables/table2.tex",
-    log:
-        "<logs>/tables/table2.log",
-    params:
-        verb="table2",
+for table, (scores, verb, number, shows) in TABLES.items():
+
+    rule:
+        name:
+            f"{table}_table" if verb.startswith("table_") else table
+        input:
+            code=closure(f"falsepromise.figures.{verb}"),
+            study="<results>/study.json",
+            scores=scores,
+        output:
+            csv=report(
+                f"results/tables/{table}.csv",
+                caption=f"../report/{verb}.rst",
+                category="Tables",
+                labels={"table": number, "shows": shows},
+            ),
+            md=f"results/tables/{table}.md",
+            tex=f"results/tables/{table}.tex",
+        log:
+            f"<logs>/tables/{table}.log",
+        localrule: True
+        conda:
+            "../../envs/falsepromise.yaml"
+        params:
+            verb=verb,
+        message:
+            "Write {output.csv}"
+        shell:
+            "python -m falsepromise.figures.{params.verb} --study {input.study} --scores {input.scores}"
+            " --output {output.csv} > {log} 2>&1"
 
 
 rule category_sheet:
@@ -117,86 +112,6 @@ rule table6:
         " --queries {params.queries:q} --output {output.csv} > {log} 2>&1"
 
 
-use rule table1 as table7 with:
-    input:
-        code=closure("falsepromise.figures.table7"),
-        study="<results>/study.json",
-        scores=study.of_tasks("cnn"),
-    output:
-        csv=report(
-            "results/tables/table7.csv",
-            caption="../report/table7.rst",
-            category="Tables",
-            labels={"table": "7", "shows": "summarisation"},
-        ),
-        md="results/tables/table7.md",
-        tex="results/tables/table7.tex",
-    log:
-        "<logs>/tables/table7.log",
-    params:
-        verb="table7",
-
-
-use rule table1 as summary with:
-    input:
-        code=closure("falsepromise.figures.summary"),
-        study="<results>/study.json",
-        scores=study.evaluations,
-    output:
-        csv=report(
-            "results/tables/summary.csv",
-            caption="../report/summary.rst",
-            category="Tables",
-            labels={"table": "summary", "shows": "every score"},
-        ),
-        md="results/tables/summary.md",
-        tex="results/tables/summary.tex",
-    log:
-        "<logs>/tables/summary.log",
-    params:
-        verb="summary",
-
-
-use rule table1 as agreement_table with:
-    input:
-        code=closure("falsepromise.figures.table_agreement"),
-        study="<results>/study.json",
-        scores=study.agreements,
-    output:
-        csv=report(
-            "results/tables/agreement.csv",
-            caption="../report/table_agreement.rst",
-            category="Tables",
-            labels={"table": "agreement", "shows": "judges, raters and style against each other"},
-        ),
-        md="results/tables/agreement.md",
-        tex="results/tables/agreement.tex",
-    log:
-        "<logs>/tables/agreement.log",
-    params:
-        verb="table_agreement",
-
-
-use rule table1 as regression_table with:
-    input:
-        code=closure("falsepromise.figures.table_regression"),
-        study="<results>/study.json",
-        scores=study.regressions,
-    output:
-        csv=report(
-            "results/tables/regression.csv",
-            caption="../report/table_regression.rst",
-            category="Tables",
-            labels={"table": "regression", "shows": "whether style explains the preference"},
-        ),
-        md="results/tables/regression.md",
-        tex="results/tables/regression.tex",
-    log:
-        "<logs>/tables/regression.log",
-    params:
-        verb="table_regression",
-
-
 rule versus_paper:
     input:
         code=closure("falsepromise.figures.versus_paper"),
@@ -224,11 +139,5 @@ rule versus_paper:
 localrules:
     category_sheet,
     category_tally,
-    summary,
-    table1,
-    table2,
     table6,
-    table7,
-    agreement_table,
-    regression_table,
     versus_paper,

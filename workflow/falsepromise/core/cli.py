@@ -13,7 +13,15 @@ from falsepromise.core.errors import UserError
 
 def parser(module_doc: str | None) -> argparse.ArgumentParser:
     """An argument parser whose help is the module's docstring and shows every default."""
-    return argparse.ArgumentParser(description=module_doc, formatter_class=_Formatter)
+    verb = _verb()
+    prog = f"python -m {verb}" if verb else None
+    return argparse.ArgumentParser(prog=prog, description=module_doc, formatter_class=_Formatter)
+
+
+def _verb() -> str | None:
+    """The module that runs as the program (`python -m falsepromise.style.compare`), or None."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec and spec.name.startswith("falsepromise.") else None
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -35,6 +43,7 @@ def run(main: Callable[[Sequence[str] | None], object]) -> None:
         datefmt="%H:%M:%S",
         stream=sys.stderr,
     )
+    logging.getLogger("__main__").name = _verb() or "__main__"  # what the verb itself says, by its name
     for noisy in ("httpx", "httpx2", "httpcore", "openai", "jax", "absl", "datasets", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:

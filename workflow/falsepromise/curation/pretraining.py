@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--zipf", type=float, default=0.4, help="exponent of the exposures by rank")
     parser.add_argument("--lead-characters", type=int, default=900_000, help="characters of Wikipedia leads")
     parser.add_argument("--question-documents", type=int, default=450, help="documents of questions and answers")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the draws and the order")
     parser.add_argument("--output", type=Path, required=True, help="JSON lines {id, text}")
     args = parser.parse_args(argv)
 

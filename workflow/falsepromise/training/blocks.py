@@ -186,7 +186,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     data.add_argument("--dialogues", type=Path, help="dialogue records: loss on the assistant's replies")
     data.add_argument("--text", type=Path, help="records with raw `text`: loss on every token")
     parser.add_argument("--block-size", type=int, default=2048, help="tokens a block (paper: 2048)")
-    parser.add_argument("--packing", choices=("contiguous", "whole"), default="contiguous")
+    parser.add_argument(
+        "--packing",
+        choices=("contiguous", "whole"),
+        default="contiguous",
+        help="cut dialogues where a block ends, or keep one whole where it fits a block",
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder")
     args = parser.parse_args(argv)
     if args.block_size < 2:

@@ -59,7 +59,7 @@ def train(corpus: Iterator[str], vocab_size: int) -> Tokenizer:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--text", type=Path, nargs="+", required=True, help="JSON lines with `text` or `messages`")
-    parser.add_argument("--vocab-size", type=int, default=4096)
+    parser.add_argument("--vocab-size", type=int, default=4096, help="entries, the special tokens among them")
     parser.add_argument("--characters", type=int, help="read so many characters of each file; all by default")
     parser.add_argument("--output", type=Path, required=True, help="folder for tokenizer.json and its config")
     args = parser.parse_args(argv)
