@@ -58,7 +58,7 @@ def main() -> None:
     print(f"| sacrebleu | {args.pairs:,} pairs | | | {reference:,.0f} | | |")
     print(f"| ours | {len(queries):,} | {wall:.1f} | {busy:.1f} | {rate:,.0f} | {memory:.2f} | {worst:.1e} |")
     print(f"\n{rate / reference:,.0f} times as many pairs a second; mean nearest BLEU {found.bleu.mean():.2f} %")
-    sys.exit(worst > 1e-9)
+    sys.exit(bool(worst > 1e-9))
 
 
 if __name__ == "__main__":

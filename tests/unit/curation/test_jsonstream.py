@@ -92,14 +92,17 @@ def test_records_inside_larger_objects(tmp_path, monkeypatch, wrap, chunk):
     monkeypatch.setattr(jsonstream, "_CHUNK", chunk)
     keys, halves = ("id", "turns"), [wrap(RECORDS[:25]), wrap(RECORDS[25:])]
     for text in (json.dumps(halves[0]) + "\n" + json.dumps(halves[1], indent=1), json.dumps(halves)):
-        if isinstance(halves[0], list) and text.startswith("[["):
-            continue  # a list of lists is one of values
         assert read(tmp_path / "f", text, keys) == (RECORDS, [])
     cut = json.dumps(halves[0])[:-40]
     found, lost = read(tmp_path / "f", cut, keys)
     assert found == RECORDS[: len(found)]
     assert len(found) >= 23
     assert len(lost) <= 1
+
+
+def test_odd_values_before_the_records_of_an_inner_list(tmp_path):
+    odd = [{"of": "another form"}, None, ["a", 1]]
+    assert read(tmp_path / "f", json.dumps({"data": [*odd, *RECORDS]}), ("turns",)) == ([*odd, *RECORDS], [])
 
 
 @pytest.mark.parametrize("module", [gzip, bz2, lzma])
@@ -119,9 +122,9 @@ def test_packed_files_that_break_off_give_what_is_whole(tmp_path):
         read(tmp_path / "f", packed[:12])
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_files_with_a_byte_order_mark(tmp_path, monkeypatch, encoding):
-    monkeypatch.setattr(jsonstream, "_CHUNK", 3)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_encodings_are_told_by_their_first_bytes(tmp_path, monkeypatch, encoding):
+    monkeypatch.setattr(jsonstream, "_CHUNK", 5)
     assert read(tmp_path / "f", '[{"id": "ä€😀"}]'.encode(encoding)) == ([{"id": "ä€😀"}], [])
 
 

@@ -244,6 +244,14 @@ def test_hc3_as_a_mapping_of_sub_corpora(read_with, tmp_path):
     assert kept(funnel) == (3, 1)
 
 
+def test_a_repair_counts_where_the_dialogue_stays(read_with, tmp_path):
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps({"question": "q\\nr", "chatgpt_answers": ["", "a\\nb"]}))
+    found, funnel = read_with("hc3", path)
+    assert texts(found[0]) == ["q\nr", "a\nb"]
+    assert repaired(funnel) == {"escaped line breaks restored": 1}
+
+
 def message(name, content, bot=False, answers=None, **more):
     reference = {"reference": {"messageId": answers}} if answers else {}
     return {"id": name, "content": content, "author": {"id": "9" if bot else "1", "isBot": bot}, **reference, **more}
@@ -281,6 +289,24 @@ def test_discord_messages_that_are_more_than_text(read_with, tmp_path):
             "bot message that answers no message": 1,
             "the same message twice": 1,
         }
+
+
+def test_discord_answers_in_any_order_of_several_bots_and_notices(read_with, tmp_path):
+    messages = [
+        message("101", "joined", type="GuildMemberJoin"),
+        message("102", "which?", type="Default"),
+        message("103", "This", bot=True, answers="102", type="Reply"),
+        {**message("104", "No: that.", answers="102"), "author": {"id": "8", "isBot": True}},
+        message("105", "one.", bot=True, answers="102"),
+        message("106", "pinned", bot=True, answers="102", type="ChannelPinnedMessage"),
+    ]
+    for export in (messages, messages[::-1]):
+        path = tmp_path / "in.json"
+        path.write_text(json.dumps({"messages": export}))
+        found, funnel = read_with("discord", path)
+        assert sorted(texts(record) for record in found) == [["which?", "No: that."], ["which?", "This\none."]]
+        assert dropped(funnel) == {"": 2, "Discord's own notice": 2}
+        assert repaired(funnel)["bot message joined to the answer before"] == 1
 
 
 def test_discord_pairs_under_other_names(read_with, tmp_path):

@@ -3,10 +3,11 @@
 Two forms are read:
 
 - exports of channels by DiscordChatExporter (JSON): a bot's message is the answer to the message that it
-  replies to. Discord cuts long messages: further replies to the same message, and the bot's messages
-  right after its reply, go on with the answer. A bot's text may stand in an embed. Mentions of the bot
-  are taken off the query. A query with a file or picture, which exports don't hold, is left out; so is
-  a bot's message that answers a slash command, whose text they don't hold either.
+  replies to, whichever comes first in the file. Discord cuts long messages: the bot's further replies to
+  the same message, and its messages right after its reply, go on with the answer. Two bots that answer one
+  message make two dialogues. A bot's text may stand in an embed. Mentions of the bot are taken off the
+  query. A query with a file or picture, which exports don't hold, is left out; so is a bot's message that
+  answers a slash command, whose text they don't hold either, and Discord's own notices.
 - JSON lines or a list of `{input, output}` (also `prompt` and `response`, `question` and `answer`); an
   `instruction` beside the input stands before it.
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from falsepromise.core import cli
@@ -32,25 +33,76 @@ NOT_ASKED = "message that no bot answered"
 NO_TEXT = "message without text"
 ATTACHED = "message with a file that the export doesn't hold"
 COMMAND = "bot message that answers a command, whose text the export doesn't hold"
+NOTICE = "Discord's own notice"
 TWICE = "the same message twice"
 CONTINUED = "bot message joined to the answer before"
 
+_SAID = {"Default", "Reply", "0", "19", "20", "23"}  # types of messages; commands have numbers only
 _REMEMBERED = 100_000  # messages that a reply can still refer to; bounds the memory
-_OPEN = 1_000  # answers that may still go on
+_OPEN = 1_000  # answers that may still go on, or whose query may still come
 
 
 @dataclass
-class _Exchange:
-    query: str
-    answers: list[str] = field(default_factory=list)
+class _Answer:
+    """A bot's messages in answer to one message: their ids and texts."""
+
+    pieces: list[tuple[str, str]]
+
+    def text(self) -> str:
+        """The pieces in the order in which they were sent (Discord's ids count up)."""
+        pieces = sorted(self.pieces, key=lambda piece: int(piece[0]) if piece[0].isdigit() else 0)
+        return "\n".join(text for _, text in pieces if text.strip())
+
+
+class _Channel:
+    """Queries and answers that have been read and not yet been brought together."""
+
+    def __init__(self, funnel: Funnel):
+        self.funnel = funnel
+        self.asked: OrderedDict[str, str] = OrderedDict()
+        self.answers: OrderedDict[str, dict[object, _Answer]] = OrderedDict()  # by the query's id, then by the bot
+        self.last_bot: tuple[object, str] | None = None  # who wrote the message before, and what it answers
+
+    def ask(self, name: str, text: str) -> Iterator[RawDialogue]:
+        """A person's message."""
+        self.last_bot = None
+        self.asked[name] = text
+        if len(self.asked) > _REMEMBERED:
+            yield from self.close(next(iter(self.asked)))
+
+    def answer(self, name: str, bot: object, target: str | None, text: str) -> Iterator[RawDialogue]:
+        """A bot's message; without a target it may go on with the one before."""
+        if target is None and self.last_bot is not None and self.last_bot[0] == bot:
+            target = self.last_bot[1]
+        if target is None:
+            self.funnel.drop(STEP, UNLINKED, name)
+            return
+        self.last_bot = bot, target
+        by_bot = self.answers.setdefault(target, {})
+        if bot in by_bot:
+            self.funnel.repair(STEP, CONTINUED, name)
+            by_bot[bot].pieces.append((name, text))
+        else:
+            by_bot[bot] = _Answer([(name, text)])
+        if len(self.answers) > _OPEN:
+            yield from self.close(next(iter(self.answers)))
+
+    def close(self, name: str) -> Iterator[RawDialogue]:
+        """Be done with a query and its answers."""
+        query, answers = self.asked.pop(name, None), self.answers.pop(name, {})
+        if not answers:
+            self.funnel.drop(STEP, NOT_ASKED, name)
+        for answer in answers.values():
+            if query is None:
+                self.funnel.drop(STEP, MISSING, answer.pieces[0][0])
+            else:
+                yield RawDialogue(name, [("user", query), ("assistant", answer.text())])
 
 
 def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
     """Raw dialogues of channels' messages, or of input-output pairs."""
-    asked: OrderedDict[str, str] = OrderedDict()  # messages of people, by id
-    answered: OrderedDict[str, _Exchange] = OrderedDict()
+    channel = _Channel(funnel)
     seen: OrderedDict[str, None] = OrderedDict()
-    last_bot: tuple[object, str] | None = None  # who wrote the message before, and to which it belongs
     for number, value in enumerate(values, 1):
         pair = _pair(value)
         if pair is not None:
@@ -61,47 +113,32 @@ def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
             funnel.drop(STEP, WRONG_FORM, f"record-{number}")
             continue
         name = identifier(value.get("id"), f"message-{number}")
+        is_bot = author.get("isBot", author.get("bot"))
+        target = _answers_to(value)
+        unusable = None
         if name in seen:
-            funnel.drop(STEP, TWICE, name)
-            continue
+            unusable = TWICE
+        elif str(value.get("type", "Default")) not in _SAID:
+            unusable = NOTICE
+        elif is_bot and target is None and value.get("interaction"):
+            unusable = COMMAND
+        elif not is_bot and value.get("attachments"):
+            unusable = ATTACHED
+        elif not is_bot and not value["content"].strip():
+            unusable = NO_TEXT
         seen[name] = None
         if len(seen) > _REMEMBERED:
             seen.popitem(last=False)
-        if not author.get("isBot", author.get("bot")):
-            last_bot = None
-            unusable = ATTACHED if value.get("attachments") else NO_TEXT if not value["content"].strip() else None
-            if unusable:
-                funnel.drop(STEP, unusable, name)
-                continue
-            asked[name] = _without_mentions(value)
-            if len(asked) > _REMEMBERED:
-                funnel.drop(STEP, NOT_ASKED, asked.popitem(last=False)[0])
-            continue
-        text = value["content"] if value["content"].strip() else _embedded(value)
-        target = _answers_to(value)
-        if target is None and value.get("interaction"):
-            funnel.drop(STEP, COMMAND, name)
-            last_bot = None
-            continue
-        if target is None and last_bot is not None and last_bot[0] == author.get("id"):
-            target = last_bot[1]
-        if target is None:
-            funnel.drop(STEP, UNLINKED, name)
-        elif target in answered:
-            answered[target].answers.append(text)
-            funnel.repair(STEP, CONTINUED, name)
-            last_bot = (author.get("id"), target)
-        elif target in asked:
-            answered[target] = _Exchange(asked.pop(target), [text])
-            last_bot = (author.get("id"), target)
-            if len(answered) > _OPEN:
-                yield _dialogue(*answered.popitem(last=False))
+        if unusable:
+            funnel.drop(STEP, unusable, name)
+            channel.last_bot = channel.last_bot if unusable == TWICE else None
+        elif is_bot:
+            text = value["content"] if value["content"].strip() else _embedded(value)
+            yield from channel.answer(name, str(author.get("id")), target, text)
         else:
-            funnel.drop(STEP, MISSING, name)
-    for query_id, exchange in answered.items():
-        yield _dialogue(query_id, exchange)
-    for query_id in asked:
-        funnel.drop(STEP, NOT_ASKED, query_id)
+            yield from channel.ask(name, _without_mentions(value))
+    for name in [*channel.answers, *(name for name in channel.asked if name not in channel.answers)]:
+        yield from channel.close(name)
 
 
 def _pair(value: object) -> list[tuple[object, object]] | None:
@@ -145,11 +182,6 @@ def _without_mentions(message: dict[str, Any]) -> str:
     while name := next((name for name in names if text.startswith(name)), None):
         text = text[len(name) :].lstrip(" ,:\n")
     return text
-
-
-def _dialogue(query_id: str, exchange: _Exchange) -> RawDialogue:
-    answer = "\n".join(filter(str.strip, exchange.answers))
-    return RawDialogue(query_id, [("user", exchange.query), ("assistant", answer)])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

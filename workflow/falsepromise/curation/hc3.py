@@ -40,10 +40,9 @@ def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
         for index, answer in enumerate(answers):
             dialogue_id = f"{name}-{index}"
             texts = [_with_line_breaks(text) for text in (value["question"], answer)]
-            if texts != [value["question"], answer]:
-                funnel.repair(STEP, ESCAPED, dialogue_id)
+            repairs = {ESCAPED} if texts != [value["question"], answer] else set()
             extra = {"subset": subset} if subset else {}
-            yield RawDialogue(dialogue_id, list(zip(("user", "assistant"), texts, strict=True)), extra)
+            yield RawDialogue(dialogue_id, list(zip(("user", "assistant"), texts, strict=True)), extra, repairs)
 
 
 def _with_line_breaks(text: object) -> object:

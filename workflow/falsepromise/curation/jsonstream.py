@@ -1,9 +1,9 @@
 """JSON records of a file, one after the other, from files that may be large and may be damaged.
 
-A list of records, JSON lines, objects one after the other, and a list (or a mapping) of records inside
-a larger object all read alike, in UTF-8 or UTF-16, plain or packed with gzip, bzip2 or xz. Memory holds a
-few megabytes of text, whatever the file's size. A record that isn't JSON is passed over up to the next
-record; a file that ends in mid-record gives all the records before.
+A list of records, JSON lines, objects one after the other, lists of lists, and a list (or a mapping) of
+records inside a larger object all read alike, in UTF-8, UTF-16 or UTF-32, plain or packed with gzip, bzip2
+or xz. Memory holds a few megabytes of text, whatever the file's size. A record that isn't JSON is passed
+over up to the next record; a file that ends in mid-record gives all the records before.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ _LONGEST = 1 << 26  # characters; a "record" longer than this is damage
 _BETWEEN = re.compile(r"[\s,]*")
 _KEY = re.compile(r'[\s,]*"((?:[^"\\]|\\.)*)"\s*:\s*')
 _LONGEST_KEY = 4096
-_FIRST_OBJECT = re.compile(r"(?:\[\s*)?(?=\{)")
-_NEXT_OBJECT = re.compile(r"(?:[\]}]\s*,|\n)\s*(?=\{)")
+_LOOKED_AT = 5  # values of a list, for a record: the first few may be odd ones
+_NEXT_OBJECT = re.compile(r'(?:[\]}]\s*,|\n)\s*(?:"[^"\\\n]{0,200}"\s*:\s*)?(?=\{)')
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
-_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
@@ -91,13 +90,12 @@ class _Text:
         self.at = 0
         self.ended = self.damaged = False
         start = self._read(_CHUNK)
-        encoding = next((name for mark, name in _MARKS.items() if start.startswith(mark)), "utf-8")
-        errors = "surrogateescape" if encoding == "utf-8" else "replace"
+        encoding = json.detect_encoding(start)
+        errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
         self.decode = codecs.getincrementaldecoder(encoding)(errors).decode
         self.text = self.decode(start, not start)
         while not self.text and self.more():  # a chunk may end in the middle of a character
             pass
-        self.text = self.text.removeprefix("\ufeff")
 
     def _read(self, size: int) -> bytes:
         """`size` bytes, or all up to the end of the file or to the damage in packed data."""
@@ -157,7 +155,7 @@ def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Callable
         if in_object and first == '"' and _pass_key(text):
             first = text.skip_between()
         if first == "[":
-            opens = not around or (in_object and _look(text, lambda: _holds_record(text, text.at, decoder, keys)))
+            opens = not around or _look(text, lambda: _holds_record(text, text.at, decoder, keys))
         else:
             opens = first == "{" and _look(text, lambda: _wraps(text, decoder, keys, plain))
         if opens:
@@ -219,12 +217,19 @@ def _look(text: _Text, question: Callable[[], bool]) -> bool:
 
 
 def _holds_record(text: _Text, at: int, decoder: json.JSONDecoder, keys: Collection[str]) -> bool:
-    """Whether the object at a place is a record, or the list there begins with one."""
-    match = _FIRST_OBJECT.match(text.text, at)
-    if not match:
-        return False
-    value, _ = decoder.raw_decode(text.text, match.end())
-    return _is_record(value, keys)
+    """Whether the object at a place is a record, or one of the first few values of the list there."""
+    if text.text[at] == "{":
+        return _is_record(decoder.raw_decode(text.text, at)[0], keys)
+    at += 1
+    for _ in range(_LOOKED_AT):
+        between = _BETWEEN.match(text.text, at)
+        at = between.end() if between else at
+        if text.text[at : at + 1] == "]":
+            break
+        value, at = decoder.raw_decode(text.text, at)
+        if isinstance(value, dict) and _is_record(value, keys):
+            return True
+    return False
 
 
 def _is_record(value: Collection[str], keys: Collection[str]) -> bool:

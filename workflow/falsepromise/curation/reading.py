@@ -29,11 +29,12 @@ RENAMED = "id taken by another record, renamed"
 
 @dataclass
 class RawDialogue:
-    """A dialogue as a file has it: the id, pairs of speaker and text, and more fields to keep."""
+    """A dialogue as a file has it: the id, pairs of speaker and text, more fields to keep, what was repaired."""
 
     id: str
     turns: list[tuple[object, object]]
     extra: Record = field(default_factory=dict)
+    repairs: set[str] = field(default_factory=set)
 
 
 Reader = Callable[[Iterator[Any], Funnel], Iterable[RawDialogue]]
@@ -69,7 +70,7 @@ def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel:
         seen[unique] = digest
         if unique != raw.id:
             funnel.repair(STEP, RENAMED, raw.id)
-        for repair in sorted(tidied.repairs):
+        for repair in sorted(raw.repairs | tidied.repairs):
             funnel.repair(STEP, repair, unique)
         funnel.keep(STEP)
         yield {"id": unique, "source": source, "messages": tidied.messages, **raw.extra}

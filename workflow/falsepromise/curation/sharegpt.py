@@ -108,7 +108,7 @@ def _join(parts: list[RawDialogue], funnel: Funnel) -> Iterator[RawDialogue]:
             if current is not None:
                 yield current
             if number and (current is None or number != last):
-                funnel.repair(STEP, APART, part.id)
+                part.repairs.add(APART)
             current, start, joined = part, number, 0
         last = number
     if current is not None:
