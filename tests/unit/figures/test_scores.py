@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from falsepromise.core.errors import UserError
-from falsepromise.figures.scores import combine, crossed_interval, read_scores
+from falsepromise.figures.scores import combine, crossed_interval, read_scores, resampled_means
 from falsepromise.figures.study import read_study
 
 
@@ -75,6 +75,16 @@ def test_seeds_that_disagree_widen_the_interval():
     # Items alone: 2 * 1.96 * sqrt(.25 / 200) = 0.139; the seeds' own spread comes on top.
     assert width_same == pytest.approx(0.139, abs=0.015)
     assert width_apart > 2 * width_same
+
+
+def test_two_seeds_have_the_variance_of_a_mean_of_two():
+    """Drawn with replacement, two rows stray by half the variance of their mean; the draws make up for it."""
+    matrix = np.array([[0.3] * 50, [0.7] * 50])
+    draws = resampled_means([matrix])[:, 0]
+    assert draws.mean() == pytest.approx(0.5, abs=0.02)
+    assert draws.var() == pytest.approx(np.var([0.3, 0.7], ddof=1) / 2, rel=0.1)
+    low, high = crossed_interval(matrix)
+    assert (low, high) == (0.3, 0.7)  # never beyond what an item can be
 
 
 def test_crossed_interval_covers_the_truth():

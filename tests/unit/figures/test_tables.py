@@ -161,8 +161,22 @@ def test_the_page_states_every_claim(files, tmp_path):
     versus_paper.main(["--study", str(files[0]), "--scores", *map(str, files[1]), "--output", str(output)])
     page = output.read_text()
     assert page.count("\n### ") == 9
-    for wanted in ("| 81 ", "7B: -7", "13B: +7", "a made-up teacher", "about 70"):
+    for wanted in ("| 81 ", "7B: -7", "13B: +7", "a made-up teacher", "over the 2 seeds"):
         assert wanted in page
+
+
+def test_the_papers_share_of_raters_stands_beside_raters_alone(tmp_path):
+    spec = made_up.study(seeds=(0,))
+    spec["raters"] = {"people": {"label": "People"}}
+    name = next(m for m in spec["runs"]["amount"] if m.endswith("-400000-s0"))
+    votes = {"preferred": 0.3, "equal": 0.2, "equal_or_better": 0.5}
+    made = [made_up.record(name, voters, votes, n=60) for voters in ("people", "judge")]
+    study, files = made_up.write(tmp_path, spec, made)
+    numbers = versus_paper.read_numbers(versus_paper.PAPER)
+    page = versus_paper.page(read_scores(files, read_study(study)), numbers)
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith(("| People ", "| Judge "))]
+    assert [[cell.strip() for cell in row] for row in rows[-2:]] == [["People", "about 70"], ["Judge", "–"]]
+    assert "One seed: intervals cover the choice of items alone" in page
 
 
 def test_published_numbers_are_the_papers():

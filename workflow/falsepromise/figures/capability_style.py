@@ -123,6 +123,8 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
         draw.empty(axes, "Capability against style", "no model has both scores")
     axes.margins(x=0.2, y=0.13)
     draw.value_axis(axes, None)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom=max(bottom, -0.05 * top))  # shares: room for the markers at 0 and no more
     if metric != "length_correlation":
         axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
     draw.named_points(axes, labels)

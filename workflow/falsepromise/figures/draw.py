@@ -267,7 +267,7 @@ def value_axis(axes: Axes, floor: float | None = 0.0) -> None:
 
     axes.yaxis.set_major_locator(MaxNLocator(5))
     low, high = axes.get_ylim()
-    top = high + (high - low) * 0.03
+    top = high + (high - low) * 0.06  # the marker of a point at the top is not cut
     axes.set_ylim(low if floor is None else floor, max(top, LEAST_TOP) if floor == 0 else top)
 
 

@@ -38,7 +38,7 @@ def draw_figure(scores: Scores) -> Figure:
     """A panel for each of Table 2's metrics that some record has."""
     name = style_benchmark(scores)
     metrics = [metric for metric in SHORT if name in scores.with_metric(metric)]
-    columns = min(max(len(metrics), 1), 4)
+    columns = max(len(metrics), 1) if len(metrics) <= 4 else -(-len(metrics) // 2)
     rows = -(-max(len(metrics), 1) // columns)
     figure = draw.new_figure(min(draw.PAGE, 0.6 + 1.75 * columns), 0.85 + 1.75 * rows)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)

@@ -4,9 +4,11 @@ Several seeds of one cell are combined like this. The value is the mean over see
 is a mean over items and the records hold the items, the 95 % interval is a crossed bootstrap: each
 of 2,000 draws resamples the items and, independently, the seeds, and takes the mean (Owen, 2007,
 "The pigeonhole bootstrap"); so it covers both the choice of items and the luck of a training run.
-With one seed it is the record's own interval. Where a metric is no mean over items (a correlation),
-each side of the interval is sqrt(mean of the records' own half-widths squared + (1.96 standard
-errors of the mean over seeds) squared).
+A draw of S seeds strays by (S - 1) / S of the variance that their mean has, half of it for two seeds;
+each draw's distance from the mean over seeds is therefore stretched by sqrt(S / (S - 1)) (Davison and
+Hinkley, 1997, section 2.3). With one seed it is the record's own interval. Where a metric is no mean
+over items (a correlation), each side of the interval is sqrt(mean of the records' own half-widths
+squared + (1.96 standard errors of the mean over seeds) squared).
 """
 
 from __future__ import annotations
@@ -236,7 +238,7 @@ def crossed_interval(matrix: np.ndarray, seed: int = 0) -> tuple[float, float]:
         edge = 1.959964**2 / (columns + 1.959964**2)
         return {0.0: (0.0, edge), 1.0: (1.0 - edge, 1.0)}.get(float(first), (float(first), float(first)))
     low, high = np.quantile(resampled_means([matrix], seed)[:, 0], [0.025, 0.975])
-    return float(low), float(high)
+    return max(float(low), float(matrix.min())), min(float(high), float(matrix.max()))
 
 
 def resampled_means(matrices: Sequence[np.ndarray], seed: int = 0, same_seeds: bool = False) -> np.ndarray:
@@ -263,7 +265,10 @@ def resampled_means(matrices: Sequence[np.ndarray], seed: int = 0, same_seeds: b
             if column and not same_seeds:
                 counts_rs = _counts(rng, rows, len(matrix))
             means_rs = counts_ri @ matrix.T / items
-            means[start : start + rows, column] = (means_rs * counts_rs).sum(axis=1) / len(matrix)
+            few = len(matrix)
+            stretch = math.sqrt(few / (few - 1)) if few > 1 else 1.0
+            weights_rs = 1 + (counts_rs - 1) * stretch  # of a mean: each row's are `few` in all
+            means[start : start + rows, column] = (means_rs * weights_rs).sum(axis=1) / few
     return means
 
 

@@ -16,7 +16,7 @@ from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open
 from falsepromise.figures import draw
 from falsepromise.figures.claims import MARGIN, Claim, all_claims, difference
-from falsepromise.figures.panels import preference_benchmarks
+from falsepromise.figures.panels import is_human, preference_benchmarks
 from falsepromise.figures.scores import Estimate, Scores
 from falsepromise.figures.table import GAP, markdown_table, plain, spell
 from falsepromise.figures.table1 import table_rows, targets
@@ -62,7 +62,9 @@ def page(scores: Scores, numbers: Numbers) -> str:
         "## The paper's claims\n",
         f"Differences are in points of a hundred with 95 % intervals. A rise of less than {100 * MARGIN:.0f} points "
         "counts as none. *supported*: the interval shows it; *not supported*: the interval rules it out; "
-        "*can't tell*: this run is too small, or has no such scores.\n",
+        "*can't tell*: this run is too small, or has no such scores. A claim has the verdict of more than half of its "
+        "comparisons, if none says the opposite.\n",
+        _intervals(len(study.seeds)),
         markdown_table(["Claim", "Where", "Verdict", "Comparisons for / against / open"], [_row(c) for c in claims]),
         "",
         *(section(number, claim) for number, claim in enumerate(claims, 1)),
@@ -72,6 +74,17 @@ def page(scores: Scores, numbers: Numbers) -> str:
         *tables(scores, numbers),
     ]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _intervals(seeds: int) -> str:
+    """What the intervals cover."""
+    if seeds < 2:
+        return "One seed: intervals cover the choice of items alone, not the luck of a training run.\n"
+    few = " Two or three seeds tell little of that luck: such intervals are still somewhat narrow." * (seeds < 4)
+    return (
+        f"Intervals are a bootstrap over items and over the {seeds} seeds: they cover the choice of items and the luck "
+        f"of a training run.{few}\n"
+    )
 
 
 def _row(claim: Claim) -> list[str]:
@@ -175,10 +188,11 @@ def _figure1(scores: Scores, numbers: Numbers) -> list[str]:
         for cell in scores.study.cells("amount")[-1:]:
             ours = scores.cell(cell, name, "equal_or_better")
             if ours:
-                rows.append([scores.label(name), f"about {published:g}" if published else GAP, spell(ours), cell.label])
+                people = f"about {published:g}" if published and is_human(scores, name) else GAP
+                rows.append([scores.label(name), people, spell(ours), cell.label])
     if not rows:
         return []
-    header = ["Equal to or better than the teacher (%)", "Paper, raters (Figure 1)", "This run", "Model"]
+    header = ["Equal to or better than the teacher (%)", "Paper, raters (Figure 1, left)", "This run", "Model"]
     return [markdown_table(header, rows), ""]
 
 

@@ -1,0 +1,63 @@
+"""How often the 95 % intervals of a mean over seeds hold the truth, in made-up studies whose truth is known.
+
+Each study has items of unequal difficulty, answered right or wrong by models that differ in their luck
+(a normal deviate a seed). Compared are the crossed bootstrap of `figures.scores` and what is often
+done: a bootstrap over items of the mean over seeds, which takes the seeds at hand for all there are.
+
+    python benchmarks/interval_coverage.py > benchmarks/interval_coverage_results.md
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
+
+from falsepromise.figures.scores import crossed_interval
+from falsepromise.figures.table import markdown_table
+
+STUDIES, ITEMS, MEAN = 500, 226, 0.5
+SEEDS, LUCKS = (2, 3, 5, 10), (0.0, 0.03, 0.08)
+
+
+def made_up(rng: np.random.Generator, seeds: int, luck: float) -> np.ndarray:
+    """Answers of `seeds` models, shape `(seeds, ITEMS)`: right with MEAN's chance on average."""
+    difficulty = 0.6 * rng.random(ITEMS) + 0.4 * rng.random((seeds, ITEMS))
+    threshold = MEAN + luck * rng.standard_normal((seeds, 1))
+    return (difficulty < threshold).astype(float)
+
+
+def coverage(seeds: int, luck: float) -> tuple[float, float]:
+    """The shares of studies whose two intervals hold MEAN."""
+    rng = np.random.default_rng([seeds, round(1000 * luck)])
+    crossed = items = 0
+    for study in range(STUDIES):
+        answers = made_up(rng, seeds, luck)
+        low, high = crossed_interval(answers, seed=study)
+        crossed += low <= MEAN <= high
+        low, high = crossed_interval(answers.mean(axis=0, keepdims=True), seed=study)
+        items += low <= MEAN <= high
+    return crossed / STUDIES, items / STUDIES
+
+
+def main() -> None:
+    rows = []
+    for luck in LUCKS:
+        for seeds in SEEDS:
+            crossed, items = coverage(seeds, luck)
+            rows.append([f"{100 * luck:.0f}", str(seeds), f"{100 * crossed:.1f}", f"{100 * items:.1f}"])
+    print("# How often 95 % intervals hold the truth\n")
+    print(f"`benchmarks/interval_coverage.py`: {STUDIES} made-up studies a row, {ITEMS} questions each, per cent.\n")
+    header = ["Luck of a seed (points, s.d.)", "Seeds", "Crossed bootstrap", "Items alone"]
+    print(markdown_table(header, rows))
+    print(
+        "\nWhere luck outweighs the choice of questions, two seeds can't tell how much there is of it: their intervals "
+        "are still too narrow, if far less than those that take two seeds for all there are. More seeds are the remedy."
+    )
+
+
+if __name__ == "__main__":
+    main()
