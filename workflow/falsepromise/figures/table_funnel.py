@@ -38,8 +38,8 @@ def read(path: Path) -> Iterator[list[object]]:
                            row["examples"] or ""]  # fmt: skip
                 except ValueError as error:
                     raise UserError(f"{path}, line {number}: 'kept' and 'dropped' must be counts: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: can't be read as a CSV table: {error}") from error
 
 
 def build(paths: Sequence[Path]) -> Table:

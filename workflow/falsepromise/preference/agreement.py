@@ -88,16 +88,9 @@ def against_style(signs: dict[str, int], style_items: Sequence[Record], seed: in
     return row
 
 
-def signs_of(record: Record, path: str) -> dict[str, int]:
-    """The items of a preference record as 1 (ours), 0 (equal), -1, by prompt id.
-
-    Raises:
-        UserError: the file is no record of `preference.aggregate`.
-    """
-    try:
-        return {item.get("prompt_id", item["id"]): SIGN[item["majority"]] for item in record["items"]}
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a record of preference.aggregate: {error} is missing in its items") from error
+def signs_of(record: Record) -> dict[str, int]:
+    """The items of a preference record as 1 (ours), 0 (equal), -1, by prompt id."""
+    return {item.get("prompt_id", item["id"]): SIGN[item["majority"]] for item in record["items"]}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -114,8 +107,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"--preference {' '.join(args.preference)}: expected two different records, or --style beside it"
         )
     style = read_json(args.style) if args.style else None
-    check_records([*records.items(), *([(args.style, style)] if args.style else [])])
-    signs = {path: signs_of(record, path) for path, record in records.items()}
+    check_records([*records.items()], [(args.style, style)] if args.style else [])
+    signs = {path: signs_of(record) for path, record in records.items()}
     called = Counter(record["benchmark"] for record in records.values())
     names = {
         path: record["benchmark"] if called[record["benchmark"]] == 1 else f"{record['benchmark']} ({path})"

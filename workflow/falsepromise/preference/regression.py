@@ -16,7 +16,7 @@ why. Correlation is not cause: a longer reply may also be a better one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.special import expit
@@ -31,21 +31,40 @@ from falsepromise.preference.logistic import fit_logistic
 log = logging.getLogger(__name__)
 UNNAMED = "left"  # the model in a record of `preference.aggregate` whose votes name none
 WIN = {"left": 1.0, "right": 0.0, "tie": 0.5, "no_majority": 0.5}
+_OF_STYLE = (
+    *("words", "reference_words", "list", "reference_list"),
+    *("summary_paragraph", "reference_summary_paragraph", "unigram_intersection"),
+)
 
 
-def check_records(records: Sequence[tuple[str, Record]]) -> None:
-    """Refuse files that are no score records, or not of one model.
+def check_records(preferences: Sequence[tuple[str, Record]], styles: Sequence[tuple[str, Record]]) -> None:
+    """Refuse files that are no score records of `preference.aggregate` and `style.compare`, or not of one model.
 
     Raises:
         UserError: names the files.
     """
-    for path, record in records:
-        if not isinstance(record, dict) or not isinstance(record.get("items"), list) or "model" not in record:
-            raise UserError(f"{path}: not a score record with 'model' and 'items', as aggregate and compare write it")
+    for path, item in _items(preferences, "preference.aggregate"):
+        if item.get("majority") not in WIN:
+            raise UserError(
+                f"{path}: item {item['id']!r} has the majority {item.get('majority')!r}, expected {', '.join(WIN)}"
+            )
+    for path, item in _items(styles, "style.compare"):
+        missing = [key for key in _OF_STYLE if key not in item]
+        if missing:
+            raise UserError(f"{path}: item {item['id']!r} has no {missing[0]!r}; expected a record of style.compare")
+    records = [*preferences, *styles]
     models = sorted({str(record["model"]) for _, record in records} - {UNNAMED})
     if len(models) > 1:
         names = ", ".join(path for path, _ in records)
         raise UserError(f"{names}: records of {len(models)} models ({', '.join(models)}); expected one model's")
+
+
+def _items(records: Sequence[tuple[str, Record]], verb: str) -> Iterator[tuple[str, Record]]:
+    for path, record in records:
+        items = record.get("items") if isinstance(record, dict) and "model" in record else None
+        if not isinstance(items, list) or not all(isinstance(item, dict) and "id" in item for item in items):
+            raise UserError(f"{path}: not a score record with 'model' and 'items', as {verb} writes it")
+        yield from ((path, item) for item in items)
 
 
 def design(style_items: Sequence[Record]) -> tuple[np.ndarray, list[str]]:
@@ -147,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON of the fit")
     args = parser.parse_args(argv)
     preference, style = read_json(args.preference), read_json(args.style)
-    check_records([(args.preference, preference), (args.style, style)])
+    check_records([(args.preference, preference)], [(args.style, style)])
     result = regress(preference["items"], style["items"])
     inputs = [args.preference, args.style]
     made = manifest("falsepromise.preference.regression", inputs, {})

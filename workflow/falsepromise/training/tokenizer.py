@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from falsepromise.core import cli
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import read_jsonl
+from falsepromise.core.records import Record, check_dialogue, read_jsonl
 from falsepromise.models.chat import END_TOKEN, TURN_TOKENS, ChatTokenizer
 
 
@@ -27,12 +27,16 @@ def texts(files: Sequence[Path], characters: int | None = None) -> Iterator[str]
     """
     for file in files:
         left = math.inf if characters is None else characters
-        for record in read_jsonl(file):
+        for record in read_jsonl(file, _check):
             found = [record["text"]] if "text" in record else [message["content"] for message in record["messages"]]
             yield from found
             left -= sum(map(len, found))
             if left <= 0:
                 break
+
+
+def _check(record: Record) -> str | None:
+    return None if isinstance(record.get("text"), str) else check_dialogue(record)
 
 
 def train(corpus: Iterator[str], vocab_size: int) -> Tokenizer:
