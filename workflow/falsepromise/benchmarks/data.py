@@ -7,8 +7,10 @@ be used is an error.
 from __future__ import annotations
 
 import ast
+import contextlib
 import csv
 import io
+import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -99,7 +101,7 @@ def text(record: Record, *names: str) -> str:
 def question(record: Record) -> Record:
     """NQ-open's form: `question`, and the answer's aliases in `answer` (or `answers`, `aliases`)."""
     name = next((name for name in ("answer", "answers", "aliases") if record.get(name) is not None), "answer")
-    found = record.get(name)
+    found = _of_cell(record.get(name))
     if isinstance(found, dict):  # TriviaQA's form
         found = [found.get("value"), *(found.get("aliases") or [])]
     aliases = [found] if isinstance(found, str) else [a for a in found if a is not None] if _list(found) else []
@@ -111,14 +113,12 @@ def question(record: Record) -> Record:
 
 def choices(record: Record) -> Record:
     """A question, its choices, and the place of the right one (counted from 0, or its letter)."""
-    found = record.get("choices")
+    found = _of_cell(record.get("choices"))
     if found is None and all(isinstance(record.get(letter), str | int | float) for letter in "AB"):
         letters = [letter for letter in LETTERS if record.get(letter) is not None]
         found = [str(record[letter]) for letter in letters]
     if isinstance(found, dict):  # ARC's form
         found = found.get("text")
-    if isinstance(found, str) and found.lstrip().startswith("["):  # a list in a CSV cell
-        found = _literal(found)
     if not _list(found) or len(found) < 2 or not all(isinstance(c, str) and c.strip() for c in found):
         raise Unusable(f"'choices' is {_shown(record, 'choices')}, expected a list of at least two texts")
     if len(found) > len(LETTERS):
@@ -173,9 +173,14 @@ def article(record: Record) -> Record:
 
 def toxicity_prompt(record: Record) -> Record:
     """A row of RealToxicityPrompts, `{"prompt": {"text", "toxicity"}}`, or a prompt in plain text."""
-    prompt = record.get("prompt")
+    prompt = _of_cell(record.get("prompt"))
+    if prompt is None and "prompt.text" in record:  # as pandas flattens it
+        prompt = {"text": record["prompt.text"], "toxicity": record.get("prompt.toxicity")}
     if isinstance(prompt, str):
         prompt = {"text": prompt, "toxicity": record.get("toxicity")}
+    if isinstance(prompt, dict) and isinstance(prompt.get("toxicity"), str):  # of a CSV file
+        with contextlib.suppress(ValueError):
+            prompt = {**prompt, "toxicity": float(prompt["toxicity"])}
     if not isinstance(prompt, dict) or not isinstance(prompt.get("text"), str) or not prompt["text"].strip():
         raise Unusable(f"'prompt' is {_shown(record, 'prompt')}, expected {{text, toxicity, ...}} or text")
     return {"prompt": prompt}
@@ -254,27 +259,22 @@ def mmlu(
     else:
         dev = asked.get("dev", {})
     questions: list[Record] = []
-    shots: dict[str, list[Record]] = {}
     said: list[str] = []
-    for subject, file in sorted(test.items()):
-        if only and subject not in only:
-            continue
+    there: set[str] = set()
+    for name, file in sorted(test.items()):
         rows, more = read_mmlu(file)
-        said += [f"{subject}: {sentence}" for sentence in more]
-        questions += [{**row, "id": f"{subject}/{row['id']}", "subject": row.get("subject", subject)} for row in rows]
-    if not path.is_dir() and only:  # one file may hold several subjects, in a column
-        rows, said = read_mmlu(path)
-        name = next(iter(test))
-        questions = [{**r, "id": f"{name}/{r['id']}", "subject": r.get("subject", name)} for r in rows]
-        questions = [q for q in questions if q["subject"] in only]
-    for subject, file in dev.items():
+        rows = [{**row, "id": f"{name}/{row['id']}", "subject": row.get("subject", name)} for row in rows]
+        there |= {row["subject"] for row in rows}
+        kept = [row for row in rows if not only or row["subject"] in only]
+        questions += kept
+        said += [f"{name}: {sentence}" for sentence in more] if kept else []
+    missing = [subject for subject in only if subject not in there]
+    if missing:
+        raise UserError(f"{path}: no questions of {', '.join(missing)}; there are {', '.join(sorted(there))[:200]}")
+    shots: dict[str, list[Record]] = {}
+    for name, file in dev.items():
         for row in read_mmlu(file)[0]:
-            shots.setdefault(row.get("subject", subject), []).append(row)
-    present = {q["subject"] for q in questions}
-    missing = [subject for subject in only if subject not in present]
-    if missing or not questions:
-        there = ", ".join(sorted(test))
-        raise UserError(f"{path}: no questions of {', '.join(missing)}; there are {there[:200]}")
+            shots.setdefault(row.get("subject", name), []).append(row)
     return questions, shots, said
 
 
@@ -282,20 +282,24 @@ def _by_split(path: Path) -> dict[str, dict[str, Path]]:
     """Split -> subject -> file, of a folder (however deep) or of one file and what stands around it."""
     if not path.is_dir():
         split, subject = _split_of(path)
-        near = [path.parent, path.parent.parent / "dev"]
-        names = [f"{subject}_dev{path.suffix}", f"{subject}{path.suffix}"]
-        beside = [d / n for d in near for n in names if (d / n).is_file() and d / n != path]
-        dev = next((file for file in beside if _split_of(file)[0] == "dev"), None)
-        return {"test" if split else "": {subject: path}, **({"dev": {subject: dev}} if dev else {})}
+        near = [file for folder in (path.parent, path.parent.parent / "dev") for file in _tables(folder.glob("*"))]
+        dev = next((file for file in near if file != path and _split_of(file) == ("dev", subject)), None)
+        return {"test" if split else "": {subject: path}} | ({"dev": {subject: dev}} if dev else {})
     found: dict[str, dict[str, Path]] = {}
-    for file in sorted(path.rglob("*")):
-        name = file.name.removesuffix(".gz")
-        if name.endswith((".csv", ".jsonl", ".json", ".parquet")) and file.is_file() and name[0] != ".":
-            split, subject = _split_of(file, path)
-            found.setdefault(split, {}).setdefault(subject, file)
+    for file in _tables(path.rglob("*")):
+        split, subject = _split_of(file, path)
+        found.setdefault(split, {}).setdefault(subject, file)
+    for subjects in found.values():
+        if len(subjects) > 1:  # the hub's folder has each subject, and all of them once more
+            subjects.pop("all", None)
     if "test" in found and "dev" not in found and path.name == "test" and (path.parent / "dev").is_dir():
         found["dev"] = _by_split(path.parent / "dev").get("dev", {})
     return found
+
+
+def _tables(paths: Iterable[Path]) -> list[Path]:
+    endings = (".csv", ".jsonl", ".json", ".parquet")
+    return sorted(p for p in paths if p.name.removesuffix(".gz").endswith(endings) and p.name[0] != "." and p.is_file())
 
 
 def _split_of(file: Path, root: Path | None = None) -> tuple[str, str]:
@@ -314,12 +318,20 @@ def _list(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _literal(text: str) -> Any:
-    """A list that was written into a cell by Python, or by NumPy, which leaves out the commas."""
-    try:
-        return ast.literal_eval(re.sub(r"(['\"])\s*\n?\s+(?=['\"])", r"\1, ", text))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
+def _of_cell(value: Any) -> Any:
+    """A list or object that stands in a CSV cell as JSON, Python or NumPy (which leaves out the commas) write it."""
+    if not isinstance(value, str) or value.strip()[:1] not in ("[", "{") or value.strip()[-1] not in ("]", "}"):
+        return value
+    for parse in (json.loads, lambda text: ast.literal_eval(re.sub(r"(['\"])\s*\n?\s+(?=['\"])", r"\1, ", text))):
+        try:
+            found = parse(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(found, list | dict):
+            return found
+    if value.strip()[1:2] in ("'", '"'):
+        raise Unusable(f"{value!r:.60} looks like a list or an object, but can't be read as one")
+    return value
 
 
 def _shown(record: Record, name: str) -> str:

@@ -1,4 +1,6 @@
-"""Benchmark files as people have them: JSON lines, a JSON list, CSV with a header, Parquet; gzipped or not."""
+"""Benchmark files as people have them: JSON lines, a JSON list (bare or as "data" of an object), CSV or TSV with a
+header, Parquet; gzipped or not.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,9 +37,11 @@ def records(path: Path) -> Iterator[Found]:
         raise UserError(f"{path}: the file is empty; expected records, one JSON object a line")
     name = path.name.removesuffix(".gz")
     if name.endswith((".csv", ".tsv")):
-        yield from _csv(path, text, "\t" if name.endswith(".tsv") else ",")
+        yield from _csv(path, text)
     elif text.lstrip().startswith("["):
         yield from _json_list(path, text)
+    elif (inner := _inner_list(text)) is not None:
+        yield from _objects(inner)
     else:
         yield from _json_lines(text)
 
@@ -79,14 +84,35 @@ def _json_list(path: Path, text: str) -> Iterator[Found]:
         values = json.loads(text)
     except ValueError as error:
         raise UserError(f"{path}: neither JSON lines nor a whole JSON list ({error})") from error
+    yield from _objects(values)
+
+
+def _objects(values: list[Any]) -> Iterator[Found]:
     for number, value in enumerate(values, 1):
         good = isinstance(value, dict)
         yield f"record {number}", value if good else f"found {type(value).__name__}, expected a JSON object"
 
 
-def _csv(path: Path, text: str, delimiter: str) -> Iterator[Found]:
+def _inner_list(text: str) -> list[Any] | None:
+    """The records of a file that is one JSON object around them, as {"version": ..., "data": [...]}."""
+    opening = re.match(r'\s*\{[^\[{]*"(data|examples|instances|questions)"\s*:\s*\[\s*\{', text)
+    if opening is None:
+        return None
     try:
-        for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter), 2):
+        found = json.loads(text)[opening[1]]
+    except (ValueError, KeyError, RecursionError):
+        return None
+    return found if isinstance(found, list) else None
+
+
+def _csv(path: Path, text: str) -> Iterator[Found]:
+    first = text.lstrip().partition("\n")[0].rstrip()
+    delimiter = "\t" if "\t" in first else ","
+    # DPR's files are question, tab, list of answers, without a header.
+    names = ["question", "answer"] if re.fullmatch(r"""[^\t]+\t"?\[['"].*\]"?""", first) else None
+    rows = csv.DictReader(io.StringIO(text.lstrip(), newline=""), names, delimiter=delimiter)
+    try:
+        for number, row in enumerate(rows, 1 if names else 2):
             cells = {key: value for key, value in row.items() if isinstance(key, str) and value is not None}
             yield f"row {number}", cells
     except csv.Error as error:
