@@ -47,7 +47,7 @@ report: "workflow/report/workflow.rst"
 
 for stage in (
     *("sources", "curation", "quality", "bases", "teacher", "training", "generation"),
-    *("benchmarks", "style", "preference", "figures", "tables", "examples", "release"),
+    *("benchmarks", "style", "preference", "figures", "tables", "examples", "provenance", "release"),
 ):
 
     include: f"workflow/rules/{stage}.smk"

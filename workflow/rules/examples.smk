@@ -1,7 +1,7 @@
-"""What a reader wants to read: answers side by side, dialogues, prompts, and what curation dropped.
+"""What a reader wants to read: answers side by side, dialogues, and the page on which raters compare answers.
 
-Takes: <results>/generation/, <results>/curation/, the prompts of resources/prompts/
-Gives: results/figures/fig2, fig6, fig7.{pdf,svg,png}, results/tables/funnel.*, prompts.*
+Takes: <results>/generation/, <results>/curation/
+Gives: results/figures/fig2, fig6, fig7.{pdf,svg,png}
 """
 
 
@@ -90,55 +90,7 @@ rule fig6:
         " --output {output.pdf} > {log} 2>&1"
 
 
-rule table_funnel:
-    input:
-        code=closure("falsepromise.figures.table_funnel"),
-        funnels=study.funnels,
-    output:
-        csv=report(
-            "results/tables/funnel.csv",
-            caption="../report/table_funnel.rst",
-            category="Data",
-            labels={"table": "funnel", "shows": "records kept and dropped"},
-        ),
-        md="results/tables/funnel.md",
-        tex="results/tables/funnel.tex",
-    log:
-        "<logs>/tables/funnel.log",
-    conda:
-        "../../envs/falsepromise.yaml"
-    message:
-        "Count what curation dropped"
-    shell:
-        "python -m falsepromise.figures.table_funnel --funnels {input.funnels} --output {output.csv} > {log} 2>&1"
-
-
-rule table_prompts:
-    input:
-        code=closure("falsepromise.figures.table_prompts"),
-        prompts=[f"resources/prompts/{name}" for name in jobs.PRINTED],
-    output:
-        md=report(
-            "results/tables/prompts.md",
-            caption="../report/prompts.rst",
-            category="Data",
-            labels={"table": "3, 4, 5, 8, 9", "shows": "prompts"},
-        ),
-        tex="results/tables/prompts.tex",
-    log:
-        "<logs>/tables/prompts.log",
-    conda:
-        "../../envs/falsepromise.yaml"
-    message:
-        "Print the prompts"
-    shell:
-        "python -m falsepromise.figures.table_prompts --prompts $(dirname {input.prompts[0]})"
-        " --output {output.md} > {log} 2>&1"
-
-
 localrules:
     fig2,
     fig6,
     fig7,
-    table_funnel,
-    table_prompts,

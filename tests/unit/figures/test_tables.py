@@ -11,8 +11,18 @@ import numpy as np
 import pytest
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import manifest
 from falsepromise.curation import annotate
-from falsepromise.figures import claims, table1, table2, table6, table_funnel, table_prompts, versus_paper
+from falsepromise.figures import (
+    claims,
+    table1,
+    table2,
+    table6,
+    table_funnel,
+    table_manifests,
+    table_prompts,
+    versus_paper,
+)
 from falsepromise.figures.scores import Estimate, read_scores
 from falsepromise.figures.study import read_study
 from falsepromise.figures.table import Table
@@ -210,6 +220,29 @@ def test_funnels_are_joined_and_a_wrong_file_is_named(tmp_path):
     bad.write_text("source,step,kept,dropped,reason,examples\ns,parse,many,2,,\n")
     with pytest.raises(UserError, match="line 2"):
         table_funnel.build([bad])
+
+
+def test_manifests_are_listed_wherever_they_stand(tmp_path):
+    made = manifest("falsepromise.curation.mix", [], {"seed": 3}, seed=3)
+    (tmp_path / "mix.jsonl").write_text("{}\n")
+    (tmp_path / "mix.jsonl.manifest.json").write_text(json.dumps(made))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "manifest.json").write_text(json.dumps(made | {"device": "2 x gpu"}))
+    (tmp_path / "score.json").write_text(json.dumps({"manifest": made | {"seed": 4}}))
+    (tmp_path / "downloaded").mkdir()
+    names = ["mix.jsonl", "model", "score.json", "downloaded"]
+    argv = ["--root", str(tmp_path), "--artifacts", *(str(tmp_path / name) for name in names)]
+    table_manifests.main([*argv, "--output", str(tmp_path / "m.csv")])
+    rows = {row["Made"]: row for row in csv.DictReader((tmp_path / "m.csv").open())}
+    assert [rows[name]["By"] for name in names] == ["curation.mix"] * 3 + [""]
+    assert (rows["model"]["Device"], rows["score.json"]["Seed"]) == ("2 x gpu", "4")
+    assert rows["mix.jsonl"]["Code"] == rows["model"]["Code"]
+    assert rows["mix.jsonl"]["Code"].startswith(f"{len(made['code'])}: ")
+    (tmp_path / "score.json").write_text("{}")
+    with pytest.raises(UserError, match=r"score\.json: no manifest in it"):
+        table_manifests.main([*argv, "--output", str(tmp_path / "m.csv")])
+    with pytest.raises(UserError, match="gone: not there"):
+        table_manifests.main(["--artifacts", str(tmp_path / "gone"), "--output", str(tmp_path / "m.csv")])
 
 
 def test_the_prompts_are_printed_word_for_word(tmp_path):

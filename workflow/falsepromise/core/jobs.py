@@ -232,6 +232,7 @@ class Jobs(Costs):
             "tables/funnel.csv": bool(self.pools),
             "tables/overlap.csv": bool(self.overlaps),
             "tables/prompts.md": True,
+            "tables/manifests.csv": True,
             "tables/table1.csv": "targeted" in self.runs and bool(tasks & {"nq", "cnn"}),
             "tables/table2.csv": bool(self.styles),
             "tables/table6.csv": self.category_sheet is not None,
@@ -283,6 +284,22 @@ class Jobs(Costs):
         names += [f"teacher/answers/{name}" for name in self.prompts if self.asked_for_references(name)]
         return [f"{self.results}/{name}.funnel.csv" for name in names]
 
+    @property
+    def _mixtures_used(self) -> list[str]:
+        """The mixtures that models were trained on, as their files are called: `sharegpt_mix.s0`."""
+        used = {(m["mixture"], m["seed"]) for m in map(self.models.__getitem__, self.trained)}
+        return [f"{name}.s{seed}" for name, seed in sorted(used) if "text" not in self.mixtures[name]]
+
+    @property
+    def documented(self) -> list[str]:
+        """The artifacts whose manifests are listed: mixtures, bases, trained models, scores."""
+        return [
+            *(f"{self.results}/curation/mixtures/{name}.jsonl" for name in self._mixtures_used),
+            *(f"{self.results}/training/bases/{name}" for name in self.base_models),
+            *(f"{self.results}/training/models/{name}" for name in self.trained),
+            *self.evaluations,
+        ]
+
     # What is released ----------------------------------------------------------------------
 
     def scores_for_card(self, wildcards: Any) -> list[str]:
@@ -306,9 +323,8 @@ class Jobs(Costs):
     @property
     def released_data(self) -> list[str]:
         """The evaluation prompts, and the mixtures that models were trained on."""
-        mixtures = {(m["mixture"], m["seed"]) for m in map(self.models.__getitem__, self.trained)}
-        names = [f"mixtures/{name}.s{seed}" for name, seed in sorted(mixtures) if "text" not in self.mixtures[name]]
-        return [f"results/release/{self.name}/{n}" for n in [*(f"prompts/{p}" for p in self.prompts), *names]]
+        names = [*(f"prompts/{p}" for p in self.prompts), *(f"mixtures/{m}" for m in self._mixtures_used)]
+        return [f"results/release/{self.name}/{name}" for name in names]
 
     @property
     def marks(self) -> list[str]:

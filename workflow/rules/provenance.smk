@@ -1,0 +1,81 @@
+"""What a result rests on: what curation dropped, the prompts word for word, what everything was made of.
+
+Takes: the funnels below <results>/, resources/prompts/, the manifests of mixtures, models and scores
+Gives: results/tables/funnel.*, prompts.*, manifests.*
+"""
+
+
+rule table_funnel:
+    input:
+        code=closure("falsepromise.figures.table_funnel"),
+        funnels=study.funnels,
+    output:
+        csv=report(
+            "results/tables/funnel.csv",
+            caption="../report/table_funnel.rst",
+            category="Data",
+            labels={"table": "funnel", "shows": "records kept and dropped"},
+        ),
+        md="results/tables/funnel.md",
+        tex="results/tables/funnel.tex",
+    log:
+        "<logs>/tables/funnel.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    message:
+        "Count what curation dropped"
+    shell:
+        "python -m falsepromise.figures.table_funnel --funnels {input.funnels} --output {output.csv} > {log} 2>&1"
+
+
+rule table_prompts:
+    input:
+        code=closure("falsepromise.figures.table_prompts"),
+        prompts=[f"resources/prompts/{name}" for name in jobs.PRINTED],
+    output:
+        md=report(
+            "results/tables/prompts.md",
+            caption="../report/prompts.rst",
+            category="Data",
+            labels={"table": "3, 4, 5, 8, 9", "shows": "prompts"},
+        ),
+        tex="results/tables/prompts.tex",
+    log:
+        "<logs>/tables/prompts.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    message:
+        "Print the prompts"
+    shell:
+        "python -m falsepromise.figures.table_prompts --prompts $(dirname {input.prompts[0]})"
+        " --output {output.md} > {log} 2>&1"
+
+
+rule table_manifests:
+    input:
+        code=closure("falsepromise.figures.table_manifests"),
+        artifacts=study.documented,
+    output:
+        csv=report(
+            "results/tables/manifests.csv",
+            caption="../report/table_manifests.rst",
+            category="Data",
+            labels={"table": "manifests", "shows": "what everything was made of"},
+        ),
+        md="results/tables/manifests.md",
+        tex="results/tables/manifests.tex",
+    log:
+        "<logs>/tables/manifests.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    message:
+        "List what everything was made of"
+    shell:
+        "python -m falsepromise.figures.table_manifests --artifacts {input.artifacts} --root <results>"
+        " --output {output.csv} > {log} 2>&1"
+
+
+localrules:
+    table_funnel,
+    table_prompts,
+    table_manifests,
