@@ -117,7 +117,7 @@ rule pretrain:
     shell:
         "{resources.launch} python -m falsepromise.training.train --base {input.base}"
         " --blocks {input.blocks} --recipe {params.recipe:q} --seed {params.seed}"
-        " --checkpoints {resources.checkpoints} --output {output} 2>&1 | tee {log}"
+        " {resources.mesh} --checkpoints {resources.checkpoints} --output {output} 2>&1 | tee {log}"
 
 
 rule weights:

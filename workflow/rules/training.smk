@@ -57,4 +57,4 @@ rule train:
     shell:
         "{resources.launch} python -m falsepromise.training.train --base {input.base}"
         " --blocks {input.blocks} {params.tokens} {params.replay} --recipe {params.recipe:q} --seed {params.seed}"
-        " --checkpoints {resources.checkpoints} --output {output} 2>&1 | tee {log}"
+        " {resources.mesh} --checkpoints {resources.checkpoints} --output {output} 2>&1 | tee {log}"

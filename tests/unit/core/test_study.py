@@ -62,6 +62,8 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("mixtures.nq_synthetic.n", None, "'mixtures.nq_synthetic.n' is missing"),
         ("mixtures.nq_synthetic.recipe", "imitatio", "is not in 'training'; did you mean 'imitation'?"),
         ("bases.tiny.weights", "file:model", "needs either 'weights' or 'architecture'"),
+        ("bases.tiny.mesh", "fsdp=0", "'bases.tiny.mesh' is 'fsdp=0'"),
+        ("bases.tiny", {"label": "x", "weights": "file:m", "parameters": 1, "gpus": 4, "mesh": "fsdp=2"}, "2 devices"),
         ("bases.teacher", {"label": "x", "weights": "file:m", "parameters": 1}, "a name that the workflow uses itself"),
         ("sources.sharegpt.format", None, "whose 'format' is missing"),
         ("sources.sharegpt.uri", "sharegpt.json", "'sources.sharegpt.uri' is 'sharegpt.json'"),
@@ -230,6 +232,16 @@ def test_gpus_and_minutes_grow_with_the_model() -> None:
     minutes = [study.need("train", model)["runtime"] for model in models]
     assert minutes == sorted(set(minutes))
     assert study.need("score", "llama-13b")["mem_mb"] > study.need("score", "llama-7b")["mem_mb"]
+
+
+def test_a_mesh_of_the_study_reaches_training_and_its_plan() -> None:
+    config = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+    config["bases"]["llama-13b"] |= {"mesh": "fsdp=4,tensor=4"}
+    study = jobs.plan(config, ["paper.yaml"])
+    found = study.need("train", "llama-13b-sharegpt_mix-20M-s0")
+    assert (found["mesh"], found["gpu"], found["nodes"]) == ("--mesh fsdp=4,tensor=4", 16, 2)
+    assert study.plan("llama-13b-sharegpt_mix-20M-s0").devices == 16
+    assert study.need("train", "llama-7b-sharegpt_mix-150M-s0")["mesh"] == ""
 
 
 def test_turn_tokens_are_for_imitation_models_alone() -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -138,6 +142,58 @@ def test_index_may_not_point_out_of_the_folder(tmp_path):
     (tmp_path / weights.INDEX).write_text(json.dumps(index))
     with pytest.raises(UserError, match="elsewhere"):
         weights.load(tmp_path)
+
+
+MEMORY = """
+import re, sys, threading, time
+from functools import partial
+from pathlib import Path
+import jax
+from falsepromise.models import weights
+from falsepromise.training.sharding import make_mesh, weight_sharding
+
+def anonymous():  # what this process has made, without the pages of files that it maps
+    return 1024 * int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+peak, over = 0, threading.Event()
+def watch():
+    global peak
+    while not over.is_set():
+        peak = max(peak, anonymous())
+        time.sleep(0.002)
+
+mesh = make_mesh("fsdp=4,tensor=2")
+before = anonymous()
+threading.Thread(target=watch).start()
+model, config = weights.load(sys.argv[1], partial(weight_sharding, mesh))
+jax.block_until_ready(weights.flatten(model))
+loaded = peak - before
+peak = 0
+weights.save(model, config, sys.argv[2], shard_bytes=50_000_000)
+over.set()
+print(4 * config.n_parameters, loaded, peak - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_model_is_never_twice_in_the_hosts_memory(tmp_path):
+    config = ModelConfig("llama", 16000, 1024, 2752, 8, 16, 8, 64, 2048)
+    weights.save(weights.create(config, 0), config, tmp_path / "a", shard_bytes=200_000_000)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(weights.__file__).parents[2]),
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+    }
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "a"), str(tmp_path / "b")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    size, loaded, saved = map(int, done.stdout.split())
+    largest = 4 * 16000 * 1024
+    # CPU devices' memory is the host's: the model itself, once, and a tensor or a file of 50 MB on its way.
+    assert size <= loaded < size + 3 * largest
+    assert saved < size + 3 * largest
+    assert len(list((tmp_path / "b").glob("*.safetensors"))) > 5
 
 
 def test_resize_adds_rows_of_the_mean():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +23,7 @@ from safetensors.numpy import load_file
 
 from falsepromise.core.errors import UserError
 from falsepromise.models import weights
-from falsepromise.training import train
+from falsepromise.training import optimizer, train
 from falsepromise.training.blocks import Blocks
 from falsepromise.training.checkpoint import Checkpoints
 from falsepromise.training.data import Batches
@@ -55,7 +57,7 @@ def start(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
 @pytest.fixture(scope="module")
 def uninterrupted(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("run") / "whole"
-    train.main(options(made, output))
+    train.main(options(made, output, held_out=made / "blocks", held_out_steps=30))
     return output
 
 
@@ -68,6 +70,21 @@ def test_a_run_learns_and_says_how(uninterrupted: Path) -> None:
     assert facts["config"]["recipe"]["learning_rate"] == 2e-3
     assert "training/train.py" in "".join(facts["code"])
     assert not (uninterrupted.parent / "whole.checkpoints").exists()
+
+    rows = [json.loads(line) for line in (uninterrupted / "log.jsonl").read_text().splitlines()]
+    assert rows[0]["first_step_s"] > 0
+    assert rows[-1]["step"] == len(curve)
+    assert rows[-1]["tokens"] == len(curve) * 8 * 32
+    assert rows[-1]["tokens_per_s"] > 0
+    assert rows[-1]["learning_rate"] == pytest.approx(2e-3)
+    steps = [row["step"] for row in rows]
+    for row, before in zip(rows[1:], steps, strict=False):
+        assert row["loss"] == pytest.approx(np.mean(curve[before : row["step"]]))
+    held_out = {row["step"]: row["held_out_loss"] for row in rows if "held_out_loss" in row}
+    assert list(held_out) == [*range(30, len(curve), 30), len(curve)]
+    # What is "held out" here are the very blocks of the training: their loss is what the model has learnt.
+    assert held_out[len(curve)] == pytest.approx(np.mean(curve[-5:]), abs=0.2)
+    assert facts["held_out_loss"] == held_out[len(curve)]
 
 
 @pytest.mark.slow
@@ -98,6 +115,33 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert whole.keys() == resumed.keys()
     for key in whole:
         np.testing.assert_array_equal(whole[key], resumed[key], err_msg=key)
+    assert (uninterrupted / "train.jsonl").read_bytes() == (tmp_path / "model" / "train.jsonl").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_keeps_the_last_good_state(
+    made: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """A file system with room for one state, not for three."""
+    (tmp_path / "disk").mkdir()
+    arguments = options(made, tmp_path / "model", save_minutes="0.001", checkpoints=tmp_path / "disk" / "c")
+    command = shlex.join([sys.executable, "-m", "falsepromise.training.train", *arguments])
+    script = f"mount -t tmpfs -o size=900k tmpfs {tmp_path}/disk || exit 99; {command}; code=$?; "
+    script += f"cp -r {tmp_path}/disk/c {tmp_path}/kept; exit $code"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "JAX_PLATFORMS": "cpu"}
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script]
+    done = subprocess.run(unshare, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip("no small file system can be mounted here")
+    assert done.returncode == 1, done.stderr
+    assert re.search(r"error: .*the state after step \d+ can't be saved", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model").exists()
+
+    again = start(options(made, tmp_path / "model", checkpoints=tmp_path / "kept"))
+    said = again.communicate(timeout=120)[1]
+    assert again.returncode == 0, said
+    assert re.search(r"going on after step [1-9]", said), said
     assert (uninterrupted / "train.jsonl").read_bytes() == (tmp_path / "model" / "train.jsonl").read_bytes()
 
 
@@ -140,11 +184,11 @@ def test_a_loss_that_is_no_number_stops_the_run(made: Path, tmp_path: Path) -> N
     assert not (tmp_path / "model").exists()
 
 
-def gradients(made: Path, recipe: Recipe, mesh: str | None = None) -> tuple[float, dict[str, np.ndarray]]:
+def gradients(made: Path, recipe: Recipe) -> tuple[float, dict[str, np.ndarray]]:
     """Loss and weights after one step of plain gradient descent on the first batch."""
     import optax
 
-    place = make_mesh(mesh)
+    place = make_mesh(None)
     model, _ = weights.load(made / "base", partial(weight_sharding, place))
     graph, params = nnx.split(model, nnx.Param)
     batch = Batches(Blocks.open(made / "blocks"), recipe.batch_size, 1, 0, None, 0.0)(0)
@@ -167,26 +211,34 @@ def test_memory_savers_leave_the_step_as_it_is(made: Path, change: dict[str, obj
         np.testing.assert_allclose(other[key], value, atol=2e-6, err_msg=key)
 
 
+def losses(made: Path, mesh: str | None = None, steps: int = 6) -> list[float]:
+    """The loss curve of the paper's recipe over a few steps."""
+    recipe = Recipe(batch_size=8, keep_documents_apart=True)
+    place = make_mesh(mesh)
+    model, _ = weights.load(made / "base", partial(weight_sharding, place))
+    graph, params = nnx.split(model, nnx.Param)
+    batches = Batches(Blocks.open(made / "blocks"), recipe.batch_size, 1, 0, None, 0.0)
+    transformation = optimizer.make(recipe, steps)
+    step = train.make_step(graph, recipe, transformation)
+    state, curve = {"params": params, "optimizer": transformation.init(params)}, []
+    for number in range(steps):
+        state, loss = step(state, place_batch(place, batches(number)))
+        curve.append(float(loss))
+    return curve
+
+
 MESHES = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-import numpy as np
-from test_train import gradients
-from falsepromise.training.recipe import Recipe
-recipe = Recipe(batch_size=8, keep_documents_apart=True)
-loss, after = gradients(Path({made!r}), recipe, "data=8")
-print(loss)
-for mesh in ("fsdp=8", "data=2,fsdp=2,tensor=2", "fsdp=2,tensor=4"):
-    other_loss, other = gradients(Path({made!r}), recipe, mesh)
-    assert abs(other_loss - loss) < 1e-5, (mesh, loss, other_loss)
-    for key, value in after.items():
-        np.testing.assert_allclose(other[key], value, atol=1e-5, err_msg=mesh + key)
+from test_train import losses
+for mesh in ("data=8", "fsdp=8", "data=2,fsdp=2,tensor=2", "fsdp=2,tensor=4"):
+    print(*losses(Path({made!r}), mesh))
 """
 
 
 @pytest.mark.slow
-def test_every_mesh_of_eight_devices_gives_the_step_of_one(made: Path) -> None:
+def test_every_mesh_of_eight_devices_gives_the_losses_of_one(made: Path) -> None:
     code = MESHES.format(tests=str(Path(__file__).parent), made=str(made))
     environment = {
         **os.environ,
@@ -196,8 +248,34 @@ def test_every_mesh_of_eight_devices_gives_the_step_of_one(made: Path) -> None:
     }
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    loss, _ = gradients(made, Recipe(batch_size=8, keep_documents_apart=True))
-    assert float(done.stdout) == pytest.approx(loss, abs=1e-5)
+    alone = losses(made)
+    assert len(done.stdout.splitlines()) == 4
+    for line in done.stdout.splitlines():
+        assert [float(loss) for loss in line.split()] == pytest.approx(alone, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_losses_and_weights_of_one(made: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """As srun starts them: two processes of two devices each, gloo between them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    job = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2", "SLURM_LOCALID": "0"}
+    job |= {"JAX_COORDINATOR_ADDRESS": address, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    arguments = options(made, tmp_path / "model", mesh="fsdp=2,tensor=2", save_minutes="0.001")
+    processes = [start(arguments, **job, SLURM_PROCID=str(number)) for number in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert json.loads((tmp_path / "model" / "manifest.json").read_text())["device"] == "4 x cpu"
+    curves = [
+        [json.loads(line)["loss"] for line in (folder / "train.jsonl").read_text().splitlines()]
+        for folder in (uninterrupted, tmp_path / "model")
+    ]
+    assert curves[0] == pytest.approx(curves[1], abs=1e-5)
+    alone, both = (load_file(folder / "model.safetensors") for folder in (uninterrupted, tmp_path / "model"))
+    assert alone.keys() == both.keys()
+    for key, array in alone.items():
+        np.testing.assert_allclose(both[key], array, atol=1e-4, err_msg=key)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.core import cli
-from falsepromise.core.planning import HARDWARE, Plan, Shape, fewest_devices, plan
+from falsepromise.core.planning import HARDWARE, Plan, Shape, fewest_devices, mesh_sizes, plan
 from falsepromise.core.study import Study, load_files
 
 GPUS_PER_HOST = 8
@@ -81,6 +81,7 @@ class Costs(Study):
             "mpi": "srun" if hosts > 1 else "",
             "gres": f"gpu:{math.ceil(gpus / hosts)}" if hosts > 1 and gpus else "",
             "launch": launch(gpus, hosts, cpus),
+            "mesh": f"--mesh {self.bases[base]['mesh']}" if "mesh" in self.bases[base] else "",
             "seconds_to_save": save,  # so long before its time limit, the job is asked to save and stop
             "checkpoints": f"{self.results}/training/checkpoints/{model}",
         }
@@ -96,7 +97,7 @@ class Costs(Study):
         gpus = self.gpus(entry["base"])
         tokens = entry["tokens"] or (100_000_000 if gpus else 2_000_000)  # all that there is: a guess
         device = HARDWARE["a100" if gpus else "cpu-core"]
-        mesh = {"fsdp": gpus or 1}
+        mesh = mesh_sizes(base["mesh"]) if "mesh" in base else {"fsdp": gpus or 1}
         return plan(self.shape(entry["base"]), tokens, recipe, self.block_size(entry["base"]), mesh, device)
 
     def shape(self, base: str) -> Shape:
@@ -113,6 +114,8 @@ class Costs(Study):
         entry = self.bases[base]
         if "gpus" in entry:
             return entry["gpus"]
+        if "mesh" in entry:
+            return math.prod(mesh_sizes(entry["mesh"]).values())
         if self.parameters(base) < 100e6:
             return 0
         recipes = [self.recipe(name) for name in self.mixtures] or [{}]

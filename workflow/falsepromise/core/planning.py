@@ -58,6 +58,19 @@ HARDWARE: dict[str, Device] = {
     "tpu-v5p": _gpu("Google TPU v5p", 95 * 2**30, 459e12),
     "cpu-core": Device("one CPU core", math.inf, {"bfloat16": 96e9, "float32": 96e9}, 0.2),
 }
+# What these devices call themselves; an H100 on PCIe is a slower one, so its peak isn't claimed.
+KINDS = (
+    ("A100", "a100"), ("H100.*HBM3", "h100"), ("H200", "h200"),
+    ("TPU v4$", "tpu-v4"), ("TPU v5( lite|e)", "tpu-v5e"), ("TPU v5p?$", "tpu-v5p"),
+)  # fmt: skip
+
+
+def peak_of(kind: str, dtype: str) -> float | None:
+    """The peak in FLOP/s of a device by its own name ("NVIDIA H100 80GB HBM3"), None where it isn't known."""
+    for pattern, name in KINDS:
+        if re.search(pattern, kind):
+            return HARDWARE[name].peak[dtype]
+    return None
 
 
 @dataclass(frozen=True)

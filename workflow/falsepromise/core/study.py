@@ -12,6 +12,7 @@ The figures read the expanded study that this verb writes; the rules ask `core.j
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
-from falsepromise.core.planning import Shape
+from falsepromise.core.planning import Shape, mesh_sizes
 from falsepromise.core.records import write_json
 from falsepromise.core.schema import check, nearest
 
@@ -246,6 +247,9 @@ def _check_names(study: Study, where: str) -> None:
             raise UserError(f"{where}: 'bases.{name}' needs either 'weights' or 'architecture'")
         if "weights" in base and "parameters" not in base:
             raise UserError(f"{where}: 'bases.{name}.parameters' is missing: how many parameters the weights have")
+        devices = math.prod(mesh_sizes(base["mesh"]).values()) if "mesh" in base else base.get("gpus")
+        if base.get("gpus", devices) != devices:
+            raise UserError(f"{where}: 'bases.{name}.mesh' is for {devices} devices, 'gpus' says {base['gpus']}")
         if "architecture" in base:
             known(base.get("recipe", "pretraining"), "training", f"bases.{name}.recipe")
             for section in ("facts", "pretraining"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -37,8 +38,7 @@ class Batches:
     def __call__(self, step: int) -> dict[str, np.ndarray]:
         """The arrays of one batch (see `Blocks.rows`), each of shape (batch_size, T)."""
         epoch, place = divmod(step, self.steps_an_epoch)
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.blocks))
-        chosen = order[place * self.own : (place + 1) * self.own]
+        chosen = _order(len(self.blocks), self.seed, epoch)[place * self.own : (place + 1) * self.own]
         chosen = np.pad(chosen, (0, self.own - len(chosen)), constant_values=-1)  # the last batch is filled up
         batch = self.blocks.rows(chosen)
         if not self.replay or not self.replayed:
@@ -50,5 +50,9 @@ class Batches:
 def _cycle(n: int, step: int, count: int, seed: int) -> np.ndarray:
     """`count` indices out of an endless sequence of shuffled passes over `range(n)`."""
     places = np.arange(step * count, (step + 1) * count)
-    passes = {p: np.random.default_rng((seed, 1, p)).permutation(n) for p in set((places // n).tolist())}
-    return np.array([passes[p // n][p % n] for p in places.tolist()])
+    return np.array([_order(n, seed, 1, p // n)[p % n] for p in places.tolist()])
+
+
+@lru_cache(maxsize=4)  # an epoch's order serves all its steps: a step's time doesn't grow with the data
+def _order(n: int, *seeds: int) -> np.ndarray:
+    return np.random.default_rng(seeds).permutation(n)

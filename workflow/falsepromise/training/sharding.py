@@ -75,6 +75,12 @@ def place_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array
     return {name: jax.make_array_from_callback(a.shape, where, lambda i, a=a: a[i]) for name, a in batch.items()}
 
 
+def on_every_device(mesh: Mesh, array: jax.Array | np.ndarray) -> jax.Array:
+    """A small array with a copy on each device: what several processes share (and Orbax saves) is one array."""
+    host = np.asarray(array)
+    return jax.make_array_from_callback(host.shape, NamedSharding(mesh, P()), lambda index: host[index])
+
+
 def start_processes() -> None:
     """Join the processes of one job where a launcher started several (`srun`, SLURM detected)."""
     if int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_STEP_NODELIST" in os.environ:

@@ -5,8 +5,13 @@ The batch depends on the seed and the step alone, and the state is saved every -
 SIGTERM: started again after a kill, the run goes on where it was and ends with the same weights, bit
 for bit. Exit code 75 says "stopped by a signal after saving: start me again".
 
-The output folder is in the hub's format (config.json, safetensors, tokenizer), with the loss curve
-(train.jsonl) and the manifest beside the weights.
+While it runs, loss, learning rate, tokens a second and MFU are a row in log.jsonl of --checkpoints every
+few seconds, and in TensorBoard and W&B where asked for. MFU counts 6 N + 12 L T d operations a token
+(PaLM's convention), over the devices' peak where that is known. JAX_COMPILATION_CACHE_DIR names a folder
+where compiled steps are kept for the next run.
+
+The output folder is in the hub's format (config.json, safetensors, tokenizer), with the loss of each step
+(train.jsonl), the log (log.jsonl) and the manifest beside the weights.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -35,6 +40,7 @@ from jax.sharding import Mesh
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest, sha256
+from falsepromise.core.planning import peak_of
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import read_json, write_json, write_jsonl
 from falsepromise.models import weights
@@ -44,9 +50,16 @@ from falsepromise.training import optimizer
 from falsepromise.training.blocks import Blocks
 from falsepromise.training.checkpoint import Checkpoints
 from falsepromise.training.data import Batches
+from falsepromise.training.log import TrainingLog
 from falsepromise.training.loss import cross_entropy_sum
 from falsepromise.training.recipe import Recipe
-from falsepromise.training.sharding import make_mesh, place_batch, start_processes, weight_sharding
+from falsepromise.training.sharding import (
+    make_mesh,
+    on_every_device,
+    place_batch,
+    start_processes,
+    weight_sharding,
+)
 
 log = logging.getLogger(__name__)
 STOPPED = 75  # EX_TEMPFAIL: a scheduler may submit the job again
@@ -129,6 +142,30 @@ class StopOnSignal:
         return self.asked
 
 
+class HeldOut:
+    """The loss on blocks that are not trained on: per token that counts, over all of them.
+
+    Args:
+        blocks: The blocks.
+        every: Steps between two looks; the last step always has one.
+    """
+
+    def __init__(self, blocks: Blocks, every: int):
+        if every < 1:
+            raise UserError(f"--held-out-steps {every}: expected at least 1")
+        self.blocks, self.every = blocks, every
+
+    def prepare(self, graph: nnx.GraphDef, recipe: Recipe, mesh: Mesh) -> None:
+        """Get ready to compute with a model of this form."""
+        self._loss_of, self._mesh = jax.jit(loss_function(graph, recipe)), mesh
+        indices = np.arange(-(-len(self.blocks) // recipe.batch_size) * recipe.batch_size)
+        self._rows = np.where(indices < len(self.blocks), indices, -1).reshape(-1, recipe.batch_size)
+
+    def __call__(self, params: Tree) -> float:
+        parts = [self._loss_of(params, place_batch(self._mesh, self.blocks.rows(rows))) for rows in self._rows]
+        return sum(float(total) for total, _ in parts) / max(sum(float(count) for _, count in parts), 1.0)
+
+
 def train(
     base: Path,
     tokenizer: ChatTokenizer,
@@ -136,8 +173,10 @@ def train(
     recipe: Recipe,
     checkpoints: Checkpoints,
     mesh: Mesh,
+    open_log: Callable[..., TrainingLog],
+    held_out: HeldOut | None = None,
     save_s: float = 300.0,
-) -> tuple[nnx.Module, ModelConfig, list[dict[str, float]]]:
+) -> tuple[nnx.Module, ModelConfig, list[dict[str, float]], dict[str, float]]:
     """Train `base` on `batches`.
 
     Args:
@@ -147,51 +186,66 @@ def train(
         recipe: The recipe.
         checkpoints: Where an unfinished run's state is kept.
         mesh: The devices.
+        open_log: `TrainingLog`, but for `after`.
+        held_out: Blocks to look at now and then.
         save_s: Seconds between saves.
 
     Returns:
-        The trained model, its config, and the loss curve: `{"step", "loss"}` a step.
+        The trained model, its config, the loss curve (`{"step", "loss"}` a step), and the last row of the log.
 
     Raises:
         UserError: the loss is not a number (with the step), or a signal came (exit code `STOPPED`).
     """
+    begun = time.monotonic()
     model, config = weights.load(base, partial(weight_sharding, mesh))
     model, config = weights.resize(model, config, max(config.vocab_size, tokenizer.vocab_size))
-    if batches.blocks.block_size > config.max_positions:
-        raise UserError(
-            f"{base} has {config.max_positions} positions, the blocks have {batches.blocks.block_size} tokens; "
-            f"make the blocks with --block-size {config.max_positions}"
-        )
+    for blocks in (batches.blocks, held_out and held_out.blocks):
+        if blocks and blocks.block_size > config.max_positions:
+            raise UserError(
+                f"{base} has {config.max_positions} positions, the blocks have {blocks.block_size} tokens; "
+                f"make the blocks with --block-size {config.max_positions}"
+            )
     graph, params = nnx.split(model, nnx.Param)
     del model
     transformation = optimizer.make(recipe, batches.steps, base=params if recipe.decay_to_base else None)
     if recipe.decay_to_base:
         params = jax.tree.map(jnp.copy, params)  # the state's memory is given away, the base's must stay
-    state = {"params": params, "optimizer": transformation.init(params)}
-    step = make_step(graph, recipe, transformation)
+    moments = jax.tree.map(  # they live where their weights do, a count of steps on every device
+        lambda x: x if x.sharding.device_set == set(mesh.devices.flat) else on_every_device(mesh, x),
+        transformation.init(params),
+    )
+    state = {"params": params, "optimizer": moments}
+    step, rate_at = make_step(graph, recipe, transformation), optimizer.schedule(recipe, batches.steps)
+    if held_out:
+        held_out.prepare(graph, recipe, mesh)
 
     first, curve = 0, []
-    restored = checkpoints.restore({**state, "curve": _curve_array([], batches.steps)})
+    losses = partial(_curve_array, mesh, batches.steps)
+    restored = checkpoints.restore({**state, "curve": losses([])})
     if restored:
         first, saved = restored
         curve = _curve_rows(saved.pop("curve"), first)
         state = saved
         log.info("going on after step %d of %d", first, batches.steps)
 
-    stop = StopOnSignal()
-    start = last_save = last_look = time.monotonic()
+    stop, records, row = StopOnSignal(), open_log(after=first), {}
+    last_save = last_look = time.monotonic()
     tokens_a_step = math.prod(batches(0)["inputs"].shape)
-    flops = config.shape.flops_per_token(batches.blocks.block_size) * tokens_a_step
+    flops = config.shape.flops_per_token(batches.blocks.block_size)
+    peak = peak_of(jax.devices()[0].device_kind, recipe.dtype)
     pending: list[jax.Array] = []
     with Progress(batches.steps, "training", "steps") as progress:
         progress.done = first
         for done in range(first + 1, batches.steps + 1):
             state, loss = step(state, place_batch(mesh, batches(done - 1)))
             pending.append(loss)
+            last = done == batches.steps
+            held = held_out is not None and (last or done % held_out.every == 0)
             now = time.monotonic()
             asked, look, due = agreed(bool(stop), now - last_look >= LOOK_S, now - last_save > save_s)
-            # Losses are fetched in groups: waiting for each would leave the device idle in between.
-            if len(pending) < LOOK_STEPS and done < batches.steps and not (asked or look):
+            # Losses are fetched in groups: waiting for each would leave the device idle in between. The first
+            # is fetched alone, so that compiling doesn't count as training.
+            if len(pending) < LOOK_STEPS and not (last or asked or look or held or done == first + 1):
                 continue
             for loss in pending:
                 curve.append({"step": len(curve) + 1, "loss": float(loss)})
@@ -200,20 +254,35 @@ def train(
                         f"the loss is {curve[-1]['loss']} at step {len(curve)} of {batches.steps}; the last good "
                         "state is kept; try a lower learning_rate or a longer warm-up"
                     )
-            rate = (done - first) / (time.monotonic() - start)
-            progress.update(
-                len(pending),
-                f"loss {curve[-1]['loss']:.3f}, {rate * tokens_a_step:,.0f} tokens/s, {rate * flops / 1e9:.1f} GFLOP/s",
-            )
+            now = time.monotonic()
+            row = {"loss": sum(r["loss"] for r in curve[-len(pending) :]) / len(pending)}
+            row |= {"learning_rate": float(rate_at(done - 1)), "tokens": done * tokens_a_step}
+            note = f"loss {row['loss']:.3f}"
+            if done == first + 1:
+                row["first_step_s"] = round(now - begun, 2)
+            else:
+                row["tokens_per_s"] = round(len(pending) * tokens_a_step / (now - last_look), 1)
+                row["gflop_per_s"] = round(row["tokens_per_s"] * flops / 1e9, 1)
+                note += f", {row['tokens_per_s']:,.0f} tokens/s, {row['gflop_per_s']:,.0f} GFLOP/s"
+                if peak:
+                    row["mfu"] = round(row["gflop_per_s"] * 1e9 / (peak * mesh.size), 4)
+                    note += f", MFU {row['mfu']:.1%}"
+            if held:
+                row["held_out_loss"] = held_out(state["params"])
+                note += f", held out {row['held_out_loss']:.3f}"
+            records.row(done, **row)
+            progress.update(len(pending), note)
             pending.clear()
-            last_look = now
+            last_look = time.monotonic()
             if asked or due:
-                checkpoints.save(done, {**state, "curve": _curve_array(curve, batches.steps)}, wait=asked)
+                checkpoints.save(done, {**state, "curve": losses(curve)}, wait=asked)
                 last_save = now
-            if asked and done < batches.steps:
+            if asked and not last:
+                records.close()
                 raise UserError(f"stopped after step {done} of {batches.steps}; start again to go on", STOPPED)
+    records.close()
     checkpoints.close()
-    return nnx.merge(graph, state["params"]), config, curve
+    return nnx.merge(graph, state["params"]), config, curve, row
 
 
 def agreed(*flags: bool) -> list[bool]:
@@ -224,9 +293,10 @@ def agreed(*flags: bool) -> list[bool]:
     return [bool(flag) for flag in multihost_utils.process_allgather(np.array(flags)).any(axis=0)]
 
 
-def _curve_array(curve: list[dict[str, float]], steps: int) -> jax.Array:
+def _curve_array(mesh: Mesh, steps: int, curve: list[dict[str, float]]) -> jax.Array:
     """The losses so far, as an array of fixed shape (steps,), to be saved with the state."""
-    return jnp.asarray([row["loss"] for row in curve] + [0.0] * (steps - len(curve)), jnp.float32)
+    padded = [row["loss"] for row in curve] + [0.0] * (steps - len(curve))
+    return on_every_device(mesh, np.asarray(padded, np.float32))
 
 
 def _curve_rows(losses: jax.Array, steps: int) -> list[dict[str, float]]:
@@ -244,6 +314,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder for the state of an unfinished run")
     parser.add_argument("--mesh", help="axes of devices, as data=1,fsdp=4,tensor=2; default: fsdp over all GPUs")
     parser.add_argument("--save-minutes", type=float, default=5.0, help="time between saves")
+    parser.add_argument("--held-out", type=Path, help="blocks whose loss is looked at, never trained on")
+    parser.add_argument("--held-out-steps", type=int, default=100, help="steps between looks at --held-out")
+    parser.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard's events there")
+    parser.add_argument("--wandb", metavar="PROJECT", help="log to this project of Weights & Biases")
     parser.add_argument("--output", type=Path, required=True, help="folder for the trained model")
     args = parser.parse_args(argv)
 
@@ -272,9 +346,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # fmt: skip
 
     started = time.monotonic()
-    model, config, curve = train(
-        args.base, tokenizer, batches, recipe, checkpoints, make_mesh(args.mesh), args.save_minutes * 60
-    )
+    held_out = HeldOut(Blocks.open(args.held_out), args.held_out_steps) if args.held_out else None
+    log_file = args.checkpoints / "log.jsonl"
+    open_log = partial(
+        TrainingLog, log_file, tensorboard=args.tensorboard, wandb=args.wandb, name=args.output.name,
+        config=asdict(recipe), writes=jax.process_index() == 0,
+    )  # fmt: skip
+    model, config, curve, last = train(
+        args.base, tokenizer, batches, recipe, checkpoints, make_mesh(args.mesh), open_log, held_out,
+        args.save_minutes * 60,
+    )  # fmt: skip
     seconds = time.monotonic() - started
 
     unfinished = args.output.with_name(f".{args.output.name}.part")
@@ -284,9 +365,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if jax.process_index() != 0:
         return  # the weights are gathered from all processes; the first one writes
     write_jsonl(unfinished / "train.jsonl", curve)
+    shutil.copyfile(log_file, unfinished / "log.jsonl")
     facts = manifest(
         "falsepromise.training.train",
-        inputs=inputs,
+        inputs=inputs + (sorted(args.held_out.glob("*.npy")) if args.held_out else []),
         config={"recipe": asdict(recipe), "tokens": blocks.budget},
         seed=args.seed,
         extra={
@@ -297,6 +379,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "parameters": config.n_parameters,
             "training_s": round(seconds, 1),
             "tokens_per_s": round(batches.steps * recipe.batch_size * blocks.block_size / seconds, 1),
+            **{key: last[key] for key in ("held_out_loss", "mfu") if key in last},
         },
     )
     write_json(unfinished / "manifest.json", facts)
