@@ -37,6 +37,8 @@ shell.prefix(jobs.shell_prefix(workflow.basedir, sys.executable))
 
 
 onstart:
+    # It looks at every input of all ready jobs anew each second: minutes of a core in the quickstart.
+    workflow.scheduler.job_rate_limiter = None
     jobs.or_exit(jobs.check_start, study)
     if alone:
         end_orphans()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from checkout import ROOT, STUDY, Checkout
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 
 def test_forcerun_runs_a_rule_and_what_follows(finished: Checkout) -> None:
@@ -81,3 +82,7 @@ def test_the_quickstart_is_what_a_bare_call_runs(checkout: Checkout) -> None:
     jobs = checkout.planned(study=())
     assert jobs["pretrain"] == 6  # three sizes, each drawn for both seeds
     assert jobs["fig4"] == 1
+
+
+def test_snakemake_still_has_the_rate_limiter_that_is_turned_off() -> None:
+    assert "job_rate_limiter" in JobScheduler.schedule.__code__.co_names
