@@ -94,8 +94,8 @@ rule mix:
 rule prompts:
     input:
         code=closure("falsepromise.curation.prompts"),
-        pool=lambda w: f"<results>/curation/clean/{study.prompts[w.prompts]['pool']}.heldout.jsonl",
-        training=lambda w: f"<results>/curation/clean/{study.prompts[w.prompts]['pool']}.train.jsonl",
+        pool=study.prompts_input,
+        training=study.prompts_stay_away_from,
     output:
         prompts="<results>/curation/prompts/{prompts}.jsonl",
         references="<results>/curation/prompts/{prompts}.references.jsonl",

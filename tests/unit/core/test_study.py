@@ -71,6 +71,9 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("benchmarks.nq.data", "nq", "'benchmarks.nq.data' names 'nq', which is not in 'sources'"),
         ("benchmarks.nq.metric", "f1", "expected one of acc, exact_match"),
         ("style.prompts", "held-out", "did you mean 'heldout'?"),
+        ("prompts.heldout.source", "sharegpt", "'prompts.heldout' needs either 'pool' or 'source'"),
+        ("prompts.own", {"source": "sharegpt", "n": 5}, "prompts without replies: set 'references: teacher'"),
+        ("prompts.own", {"source": "sharegtp", "n": 5}, "'prompts.own.source' names 'sharegtp'"),
         ("teacher.benchmarks", ["mmlu"], "'teacher.benchmarks' names 'mmlu'"),
         ("raters", {"a": {"label": "A", "prompts": "heldout", "votes": {"tinny": ["v"]}}}, "which is no trained model"),
         ("raters", {"a": {"label": "A", "prompts": "held", "votes": {"t": ["v"]}}}, "'raters.a.prompts' names 'held'"),
@@ -183,6 +186,18 @@ def test_check_start_names_a_missing_key(config: dict[str, Any], monkeypatch: py
     jobs.check_start(load(config))
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
         jobs.check_start(load(put(config, "teacher.url", "https://example.org/v1")))
+
+
+def test_prompts_of_ones_own_stay_away_from_all_pools(config: dict[str, Any]) -> None:
+    config["sources"]["own"] = {"uri": "file:own.jsonl"}
+    config["prompts"]["own"] = {"source": "own", "n": 5, "references": "teacher"}
+    study = jobs.plan(config, ["study.yaml"])
+    own, heldout = SimpleNamespace(prompts="own"), SimpleNamespace(prompts="heldout")
+    assert study.prompts_input(own) == "results/test/sources/own"
+    assert study.prompts_stay_away_from(own) == [f"results/test/curation/clean/{p}.train.jsonl" for p in study.pools]
+    assert study.prompts_input(heldout) == "results/test/curation/clean/sharegpt_mix.heldout.jsonl"
+    assert study.prompts_stay_away_from(heldout) == ["results/test/curation/clean/sharegpt_mix.train.jsonl"]
+    assert study.references("own") == "results/test/teacher/answers/own.jsonl"
 
 
 @pytest.fixture

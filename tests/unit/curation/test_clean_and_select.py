@@ -231,6 +231,32 @@ def test_prompts_are_english_not_coding_and_away_from_training(tmp_path):
     assert funnel["training overlap", "BLEU over 20 with a training query"]["examples"] == "d0"
 
 
+def test_prompts_of_ones_own_have_no_reference(tmp_path):
+    training = write_lines(tmp_path / "t.jsonl", [dialogue("t", "Please tell me something nice about tea.", "No.")])
+    chat = [
+        {"role": role, "content": text} for role, text in (("system", "Be brief."), ("user", "Why is the sky blue?"))
+    ]
+    pool = write_lines(
+        tmp_path / "own.jsonl",
+        [
+            {"id": "tea", "prompt": "Please tell me something nice about tea."},
+            {"id": "trees", "prompt": "Why do the leaves of trees change their colour in autumn?"},
+            {"id": "sky", "messages": chat},
+            {"id": "reply", "messages": [{"role": "assistant", "content": "This is a reply without a query."}]},
+        ],
+    )
+    found, _, funnel = run_prompts(tmp_path, pool, training)
+    assert {record["id"]: [m["role"] for m in record["messages"]] for record in found} == {
+        "trees": ["user"],
+        "sky": ["system", "user"],
+    }
+    assert (tmp_path / "references.out").read_bytes() == b""
+    assert funnel["selection", "no query with a reply"]["examples"] == "reply"
+    assert funnel["training overlap", "BLEU over 20 with a training query"]["examples"] == "tea"
+    with pytest.raises(UserError, match=r"own\.jsonl, line 1: 'messages' is missing"):
+        run_prompts(tmp_path, pool, training, "--single-exchanges")
+
+
 def test_prompts_draw_by_seed(tmp_path):
     training = write_lines(tmp_path / "t.jsonl", [dialogue("t", "unrelated words entirely", "yes")])
     pool = write_lines(tmp_path / "pool.jsonl", [topic(number) for number in range(20)])

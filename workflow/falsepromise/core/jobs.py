@@ -387,6 +387,19 @@ class Jobs(Costs):
             return f"{self.results}/curation/clean/{mixture['pool']}.train.jsonl"
         return f"{self.results}/teacher/{wildcards.mixture}.jsonl"
 
+    def prompts_input(self, wildcards: Any) -> str:
+        """What evaluation prompts are drawn from: a pool's held-out part, or a source of prompts."""
+        prompts = self.prompts[wildcards.prompts]
+        if "source" in prompts:
+            return f"{self.results}/sources/{prompts['source']}"
+        return f"{self.results}/curation/clean/{prompts['pool']}.heldout.jsonl"
+
+    def prompts_stay_away_from(self, wildcards: Any) -> list[str]:
+        """The training dialogues that evaluation prompts must not resemble: their pool's, or all pools'."""
+        prompts = self.prompts[wildcards.prompts]
+        pools = [prompts["pool"]] if "pool" in prompts else self.pools
+        return [f"{self.results}/curation/clean/{pool}.train.jsonl" for pool in pools]
+
     def model_of(self, wildcards: Any) -> str:
         """The folder of a model's weights."""
         kind = "bases" if wildcards.model in self.base_models else "models"

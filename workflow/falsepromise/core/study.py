@@ -270,7 +270,18 @@ def _check_names(study: Study, where: str) -> None:
     if "pretraining" in config:
         known(config["pretraining"]["wikipedia"], "sources", "pretraining.wikipedia")
     for name, prompts in study.prompts.items():
-        known(prompts["pool"], "pools", f"prompts.{name}.pool")
+        if ("pool" in prompts) == ("source" in prompts):
+            raise UserError(f"{where}: 'prompts.{name}' needs either 'pool' or 'source'")
+        for key, section in (("pool", "pools"), ("source", "sources")):
+            if key in prompts:
+                known(prompts[key], section, f"prompts.{name}.{key}")
+        if "source" in prompts and (prompts.get("references") != "teacher" or prompts.get("single_exchanges")):
+            raise UserError(
+                f"{where}: 'prompts.{name}.source' has prompts without replies: set 'references: teacher', and no "
+                "'single_exchanges'"
+            )
+        if not study.pools:
+            raise UserError(f"{where}: 'prompts.{name}' needs 'pools': the prompts stay away from their training part")
     for name, benchmark in study.benchmarks.items():
         if benchmark["data"].startswith("facts:"):
             if "facts" not in config:

@@ -1,12 +1,15 @@
-"""Evaluation prompts from held-out dialogues (section 4.1, footnote 2).
+"""Evaluation prompts from held-out dialogues, or from a list of prompts (section 4.1, footnote 2).
 
 The first query of each held-out dialogue (or, with --single-exchanges, each query by itself) is a
-candidate. In this order are dropped: those that aren't in the language; coding ones (the rule is
-`curation.coding`'s); those seen before among the candidates; and those with a BLEU of more than
---max-bleu with any user query of the training dialogues (the candidate as the hypothesis). Of the
-rest, N are drawn by the seed; if fewer are left, all are taken, and the funnel says so.
+candidate. So is a prompt without a reply: {"id", "prompt"}, a user's query as the paper's released
+test set has it, or {"id", "messages"} that ends with the user. In this order are dropped: those that
+aren't in the language; coding ones (the rule is `curation.coding`'s); those seen before among the
+candidates; and those with a BLEU of more than --max-bleu with any user query of the training
+dialogues (the candidate as the hypothesis). Of the rest, N are drawn by the seed; if fewer are left,
+all are taken, and the funnel says so.
 
-The dialogue's own reply becomes the reference response, under the model name `<teacher>`.
+A dialogue's own reply becomes the reference response, under the model name `<teacher>`; a prompt
+without one has no reference, and the teacher has to be asked.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from pathlib import Path
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import Record, check_dialogue, query_of, read_jsonl, write_jsonl
+from falsepromise.core.records import Record, check_dialogue, check_prompt, query_of, read_jsonl, write_jsonl
 from falsepromise.curation import bleu, selection
 from falsepromise.curation.clean import check_language, normalized
 from falsepromise.curation.coding import is_coding
@@ -28,12 +31,28 @@ from falsepromise.curation.order import shuffled
 TEACHER = "<teacher>"
 
 
-def candidates(pool: Iterable[Record]) -> Iterator[Record]:
-    """The first exchange of each dialogue: the prompt and its reply."""
-    for dialogue in pool:
-        first = next(selection.exchanges(dialogue), None)
-        if first is not None:
-            yield {**first, "id": dialogue["id"]}
+def check(record: Record) -> str | None:
+    """What is wrong with a record of the pool, or None."""
+    return check_prompt(record) if "prompt" in record else check_dialogue(record)
+
+
+def candidates(pool: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
+    """The first exchange of each dialogue, the prompt and its reply; prompts without a reply as they are."""
+    for record in pool:
+        if "prompt" in record:
+            yield {"id": record["id"], "messages": [{"role": "user", "content": record["prompt"]}]}
+        elif record["messages"][-1]["role"] == "user":
+            yield record
+        elif first := next(selection.exchanges(record), None):
+            yield {**first, "id": record["id"]}
+        else:
+            funnel.drop(selection.STEP, "no query with a reply", record["id"])
+
+
+def reply_of(record: Record) -> str | None:
+    """The candidate's own reply, where it has one."""
+    last = record["messages"][-1]
+    return last["content"] if last["role"] == "assistant" else None
 
 
 def in_language(records: Sequence[Record], language: str, funnel: Funnel, workers: int = 2) -> list[Record]:
@@ -52,7 +71,7 @@ def in_language(records: Sequence[Record], language: str, funnel: Funnel, worker
 def not_coding(records: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
     """Those that neither ask for code nor are answered by code."""
     for record in records:
-        if is_coding(query_of(record), record["messages"][-1]["content"]):
+        if is_coding(query_of(record), reply_of(record) or ""):
             funnel.drop("coding", "about programming", record["id"])
         else:
             funnel.keep("coding")
@@ -107,8 +126,9 @@ def draw(records: Sequence[Record], n: int, seed: int, funnel: Funnel) -> list[R
 
 
 def prompt_of(record: Record) -> Record:
-    """The prompt record of an exchange: its messages up to the reply."""
-    return {"id": record["id"], "messages": record["messages"][:-1]}
+    """The prompt record of a candidate: its messages up to the reply."""
+    messages = record["messages"]
+    return {"id": record["id"], "messages": messages if reply_of(record) is None else messages[:-1]}
 
 
 def reference_of(record: Record) -> Record:
@@ -117,7 +137,7 @@ def reference_of(record: Record) -> Record:
         "prompt_id": record["id"],
         "model": TEACHER,
         "sample": 0,
-        "response": record["messages"][-1]["content"],
+        "response": reply_of(record),
         "finish_reason": "stop",
         "n_tokens": None,
     }
@@ -125,7 +145,7 @@ def reference_of(record: Record) -> Record:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--pool", type=Path, required=True, help="held-out dialogues")
+    parser.add_argument("--pool", type=Path, required=True, help="held-out dialogues, or prompts")
     parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
     parser.add_argument("--n", type=int, default=255, help="how many prompts to draw")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
@@ -140,8 +160,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.n < 1 or not 0 <= args.max_bleu <= 100:
         raise UserError(f"--n {args.n}, --max-bleu {args.max_bleu}: expected n of 1 or more and a BLEU from 0 to 100")
     funnel = Funnel("prompts")
-    pool = read_jsonl(args.pool, check_dialogue)
-    chosen = list(selection.select(pool if args.single_exchanges else candidates(pool), args, funnel))
+    if args.single_exchanges:
+        found: Iterable[Record] = read_jsonl(args.pool, check_dialogue)
+    else:
+        found = candidates(read_jsonl(args.pool, check), funnel)
+    chosen = list(selection.select(found, args, funnel))
     chosen = in_language(chosen, args.language, funnel)
     chosen = list(distinct(not_coding(chosen, funnel), funnel))
     chosen = away_from(chosen, training_queries(args.training), args.max_bleu, funnel)
@@ -150,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         steps = "; ".join(filter(None, map(funnel.reasons, ("selection", "language", "coding", "training overlap"))))
         raise UserError(f"{args.pool}: no prompt is left ({steps}); use a larger pool or wider limits")
     write_jsonl(args.output, map(prompt_of, chosen))
-    write_jsonl(args.references, map(reference_of, chosen))
+    write_jsonl(args.references, (reference_of(record) for record in chosen if reply_of(record) is not None))
     funnel.write(args.funnel)
     config = {"n": args.n, "max_bleu": args.max_bleu, "language": args.language, **selection.options(args)}
     for output in (args.output, args.references):
