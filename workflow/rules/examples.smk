@@ -28,11 +28,13 @@ rule fig2:
     params:
         names=[study.reference_label(study.style_prompts), study.models[study.best]["label"]],
         marks=lambda w, input: f"--marks {input.marks}" if input.marks else "",
+        foot=study.answers_foot,
     message:
         "Draw {output.pdf}"
     shell:
         "python -m falsepromise.figures.fig2 --prompts {input.prompts} --responses {input.responses}"
-        " --reference {input.reference} --names {params.names:q} {params.marks} --output {output.pdf} > {log} 2>&1"
+        " --reference {input.reference} --names {params.names:q} {params.marks} --foot {params.foot:q}"
+        " --output {output.pdf} > {log} 2>&1"
 
 
 rule fig7:
@@ -83,10 +85,11 @@ rule fig6:
         "../../envs/falsepromise.yaml"
     params:
         seed=study.seed,
+        foot=study.foot,
     message:
         "Draw {output.pdf}"
     shell:
-        "python -m falsepromise.figures.fig6 --dialogues {input.dialogues} --seed {params.seed}"
+        "python -m falsepromise.figures.fig6 --dialogues {input.dialogues} --seed {params.seed} --foot {params.foot:q}"
         " --output {output.pdf} > {log} 2>&1"
 
 

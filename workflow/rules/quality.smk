@@ -49,11 +49,12 @@ rule fig_diversity:
         "../../envs/falsepromise.yaml"
     params:
         names=study.pool_labels,
+        foot=study.foot,
     message:
         "Draw {output.pdf}"
     shell:
         "python -m falsepromise.figures.fig_diversity --diversity {input.diversity} --names {params.names:q}"
-        " --paper {input.paper} --output {output.pdf} > {log} 2>&1"
+        " --paper {input.paper} --foot {params.foot:q} --output {output.pdf} > {log} 2>&1"
 
 
 rule categories_by_teacher:

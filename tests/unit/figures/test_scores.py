@@ -118,11 +118,17 @@ def test_agreement_items_are_those_whose_reference_has_the_trait(tmp_path):
 
 def test_votes_become_items(tmp_path):
     name = "small-sharegpt-50000-s0"
-    items = [{"id": str(i), "majority": m} for i, m in enumerate(["left", "right", "tie", "no_majority"])]
-    record = {"model": name, "benchmark": "gpt4", "metrics": {"equal_or_better": metric(0.75, 0.5, 1.0, 4)}}
-    scores = read(tmp_path, [record | {"items": items}])
-    values = scores.items([name], "gpt4", "equal_or_better")
-    assert [float(v[0]) for v in values.values()] == [1, 0, 1, 1]
+    outcomes = ["left", "right", "tie", "no_majority"]
+
+    def record(model):
+        items = [{"id": f"{model}/<teacher>/p{i}", "prompt_id": f"p{i}", "majority": m} for i, m in enumerate(outcomes)]
+        metrics = {"equal_or_better": metric(0.75, 0.5, 1.0, 4)}
+        return {"model": model, "benchmark": "gpt4", "metrics": metrics, "items": items}
+
+    # The ids of votes name the model; two models are paired by the prompt.
+    scores = read(tmp_path, [record(name), record("small-sharegpt-50000-s1")])
+    values = scores.items([name, "small-sharegpt-50000-s1"], "gpt4", "equal_or_better")
+    assert {key: list(v) for key, v in values.items()} == {"p0": [1, 1], "p1": [0, 0], "p2": [1, 1], "p3": [1, 1]}
 
 
 def test_gaps_are_listed_with_their_reason(tmp_path):

@@ -332,12 +332,23 @@ class Jobs(Costs):
         return [self.style["marks"]] if "marks" in self.style else []
 
     @property
+    def foot(self) -> str:
+        """What stands below a picture of texts."""
+        return f"Study: {self.name} ({self.config.get('title', self.name)})."
+
+    @property
+    def answers_foot(self) -> str:
+        """The same below the teacher's answers: what stands in for the teacher, where it was asked for them."""
+        stand_in = self.teacher.get("stand_in") if self.asked_for_references(self.style_prompts) else None
+        return f"{self.foot} Stand-ins: teacher: {stand_in}." if stand_in else self.foot
+
+    @property
     def page_foot(self) -> str:
         """What stands below the picture of the rating page."""
         label, reference = self.models[self.best]["label"], self.reference_label(self.style_prompts)
         return (
-            f"Study: {self.name} ({self.config.get('title', self.name)}). One answer is the model's ({label}), one the "
-            f"teacher's ({reference}); raters are not told which is which."
+            f"{self.answers_foot} One answer is the model's ({label}), one the teacher's ({reference}); raters are not "
+            "told which is which."
         )
 
     @property

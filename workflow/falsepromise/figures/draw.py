@@ -182,8 +182,9 @@ def points(
         edges = [[e.low * scale for e in estimates], [e.high * scale for e in estimates]]
         axes.fill_between(xs, *edges, color=color, alpha=0.12, linewidth=0, zorder=1.2)
     axes.errorbar(
-        xs, values, yerr=[low, high], color=color, marker=marker, capsize=1.8, elinewidth=0.9, capthick=0.9, **line
-    )
+        xs, values, yerr=[low, high], color=color, marker=marker, capsize=1.8, elinewidth=0.9, capthick=0.9,
+        clip_on=False, **line,  # a marker at 0 is whole
+    )  # fmt: skip
     for x, estimate in zip(xs, estimates, strict=True):
         if len(estimate.seeds) > 1:
             seeds = [v * scale for v in estimate.seeds]

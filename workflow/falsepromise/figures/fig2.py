@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--marks", type=Path, help="hand-made marks")
     parser.add_argument("--names", nargs=2, default=["Teacher", "Imitation model"], help="the columns' headings")
     parser.add_argument("--lines", type=int, default=40, help="lines shown of each answer, at most")
-    parser.add_argument("--stand-in", help="what stands in for the paper's models, for the foot")
+    parser.add_argument("--foot", default="", help="a line below, as the study's name and what stands in for what")
     parser.add_argument("--output", type=Path, default=Path("results/figures/fig2.pdf"), help="and .svg, .png beside")
     args = parser.parse_args(argv)
     prompts = {r["id"]: query_of(r) for r in read_jsonl(args.prompts, check_prompt)}
@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     inputs = [args.prompts, args.responses, args.reference, *([args.marks] if args.marks else [])]
     with draw.style():
-        figure = draw_figure(pairs, args.names, args.lines, args.stand_in)
-        config = {"ids": ids, "names": args.names, "lines": args.lines, "stand_in": args.stand_in}
+        figure = draw_figure(pairs, args.names, args.lines, args.foot)
+        config = {"ids": ids, "names": args.names, "lines": args.lines}
         draw.save(figure, args.output, "falsepromise.figures.fig2", inputs, config)
 
 
@@ -125,7 +125,7 @@ def draw_figure(
     pairs: Sequence[tuple[str, list[tuple[str, str | None]], list[tuple[str, str | None]]]],
     names: Sequence[str],
     most: int,
-    stand_in: str | None = None,
+    line: str = "",
 ) -> Figure:
     """For each pair the query above, the two answers below it in columns."""
     from matplotlib.figure import Figure
@@ -142,8 +142,8 @@ def draw_figure(
     ]
     signs = "; ".join(f"{sign} {mark}" for mark, (sign, _) in MARKS.items())
     any_marks = any(mark for _, reference, response in pairs for _, mark in [*reference, *response])
-    foot = [f"Marked by hand: {signs}." if any_marks else "Answers as they are, not checked by hand."]
-    foot += [f"Stand-in: {stand_in}."] if stand_in else []
+    said = f"Marked by hand: {signs}." if any_marks else "Answers as they are, not checked by hand."
+    foot = pages.small_print([line, said] if line else [said], draw.PAGE)
     rows = sum(len(q) + 1 + max(len(a), len(b)) for q, a, b in blocks)
     total = rows * pages.LINE + 0.3 * len(blocks) + 0.12 * len(foot) + 0.15
     figure = Figure(figsize=(draw.PAGE, total))
@@ -171,7 +171,7 @@ def draw_figure(
                 put(x, text, color)
                 y -= pages.LINE
         y = top - max(len(left), len(right)) * pages.LINE - 0.15
-    figure.text(0.1 / draw.PAGE, 0.05 / total, "\n".join(foot), fontsize=5.2, color=draw.QUIET, va="bottom")
+    figure.text(0.1 / draw.PAGE, 0.05 / total, "\n".join(foot), fontsize=pages.FOOT, color=draw.QUIET, va="bottom")
     return figure
 
 

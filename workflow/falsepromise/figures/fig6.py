@@ -27,11 +27,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=4, help="messages shown of each, at most")
     parser.add_argument("--lines", type=int, default=9, help="lines shown of each message, at most")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--foot", default="", help="a line below, as the study's name")
     parser.add_argument("--output", type=Path, default=Path("results/figures/fig6.pdf"), help="and .svg, .png beside")
     args = parser.parse_args(argv)
     chosen = choose(args.dialogues, args.n, args.seed, args.ids)
     with draw.style():
-        figure = draw_figure(chosen, args.turns, args.lines, args.dialogues.name)
+        figure = draw_figure(chosen, args.turns, args.lines, args.dialogues.name, args.foot)
         config = {"n": args.n, "turns": args.turns, "lines": args.lines, "ids": args.ids}
         draw.save(figure, args.output, "falsepromise.figures.fig6", [args.dialogues], config)
 
@@ -58,7 +59,7 @@ def choose(path: Path, n: int, seed: int, ids: Sequence[str] | None = None) -> l
     return kept
 
 
-def draw_figure(dialogues: Sequence[Record], turns: int, most: int, name: str) -> Figure:
+def draw_figure(dialogues: Sequence[Record], turns: int, most: int, name: str, line: str = "") -> Figure:
     """A box a message; cuts are marked."""
     blocks = []
     for dialogue in dialogues:
@@ -72,8 +73,9 @@ def draw_figure(dialogues: Sequence[Record], turns: int, most: int, name: str) -
         if len(messages) > turns:
             blocks.append(("", [f"… and {len(messages) - turns} more"], "#CCCCCC"))
     foot = [
+        *([line] if line else []),
         f"{len(dialogues)} dialogues of {name}, drawn at random unless named. Long messages are cut (…); "
-        "characters without a glyph are shown as □."
+        "characters without a glyph are shown as □.",
     ]
     return pages.text_figure(blocks, foot, "Dialogues in the imitation data")
 

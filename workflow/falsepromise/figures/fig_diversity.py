@@ -27,13 +27,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--diversity", type=Path, nargs="+", required=True, help="what curation.diversity wrote")
     parser.add_argument("--names", nargs="+", required=True, help="a name for each")
     parser.add_argument("--paper", type=Path, default=PAPER, help="published numbers")
+    parser.add_argument("--foot", default="", help="a line below, as the study's name")
     parser.add_argument("--output", type=Path, default=Path("results/figures/fig_diversity.pdf"), help="and .svg, .png")
     args = parser.parse_args(argv)
     if len(args.names) != len(args.diversity):
         raise UserError(f"--names: {len(args.names)} names for {len(args.diversity)} files; give one for each")
     measures = dict(zip(args.names, map(read, args.diversity), strict=True))
     with draw.style():
-        figure = draw_figure(measures, read_numbers(args.paper))
+        figure = draw_figure(measures, read_numbers(args.paper), args.foot)
         draw.save(figure, args.output, "falsepromise.figures.fig_diversity", [*args.diversity, args.paper], {})
 
 
@@ -49,7 +50,7 @@ def read(path: Path) -> Record:
     return record
 
 
-def draw_figure(measures: dict[str, Record], paper: Numbers) -> Figure:
+def draw_figure(measures: dict[str, Record], paper: Numbers, line: str = "") -> Figure:
     """The distributions, side by side."""
     figure = draw.new_figure(draw.COLUMN if len(measures) == 1 else draw.PAGE, 2.5)
     panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
@@ -61,7 +62,11 @@ def draw_figure(measures: dict[str, Record], paper: Numbers) -> Figure:
         f"[{record['ci95'][0]:.1f}, {record['ci95'][1]:.1f}] %"
         for name, record in measures.items()
     )
-    lines = [f"{counts}.", "Each query as the hypothesis, the nearest other one as the reference; brackets: 95 %."]
+    lines = [
+        *([line] if line else []),
+        f"{counts}.",
+        "Each query as the hypothesis, the nearest other one as the reference; brackets: 95 %.",
+    ]
     draw.foot(figure, [*lines, "Grey: the paper's means, of larger sets."])
     return figure
 
@@ -78,8 +83,8 @@ def _panel(axes: Axes, name: str, record: Record, paper: Numbers) -> None:
     for title in MARKS:
         published = paper.get(("Section 3", f"BLEU to the most similar other query, {title}", "", ""))
         if published is not None:
-            marks.append((published, f"paper: {title}", draw.QUIET))
-    for height, (value, text, color) in zip((0.98, 0.88, 0.78), sorted(marks), strict=False):
+            marks.append((published, f"paper:\n{title}", draw.QUIET))
+    for height, (value, text, color) in zip((0.98, 0.81, 0.71), sorted(marks), strict=False):
         axes.axvline(value, color=color, linewidth=1.1, linestyle="--" if color == draw.QUIET else "-")
         side = 1.2 if value < 50 else -1.2
         axes.text(

@@ -176,9 +176,9 @@ def item_matrix(records: Sequence[Record], metric: str) -> dict[str, np.ndarray]
     columns = []
     for record in records:
         values = {
-            str(item["id"]): value
+            key: value
             for item in record.get("items") or []
-            if "id" in item and (value := item_value(item, metric)) is not None
+            if (key := item_key(item)) and (value := item_value(item, metric)) is not None
         }
         if not values or abs(np.mean(list(values.values())) - record["metrics"][metric]["value"]) > 1e-6:
             return None
@@ -187,6 +187,12 @@ def item_matrix(records: Sequence[Record], metric: str) -> dict[str, np.ndarray]
         return None
     shared = [key for key in columns[0] if all(key in column for column in columns)]
     return {key: np.array([column[key] for column in columns]) for key in shared} or None
+
+
+def item_key(item: Record) -> str | None:
+    """What an item is called in every model's record: of votes the prompt, since their ids name the model."""
+    key = item.get("prompt_id") if "majority" in item else item.get("id")
+    return None if key is None else str(key)
 
 
 def item_value(item: Record, metric: str) -> float | None:

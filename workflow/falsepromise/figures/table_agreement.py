@@ -57,7 +57,11 @@ def voter(study: Study, name: str) -> str:
 
 
 def model_label(study: Study, name: str) -> str:
-    return str(study.models.get(name, {}).get("label") or name)
+    """A model's label; the seed with it, where another model is called the same."""
+    model = study.models.get(name, {})
+    label = str(model.get("label") or name)
+    twins = [other for other in study.models.values() if other.get("label") == model.get("label")]
+    return f"{label}, seed {model['seed']}" if len(twins) > 1 and "seed" in model else label
 
 
 def rows_of(study: Study, record: Record) -> Iterator[list[Any]]:

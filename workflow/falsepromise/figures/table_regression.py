@@ -54,10 +54,12 @@ def build(study: Study, records: Sequence[Record]) -> Table:
         stand_ins |= {f"{e['label']}: {e['stand_in']}" for e in section.values() if e.get("stand_in")}
     if stand_ins:
         notes.append("Stand-ins: " + "; ".join(sorted(stand_ins)) + ".")
+    absent: dict[str, list[str]] = {}
     for record in records:
         if record.get("absent"):
             label = f"{model_label(study, record['model'])} by {voter(study, record['benchmark'])}"
-            notes.append(f"{label}: {record['absent']}.")
+            absent.setdefault(record["absent"], []).append(label)
+    notes += [f"{'; '.join(labels)}: {reason}." for reason, labels in absent.items()]
     return Table(
         ["Model", "Rated by", *COLUMNS.values(), "p of all four", "Pseudo R2", "Wins at equal style (%)", "n"],
         [row_of(study, record) for record in records],
