@@ -8,14 +8,14 @@
 #   tests/slurm/cluster.sh controller stop|start, tests/slurm/cluster.sh node n1 stop|kill|start    faults
 #
 # It listens on loopback, needs no systemd and no cgroups, and writes only below $FALSEPROMISE_SLURM (by default a folder
-# in /tmp). GPUs are counted: four character devices stand in for them, so that SLURM gives them out and sets
+# in /tmp). GPUs are counted: character devices stand in for them, so that SLURM gives them out and sets
 # CUDA_VISIBLE_DEVICES as it does for real ones.
 set -euo pipefail
 
 S=${FALSEPROMISE_SLURM:-/tmp/falsepromise-slurm-$(id -u)}
 PORT=${FALSEPROMISE_SLURM_PORT:-17817} # controller; the next ones: accounting, nodes
 ME=$(id -un) HOST=$(hostname -s)
-NODES=(n1 n2) CPUS=${FALSEPROMISE_SLURM_CPUS:-2} # CPUs of each node: more than the machine has, if you like
+NODES=(n1 n2) CPUS=${FALSEPROMISE_SLURM_CPUS:-16} # CPUs of each node: counted, more than the machine has
 PACKAGES=(slurmctld slurmd slurm-client munge slurmdbd mariadb-server)
 export SLURM_CONF=$S/etc/slurm.conf
 PATH=$PATH:/usr/sbin:/sbin
@@ -54,7 +54,7 @@ job_processes() { # of one node, or of all: its steps first, then the programs t
 }
 
 configure() {
-    mkdir -p "$S"/{etc,run,log,db,ctld,d}
+    mkdir -p "$S"/{etc,run,log,db,ctld,d,dev}
     chmod 755 "$S" "$S"/*
     head -c 1024 /dev/urandom >"$S/etc/munge.key"; chmod 600 "$S/etc/munge.key"
     local memory; memory=$(($(awk '/^MemTotal/ {print $2}' /proc/meminfo) / 1024 - 512))
@@ -90,10 +90,11 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
 SlurmdParameters=config_overrides
-SlurmdTimeout=15
+SlurmdTimeout=30
 ReturnToService=2
 MinJobAge=300
-KillWait=10
+# Between SIGTERM and SIGKILL (30 s by default): training saves in it, on machines that are busy with other tests.
+KillWait=120
 DefMemPerCPU=1000
 $(for i in "${!NODES[@]}"; do
     echo "NodeName=${NODES[i]} NodeHostname=$HOST NodeAddr=127.0.0.1 Port=$((PORT + 2 + i))" \
@@ -110,7 +111,11 @@ AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment
 CONF
     # Regular files would leave CUDA_VISIBLE_DEVICES empty, a bare count makes the nodes invalid.
-    printf 'NodeName=%s Name=gpu File=%s\n' n1 '/dev/tty[0-1]' n2 '/dev/tty[2-3]' >"$S/etc/gres.conf"
+    local node gpu
+    for node in "${NODES[@]}"; do
+        for gpu in 0 1; do ln -s /dev/null "$S/dev/$node-gpu$gpu"; done
+        echo "NodeName=$node Name=gpu File=$S/dev/$node-gpu[0-1]"
+    done >"$S/etc/gres.conf"
     cat >"$S/etc/slurmdbd.conf" <<CONF
 AuthType=auth/munge
 AuthInfo=socket=$S/run/munge.socket
@@ -134,6 +139,7 @@ up() {
     for program in slurmctld slurmd slurmdbd munged mariadbd squeue; do
         command -v "$program" >/dev/null || die "$program is missing; run: $0 install"
     done
+    [ "$(id -u)" = 0 ] || die "SLURM's nodes need root: sudo $0 up"
     down
     configure
     munged --force --key-file="$S/etc/munge.key" --socket="$S/run/munge.socket" --pid-file="$S/run/munged.pid" \
@@ -159,8 +165,8 @@ up() {
 
 idle() { [ "$(sinfo -hN -p main -o %t | sort -u)" = idle ]; }
 
-controller() {
-    case $1 in
+controller() { # stop | start
+    case ${1:-} in
         stop) stop slurmctld "$S/run/slurmctld.pid" ;;
         start) slurmctld; wait_for "the controller" 30 scontrol ping ;;
         *) die "controller stop|start" ;;
@@ -168,7 +174,8 @@ controller() {
 }
 
 node() { # name, stop (jobs go on) | kill (with all that runs on it, as a power cut) | start
-    case $2 in
+    [[ " ${NODES[*]} " == *" ${1:-} "* ]] || die "node ${NODES[*]}, stop|kill|start"
+    case ${2:-} in
         stop) stop slurmd "$S/run/$1.pid" KILL ;;
         kill)
             local processes; processes=$(job_processes "$1")
@@ -196,6 +203,8 @@ down() {
 install() {
     local as_root=()
     [ "$(id -u)" = 0 ] || as_root=(sudo -n)
+    command -v apt-get >/dev/null || die "installs Debian's packages (${PACKAGES[*]}); this machine has no apt-get"
+    "${as_root[@]}" true 2>/dev/null || die "can't become root without a password; as root: $0 install"
     # The packages' own daemons must not start: where there is no systemd they can't, elsewhere this tells them.
     export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
     "${as_root[@]}" apt-get update -qq
@@ -208,5 +217,7 @@ case ${1:-} in
     down) down ;;
     env) echo "export SLURM_CONF=$SLURM_CONF" ;;
     controller | node) "$@" ;;
-    *) sed -n '2,/^set/p' "$0" | grep '^#' | cut -c3-; exit 2 ;;
+    *)
+        sed -n '2,/^set/p' "$0" | grep '^#' | cut -c3-
+        [ "${1:-}" = --help ] || [ "${1:-}" = -h ] || exit 2 ;;
 esac

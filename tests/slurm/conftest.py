@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from driver import CLUSTER, ROOT, Checkout, sh
+from driver import CLUSTER, ROOT, Checkout, free_ports, sh, until
 
 PROGRAMS = ("munged", "slurmdbd", "slurmctld", "slurmd", "sbatch", "mariadbd", "mariadb-install-db")
 PARTS = ("Snakefile", "workflow", "config", "resources", "profiles", "slurm", "envs")
@@ -39,7 +39,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     mine = not _answers()
     environment = dict(os.environ)
     if mine:
+        # Its own folder and ports: another checkout's tests may be at work on this machine.
         os.environ["FALSEPROMISE_SLURM"] = str(tmp_path_factory.mktemp("slurm", numbered=True))
+        os.environ["FALSEPROMISE_SLURM_PORT"] = str(free_ports(4))
         subprocess.run([CLUSTER, "up"], check=True, timeout=180)
     os.environ["SLURM_CONF"] = _conf()
     yield
@@ -75,7 +77,10 @@ def study(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 
 @pytest.fixture
-def copy(study: Checkout, tmp_path: Path) -> Checkout:
-    """The finished study, to do harm to. The nodes are as they were before, whatever a test did to them."""
+def copy(study: Checkout, tmp_path: Path) -> Iterator[Checkout]:
+    """The finished study, to do harm to, on idle nodes."""
     shutil.copytree(study.path, tmp_path / "checkout", symlinks=True)
-    return Checkout(tmp_path / "checkout")
+    until("idle nodes", lambda: set(sh("sinfo", "-h", "-p", "main", "-o", "%t").split()) == {"idle"})
+    copied = Checkout(tmp_path / "checkout")
+    yield copied
+    copied.abandon()

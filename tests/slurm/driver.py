@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +21,14 @@ CLUSTER = str(Path(__file__).with_name("cluster.sh"))
 FIGURE = "results/figures/fig4.pdf"
 SCORE = "results/test/benchmarks/nq/tiny-s0.json"
 MODEL = "results/test/training/models/tiny-sharegpt_mix-1k-s0"
+SCORE_LOG = "logs/test/benchmarks/nq/tiny-s0.log"
+LOG = "logs/test/training/models/tiny-sharegpt_mix-1k-s0.log"
 TARGETS = (FIGURE, SCORE, MODEL)  # without its name, what is deleted would not be made while the figure is there
+SNAKEMAKE = (sys.executable, "-m", "snakemake", "--configfile", "study.yaml", "--latency-wait", "5")
 # The user's command, but for the study, and without the waits that a real cluster wants.
-COMMAND = (
-    *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--configfile", "study.yaml", "--jobs", "4"),
-    *("--seconds-between-status-checks", "1", "--latency-wait", "5"),
-)
+ON_SLURM = (*SNAKEMAKE, "--profile", "slurm", "--jobs", "4", "--seconds-between-status-checks", "1")
+ON_A_SERVER = (*SNAKEMAKE, "--cores", "16", "--resources", "gpu=2")
+LONG = {"batch_size": 4, "epochs": 600}  # a recipe
 PATIENCE_S = 300
 
 
@@ -41,16 +47,32 @@ def until(what: str, true: Callable[[], Any], patience: float = PATIENCE_S) -> A
     raise AssertionError(f"waited {patience} s in vain for {what}")
 
 
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on; below those that the kernel gives out by itself."""
+    ports = random.SystemRandom().sample(range(17_000, 32_000), 100)
+    return next(port for port in ports if all(map(_free, range(port, port + count))))
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 class Run:
     """A Snakemake that is at work."""
 
-    def __init__(self, path: Path, options: tuple[str, ...], environment: dict[str, str]):
+    def __init__(self, path: Path, command: tuple[str, ...], environment: dict[str, str]):
         self.path = path
         self.file = path / f"run-{time.monotonic_ns()}.log"
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "PYTHONPATH", "SBATCH"))}
         with self.file.open("w", encoding="utf-8") as out:
             self.process = subprocess.Popen(
-                [*COMMAND, *options, "--", *TARGETS],
+                [*command, "--", *TARGETS],
                 cwd=path,
                 env=kept | environment,
                 stdout=out,
@@ -91,12 +113,40 @@ class Checkout:
 
     def __init__(self, path: Path):
         self.path = path.resolve()
+        self.runs: list[Run] = []
 
-    def start(self, *options: str, **environment: str) -> Run:
-        return Run(self.path, options, environment)
+    def start(self, *options: str, command: tuple[str, ...] = ON_SLURM, **environment: str) -> Run:
+        self.runs.append(Run(self.path, (*command, *options), environment))
+        return self.runs[-1]
 
-    def run(self, *options: str, **environment: str) -> str:
-        return self.start(*options, **environment).end()
+    def abandon(self) -> None:
+        """End what a failed test has left at work: its Snakemake, and its jobs."""
+        for run in self.runs:
+            run.process.kill()
+            run.process.wait()
+        jobs = (line.split("|") for line in sh("squeue", "-h", "-o", "%i|%Z").splitlines())
+        if left := [number for number, folder in jobs if folder == str(self.path)]:
+            sh("scancel", *left)
+
+    def run(self, *options: str, command: tuple[str, ...] = ON_SLURM, **environment: str) -> str:
+        return self.start(*options, command=command, **environment).end()
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the study."""
+        file = self.path / "study.yaml"
+        text = file.read_text(encoding="utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
+    def lengthen(self) -> None:
+        """Make training take seconds, so that something can happen to it."""
+        self.edit("imitation: {batch_size: 4}", f"imitation: {json.dumps(LONG)}")
+
+    @property
+    def log(self) -> str:
+        """Training's log."""
+        file = self.path / LOG
+        return file.read_text(encoding="utf-8") if file.exists() else ""
 
     def forget(self, name: str = SCORE) -> None:
         """Remove a result, so that it is made again."""
@@ -117,3 +167,23 @@ def accounted(folder: Path, name: str) -> list[str]:
     rows = sh("sacct", "-X", "-n", "-P", "-D", "-S", "now-1days", "-o", "JobName,State,WorkDir").splitlines()
     found = [row.split("|") for row in rows]
     return [state.split()[0] for job, state, where in found if job.startswith(name) and where == str(folder)]
+
+
+def halted(checkout: Checkout) -> int:
+    """The process that trains, stopped in the middle of its loop: it can't end before something happens to it."""
+    until("the loop", lambda: "step 1: loss" in checkout.log)
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            ours = f"FALSEPROMISE_FOLDER={checkout.path}".encode() in (folder / "environ").read_bytes().split(b"\0")
+            if ours and words[1:3] == [b"-m", b"falsepromise.training.train"]:
+                os.kill(int(folder.name), signal.SIGSTOP)
+                return int(folder.name)
+    raise AssertionError(f"nothing trains any more: {checkout.log}")
+
+
+def waits_for(pid: int, number: signal.Signals) -> bool:
+    """Whether a stopped process was sent a signal."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    found = re.search(r"^ShdPnd:\s*(\w+)$", status, re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)

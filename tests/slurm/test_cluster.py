@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -16,10 +17,25 @@ import time
 from pathlib import Path
 
 import pytest
-from driver import CLUSTER, MODEL, Checkout, accounted, sh, submitted, until
+from driver import (
+    CLUSTER,
+    LOG,
+    LONG,
+    MODEL,
+    ON_A_SERVER,
+    SCORE_LOG,
+    Checkout,
+    accounted,
+    free_ports,
+    halted,
+    sh,
+    submitted,
+    until,
+    waits_for,
+)
 
+WEIGHTS = "model.safetensors"
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
-EPOCHS = 2500
 
 
 # The study ----------------------------------------------------------------------------------
@@ -55,7 +71,7 @@ def test_one_rule_again(copy: Checkout) -> None:
 
 
 def test_one_budget_more(copy: Checkout) -> None:
-    edit(copy, "[1_000]", "[1_000, 2_000]")
+    copy.edit("[1_000]", "[1_000, 2_000]")
     said = submitted(copy.run())
     assert said == ["score-nq-tiny-sharegpt_mix-2k-s0", "train-tiny-sharegpt_mix-2k-s0"]
 
@@ -135,7 +151,6 @@ def test_node_lost_with_its_job(copy: Checkout, study: Checkout) -> None:
         said = run.end()
     finally:
         sh(CLUSTER, "node", node, "start")
-        until("the nodes", lambda: set(sh("sinfo", "-h", "-p", "main", "-o", "%t").split()) == {"idle"})
     assert len(submitted(said)) == 1, "SLURM requeues it by itself"
     assert copy.figure == study.figure
 
@@ -169,6 +184,14 @@ def test_refused_for_good_is_one_clear_error(copy: Checkout) -> None:
     assert "invalid partition specified: nosuch" in said
 
 
+def test_never_to_be_started_is_one_clear_error(copy: Checkout) -> None:
+    copy.forget()
+    said = copy.start("--set-threads", "score=64").end(code=1)  # more CPUs than any node has
+    assert re.search(r"SLURM will never start job \d+ \(PartitionConfig\); ask for less", said)
+    assert len(submitted(said)) == 1
+    assert set(accounted(copy.path, "score")) == {"CANCELLED"}
+
+
 def test_a_failed_jobs_last_lines_are_shown(copy: Checkout) -> None:
     copy.forget()
     weights = copy.path / "results/test/training/bases/tiny-s0/model.safetensors"
@@ -184,51 +207,62 @@ def test_a_failed_jobs_last_lines_are_shown(copy: Checkout) -> None:
 # Training -----------------------------------------------------------------------------------
 
 
-def lengthened(copy: Checkout) -> Path:
-    """The study with a training that takes some time, and that training's model, uninterrupted, by the verb alone."""
-    edit(copy, "imitation: {batch_size: 4}", f"imitation: {{batch_size: 4, epochs: {EPOCHS}}}")
-    recipe, folder = f'{{"batch_size": 4, "epochs": {EPOCHS}}}', copy.path / "results/test/training"
-    output = copy.path / "uninterrupted"
+@pytest.fixture(scope="module")
+def uninterrupted(study: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of the lengthened study, trained by the verb alone and without a stop."""
+    folder, output = study.path / "results/test/training", tmp_path_factory.mktemp("uninterrupted") / "model"
     sh(
         *(sys.executable, "-m", "falsepromise.training.train", "--base", str(folder / "bases/tiny-s0")),
-        *("--blocks", str(folder / "blocks/study/sharegpt_mix.s0"), "--tokens", "1000", "--recipe", recipe),
-        *("--checkpoints", str(copy.path / "states"), "--output", str(output)),
+        *("--blocks", str(folder / "blocks/study/sharegpt_mix.s0"), "--tokens", "1000", "--recipe", json.dumps(LONG)),
+        *("--checkpoints", str(output.with_name("states")), "--output", str(output)),
     )
-    return output / "model.safetensors"
+    return output
 
 
-def edit(copy: Checkout, old: str, new: str) -> None:
-    file = copy.path / "study.yaml"
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), encoding="utf-8")
+def losses(model: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (model / "train.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def test_time_limit(copy: Checkout) -> None:
-    expected = lengthened(copy)
-    log = copy.path / "logs/test/training/models/tiny-sharegpt_mix-1k-s0.log"
-    log.unlink()
+def test_time_limit(copy: Checkout, uninterrupted: Path) -> None:
+    copy.lengthen()
+    (copy.path / LOG).unlink()
     run = copy.start()
-    number = run.job("train")
-    until("some steps", lambda: log.exists() and "loss" in log.read_text())
-    sh("scontrol", "update", f"jobid={number}", "TimeLimit=1")
+    number, pid = run.job("train"), halted(copy)
+    minutes, _, _ = sh("squeue", "-h", "-j", number, "-o", "%M").strip().rpartition(":")
+    sh("scontrol", "update", f"jobid={number}", f"TimeLimit={int(minutes) + 1}")
+    until("SLURM's signal", lambda: waits_for(pid, signal.SIGTERM))
+    os.kill(pid, signal.SIGCONT)
     said = run.end()
-    assert "it is submitted again (2 more times)" in said
+    assert re.search(r"ended with \w+; it is submitted again, to go on after step \d+", said)
     assert "SIGTERM: saving the state after this step, then stopping" in said, "the failed job's last lines"
-    assert "going on after step" in log.read_text()
-    assert (copy.path / MODEL / "model.safetensors").read_bytes() == expected.read_bytes()
+    assert "going on after step" in copy.log
+    assert (copy.path / MODEL / WEIGHTS).read_bytes() == (uninterrupted / WEIGHTS).read_bytes()
+
+
+def test_state_of_two_hosts_is_gone_on_from_on_one(copy: Checkout, uninterrupted: Path) -> None:
+    """Weights are cut up over two hosts, each of which saves its part."""
+    copy.lengthen()
+    copy.edit('label: "50k"', 'label: "50k"\n    hosts: 2\n    mesh: fsdp=2')
+    (copy.path / LOG).unlink()
+    run = copy.start("--retries", "0", JAX_PLATFORMS="cpu", JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{free_ports(1)}")
+    number, _ = run.job("train"), halted(copy)
+    sh("scancel", number)  # SIGCONT and SIGTERM
+    assert "ended with CANCELLED" in run.end(code=1)
+    copy.edit("hosts: 2\n    mesh: fsdp=2", "hosts: 1")
+    copy.run()
+    assert "going on after step" in copy.log
+    assert losses(copy.path / MODEL)[:20] == pytest.approx(losses(uninterrupted)[:20], rel=1e-4)
+    assert losses(copy.path / MODEL) == pytest.approx(losses(uninterrupted), abs=0.1)  # it learns all by heart
 
 
 def test_two_hosts_with_a_gpu_each_are_one_job(copy: Checkout, study: Checkout) -> None:
     """Two processes with gloo between them; GPUs are counted, the computation is the CPU's."""
-    edit(copy, 'label: "50k"', 'label: "50k"\n    hosts: 2\n    gpus: 2')
+    copy.edit('label: "50k"', 'label: "50k"\n    hosts: 2\n    gpus: 2')
     copy.forget(MODEL)
-    said = copy.run(JAX_PLATFORMS="cpu", JAX_COORDINATOR_ADDRESS="127.0.0.1:7961")
+    said = copy.run(JAX_PLATFORMS="cpu", JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{free_ports(1)}")
     assert "train-tiny-sharegpt_mix-1k-s0" in submitted(said)
-    log = (copy.path / "logs/test/training/models/tiny-sharegpt_mix-1k-s0.log").read_text()
-    assert json.loads((copy.path / MODEL / "manifest.json").read_text())["device"] == "2 x cpu", log
-    losses = [[json.loads(line)["loss"] for line in (c.path / MODEL / "train.jsonl").open()] for c in (copy, study)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert json.loads((copy.path / MODEL / "manifest.json").read_text())["device"] == "2 x cpu", copy.log
+    assert losses(copy.path / MODEL) == pytest.approx(losses(study.path / MODEL), rel=1e-5)
     table = max((copy.path / "logs/slurm").glob("efficiency-*.csv"))
     with table.open(encoding="utf-8") as file:
         gpus = {row["name"]: row["gpus_asked"] for row in csv.DictReader(file)}
@@ -257,7 +291,7 @@ def test_killed_driver_with_other_parameters_cancels_its_job(copy: Checkout) -> 
     number = first.job("score")
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
-    edit(copy, "limit: 5", "limit: 4")
+    copy.edit("limit: 5", "limit: 4")
     said = copy.run()
     assert f"SLURM job {number} of an earlier run is cancelled (it was started with other parameters)" in said
     assert sorted(accounted(copy.path, "score-nq-tiny-s0")) == ["CANCELLED", "COMPLETED"]
@@ -274,3 +308,28 @@ def test_two_runs_at_once_are_refused(copy: Checkout, study: Checkout) -> None:
     assert "its lock stays until it ends" in refused
     first.end()
     assert copy.figure == study.figure
+
+
+# One server without SLURM -------------------------------------------------------------------
+
+
+def test_gpus_of_one_server_and_a_killed_run(copy: Checkout, study: Checkout, uninterrupted: Path) -> None:
+    """Two GPUs, counted; each job takes its own, also beside a killed run's program that is still saving."""
+    copy.lengthen()
+    copy.edit('label: "50k"', 'label: "50k"\n    gpus: 1')
+    copy.forget()
+    (copy.path / LOG).unlink()
+    slots = {"CUDA_VISIBLE_DEVICES": "0,1", "JAX_PLATFORMS": "cpu"}
+    first = copy.start(command=ON_A_SERVER, **slots)
+    pid = halted(copy)
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    taken = re.findall(r"on the GPUs (\d)", copy.log + (copy.path / SCORE_LOG).read_text())
+    assert sorted(taken) == ["0", "1"]
+    second = copy.start(command=ON_A_SERVER, **slots)
+    until("the signal to save", lambda: waits_for(pid, signal.SIGTERM))
+    assert "Programs of a killed run are ended, training saves first" in second.said
+    os.kill(pid, signal.SIGCONT)
+    second.end()
+    assert "going on after step" in copy.log
+    assert (copy.path / MODEL / WEIGHTS).read_bytes() == (uninterrupted / WEIGHTS).read_bytes()

@@ -27,6 +27,7 @@ from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 from snakemake_executor_plugin_slurm_jobstep import get_cpu_setting
+from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from snakemake_executor_plugin_slurm_resilient import cluster, efficiency
@@ -45,6 +46,8 @@ class Executor(SlurmExecutor):
     """Submits each job to SLURM and watches it to its end."""
 
     def __post_init__(self, test_mode: bool = False) -> None:
+        if self.workflow.executor_settings.array_jobs:
+            raise WorkflowError("slurm-resilient submits no job arrays: leave --slurm-resilient-array-jobs out")
         super().__post_init__(test_mode)
         self._submitted: dict[str, str] = {}  # SLURM's id -> the job's name, for all of this run
         self._ended: set[str] = set()
@@ -92,6 +95,11 @@ class Executor(SlurmExecutor):
 
     def _submit(self, job: Any, comment: str, log: Path) -> str:
         validate_slurm_extra(job)
+        for key in ("cluster", "clusters", "slurm_cluster"):
+            if job.resources.get(key):  # squeue, scancel and sacct would ask another cluster
+                raise RuntimeError(
+                    f"invalid resource {key!r}: for all of SLURM's commands, export SLURM_CLUSTERS instead"
+                )
         parameters = {
             "run_uuid": _name(job),  # upstream's words for the job's name
             "slurm_logfile": log,
@@ -189,7 +197,7 @@ class Executor(SlurmExecutor):
                 self._fail(info, f"SLURM no longer knows job {number}")
             elif not found.ended:
                 self._missing_since.pop(number, None)
-                if found.state == "PENDING" and found.reason in cluster.NEVER:
+                if found.reason in cluster.NEVER and self._seen.get(number) == ("PENDING", found.reason):
                     cluster.cancel([number])
                     self._fail(info, f"SLURM will never start job {number} ({found.reason}); ask for less", final=True)
                     continue
@@ -224,13 +232,13 @@ class Executor(SlurmExecutor):
         job = info.job
         if final:
             job.attempt = job.restart_times + 1
-        reached = _reached(job)
-        if reached > self._reached.get(_name(job), -1) and not final:
+        reached, more = _reached(job), job.restart_times + 1 - job.attempt
+        again = f"; it is submitted again ({more} more {'time' if more == 1 else 'times'})" if more > 0 else ""
+        if reached > self._reached.get(_name(job), -1) and job.restart_times and not final:
             # It got further than the attempt before, and the next one goes on from there: that one was not in vain.
             self._reached[_name(job)] = reached
             job.attempt -= 1
-        more = job.restart_times + 1 - job.attempt
-        again = f"; it is submitted again ({more} more {'time' if more == 1 else 'times'})" if more > 0 else ""
+            again = f"; it is submitted again, to go on after step {reached}"
         log = info.aux["slurm_logfile"]
         if any(word in line.lower() for line in _last_lines(str(log)) for word in OUT_OF_MEMORY):
             what += f": out of memory ({job.resources.get('mem_mb')} MB asked for)"

@@ -6,7 +6,6 @@ makes them. The commands are SLURM's own; each is called with an argument list, 
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 import shutil
@@ -18,13 +17,13 @@ from datetime import datetime
 MARK = "snakemake-outputs"
 # A job in one of these is over. All others (PENDING, RUNNING, COMPLETING, SUSPENDED, REQUEUED, ...) are on their way.
 ENDED = {
-    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
-    "TIMEOUT",
+    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT",
 }  # fmt: skip
 # A pending job with one of these reasons waits for ever: SLURM accepts what it will never start.
 NEVER = {
     "AssocMaxWallDurationPerJobLimit", "BadConstraints", "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS",
-    "PartitionNodeLimit", "PartitionTimeLimit", "QOSMaxWallDurationPerJobLimit", "launch_failed_requeued_held",
+    "PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "QOSMaxWallDurationPerJobLimit",
+    "launch_failed_requeued_held",
 }  # fmt: skip
 # Waiting for one of these needs no person's eye.
 ORDINARY = {"", "None", "Priority", "Resources", "BeginTime", "Cleaning", "Prolog"}
@@ -77,7 +76,8 @@ def _run(command: Sequence[str], text: str | None = None) -> subprocess.Complete
 def queue() -> dict[str, Job] | None:
     """The user's jobs that the controller knows, ended ones too, by id; None where it doesn't answer."""
     fields = "%i|%T|%r|%S|%k|%j|%Z"
-    done = _run(["squeue", "--user", getpass.getuser(), "--states", "all", "--noheader", "--format", fields])
+    asked = ["squeue", "--federation", "--user", str(os.getuid()), "--states", "all", "--noheader", "--format", fields]
+    done = _run(asked)
     if done.returncode != 0:
         return None
     jobs = {}
@@ -85,6 +85,8 @@ def queue() -> dict[str, Job] | None:
         if line.count("|") < 6:
             continue
         number, state, reason, start, comment, name, folder = line.split("|", 6)
+        if normal(state) == "REVOKED":  # it started on another cluster of a federation, which has a line of its own
+            continue
         try:
             began: float | None = datetime.fromisoformat(start).timestamp()
         except ValueError:  # N/A

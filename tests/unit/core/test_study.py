@@ -255,6 +255,9 @@ def test_a_mesh_of_the_study_reaches_training_and_its_plan() -> None:
     study = jobs.plan(config, ["paper.yaml"])
     found = study.need("train", "llama-13b-sharegpt_mix-20M-s0")
     assert (found["mesh"], found["gpu"], found["nodes"]) == ("--mesh fsdp=4,tensor=4", 16, 2)
+    # One process a host, with all of its GPUs.
+    assert (found["mpi"], found["tasks"], found["gres"]) == ("srun", 2, "gpu:8")
+    assert found["launch"].startswith("env JAX_LOCAL_DEVICE_IDS=0,1,2,3,4,5,6,7 srun --ntasks=2 --nodes=2")
     assert study.plan("llama-13b-sharegpt_mix-20M-s0").devices == 16
     assert study.need("train", "llama-7b-sharegpt_mix-150M-s0")["mesh"] == ""
 

@@ -1,0 +1,118 @@
+"""How answers of SLURM's commands are read, as SLURM 22.05 and 23.11 write them; what jobs do is in tests/slurm."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from snakemake_executor_plugin_slurm_resilient import cluster, efficiency
+
+QUEUE = """\
+CLUSTER: wice
+11|PENDING|PartitionTimeLimit|N/A|snakemake-outputs aa,bb cc|train-llama-13b-sharegpt_mix-150M-s0|/study
+12|RUNNING|None|2026-03-01T10:00:00|snakemake-outputs dd cc|score-nq-tiny-s0|/study
+13|CANCELLED|None|2026-03-01T10:00:00|(null)|bash|/home/me
+14_[1-9]|PENDING|ReqNodeNotAvail, UnavailableNodes:n1|N/A|a|b|c|d
+67108879|REVOKED|None|2026-03-01T10:00:00|snakemake-outputs ee cc|score|/study
+67108880|RUNNING|None|2026-03-01T10:00:00|snakemake-outputs ff cc|score|/study
+67108880|REVOKED|None|2026-03-01T10:00:00|snakemake-outputs ff cc|score|/study
+"""
+
+
+@pytest.fixture
+def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Let a command of SLURM's say something and end with a code."""
+
+    def give(name: str, said: str, code: int = 0, error: str = "") -> None:
+        (tmp_path / "said").write_text(said)
+        script = tmp_path / name
+        script.write_text(f"#!/bin/sh\ncat {tmp_path}/said\necho '{error}' >&2\nexit {code}\n")
+        script.chmod(script.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    return give
+
+
+def test_queue(answer) -> None:
+    answer("squeue", QUEUE)
+    jobs = cluster.queue()
+    assert jobs is not None
+    assert jobs["11"].reason in cluster.NEVER
+    assert not jobs["11"].ended
+    assert jobs["11"].start is None
+    assert jobs["12"].state == "RUNNING"
+    assert jobs["12"].start is not None
+    assert jobs["13"].ended
+    assert jobs["14_[1-9]"].reason == "ReqNodeNotAvail,_UnavailableNodes:n1"
+    # In a federation, the cluster that a job did not start on calls it revoked: another one has it.
+    assert "67108879" not in jobs
+    assert jobs["67108880"].state == "RUNNING"
+    assert cluster.same_outputs(jobs["11"].comment, "snakemake-outputs bb zz")
+    assert not cluster.same_outputs(jobs["11"].comment, jobs["12"].comment)
+
+
+def test_a_controller_without_an_answer_is_not_an_empty_queue(answer) -> None:
+    answer("squeue", "", 1, "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
+    assert cluster.queue() is None
+    with pytest.raises(RuntimeError, match="does not answer"):
+        cluster.in_folder("/study")
+
+
+def test_a_slow_controller_is_one_without_an_answer(answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "TIMEOUT_S", 0.5)
+    answer("squeue", QUEUE)
+    script = Path(cluster.shutil.which("squeue") or "")
+    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    assert cluster.queue() is None
+
+
+@pytest.mark.parametrize(
+    ("state", "ended"),
+    [("CANCELLED by 1000", True), ("COMPLETED", True), ("OUT_OF_MEMORY", True), ("RUNNING+", False), ("", False)],
+)
+def test_accounting(answer, state: str, ended: bool) -> None:
+    answer("sacct", f"11|{state}\n")
+    assert cluster.Job("11", cluster.accounted(["11"])["11"]).ended is ended
+
+
+def test_without_accounting_nothing_is_known(answer) -> None:
+    answer("sacct", "", 1, "Slurm accounting storage is disabled")
+    assert cluster.accounted(["11"]) == {}
+    assert efficiency.table({"11": "train"}) == []
+
+
+def test_without_the_command_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cluster.accounted(["11"]) == {}
+    assert efficiency.table({"11": "train"}) == []
+
+
+@pytest.mark.parametrize("said", ["4711\n", "4711;wice\n"])
+def test_a_submitted_jobs_id(answer, said: str) -> None:
+    answer("sbatch", said)
+    assert cluster.submit(["sbatch"], "#!/bin/sh\n") == "4711"
+
+
+def test_a_refusal_keeps_slurms_words(answer) -> None:
+    answer("sbatch", "", 1, "sbatch: error: invalid partition specified: nosuch")
+    with pytest.raises(RuntimeError, match="invalid partition specified: nosuch"):
+        cluster.submit(["sbatch"], "#!/bin/sh\n")
+
+
+def test_efficiency(answer) -> None:
+    answer(
+        "sacct",
+        "11|COMPLETED|120|60|08:30.000|8|4000M||billing=8,cpu=8,gres/gpu=2,mem=4000M,node=1\n"
+        "11.batch|COMPLETED|120||00:01.000|8||180.50M|\n"
+        "11.0|COMPLETED|120||08:29.000|8||1523.25M|\n"
+        "12|CANCELLED by 0|0||00:00:00|1|200M||\n",
+    )
+    first, second = efficiency.table({"11": "train-a", "12": "score-b"})
+    assert first == {
+        "slurm_job": "11", "name": "train-a", "state": "COMPLETED", "minutes_asked": 60.0, "minutes_used": 2.0,
+        "cpus_asked": 8, "cpus_used": 4.25, "memory_mb_asked": 4000, "memory_mb_used": 1523, "gpus_asked": 2,
+        "gpu_hours": 0.0667,
+    }  # fmt: skip
+    assert second["memory_mb_used"] == 0
