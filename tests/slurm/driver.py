@@ -171,7 +171,8 @@ def accounted(folder: Path, name: str) -> list[str]:
 
 def halted(checkout: Checkout) -> int:
     """The process that trains, stopped in the middle of its loop: it can't end before something happens to it."""
-    until("the loop", lambda: "step 1: loss" in checkout.log)
+    rows = checkout.path / MODEL.replace("/models/", "/checkpoints/") / "log.jsonl"  # the first is the first step's
+    until("the loop", lambda: rows.exists() and rows.stat().st_size)
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has just ended
             words = (folder / "cmdline").read_bytes().split(b"\0")
@@ -182,8 +183,18 @@ def halted(checkout: Checkout) -> int:
     raise AssertionError(f"nothing trains any more: {checkout.log}")
 
 
-def waits_for(pid: int, number: signal.Signals) -> bool:
-    """Whether a stopped process was sent a signal."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    found = re.search(r"^ShdPnd:\s*(\w+)$", status, re.MULTILINE)
-    return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
+def go_on_when_asked_to_save(pid: int) -> None:
+    """Let a stopped process go on once it was sent SIGTERM. (SLURM sends SIGCONT with it, in most cases.)"""
+
+    def asked() -> bool:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+        except OSError:  # it has ended
+            return True
+        pending = re.search(r"^ShdPnd:\s*(\w+)$", status, re.MULTILINE)
+        sent = pending is not None and int(pending[1], 16) >> (signal.SIGTERM - 1) & 1
+        return bool(sent) or "State:\tT" not in status
+
+    until("SIGTERM", asked)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)

@@ -10,8 +10,8 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
-import stat
 import sys
 import time
 from pathlib import Path
@@ -19,7 +19,6 @@ from pathlib import Path
 import pytest
 from driver import (
     CLUSTER,
-    LOG,
     LONG,
     MODEL,
     ON_A_SERVER,
@@ -27,11 +26,11 @@ from driver import (
     Checkout,
     accounted,
     free_ports,
+    go_on_when_asked_to_save,
     halted,
     sh,
     submitted,
     until,
-    waits_for,
 )
 
 WEIGHTS = "model.safetensors"
@@ -128,9 +127,10 @@ def test_nodes_drained_and_resumed(copy: Checkout, study: Checkout) -> None:
     assert copy.figure == study.figure
 
 
-def test_controller_restarted(copy: Checkout, study: Checkout) -> None:
+def test_controller_restarted_without_accounting(copy: Checkout, study: Checkout, tmp_path: Path) -> None:
     copy.forget()
-    run = copy.start()
+    path = shim(tmp_path, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
+    run = copy.start(PATH=path)
     run.job("score")
     sh(CLUSTER, "controller", "stop")
     try:
@@ -162,16 +162,21 @@ def test_out_of_memory(copy: Checkout, study: Checkout) -> None:
     assert copy.figure == study.figure
 
 
+def shim(folder: Path, name: str, script: str) -> str:
+    """A PATH on which a command of SLURM's does what SLURM can't be made to do on demand."""
+    file = folder / "bin" / name
+    file.parent.mkdir()
+    file.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    file.chmod(0o755)
+    return f"{file.parent}:{os.environ['PATH']}"
+
+
 def test_submission_fails_once(copy: Checkout, study: Checkout, tmp_path: Path) -> None:
     copy.forget()
-    shim = tmp_path / "bin/sbatch"  # SLURM can't be made to fail once on demand: the first call does as if
-    shim.parent.mkdir()
-    shim.write_text(
-        f'#!/bin/sh\n[ -e {tmp_path}/tried ] && exec /usr/bin/sbatch "$@"\ntouch {tmp_path}/tried\n'
-        "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2\nexit 1\n"
-    )
-    shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
-    said = copy.run(PATH=f"{shim.parent}:{os.environ['PATH']}")
+    script = f"""[ -e {tmp_path}/tried ] && exec {shutil.which("sbatch")} "$@"
+        touch {tmp_path}/tried
+        echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1"""
+    said = copy.run(PATH=shim(tmp_path, "sbatch", script))
     assert "sbatch failed (sbatch: error: Batch job submission failed: Socket timed out" in said
     assert len(submitted(said)) == 1
     assert copy.figure == study.figure
@@ -225,13 +230,11 @@ def losses(model: Path) -> list[float]:
 
 def test_time_limit(copy: Checkout, uninterrupted: Path) -> None:
     copy.lengthen()
-    (copy.path / LOG).unlink()
     run = copy.start()
     number, pid = run.job("train"), halted(copy)
     minutes, _, _ = sh("squeue", "-h", "-j", number, "-o", "%M").strip().rpartition(":")
     sh("scontrol", "update", f"jobid={number}", f"TimeLimit={int(minutes) + 1}")
-    until("SLURM's signal", lambda: waits_for(pid, signal.SIGTERM))
-    os.kill(pid, signal.SIGCONT)
+    go_on_when_asked_to_save(pid)
     said = run.end()
     assert re.search(r"ended with \w+; it is submitted again, to go on after step \d+", said)
     assert "SIGTERM: saving the state after this step, then stopping" in said, "the failed job's last lines"
@@ -243,7 +246,6 @@ def test_state_of_two_hosts_is_gone_on_from_on_one(copy: Checkout, uninterrupted
     """Weights are cut up over two hosts, each of which saves its part."""
     copy.lengthen()
     copy.edit('label: "50k"', 'label: "50k"\n    hosts: 2\n    mesh: fsdp=2')
-    (copy.path / LOG).unlink()
     run = copy.start("--retries", "0", JAX_PLATFORMS="cpu", JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{free_ports(1)}")
     number, _ = run.job("train"), halted(copy)
     sh("scancel", number)  # SIGCONT and SIGTERM
@@ -318,7 +320,6 @@ def test_gpus_of_one_server_and_a_killed_run(copy: Checkout, study: Checkout, un
     copy.lengthen()
     copy.edit('label: "50k"', 'label: "50k"\n    gpus: 1')
     copy.forget()
-    (copy.path / LOG).unlink()
     slots = {"CUDA_VISIBLE_DEVICES": "0,1", "JAX_PLATFORMS": "cpu"}
     first = copy.start(command=ON_A_SERVER, **slots)
     pid = halted(copy)
@@ -327,9 +328,8 @@ def test_gpus_of_one_server_and_a_killed_run(copy: Checkout, study: Checkout, un
     taken = re.findall(r"on the GPUs (\d)", copy.log + (copy.path / SCORE_LOG).read_text())
     assert sorted(taken) == ["0", "1"]
     second = copy.start(command=ON_A_SERVER, **slots)
-    until("the signal to save", lambda: waits_for(pid, signal.SIGTERM))
+    go_on_when_asked_to_save(pid)
     assert "Programs of a killed run are ended, training saves first" in second.said
-    os.kill(pid, signal.SIGCONT)
     second.end()
     assert "going on after step" in copy.log
     assert (copy.path / MODEL / WEIGHTS).read_bytes() == (uninterrupted / WEIGHTS).read_bytes()

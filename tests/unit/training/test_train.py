@@ -119,9 +119,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_keeps_the_last_good_state(
-    made: Path, uninterrupted: Path, tmp_path: Path
-) -> None:
+def test_a_full_disk_is_one_line_and_keeps_the_last_good_state(made: Path, uninterrupted: Path, tmp_path: Path) -> None:
     """A file system with room for one state, not for three."""
     (tmp_path / "disk").mkdir()
     arguments = options(made, tmp_path / "model", save_minutes="0.001", checkpoints=tmp_path / "disk" / "c")

@@ -1,8 +1,9 @@
 """What jobs need: GPUs, hosts, CPUs, memory and minutes to ask a scheduler for; one table for all rules.
 
 `core.planning` computes training's from the model, the tokens, the recipe and the devices; the rest follows from
-the size of the model. They are estimates to ask for, never parts of a result: another value reruns nothing, and
-`--set-resources RULE:NAME=VALUE`, or `set-resources` in a profile, overrides each of them.
+the size of the model. They are estimates to ask for, never parts of a result: another value reruns nothing.
+`--set-resources RULE:mem_mb=N` and `runtime`, or `set-resources` in a profile, override them; GPUs, hosts and mesh,
+which a program has to know too, are keys of the study's bases.
 
 `python -m falsepromise.core.costs --config config/paper.yaml` prints the table of a study.
 """
