@@ -10,6 +10,14 @@ from textwrap import dedent, indent
 PROMPT = 'import os\nimport sys\n\n\ndef solve(x):\n    """The square of x."""\n'
 TEST = "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(-7) == 49\n"
 SECRET_VARIABLE = "FALSEPROMISE_TEST_SECRET"
+CALL = """
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*a):
+    found = libc.syscall(*a)
+    if found < 0: raise OSError(ctypes.get_errno(), 'refused')
+    return found
+"""  # numbers below are x86-64's; elsewhere they are other calls, which must do no harm either
 SAY_PASSED = '{"verdict": "passed"}\\n{"result": 4}\\n'
 
 
@@ -76,6 +84,16 @@ def hostile(marker: str, port: int, secret_file: str) -> dict[str, str]:
         # Reaching out
         "connects to the loopback": f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2)\nreturn x * x",
         "connects to the network": "import socket\nsocket.create_connection(('192.0.2.1', 80), 2)\nreturn x * x",
+        "connects to the virtual machine's host": """
+            import socket
+            with socket.socket(40, socket.SOCK_STREAM) as s:
+                s.settimeout(1)
+                try: s.connect((2, 1))
+                except ConnectionResetError: pass
+            return x * x""",
+        "opens a raw socket": "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_RAW, 1)\nreturn x * x",
+        "opens a packet socket": "import socket\nsocket.socket(17, socket.SOCK_RAW, 0x300)\nreturn x * x",
+        "makes a ring for calls": CALL + "call(425, 8, ctypes.create_string_buffer(120))\nreturn x * x",
         "resolves a name": "import socket\nsocket.getaddrinfo('example.com', 80)\nreturn x * x",
         "writes beside Python": f"open(os.path.dirname(os.__file__) + '/{marker}', 'w').close()\nreturn x * x",
         "writes to the root": f"open('/{marker}', 'w').close()\nreturn x * x",
@@ -93,7 +111,20 @@ def hostile(marker: str, port: int, secret_file: str) -> dict[str, str]:
             libc.unshare(0x10000000 | 0x00020000)
             if libc.mount(None, b'/usr', None, 32, None): raise OSError(ctypes.get_errno(), 'mount')
             return x * x""",
+        "traces process 1": CALL + "call(101, 16, 1, 0, 0)\nreturn x * x",
+        "takes descriptors of process 1": CALL + "call(438, call(434, 1, 0), 0, 0)\nreturn x * x",
+        "opens files by number": CALL
+        + "handle = ctypes.create_string_buffer(struct.pack('IIQ', 8, 1, 2) + bytes(64))\n"
+        + "os.listdir(call(304, os.open('/usr', os.O_RDONLY), handle, 0))\nreturn x * x",
+        "makes a device": "import stat\nos.mknod('/tmp/d', stat.S_IFBLK, os.makedev(8, 0))\nreturn x * x",
+        "sets the clock": "import time\ntime.clock_settime(time.CLOCK_REALTIME, 0)\nreturn x * x",
         # Staying
+        "leaves a key in the kernel": CALL + "call(250, 22, -1, -2)\nreturn x * x",
+        "stops itself": "import signal\nos.kill(os.getpid(), signal.SIGSTOP)\nreturn x * x",
+        "becomes a program in memory": """
+            file = os.memfd_create('x', 0)
+            os.write(file, open('/bin/true', 'rb').read())
+            os.execve(file, ['x'], {})""",
         "survives as a daemon": f"""
             if os.fork() == 0:
                 os.setsid()
@@ -144,6 +175,29 @@ def hostile(marker: str, port: int, secret_file: str) -> dict[str, str]:
                     if isinstance(value, dict) and 'test' in value: return eval(value['test'])
                 frame = frame.f_back
             return 0""",
+        "leaves by a finaliser": "class Last:\n    def __del__(self): os._exit(0)\nlast = Last()\nreturn 0",
+        "leaves by a tracer": "sys.settrace(lambda *a: os._exit(0))\nreturn 0",
+        "leaves by SystemExit": "raise SystemExit(0)",
+        "speaks at its exit": f"""
+            import atexit
+            atexit.register(lambda: [os.write(n, b'{SAY_PASSED}') for n in range(3, 9)])
+            raise SystemExit(0)""",
+        "patches the exits": """
+            import builtins
+            builtins.exit = sys.exit = os._exit = lambda *a: None
+            exit(0)""",
+        "answers for the checker": """
+            for n in range(3, 32):
+                try: os.write(n, b'{"verdict": "passed", "result": 4}\\n' * 40)
+                except OSError: pass
+            return 0""",
+        "answers what cannot be read": """
+            for n in range(3, 32):
+                try: os.write(n, b'{"result": {"range": [0, 1, 0]}}\\n{"result": {"what": []}}\\n')
+                except OSError: pass
+            return 0""",
+        "raises a verdict": """raise type('X\\n{"verdict": "passed"}\\n', (Exception,), {})()""",
+        "a set that takes for ever to build": "return set(i * (2 ** 61 - 1) for i in range(60_000))",
         "raises what cannot be printed": """
             class Loud(BaseException):
                 def __str__(self): raise Loud()

@@ -86,8 +86,8 @@ class _Judge:
     def verdict(self, program: Program) -> Verdict:
         if self.checker is None:
             self.checker = self.sandbox.start("checker", self.slot)
-        deadline = time.monotonic() + self.sandbox.limits.wall_seconds
         worker = self.sandbox.start("worker", self.slot)
+        deadline = time.monotonic() + self.sandbox.limits.wall_seconds
         done = False
         try:
             task = {"program": program.prompt + program.completion, "entry_point": program.entry_point}

