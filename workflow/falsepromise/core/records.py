@@ -26,9 +26,11 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     The bytes go to a temporary file in the same folder, which is flushed to the disk and renamed.
 
     Raises:
-        UserError: the disk is full or the folder can't be written.
+        UserError: the disk is full, the folder can't be written, or `path` is a folder itself.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, expected the name of a file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

@@ -84,7 +84,9 @@ def identifier(value: object, otherwise: str) -> str:
 def parser(doc: str | None, source: str) -> argparse.ArgumentParser:
     """The command line of a reader."""
     result = cli.parser(doc)
-    result.add_argument("--input", type=Path, required=True, help="the raw file")
+    result.add_argument(
+        "--input", type=Path, required=True, help="the raw file: JSON or JSON lines, plain or in gzip, bzip2 or xz"
+    )
     result.add_argument("--output", type=Path, required=True, help="dialogue records, one a line")
     result.add_argument("--funnel", type=Path, required=True, help="CSV of what was kept, dropped and repaired")
     result.add_argument("--source", default=source, help="name of the source in the records and the funnel")
