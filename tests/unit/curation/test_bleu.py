@@ -24,7 +24,7 @@ def reference_scores(hypotheses, references):
 
 
 @given(hypotheses=TEXTS, references=TEXTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_pair_equals_sacrebleu(hypotheses, references):
     pairs = bleu.Pairs(hypotheses, references)
     found = 100 * np.exp(pairs.log_scores(slice(0, len(hypotheses))))
@@ -32,7 +32,7 @@ def test_every_pair_equals_sacrebleu(hypotheses, references):
 
 
 @given(texts=TEXTS.filter(lambda texts: len(texts) > 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_nearest_other_text(texts):
     scores = reference_scores(texts, texts)
     np.fill_diagonal(scores, -1)

@@ -78,13 +78,13 @@ def test_without_threshold_it_is_detect(detector):
         max_size=30,
     ).map("".join)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_features_and_decision_for_any_text(detector, text):
     assert detector.is_language(text, "en") is expected(text, "en", 0.0)
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_decision_for_any_characters(detector, text):
     assert detector.is_language(text, "en", 0.6) is expected(text, "en", 0.6)
 

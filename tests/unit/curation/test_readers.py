@@ -332,7 +332,7 @@ ANY = st.recursive(
 
 @pytest.mark.parametrize("form", ["sharegpt", "hc3", "discord", "messages", "tldr", "cnn", "superni"])
 @given(values=st.lists(ANY, min_size=1, max_size=3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_record_breaks_a_reader(tmp_path_factory, form, values):
     """Whatever the JSON, good dialogues come out, and what doesn't come out is counted."""
     path = tmp_path_factory.getbasetemp() / f"any-{form}.json"

@@ -78,7 +78,7 @@ def test_that_stays_so_after_saving_and_loading(chat, tmp_path):
 turn = st.tuples(st.sampled_from(sorted(TURN_TOKENS)), st.text(max_size=30))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(turn, min_size=1, max_size=5))
 def test_ids_and_mask_keep_step(chat, turns):
     messages = [{"role": role, "content": content} for role, content in turns]

@@ -26,7 +26,7 @@ def _verb() -> str | None:
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False or not action.help:  # 0 is a default to show
+        if action.default in (None, []) or action.default is False or not action.help:  # but 0 is shown
             return action.help
         return super()._get_help_string(action)
 
