@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from falsepromise.core import browser
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "config", "resources", "profiles", "envs")
@@ -122,6 +125,38 @@ def test_a_deleted_score_is_made_again_and_the_figures_with_it(run: Path) -> Non
     assert after["metrics"] == before["metrics"]
     assert after["items"] == before["items"]
     assert (run / "results/figures/fig4.pdf").read_bytes() == picture, "the same scores give the same bytes"
+
+
+@pytest.mark.skipif(browser.missing() is not None, reason=browser.missing() or "")
+def test_the_report_shows_every_figure_and_table_on_its_page(run: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    snakemake(run, "--report", "results/report.html")
+    with (
+        sync_playwright() as driver,
+        contextlib.closing(driver.chromium.launch(executable_path=browser.chromium(), args=["--no-sandbox"])) as opened,
+    ):
+        page = opened.new_page()
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("download", lambda download: wrong.append(f"{download.suggested_filename} is a download, not shown"))
+        shown = ""
+        for category in ("Data", "Figures", "Tables"):
+            page.goto((run / "results/report.html").as_uri())
+            page.get_by_text(category, exact=True).first.click()
+            page.wait_for_selector("tbody tr")
+            for row in page.locator("tbody tr").all():
+                row.locator("a").first.click()
+                if category == "Figures":
+                    page.wait_for_selector("img[src^='data:image']")
+                elif "diversity" not in row.inner_text():
+                    frame = page.wait_for_selector("iframe").content_frame()
+                    frame.wait_for_selector("table, pre")
+                    shown += frame.inner_text("body")
+        assert not wrong
+    for wanted in ("training.train", "seen before", "Seed examples from the Natural Questions", "ShareGPT-Mix"):
+        assert wanted in shown
+    assert "Broad imitation does not raise accuracy" in shown
 
 
 def test_judges_and_raters_join_a_finished_study(run: Path) -> None:

@@ -10,8 +10,9 @@ rule table_funnel:
         code=closure("falsepromise.figures.table_funnel"),
         funnels=study.funnels,
     output:
-        csv=report(
-            "results/tables/funnel.csv",
+        csv="results/tables/funnel.csv",
+        html=report(
+            "results/tables/funnel.html",
             caption="../report/table_funnel.rst",
             category="Data",
             labels={"table": "funnel", "shows": "records kept and dropped"},
@@ -33,8 +34,9 @@ rule table_prompts:
         code=closure("falsepromise.figures.table_prompts"),
         prompts=[f"resources/prompts/{name}" for name in jobs.PRINTED],
     output:
-        md=report(
-            "results/tables/prompts.md",
+        md="results/tables/prompts.md",
+        html=report(
+            "results/tables/prompts.html",
             caption="../report/prompts.rst",
             category="Data",
             labels={"table": "3, 4, 5, 8, 9", "shows": "prompts"},
@@ -56,8 +58,9 @@ rule table_manifests:
         code=closure("falsepromise.figures.table_manifests"),
         artifacts=study.documented,
     output:
-        csv=report(
-            "results/tables/manifests.csv",
+        csv="results/tables/manifests.csv",
+        html=report(
+            "results/tables/manifests.html",
             caption="../report/table_manifests.rst",
             category="Data",
             labels={"table": "manifests", "shows": "what everything was made of"},
@@ -68,10 +71,12 @@ rule table_manifests:
         "<logs>/tables/manifests.log",
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        root=study.results,
     message:
         "List what everything was made of"
     shell:
-        "python -m falsepromise.figures.table_manifests --artifacts {input.artifacts} --root <results>"
+        "python -m falsepromise.figures.table_manifests --artifacts {input.artifacts} --root {params.root}"
         " --output {output.csv} > {log} 2>&1"
 
 

@@ -112,8 +112,9 @@ rule table_overlap:
         code=closure("falsepromise.figures.table_overlap"),
         reports=[report for report, _, _ in study.overlaps],
     output:
-        csv=report(
-            "results/tables/overlap.csv",
+        csv="results/tables/overlap.csv",
+        html=report(
+            "results/tables/overlap.html",
             caption="../report/table_overlap.rst",
             category="Data",
             labels={"table": "overlap", "shows": "benchmarks close to the imitation data"},

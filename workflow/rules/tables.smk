@@ -1,7 +1,7 @@
 """Tables, and the comparison with the paper, from the expanded study and the score files alone.
 
 Takes: <results>/study.json, <results>/{benchmarks,style,preference}/**/{model}.json
-Gives: results/tables/*.{csv,md,tex}, results/tables/versus_paper.md
+Gives: results/tables/*.{csv,md,html,tex}, results/tables/versus_paper.{md,html}
 """
 
 # What each table is made from, its module, its name in the report and what it shows.
@@ -25,8 +25,9 @@ for table, (scores, verb, number, shows) in TABLES.items():
             study="<results>/study.json",
             scores=scores,
         output:
-            csv=report(
-                f"results/tables/{table}.csv",
+            csv=f"results/tables/{table}.csv",
+            html=report(
+                f"results/tables/{table}.html",
                 caption=f"../report/{verb}.rst",
                 category="Tables",
                 labels={"table": number, "shows": shows},
@@ -91,8 +92,9 @@ rule table6:
         tally="<results>/curation/categories.json",
         paper="resources/paper/numbers.csv",
     output:
-        csv=report(
-            "results/tables/table6.csv",
+        csv="results/tables/table6.csv",
+        html=report(
+            "results/tables/table6.html",
             caption="../report/table6.rst",
             category="Tables",
             labels={"table": "6", "shows": "categories of queries"},
@@ -119,8 +121,9 @@ rule versus_paper:
         scores=study.evaluations,
         paper="resources/paper/numbers.csv",
     output:
-        report(
-            "results/tables/versus_paper.md",
+        md="results/tables/versus_paper.md",
+        html=report(
+            "results/tables/versus_paper.html",
             caption="../report/versus_paper.rst",
             category="Tables",
             labels={"table": "versus", "shows": "each claim of the paper with this run's verdict"},
@@ -133,7 +136,7 @@ rule versus_paper:
         "Set this run beside the paper"
     shell:
         "python -m falsepromise.figures.versus_paper --study {input.study} --scores {input.scores}"
-        " --paper {input.paper} --output {output} > {log} 2>&1"
+        " --paper {input.paper} --output {output.md} > {log} 2>&1"
 
 
 localrules:

@@ -25,7 +25,7 @@ from falsepromise.figures import (
 )
 from falsepromise.figures.scores import Estimate, read_scores
 from falsepromise.figures.study import read_study
-from falsepromise.figures.table import Table
+from falsepromise.figures.table import Table, webpage
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,10 @@ def test_texts_cannot_break_out_of_a_table():
     assert len(lines) == 3
     assert all(line.replace("\\|", "").count("|") == 3 for line in lines)
     assert "<script" not in table.markdown()
+    page = webpage(table.markdown())
+    assert "<script" not in page
+    assert '<span class="number">50.0 [40.0, 60.0]</span>' in page
+    assert page.count("<td") == 2
     assert r"\$5\_\%\&" in table.latex()
     assert "50.0 [40.0, 60.0]" in table.latex()
     assert next(csv.reader(table.csv().splitlines())) == ["A|", "B", "B low", "B high", "B n"]

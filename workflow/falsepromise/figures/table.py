@@ -1,7 +1,8 @@
-"""The one writer of tables: CSV for programs, Markdown for pages, LaTeX (booktabs) for papers."""
+"""The one writer of tables: CSV for programs, Markdown and HTML for pages, LaTeX (booktabs) for papers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,14 @@ from falsepromise.core.records import atomic_open
 from falsepromise.figures.scores import Estimate
 
 GAP = "–"
+_INTERVAL = re.compile(r"[+-]?[\d.]+ \[[+-]?[\d.]+, [+-]?[\d.]+\]")
+_CSS = (
+    "body {font: 14px/1.45 system-ui, sans-serif; color: #222; background: #fff; margin: 1.5rem}"
+    "p, pre {max-width: 60rem} pre {white-space: pre-wrap; background: #f4f4f4; padding: .6rem}"
+    "table {border-collapse: collapse; font-size: 13px; margin: .8rem 0} .number {white-space: nowrap}"
+    "th, td {padding: .25rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd}"
+    "th {border-bottom: 2px solid #222; vertical-align: bottom}"
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,9 @@ class Table:
         return [[self.text(value) for value in row] for row in self.rows]
 
     def write(self, output: Path, module: str, inputs: Sequence[Path], config: dict[str, Any] | None = None) -> None:
-        """Write `output` (.csv), .md and .tex, and the manifest."""
-        for suffix, text in ((".csv", self.csv()), (".md", self.markdown()), (".tex", self.latex())):
+        """Write `output` (.csv), .md, .html and .tex, and the manifest."""
+        page = self.markdown()
+        for suffix, text in ((".csv", self.csv()), (".md", page), (".html", webpage(page)), (".tex", self.latex())):
             with atomic_open(output.with_suffix(suffix)) as stream:
                 stream.write(text)
         write_manifest(output.with_suffix(".csv"), module=module, inputs=inputs, config=config or {})
@@ -121,6 +131,15 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
     clean = [[plain(cell) for cell in row] for row in rows]
     return tabulate(clean, [plain(c) for c in columns], tablefmt="pipe", disable_numparse=True)
+
+
+def webpage(markdown: str) -> str:
+    """A Markdown page as one of HTML, for the report. HTML in the text is shown as text."""
+    from markdown_it import MarkdownIt
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    body = _INTERVAL.sub(r'<span class="number">\g<0></span>', body)
+    return f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><style>{_CSS}</style>\n{body}</html>\n'
 
 
 def plain(text: str) -> str:

@@ -9,7 +9,7 @@ from falsepromise.core import cli, code
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open, read_jsonl
-from falsepromise.figures.table import latex_text
+from falsepromise.figures.table import latex_text, webpage
 
 PROMPTS = code.ROOT.parent / "resources" / "prompts"
 TABLES = (
@@ -24,11 +24,14 @@ TABLES = (
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--prompts", type=Path, help="their folder (default: resources/prompts)")
-    parser.add_argument("--output", type=Path, default=Path("results/tables/prompts.md"), help="and .tex beside it")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/tables/prompts.md"), help="and .html, .tex beside it"
+    )
     args = parser.parse_args(argv)
     folder = args.prompts or PROMPTS
     entries = [(number, title, read(folder / name)) for number, name, title in TABLES]
-    for suffix, text in ((".md", markdown(entries)), (".tex", latex(entries))):
+    page = markdown(entries)
+    for suffix, text in ((".md", page), (".html", webpage(page)), (".tex", latex(entries))):
         with atomic_open(args.output.with_suffix(suffix)) as stream:
             stream.write(text)
     inputs = [folder / name for _, name, _ in TABLES]

@@ -18,7 +18,7 @@ from falsepromise.figures import draw
 from falsepromise.figures.claims import MARGIN, Claim, all_claims, difference
 from falsepromise.figures.panels import is_human, preference_benchmarks
 from falsepromise.figures.scores import Estimate, Scores
-from falsepromise.figures.table import GAP, markdown_table, plain, spell
+from falsepromise.figures.table import GAP, markdown_table, plain, spell, webpage
 from falsepromise.figures.table1 import table_rows, targets
 from falsepromise.figures.table2 import columns, style_benchmark
 
@@ -33,8 +33,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     scores = draw.load(args)
     paper = args.paper or PAPER
     text = page(scores, read_numbers(paper))
-    with atomic_open(args.output) as stream:
-        stream.write(text)
+    for suffix, form in ((".md", text), (".html", webpage(text))):
+        with atomic_open(args.output.with_suffix(suffix)) as stream:
+            stream.write(form)
     inputs = [args.study, *args.scores, paper]
     write_manifest(args.output, module="falsepromise.figures.versus_paper", inputs=inputs, config={"margin": MARGIN})
 
