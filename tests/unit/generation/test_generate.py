@@ -17,6 +17,7 @@ import pytest
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import read_jsonl, write_jsonl
 from falsepromise.generation import chat, generate
+from falsepromise.generation.request import Request
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -216,3 +217,37 @@ def test_chat(folders, capsys, monkeypatch):
     assert "a new dialogue" in said
     assert "longer than the context of 96 tokens" in said
     assert chat.printable("a\x1b[31mb\u202ec\n") == "a[31mbc\n"
+
+
+@pytest.mark.slow
+def test_chat_in_a_terminal(folders, engines):
+    import pty
+    import select
+
+    message = "what is the capital?"
+    (answer,) = engines["llama"].generate([Request([{"role": "user", "content": message}], 8)])
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "falsepromise.generation.chat", str(folders["llama"]), "--max-tokens", "8",
+         "--temperature", "0"],
+        stdin=end, stdout=end, stderr=end, env=os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(end)
+
+    def until(prompt: bytes) -> str:
+        seen = b""
+        while not seen.endswith(prompt):
+            assert select.select([terminal], [], [], 120)[0], f"no prompt after {seen!r}"
+            seen += os.read(terminal, 4096)
+        return seen.decode(errors="replace").replace("\r\n", "\n")
+
+    try:
+        assert "/reset begins again" in until(b"> ")
+        os.write(terminal, message.encode() + b"\n")
+        assert until(b"> ") == f"{message}\n{chat.printable(answer.text)}\n> "  # the terminal echoes what was typed
+        os.write(terminal, b"\x04")  # Ctrl-D
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
