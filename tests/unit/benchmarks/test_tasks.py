@@ -225,6 +225,7 @@ def test_humaneval_completes_cuts_and_runs(samples: Path, tmp_path: Path) -> Non
     assert values(outcome) == {"pass@1": 0.5}
     assert [item["passed"] for item in outcome.items] == [1, 0]
     assert outcome.items[1]["failure"].startswith("AssertionError")
+    assert [item["completions"] for item in outcome.items] == [["    return len(string)\n"], ["    return l[0]\n"]]
 
 
 def test_humaneval_without_a_sandbox_is_not_scored(monkeypatch: pytest.MonkeyPatch) -> None:

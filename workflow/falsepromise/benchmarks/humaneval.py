@@ -64,6 +64,10 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
         if usable(reply)
     ]
     outcome = score_samples(samples, {p["task_id"]: p for p in chosen}, options.seed)
+    written: defaultdict[str, list[str]] = defaultdict(list)
+    for sample in samples:
+        written[sample["task_id"]].append(sample["completion"])
+    outcome.items = [{**item, "completions": written[item["id"]]} for item in outcome.items]
     outcome.limits = [*limits, *failures(replies), *outcome.limits]
     outcome.config = {**config, **sampling, "sandbox": kind, **outcome.config}
     outcome.config.pop("seeds")

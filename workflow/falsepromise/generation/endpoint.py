@@ -38,6 +38,9 @@ def served_model(base_url: str, api_key_env: str) -> str:
     except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, openai.APIConnectionError):
             raise UserError(f"{base_url}: nobody answers there; is the server running, is the URL right?") from error
+        if isinstance(error, openai.InternalServerError):
+            why = f"answers with HTTP {error.status_code}; is it still loading? try again"
+            raise UserError(f"{base_url}: {why}") from error
         raise UserError(
             f"{base_url}: doesn't list its models ({type(error).__name__}); name the one to ask for with --ask-for "
             "(and see that the URL ends as the server wants it, mostly in /v1)"
