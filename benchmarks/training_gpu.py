@@ -159,7 +159,7 @@ def main() -> None:
     from falsepromise.core.planning import peak_of
 
     peak = peak_of(kind, "bfloat16")
-    print(f"{kind}; {options.rows} rows a step")
+    print(f"{kind}; {options.rows} rows a step" + "; a rehearsal with tiny models, no measurement" * options.small)
     print("| model | side | tokens/s | MFU | peak memory, GB | ours / peer | start to second step, s |")
     print("|" + " --- |" * 7)
     for name in options.models:
