@@ -103,11 +103,11 @@ def main() -> None:
         claims[seed] = [claim for claim in all_claims(found[1]) if claim.comparisons]
         cost = ROOT / found[0].results / "cost.json"
         costs[seed] = read_json(cost)["cpu_s"] if cost.exists() else float("nan")
-        write(args.output, claims, costs)
+        write(args.output, claims, costs, [other for other in args.seeds if other not in claims])
     print(args.output.read_text(encoding="utf-8") if claims else "no seed is finished")
 
 
-def write(output: Path, claims: dict[int, list[Claim]], costs: dict[int, float]) -> None:
+def write(output: Path, claims: dict[int, list[Claim]], costs: dict[int, float], missing: list[int]) -> None:
     """The page, and every comparison of every seed as CSV beside it."""
     seeds = list(claims)
     titles = [claim.title for claim in claims[seeds[0]]]
@@ -121,9 +121,11 @@ def write(output: Path, claims: dict[int, list[Claim]], costs: dict[int, float])
     minutes = ", ".join(f"{costs[seed] / 60:.1f}" for seed in seeds)
     parts = [
         "# The quickstart with other seeds\n",
-        f"`benchmarks/quickstart_seeds.py`, {len(seeds)} seeds beside the quickstart's own; each draws facts, text, "
-        "base models (two of each size), imitation data and prompts anew. Nothing was changed after the first of them "
-        f"had been looked at. Processor minutes (user and system, of all jobs): {minutes}.\n",
+        f"`benchmarks/quickstart_seeds.py`, beside the quickstart's own 0: {', '.join(map(str, seeds))}. Each draws "
+        "facts, text, base models (two of each size), imitation data and prompts anew. The study and the tests were "
+        f"fixed before the first of them was looked at. Processor minutes (user and system, of all jobs): {minutes}."
+        + (f" Planned and not finished: {', '.join(map(str, missing))}." if missing else "")
+        + "\n",
         "## How often each claim comes out\n",
         markdown_table(header, rows),
         "\n## Each comparison\n",

@@ -241,7 +241,7 @@ def test_manifests_are_listed_wherever_they_stand(tmp_path):
     assert [rows[name]["By"] for name in names] == ["curation.mix"] * 3 + [""]
     assert (rows["model"]["Device"], rows["score.json"]["Seed"]) == ("2 x gpu", "4")
     assert rows["mix.jsonl"]["Code"] == rows["model"]["Code"]
-    assert rows["mix.jsonl"]["Code"].startswith(f"{len(made['code'])}: ")
+    assert rows["mix.jsonl"]["Code"].startswith(f"{len(made['code'])}:")
     (tmp_path / "score.json").write_text("{}")
     with pytest.raises(UserError, match=r"score\.json: no manifest in it"):
         table_manifests.main([*argv, "--output", str(tmp_path / "m.csv")])

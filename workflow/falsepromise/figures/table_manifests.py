@@ -86,11 +86,11 @@ def row(name: str, manifest: dict[str, Any]) -> list[Any]:
 
 
 def fingerprint(part: dict[str, Any] | None, counted: bool = True) -> str | None:
-    """`5: 3f2a91c0`: how many entries, and the hash of all of them, whatever their order."""
+    """`5:3f2a91c0`: how many entries, and the hash of all of them, whatever their order."""
     if part is None:
         return None
     digest = hashlib.sha256(json.dumps(part, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:8]
-    return f"{len(part)}: {digest}" if counted else digest
+    return f"{len(part)}:{digest}" if counted else digest
 
 
 if __name__ == "__main__":
