@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from checkout import ROOT, STUDY, Checkout
 from snakemake.scheduling.job_scheduler import JobScheduler
 
@@ -76,6 +79,18 @@ def test_the_slurm_profile_takes_the_papers_study(checkout: Checkout) -> None:
     assert "Fine-tune llama-13b-sharegpt_mix-150M-s0 (8 GPUs" in text
     assert "Fine-tune gpt2-1.5b-sharegpt_mix-150M-s0 (1 GPUs" in text
     assert "Draw results/figures/fig4.pdf" in text
+
+
+def test_the_slurm_profile_without_slurm_is_one_line(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for program in ("bash", "sh", "which"):
+        (tmp_path / program).symlink_to(shutil.which(program) or "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = checkout.snakemake("--profile", "slurm", "--configfile", "config/test.yaml", "--until", "clean_pool")
+    assert done.returncode != 0
+    assert "error: no SLURM here (squeue is not found)" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_quickstart_is_what_a_bare_call_runs(checkout: Checkout) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import shutil
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -27,7 +28,6 @@ from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 from snakemake_executor_plugin_slurm_jobstep import get_cpu_setting
-from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from snakemake_executor_plugin_slurm_resilient import cluster, efficiency
@@ -46,8 +46,12 @@ class Executor(SlurmExecutor):
     """Submits each job to SLURM and watches it to its end."""
 
     def __post_init__(self, test_mode: bool = False) -> None:
+        if not shutil.which("squeue"):
+            raise SystemExit(
+                "error: no SLURM here (squeue is not found): start on a login node, or without --profile slurm"
+            )
         if self.workflow.executor_settings.array_jobs:
-            raise WorkflowError("slurm-resilient submits no job arrays: leave --slurm-resilient-array-jobs out")
+            raise SystemExit("error: job arrays are not submitted here: leave --slurm-resilient-array-jobs out")
         super().__post_init__(test_mode)
         self._submitted: dict[str, str] = {}  # SLURM's id -> the job's name, for all of this run
         self._ended: set[str] = set()

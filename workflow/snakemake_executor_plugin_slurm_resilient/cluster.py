@@ -76,8 +76,7 @@ def _run(command: Sequence[str], text: str | None = None) -> subprocess.Complete
 def queue() -> dict[str, Job] | None:
     """The user's jobs that the controller knows, ended ones too, by id; None where it doesn't answer."""
     fields = "%i|%T|%r|%S|%k|%j|%Z"
-    asked = ["squeue", "--federation", "--user", str(os.getuid()), "--states", "all", "--noheader", "--format", fields]
-    done = _run(asked)
+    done = _run(["squeue", "--user", str(os.getuid()), "--states", "all", "--noheader", "--format", fields])
     if done.returncode != 0:
         return None
     jobs = {}
