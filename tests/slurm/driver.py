@@ -169,18 +169,29 @@ def accounted(folder: Path, name: str) -> list[str]:
     return [state.split()[0] for job, state, where in found if job.startswith(name) and where == str(folder)]
 
 
+def stopped(checkout: Checkout, verb: str = "falsepromise.benchmarks.run") -> int:
+    """The process of a verb in a checkout's job, stopped: it can't end before something happens to it."""
+
+    def find() -> int | None:
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has just ended
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+                environment = (folder / "environ").read_bytes().split(b"\0")
+                ours = f"FALSEPROMISE_FOLDER={checkout.path}".encode() in environment
+                if ours and words[1:3] == [b"-m", verb.encode()]:
+                    return int(folder.name)
+        return None
+
+    pid = until(verb, find)
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
 def halted(checkout: Checkout) -> int:
-    """The process that trains, stopped in the middle of its loop: it can't end before something happens to it."""
+    """The process that trains, stopped in the middle of its loop."""
     rows = checkout.path / MODEL.replace("/models/", "/checkpoints/") / "log.jsonl"  # the first is the first step's
     until("the loop", lambda: rows.exists() and rows.stat().st_size)
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has just ended
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-            ours = f"FALSEPROMISE_FOLDER={checkout.path}".encode() in (folder / "environ").read_bytes().split(b"\0")
-            if ours and words[1:3] == [b"-m", b"falsepromise.training.train"]:
-                os.kill(int(folder.name), signal.SIGSTOP)
-                return int(folder.name)
-    raise AssertionError(f"nothing trains any more: {checkout.log}")
+    return stopped(checkout, "falsepromise.training.train")
 
 
 def go_on_when_asked_to_save(pid: int) -> None:

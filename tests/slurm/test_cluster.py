@@ -28,6 +28,7 @@ from driver import (
     go_on_when_asked_to_save,
     halted,
     sh,
+    stopped,
     submitted,
     until,
 )
@@ -89,7 +90,7 @@ def test_cancelled_by_hand(copy: Checkout, study: Checkout) -> None:
 def test_preempted_and_requeued(copy: Checkout, study: Checkout) -> None:
     copy.forget()
     run = copy.start()
-    run.job("score")
+    stopped(copy)
     sh("sbatch", "-p", "urgent", "-N2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
     assert len(submitted(run.end())) == 1
     assert copy.figure == study.figure
@@ -99,7 +100,7 @@ def test_preempted_and_requeued(copy: Checkout, study: Checkout) -> None:
 def test_preempted_and_cancelled(copy: Checkout, study: Checkout) -> None:
     copy.forget()
     run = copy.start(SBATCH_PARTITION="scavenge")  # a user's own setting, as in their shell's start-up file
-    run.job("score")
+    stopped(copy)
     sh("sbatch", "-p", "urgent", "-N2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
     assert "ended with PREEMPTED; it is submitted again" in run.end()
     assert copy.figure == study.figure
@@ -135,6 +136,7 @@ def test_controller_restarted_without_accounting(copy: Checkout, study: Checkout
 def test_node_lost_with_its_job(copy: Checkout, study: Checkout) -> None:
     copy.forget()
     run = copy.start()
+    stopped(copy)
     node = sh("squeue", "-h", "-j", run.job("score"), "-o", "%N").strip()
     sh(CLUSTER, "node", node, "kill")
     try:
@@ -268,19 +270,32 @@ def test_two_hosts_with_a_gpu_each_are_one_job(copy: Checkout, study: Checkout) 
 def test_killed_driver_started_again_takes_its_job_over(copy: Checkout, study: Checkout) -> None:
     copy.forget()
     first = copy.start()
+    number, pid = first.job("score"), stopped(copy)
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    second = copy.start()  # the same command, nothing else
+    until("a word about it", lambda: f"taken over from an earlier run, SLURM job {number}" in second.said)
+    os.kill(pid, signal.SIGCONT)
+    second.end()
+    assert accounted(copy.path, "score") == ["COMPLETED"]
+    assert copy.figure == study.figure
+
+
+def test_what_ends_while_no_driver_lives_is_kept(copy: Checkout, study: Checkout) -> None:
+    copy.forget()
+    first = copy.start()
     number = first.job("score")
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
-    said = copy.run()  # the same command, nothing else
-    assert f"taken over from an earlier run, SLURM job {number}" in said
-    assert accounted(copy.path, "score") == ["COMPLETED"]
+    until("its end", lambda: "COMPLETED" in sh("squeue", "-h", "-t", "all", "-j", number, "-o", "%T"))
+    assert submitted(copy.run()) == []
     assert copy.figure == study.figure
 
 
 def test_killed_driver_with_other_parameters_cancels_its_job(copy: Checkout) -> None:
     copy.forget()
     first = copy.start()
-    number = first.job("score")
+    number, _ = first.job("score"), stopped(copy)
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
     copy.edit("limit: 5", "limit: 4")
@@ -292,12 +307,13 @@ def test_killed_driver_with_other_parameters_cancels_its_job(copy: Checkout) -> 
 def test_two_runs_at_once_are_refused(copy: Checkout, study: Checkout) -> None:
     copy.forget()
     first = copy.start()
-    first.job("score")
+    pid = stopped(copy)
     said = copy.start().end(code=1)
     assert f"Another run is at work in this folder: process {first.process.pid} on" in said
     assert "cannot be locked" in said
     refused = copy.start("--unlock").end(code=1)
     assert "its lock stays until it ends" in refused
+    os.kill(pid, signal.SIGCONT)
     first.end()
     assert copy.figure == study.figure
 
