@@ -75,6 +75,11 @@ def test_one_budget_more(copy: Checkout) -> None:
     assert said == ["score-nq-tiny-sharegpt_mix-2k-s0", "train-tiny-sharegpt_mix-2k-s0"]
 
 
+def expect(copy: Checkout, name: str, *states: str) -> None:
+    """The starts of the jobs of this name, by accounting, which hears of them a moment later."""
+    until(f"{states} in accounting", lambda: accounted(copy.path, name) == list(states), 60)
+
+
 # Faults -------------------------------------------------------------------------------------
 
 
@@ -94,7 +99,7 @@ def test_preempted_and_requeued(copy: Checkout, study: Checkout) -> None:
     sh("sbatch", "-p", "urgent", "-N2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 2")
     assert len(submitted(run.end())) == 1
     assert copy.figure == study.figure
-    assert accounted(copy.path, "score") == ["PREEMPTED", "COMPLETED"]
+    expect(copy, "score", "PREEMPTED", "COMPLETED")
 
 
 def test_preempted_and_cancelled(copy: Checkout, study: Checkout) -> None:
@@ -186,7 +191,7 @@ def test_never_to_be_started_is_one_clear_error(copy: Checkout) -> None:
     said = copy.start("--set-threads", "score=64").end(code=1)  # more CPUs than any node has
     assert re.search(r"SLURM will never start job \d+ \(PartitionConfig\); ask for less", said)
     assert len(submitted(said)) == 1
-    assert set(accounted(copy.path, "score")) == {"CANCELLED"}
+    expect(copy, "score", "CANCELLED")
 
 
 def test_a_failed_jobs_last_lines_are_shown(copy: Checkout) -> None:
@@ -277,7 +282,7 @@ def test_killed_driver_started_again_takes_its_job_over(copy: Checkout, study: C
     until("a word about it", lambda: f"taken over from an earlier run, SLURM job {number}" in second.said)
     os.kill(pid, signal.SIGCONT)
     second.end()
-    assert accounted(copy.path, "score") == ["COMPLETED"]
+    expect(copy, "score", "COMPLETED")
     assert copy.figure == study.figure
 
 
@@ -301,7 +306,7 @@ def test_killed_driver_with_other_parameters_cancels_its_job(copy: Checkout) -> 
     copy.edit("limit: 5", "limit: 4")
     said = copy.run()
     assert f"SLURM job {number} of an earlier run is cancelled (it was started with other parameters)" in said
-    assert sorted(accounted(copy.path, "score-nq-tiny-s0")) == ["CANCELLED", "COMPLETED"]
+    expect(copy, "score-nq-tiny-s0", "CANCELLED", "COMPLETED")
 
 
 def test_two_runs_at_once_are_refused(copy: Checkout, study: Checkout) -> None:
