@@ -102,7 +102,10 @@ class Table:
         return "\n".join(lines).rstrip() + "\n"
 
     def latex(self) -> str:
-        """A `table` with booktabs rules and the notes below in small print; text is escaped."""
+        """A `table` with booktabs rules and the notes below in small print; text is escaped.
+
+        A table that is wider than the line is shrunk to it (graphicx).
+        """
         import pandas
 
         numeric = [all(not isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
@@ -113,7 +116,8 @@ class Table:
         notes = r" \\ ".join(latex_text(note) for note in self.notes)
         return (
             "\\begin{table}\n\\centering\n"
-            f"\\caption{{{latex_text(self.caption)}}}\n{body}"
+            f"\\caption{{{latex_text(self.caption)}}}\n"
+            f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{body}}}\n"
             + (f"\\par\\smallskip{{\\footnotesize {notes}\\par}}\n" if notes else "")
             + "\\end{table}\n"
         )
