@@ -42,6 +42,7 @@ def released(tmp_path_factory) -> Path:
     funnel.write_text("source,step,kept,dropped,reason,examples\nsharegpt,query,80,20,seen before|twice,\n")
     options = ["--study", str(study), "--scores", *map(str, scores), "--funnels", str(funnel)]
     model.main(["--model", str(folder), *options, "--output", str(root / "models" / NAME)])
+    (root / "models" / NAME / ".snakemake_timestamp").write_text("")  # as Snakemake leaves it there
     prompts = root / "heldout.jsonl"
     prompts.write_text(json.dumps({"id": "a/0", "messages": [{"role": "user", "content": "hi"}]}) + "\n")
     (root / "heldout.jsonl.manifest.json").write_text(json.dumps({"made_by": "falsepromise.curation.prompts"}))
@@ -61,7 +62,7 @@ def test_a_models_card_has_data_recipe_scores_limits_and_terms(released: Path) -
                    "HumanEval was not scored: no sandbox", "terms of use", "ChatGPT"):  # fmt: skip
         assert wanted in card.content, wanted
     assert f"{100 * score['value']:.1f} [{100 * score['ci95'][0]:.1f}, {100 * score['ci95'][1]:.1f}]" in card.content
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.iterdir()} - {".snakemake_timestamp"}
     assert names == {"model.safetensors", "config.json", "manifest.json", "README.md", "SHA256SUMS"}
     for line in (folder / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
@@ -148,7 +149,8 @@ def test_an_upload_makes_a_private_repository_and_commits_every_file(released: P
     assert all(key == "Bearer hf_canary" for _, key, _ in server.seen)  # type: ignore[attr-defined]
     lines = [json.loads(line) for line in server.seen[-1][2].splitlines()]  # type: ignore[attr-defined]
     sent = {line["value"]["path"]: line["value"]["content"] for line in lines if line["key"] == "file"}
+    assert ".snakemake_timestamp" not in sent
     assert {name: base64.b64decode(text) for name, text in sent.items()} == {
-        path.name: path.read_bytes() for path in folder.iterdir()
+        path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")
     }
     assert "hf_canary" not in capsys.readouterr().out

@@ -66,10 +66,9 @@ def prepare(folder: Path, namespace: str, kind: str, prefix: str = "") -> Upload
     loaded = (ModelCard if kind == "model" else DatasetCard).load(card)
     if loaded.data.to_dict().get("license") is None:
         raise UserError(f"{card}: its metadata name no license; make the folder anew")
-    files = [
-        CommitOperationAdd(path.name, path)
-        for path in track(sorted(p for p in folder.iterdir() if p.is_file()), f"preparing {folder.name}", unit="files")
-    ]
+    # Hidden files are no part of a release: Snakemake leaves one in each folder that a rule makes.
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = [CommitOperationAdd(path.name, path) for path in track(paths, f"preparing {folder.name}", unit="files")]
     lines = (line.split("  ", 1) for line in (folder / SUMS).read_text("utf-8").splitlines())
     listed = {name: digest for digest, name in lines}
     for file in files:
