@@ -71,12 +71,10 @@ rule table_manifests:
         "<logs>/tables/manifests.log",
     conda:
         "../../envs/falsepromise.yaml"
-    params:
-        root=study.results,
     message:
         "List what everything was made of"
     shell:
-        "python -m falsepromise.figures.table_manifests --artifacts {input.artifacts} --root {params.root}"
+        "python -m falsepromise.figures.table_manifests --artifacts {input.artifacts}"
         " --output {output.csv} > {log} 2>&1"
 
 

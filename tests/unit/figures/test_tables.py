@@ -235,7 +235,7 @@ def test_manifests_are_listed_wherever_they_stand(tmp_path):
     (tmp_path / "score.json").write_text(json.dumps({"manifest": made | {"seed": 4}}))
     (tmp_path / "downloaded").mkdir()
     names = ["mix.jsonl", "model", "score.json", "downloaded"]
-    argv = ["--root", str(tmp_path), "--artifacts", *(str(tmp_path / name) for name in names)]
+    argv = ["--artifacts", *(str(tmp_path / name) for name in names)]
     table_manifests.main([*argv, "--output", str(tmp_path / "m.csv")])
     rows = {row["Made"]: row for row in csv.DictReader((tmp_path / "m.csv").open())}
     assert [rows[name]["By"] for name in names] == ["curation.mix"] * 3 + [""]

@@ -69,6 +69,7 @@ def new_figure(width: float, height: float) -> Figure:
 def save(figure: Figure, output: Path, module: str, inputs: Sequence[Path], config: dict[str, Any]) -> None:
     """Write PDF, SVG and PNG beside each other, without dates: a redraw gives the same bytes."""
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # a line for each font table otherwise
+    settle(figure)
     for kind, metadata in (
         ("pdf", {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": "falsepromise"}),
         ("svg", {"Date": None, "Creator": "falsepromise"}),
@@ -77,6 +78,17 @@ def save(figure: Figure, output: Path, module: str, inputs: Sequence[Path], conf
         with atomic_open(output.with_suffix(f".{kind}"), "wb") as stream:
             figure.savefig(stream, format=kind, metadata=metadata)
     write_manifest(output, module=module, inputs=inputs, config=config)
+
+
+def settle(figure: Figure) -> None:
+    """Lay the panels out once, and round where they are: the solver's last digit is not the same every time."""
+    if figure.get_layout_engine() is None:
+        return
+    figure.set_dpi(300)  # letters are measured at the size at which they are drawn
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(part, 6) for part in axes.get_position(original=True).bounds])
 
 
 def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None:

@@ -25,17 +25,18 @@ COLUMNS = ("Made", "By", "Inputs", "Settings", "Code", "Seed", "Python", "JAX", 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--artifacts", type=Path, nargs="+", required=True, help="mixtures, model folders, scores")
-    parser.add_argument("--root", type=Path, default=Path("results"), help="names are printed from here on")
     parser.add_argument(
         "--output", type=Path, default=Path("results/tables/manifests.csv"), help="and .md, .tex beside"
     )
     args = parser.parse_args(argv)
-    table = build({os.path.relpath(path, args.root): find(path) for path in args.artifacts})
+    # Names are printed from the folder on that all are in.
+    root = os.path.commonpath([path.parent for path in args.artifacts])
+    table = build({os.path.relpath(path, root or "."): find(path) for path in args.artifacts})
     table.write(args.output, "falsepromise.figures.table_manifests", args.artifacts)
 
 
 def find(path: Path) -> dict[str, Any] | None:
-    """The manifest of an artifact; None where it has none (weights as they were downloaded).
+    """The manifest of an artifact; None for a folder that has none (weights as they were downloaded).
 
     Raises:
         UserError: there is no such artifact, or its manifest is none.
@@ -45,11 +46,11 @@ def find(path: Path) -> dict[str, Any] | None:
     beside = path / "manifest.json" if path.is_dir() else path.with_name(path.name + ".manifest.json")
     if beside.exists():
         path, found = beside, read_json(beside)
-    elif path.suffix == ".json":
+    elif path.is_dir():
+        return None
+    else:
         record = read_json(path)
         found = record.get("manifest") if isinstance(record, dict) else None
-    else:
-        return None
     if not isinstance(found, dict) or not {"made_by", "inputs", "code"} <= found.keys():
         raise UserError(f"{path}: no manifest in it (expected made_by, inputs, code, ...); make the artifact again")
     return found
