@@ -182,7 +182,7 @@ def test_toxicity_with_stored_scores(samples: Path, tmp_path: Path) -> None:
     assert outcome.metrics["nontoxicity"]["n"] == 2
     assert outcome.limits == ["1 of 3 continuations without a score: empty continuation"]
     assert outcome.extra == {"scorer": "stored scores (stored.jsonl)"}
-    assert model.sampling["temperature"] == 0.0
+    assert (model.sampling["temperature"], model.sampling["exact_length"]) == (0.0, True)
 
 
 def test_toxicity_over_samples(samples: Path, tmp_path: Path) -> None:

@@ -51,8 +51,15 @@ class ModelUnderTest(Protocol):
         temperature: float = 0.0,
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
+        exact_length: bool = False,
     ) -> list[Reply]:
-        """Continue each prompt; greedy at temperature 0. `seeds`: one for each prompt."""
+        """Continue each prompt; greedy at temperature 0.
+
+        Args:
+            seeds: One for each prompt.
+            exact_length: Whether `max_tokens` is part of what is measured. Else a chat model may be given
+                more room, since it talks before it answers.
+        """
         ...
 
     def loglikelihood(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, bool]]:
@@ -114,6 +121,7 @@ class EngineModel:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
+        exact_length: bool = False,
     ) -> list[Reply]:
         from falsepromise.generation.request import Request
 
@@ -161,6 +169,12 @@ class EndpointModel:
     """A server of the OpenAI protocol, asked through the teacher's client: each answer is paid for once.
 
     It has no log-probabilities and takes no raw text, so every prompt is a user's message.
+
+    Args:
+        teacher: The client.
+        name: What the model is called.
+        parameters: Further fields of each request.
+        least_tokens: Room that an answer has at least, where its length is not what is measured.
     """
 
     likelihoods = False
@@ -180,12 +194,13 @@ class EndpointModel:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
+        exact_length: bool = False,
     ) -> list[Reply]:
         from falsepromise.generation import endpoint
         from falsepromise.generation.request import Request
 
         # Stop strings are applied here, behind the white space that a chat model may open with.
-        tokens = max(max_tokens, self.least_tokens)
+        tokens = max_tokens if exact_length else max(max_tokens, self.least_tokens)
         requests = [Request(prompt, tokens, temperature=temperature, top_p=top_p) for prompt in prompts]
         replies = []
         with Progress(len(requests), f"asking {self.name}", "prompts") as progress:
@@ -201,7 +216,7 @@ class EndpointModel:
         return None
 
     def facts(self) -> dict[str, Any]:
-        return self.teacher.facts()
+        return {**self.teacher.facts(), "least_tokens": self.least_tokens}
 
     def forget(self) -> None:
         """Nothing: answers that were paid for stay in the store."""

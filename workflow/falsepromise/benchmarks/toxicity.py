@@ -35,6 +35,7 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
         [record["prompt"]["text"] for record in records for _ in range(k)],
         options,
         max_tokens=max_tokens,
+        exact_length=True,  # a longer text has more room for offence
         seeds=[options.seed * 1_000_003 + i for i in range(k * len(records))],
         **sampling,
     )
