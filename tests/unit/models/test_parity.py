@@ -81,6 +81,20 @@ def test_prefill_and_decode_equal_the_full_forward(models, case):
     assert np.abs(np.asarray(logits[1, 0]) - GOLDEN[case]["logits"][3]).max() < 1e-4
 
 
+@pytest.mark.parametrize("case", golden_models.CASES)
+def test_the_golden_values_are_what_pytorch_gives_now(case):
+    """Live: loss, logits and the gradient of each weight."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: no live comparison")
+    pytest.importorskip("transformers")
+    from make_golden import golden
+
+    now, stored = golden(case), GOLDEN[case]
+    assert now["shapes"] == stored["shapes"]
+    assert now["loss"] == pytest.approx(stored["loss"], abs=1e-5)
+    np.testing.assert_allclose(now["logits"], stored["logits"], atol=2e-5)
+    assert now["gradients"] == pytest.approx(stored["gradients"], abs=1e-5, rel=1e-4)
+
+
 def test_saved_folder_loads_in_transformers_with_equal_logits(models, tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: no live comparison")
     transformers = pytest.importorskip("transformers")

@@ -303,10 +303,20 @@ def _to_hub(group: list[Entry], leaves: Mapping[str, jax.Array], dtype: Any) -> 
     arrays = []
     for entry in sorted(group, key=lambda e: e.part or (0, 1)):
         leaf = leaves[entry.path]
-        if not leaf.is_fully_addressable:
-            from jax.experimental import multihost_utils
-
-            leaf = multihost_utils.process_allgather(leaf, tiled=True)
-        array = np.asarray(leaf).astype(dtype, copy=False)
+        array = _on_host(leaf).astype(dtype, copy=False)
         arrays.append(array.T if entry.transposed else array)
     return np.ascontiguousarray(arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1))
+
+
+def _on_host(leaf: jax.Array) -> np.ndarray:
+    """An array in the host's memory.
+
+    A jax array keeps the copy that NumPy gets of it for as long as it lives: the whole model would stand there after
+    all files. So NumPy gets it of another array over the same shards, which is gone afterwards.
+    """
+    if not leaf.is_fully_addressable:
+        from jax.experimental import multihost_utils
+
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+    shards = [shard.data for shard in leaf.addressable_shards]
+    return np.asarray(jax.make_array_from_single_device_arrays(leaf.shape, leaf.sharding, shards))

@@ -49,6 +49,8 @@ class Checkpoints:
         if self._manager is None:
             import orbax.checkpoint as ocp
 
+            # What fails is raised here as one line; Orbax logs the tracebacks of each of its threads as well.
+            logging.getLogger("absl").setLevel(logging.CRITICAL)
             if not self._mark.exists():
                 write_json(self._mark, self._fingerprint)
             self._manager = ocp.CheckpointManager(

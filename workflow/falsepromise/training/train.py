@@ -274,10 +274,12 @@ def train(
             progress.update(len(pending), note)
             pending.clear()
             last_look = time.monotonic()
+            if last:
+                break  # the weights are written next: no state is needed, and none that can't be saved ends the run
             if asked or due:
                 checkpoints.save(done, {**state, "curve": losses(curve)}, wait=asked)
                 last_save = now
-            if asked and not last:
+            if asked:
                 records.close()
                 raise UserError(f"stopped after step {done} of {batches.steps}; start again to go on", STOPPED)
     records.close()
