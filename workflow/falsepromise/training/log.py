@@ -63,8 +63,9 @@ class TrainingLog:
                 import wandb as package
             except ImportError as error:
                 raise UserError("--wandb needs the package wandb: pip install wandb") from error
-            settings = {"project": wandb, "name": name, "id": _run_id(file), "config": dict(config or {})}
-            self._run = package.init(resume="allow", **settings)
+            self._run = package.init(
+                project=wandb, name=name, id=_run_id(file), resume="allow", config=dict(config or {})
+            )
 
     def row(self, step: int, **values: float) -> None:
         """Add a row.
