@@ -18,6 +18,7 @@ quickstart: env
 
 test: env
 	@$(WITH) envs/timed "Style of the code" ruff check .
+	@$(WITH) envs/timed "Types" mypy
 	@$(WITH) envs/timed "Tests on $(CORES) cores" pytest -n $(CORES) --dist loadfile --durations 15
 
 env: $(STAMP)

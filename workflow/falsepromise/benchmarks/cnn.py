@@ -8,6 +8,7 @@ time: news articles open with what matters. How many were cut is said in the sco
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 from falsepromise.benchmarks import data
 from falsepromise.benchmarks.model import ModelUnderTest, as_prompt
@@ -73,7 +74,7 @@ def rouge(summary: str, reference: str) -> dict[str, float]:
     return {name: float(scores[name].fmeasure) for name in METRICS}
 
 
-def _scorer():  # type: ignore[no-untyped-def]
+def _scorer() -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
     return RougeScorer(list(METRICS), use_stemmer=True)

@@ -72,8 +72,8 @@ def tidy(path: Path, found: Iterable[files.Found], form: Form) -> tuple[list[Rec
     if not records:
         first = f"; {faults[0]}" if faults else ""
         raise UserError(f"{path}: none of its {number + 1} records can be used{first}")
-    for fault in faults[:NAMED]:
-        log.warning("%s, %s; left out", path, fault)
+    for said in faults[:NAMED]:
+        log.warning("%s, %s; left out", path, said)
     return records, left_out(faults, len(records) + len(faults), "records")
 
 

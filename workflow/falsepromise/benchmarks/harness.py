@@ -77,7 +77,7 @@ class ModelLM(TemplateLM):
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         if not self.turn_tokens:
             return super()._encode_pair(context, continuation)
-        prompt = self.engine.encode(as_prompt(context, True))  # type: ignore[arg-type]
+        prompt = self.engine.encode(as_prompt(context, True))
         return prompt, self.tok_encode(continuation.lstrip(), add_special_tokens=False)
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
@@ -87,7 +87,7 @@ class ModelLM(TemplateLM):
         pairs = [(context, continuation) for _, context, continuation in requests]
         # The last token is only predicted, so context and continuation may be one token longer.
         self.truncated += sum(len(a) + len(b) > self.max_length + 1 for a, b in pairs)
-        return self.model.loglikelihood(pairs)
+        return self.model.loglikelihood(pairs)  # type: ignore[arg-type]  # ids: the engine takes them as they are
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = True) -> list[float]:
         """Log-probability of whole texts, in windows that predict each token once."""
@@ -222,7 +222,7 @@ def evaluate(lm: ModelLM, tasks: Sequence[Task]) -> tuple[dict[str, list[dict[st
     found = {task.config.task: task for task in tasks}
     results = lm_eval.evaluate(
         lm,
-        {"tasks": found, "groups": {}, "group_map": {}},  # type: ignore[arg-type]
+        {"tasks": found, "groups": {}, "group_map": {}},
         bootstrap_iters=0,
         log_samples=True,
     )

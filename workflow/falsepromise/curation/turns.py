@@ -15,10 +15,10 @@ from falsepromise.curation.markup import is_scraped_html, to_markdown
 
 # Spellings of the two speakers, letters only and in lower case. Other assistants than ChatGPT
 # (Bing, Bard) are not the teacher: their turns end what can be used of a dialogue.
-_USER = ("human", "user", "prompter", "you", "me", "customer", "person", "client", "asker")
+_USER: tuple[str, ...] = ("human", "user", "prompter", "you", "me", "customer", "person", "client", "asker")
 _USER += ("question", "query", "prompt", "instruction", "input")
-_ASSISTANT = ("assistant", "aiassistant", "ai", "bot", "chatbot", "model", "openai", "textdavinci", "textdavincirender")
-_ASSISTANT += ("answer", "reply", "response", "completion", "output")
+_ASSISTANT: tuple[str, ...] = ("assistant", "aiassistant", "ai", "bot", "chatbot", "model", "openai")
+_ASSISTANT += ("textdavinci", "textdavincirender", "answer", "reply", "response", "completion", "output")
 _SPEAKERS = {
     **dict.fromkeys(_USER, "user"),
     **dict.fromkeys(_ASSISTANT, "assistant"),

@@ -191,8 +191,8 @@ def points(
     low = [(e.value - e.low) * scale for e in estimates]
     high = [(e.high - e.value) * scale for e in estimates]
     if len(xs) > 1:
-        edges = [[e.low * scale for e in estimates], [e.high * scale for e in estimates]]
-        axes.fill_between(xs, *edges, color=color, alpha=0.12, linewidth=0, zorder=1.2)
+        bottom, top = [e.low * scale for e in estimates], [e.high * scale for e in estimates]
+        axes.fill_between(xs, bottom, top, color=color, alpha=0.12, linewidth=0, zorder=1.2)
     axes.errorbar(
         xs, values, yerr=[low, high], color=color, marker=marker, capsize=1.8, elinewidth=0.9, capthick=0.9,
         clip_on=False, **line,  # a marker at 0 is whole

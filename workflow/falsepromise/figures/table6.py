@@ -37,7 +37,8 @@ def build(tally: Path, paper: Numbers, queries: str) -> Table:
     try:
         n = int(record["n"])
         shares = {
-            name: Estimate(share["value"], *share["ci95"], share["n"]) for name, share in record["categories"].items()
+            name: Estimate(share["value"], share["ci95"][0], share["ci95"][1], share["n"])
+            for name, share in record["categories"].items()
         }
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{tally}: no tally ({error!r}); make it with curation.annotate tally") from error

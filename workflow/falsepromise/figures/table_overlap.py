@@ -37,8 +37,9 @@ def build(reports: Sequence[tuple[Path, str, str]]) -> Table:
         try:
             over = record["share_over"]
             limits.add(f"{record['max_bleu']:g}")
-            mean = Estimate(record["mean_bleu"], *record["ci95"], record["n"])
-            share = Estimate(over["value"], *over["ci95"], over["n"])
+            (low, high), (least, most) = record["ci95"], over["ci95"]
+            mean = Estimate(record["mean_bleu"], low, high, record["n"])
+            share = Estimate(over["value"], least, most, over["n"])
             highest = f"{record['items'][0]['bleu']:.1f}"
             counts = [record["n"], record["n_training_queries"]]
             rows.append([benchmark, mixture, *counts, Printed(mean, 1, 1), share, highest])

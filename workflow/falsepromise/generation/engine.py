@@ -126,7 +126,7 @@ class Engine:
             return ids or [self.ends[0]]  # nothing at all: as at the start of a document
         if len(prompt) and isinstance(prompt[0], Mapping):
             return self.tokenizer.encode_prompt(prompt)  # type: ignore[arg-type]
-        return [int(i) for i in prompt] or [self.ends[0]]  # type: ignore[call-overload]
+        return [int(i) for i in prompt] or [self.ends[0]]  # type: ignore[arg-type]
 
     def generate(
         self,
@@ -206,8 +206,8 @@ class Engine:
                 t = power_of_two(longest if one_shape else len(some[0].ids) - shared_length, 32)
                 t = min(t, slots - shared_length, self.max_length - shared_length)
                 batch = self._admit(batch, some, taken, t, p, shared, shared_length)
-                for i, row in zip(taken, some, strict=True):
-                    places[i] = row
+                for i, admitted in zip(taken, some, strict=True):
+                    places[i] = admitted
                     keep[i] = True
             stops = any(row is not None and row.request.stop for row in places)
             chunk = CHUNK_STOPS if stops or self._on_text else CHUNK
@@ -233,15 +233,16 @@ class Engine:
 
     def _spread(self, arrays: Any) -> Any:
         """Arrays whose first axis is rows, and whose second is key heads where there are four, on the mesh."""
-        if self.mesh is None:
+        mesh = self.mesh
+        if mesh is None:
             return arrays
-        sizes = self.mesh.shape
+        sizes = mesh.shape
         rows = ("data", "fsdp") if sizes["data"] * sizes["fsdp"] > 1 else None
 
         def place(a: Any) -> jax.Array:
             first = rows if rows and a.shape[0] % (sizes["data"] * sizes["fsdp"]) == 0 else None
             heads = ("tensor" if a.shape[1] % sizes["tensor"] == 0 else None,) if a.ndim == 4 else ()
-            return jax.device_put(a, NamedSharding(self.mesh, P(first, *heads)))
+            return jax.device_put(a, NamedSharding(mesh, P(first, *heads)))
 
         return jax.tree.map(place, arrays)
 
@@ -250,8 +251,12 @@ class Engine:
     ) -> Any:
         tokens = np.zeros((p, t), np.int32)
         lengths, slots, left = np.ones(p, np.int32), np.full(p, 2**30, np.int32), np.zeros(p, np.int32)
-        sampling = Sampling(np.zeros(p, np.float32), np.ones(p, np.float32), np.zeros(p, np.int32),
-                            np.zeros(p, np.uint32))  # fmt: skip
+        sampling = Sampling(
+            np.zeros(p, np.float32),  # type: ignore[arg-type]  # NumPy, to be filled below
+            np.ones(p, np.float32),  # type: ignore[arg-type]
+            np.zeros(p, np.int32),  # type: ignore[arg-type]
+            np.zeros(p, np.uint32),  # type: ignore[arg-type]
+        )
         for i, (row, slot) in enumerate(zip(rows, taken, strict=True)):
             own = row.ids[shared_length:]
             tokens[i, : len(own)] = own
@@ -326,7 +331,7 @@ def quarter_steps(n: int, least: int) -> int:
 
 def _common(sequences: Sequence[Ids]) -> int:
     """How many tokens all sequences begin with."""
-    low, high = min(sequences), max(sequences)  # in dictionary order, so all others lie between
+    low, high = min(sequences), max(sequences)  # type: ignore[type-var]  # in dictionary order, so all others lie between
     return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
 
 

@@ -59,7 +59,7 @@ def visible(
     every slot at or before the query's position, whatever padding was written behind it.
     """
     if slots is not None:
-        return jnp.arange(slots)[None, None, :] <= positions_bt[:, :, None]
+        return jnp.arange(slots)[None, None, :] <= positions_bt[:, :, None]  # type: ignore[index]  # given with a cache
     causal_1ts = jnp.tril(jnp.ones((length, length), bool))[None]
     if segments_bt is None:
         return causal_1ts

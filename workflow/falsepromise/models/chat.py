@@ -47,7 +47,7 @@ class ChatTokenizer:
             raise UserError(f"the tokenizer has no {', '.join(missing)}; add them with models.chat.add_turn_tokens")
         self.tokenizer = tokenizer
         self.eos_token = eos_token
-        self.eos_id: int = tokenizer.token_to_id(eos_token)
+        self.eos_id: int = tokenizer.token_to_id(eos_token)  # type: ignore[assignment]  # it is among `needed`
         turn_ids = {role: tokenizer.token_to_id(token) for role, token in TURN_TOKENS.items()}
         self.turn_ids: dict[str, int] = {role: i for role, i in turn_ids.items() if i is not None}
         self.config = dict(config or {})

@@ -146,7 +146,7 @@ class Layer(nnx.Module):
         k_btnh = linear(y_btd, self.k, self.k_bias).reshape(heads)
         v_btnh = linear(y_btd, self.v, self.v_bias).reshape(heads)
         if cache is not None:
-            cache = write(cache, k_btnh, v_btnh, positions_bt)
+            cache = write(cache, k_btnh, v_btnh, positions_bt)  # type: ignore[arg-type]  # given with a cache
             y_btd = attend_cache(q_btnh, cache, mask_bts)
         else:
             y_btd = attend(q_btnh, k_btnh, v_btnh, mask_bts, plain_causal, implementation)

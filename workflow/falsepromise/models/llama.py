@@ -156,7 +156,7 @@ class Layer(nnx.Module):
         v_btkh = linear(y_btd, self.v, self.v_bias).reshape(b, t, c.num_kv_heads, c.head_dim)
         q_btnh, k_btkh = rotate(q_btnh, rope), rotate(k_btkh, rope)
         if cache is not None:
-            cache = write(cache, k_btkh, v_btkh, positions_bt)
+            cache = write(cache, k_btkh, v_btkh, positions_bt)  # type: ignore[arg-type]  # given with a cache
             y_btd = attend_cache(q_btnh, cache, mask_bts)
         else:
             y_btd = attend(q_btnh, k_btkh, v_btkh, mask_bts, plain_causal, implementation)
@@ -193,9 +193,9 @@ def rotary_frequencies(config: ModelConfig) -> np.ndarray:
     if scaling and scaling.rope_type == "linear":
         frequencies = frequencies / scaling.factor
     elif scaling and scaling.rope_type == "llama3":
-        low, high = scaling.low_freq_factor, scaling.high_freq_factor
-        turns = scaling.original_max_position_embeddings * frequencies / (2 * np.pi)
-        blend = np.clip((turns - low) / (high - low), 0.0, 1.0)
+        low, high = scaling.low_freq_factor, scaling.high_freq_factor  # config.py has checked that they are there
+        turns = scaling.original_max_position_embeddings * frequencies / (2 * np.pi)  # type: ignore[operator]
+        blend = np.clip((turns - low) / (high - low), 0.0, 1.0)  # type: ignore[operator]
         frequencies = frequencies * (blend + (1 - blend) / scaling.factor)
     return frequencies.astype(np.float32)
 

@@ -238,7 +238,7 @@ def _place(entry: Entry, tensor: Tensor, shape: tuple[int, ...], sharding: Shard
 
     if sharding is None:
         return jnp.asarray(part((slice(None),) * len(shape)))
-    return jax.make_array_from_callback(shape, sharding(entry.path, shape), part)
+    return jax.make_array_from_callback(shape, sharding(entry.path, shape), part)  # type: ignore[arg-type]  # never None
 
 
 def _safetensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack) -> dict[str, Tensor]:
@@ -260,7 +260,7 @@ def _safetensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack)
             if is_constant(key) or (config.tie_embeddings and key == "lm_head.weight"):
                 continue
             view = file.get_slice(stored)
-            found[key] = Tensor(str(path), tuple(view.get_shape()), lambda index, view=view: view[index])
+            found[key] = Tensor(str(path), tuple(view.get_shape()), view.__getitem__)
     return found
 
 

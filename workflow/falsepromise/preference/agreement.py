@@ -17,6 +17,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(
             f"--preference {' '.join(args.preference)}: expected two different records, or --style beside it"
         )
-    style = read_json(args.style) if args.style else None
+    style: Any = read_json(args.style) if args.style else None
     check_records([*records.items()], [(args.style, style)] if args.style else [])
     signs = {path: signs_of(record) for path, record in records.items()}
     called = Counter(record["benchmark"] for record in records.values())

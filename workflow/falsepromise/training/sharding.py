@@ -72,7 +72,7 @@ def place_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array
     if size % rows:
         raise UserError(f"recipe: batch_size {size} can't be spread over {rows} devices (data x fsdp)")
     where = NamedSharding(mesh, P(("data", "fsdp")))
-    return {name: jax.make_array_from_callback(a.shape, where, lambda i, a=a: a[i]) for name, a in batch.items()}
+    return {name: jax.make_array_from_callback(a.shape, where, a.__getitem__) for name, a in batch.items()}
 
 
 def on_every_device(mesh: Mesh, array: jax.Array | np.ndarray) -> jax.Array:

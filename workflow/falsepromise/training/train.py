@@ -240,7 +240,7 @@ def train(
             state, loss = step(state, place_batch(mesh, batches(done - 1)))
             pending.append(loss)
             last = done == batches.steps
-            held = held_out is not None and (last or done % held_out.every == 0)
+            held = held_out if held_out and (last or done % held_out.every == 0) else None
             now = time.monotonic()
             asked, look, due = agreed(bool(stop), now - last_look >= LOOK_S, now - last_save > save_s)
             # Losses are fetched in groups: waiting for each would leave the device idle in between. The first
@@ -268,7 +268,7 @@ def train(
                     row["mfu"] = round(row["gflop_per_s"] * 1e9 / (peak * mesh.size), 4)
                     note += f", MFU {row['mfu']:.1%}"
             if held:
-                row["held_out_loss"] = held_out(state["params"])
+                row["held_out_loss"] = held(state["params"])
                 note += f", held out {row['held_out_loss']:.3f}"
             records.row(done, **row)
             progress.update(len(pending), note)
@@ -363,7 +363,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     unfinished = args.output.with_name(f".{args.output.name}.part")
     if jax.process_index() == 0:
         shutil.rmtree(unfinished, ignore_errors=True)
-    weights.save(model, config, unfinished, tokenizer)
+    weights.save(model, config, unfinished, tokenizer)  # type: ignore[arg-type]
     if jax.process_index() != 0:
         return  # the weights are gathered from all processes; the first one writes
     write_jsonl(unfinished / "train.jsonl", curve)
