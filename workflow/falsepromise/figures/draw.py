@@ -88,7 +88,8 @@ def settle(figure: Figure) -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        axes.set_position([round(part, 6) for part in axes.get_position(original=True).bounds])
+        x, y, width, height = (round(part, 6) for part in axes.get_position(original=True).bounds)
+        axes.set_position((x, y, width, height))
 
 
 def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None:
