@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.text import masked, terminal
 
 
 def parser(module_doc: str | None) -> argparse.ArgumentParser:
@@ -31,25 +32,29 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
         return super()._get_help_string(action)
 
 
+class _SafeLines(logging.Formatter):
+    """Messages quote what strangers wrote: no escape sequence and no key reaches the terminal or the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked(terminal(super().format(record)))
+
+
 def run(main: Callable[[Sequence[str] | None], object]) -> None:
     """Run a verb's `main(argv)` as a program.
 
     A `UserError` becomes one line on standard error and its exit code; an interrupt exits with
     130; anything else is a fault of ours and keeps its traceback.
     """
-    logging.basicConfig(
-        level=os.environ.get("FALSEPROMISE_LOG_LEVEL", "INFO"),
-        format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_SafeLines("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=os.environ.get("FALSEPROMISE_LOG_LEVEL", "INFO"), handlers=[handler])
     logging.getLogger("__main__").name = _verb() or "__main__"  # what the verb itself says, by its name
     for noisy in ("httpx", "httpx2", "httpcore", "openai", "jax", "absl", "datasets", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         main(None)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {masked(terminal(str(error)))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

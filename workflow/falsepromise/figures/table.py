@@ -10,6 +10,7 @@ from typing import Any
 
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open
+from falsepromise.core.text import cell, latex, markdown
 from falsepromise.figures.scores import Estimate
 
 GAP = "–"
@@ -91,14 +92,14 @@ class Table:
                 if isinstance(value, Estimate):
                     cells += [value.value, value.low, value.high, value.n]
                 else:
-                    cells += [value] + [None] * (3 if i in wide else 0)
+                    cells += [cell(value) if isinstance(value, str) else value] + [None] * (3 if i in wide else 0)
             rows.append(cells)
         return pandas.DataFrame(rows, columns=header, dtype=object).to_csv(index=False, lineterminator="\n")
 
     def markdown(self) -> str:
         """A GitHub table; texts from data can't break out of their cell."""
-        lines = [f"**{plain(self.caption)}**", "", markdown_table(self.columns, self.texts()), ""]
-        lines += [f"{plain(note)}\n" for note in self.notes]
+        lines = [f"**{markdown(self.caption)}**", "", markdown_table(self.columns, self.texts()), ""]
+        lines += [f"{markdown(note)}\n" for note in self.notes]
         return "\n".join(lines).rstrip() + "\n"
 
     def latex(self) -> str:
@@ -113,10 +114,10 @@ class Table:
         body = frame.to_latex(
             index=False, escape=True, column_format="".join("r" if right else "l" for right in numeric)
         )
-        notes = r" \\ ".join(latex_text(note) for note in self.notes)
+        notes = r" \\ ".join(latex(note) for note in self.notes)
         return (
             "\\begin{table}\n\\centering\n"
-            f"\\caption{{{latex_text(self.caption)}}}\n"
+            f"\\caption{{{latex(self.caption)}}}\n"
             f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{body}}}\n"
             + (f"\\par\\smallskip{{\\footnotesize {notes}\\par}}\n" if notes else "")
             + "\\end{table}\n"
@@ -133,8 +134,8 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     """A pipe table, cells escaped."""
     from tabulate import tabulate
 
-    clean = [[plain(cell) for cell in row] for row in rows]
-    return tabulate(clean, [plain(c) for c in columns], tablefmt="pipe", disable_numparse=True)
+    clean = [[markdown(text) for text in row] for row in rows]
+    return tabulate(clean, [markdown(c) for c in columns], tablefmt="pipe", disable_numparse=True)
 
 
 def webpage(markdown: str) -> str:
@@ -145,17 +146,3 @@ def webpage(markdown: str) -> str:
     body = _INTERVAL.sub(r'<span class="number">\g<0></span>', body)
     return f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><style>{_CSS}</style>\n{body}</html>\n'
 
-
-def plain(text: str) -> str:
-    for character in ("\\", "|", "<", "`", "*"):
-        text = text.replace(character, {"<": "&lt;"}.get(character, "\\" + character))
-    return " ".join(text.split())
-
-
-def latex_text(text: str) -> str:
-    """Text that LaTeX prints as it stands."""
-    special = {
-        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-        "–": "--", "—": "---", **{c: "\\" + c for c in "&%$#_{}"},
-    }  # fmt: skip
-    return "".join(special.get(character, character) for character in text)

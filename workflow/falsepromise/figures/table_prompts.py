@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from falsepromise.core import cli, code
+from falsepromise.core import text as texts
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open, read_jsonl
-from falsepromise.figures.table import latex_text, webpage
+from falsepromise.figures.table import webpage
 
 PROMPTS = code.ROOT.parent / "resources" / "prompts"
 TABLES = (
@@ -63,10 +64,10 @@ def latex(entries: Sequence[tuple[int, str, str]]) -> str:
     """Each prompt as a table of one cell, its lines kept."""
     parts = []
     for number, title, text in entries:
-        lines = [latex_text(line) or r"\strut" for line in text.split("\n")]
+        lines = [texts.latex(line) or r"\strut" for line in text.split("\n")]
         body = "\\par\n".join(lines)
         parts.append(
-            f"\\begin{{table}}\n\\caption{{{latex_text(title)} (Table {number} of the paper)}}\n"
+            f"\\begin{{table}}\n\\caption{{{texts.latex(title)} (Table {number} of the paper)}}\n"
             "\\begin{tabular}{p{0.95\\linewidth}}\n\\toprule\n"
             f"{body} \\\\\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
         )

@@ -14,11 +14,12 @@ from falsepromise.core import cli, code
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open
+from falsepromise.core.text import markdown
 from falsepromise.figures import draw
 from falsepromise.figures.claims import MARGIN, Claim, all_claims, difference
 from falsepromise.figures.panels import is_human, preference_benchmarks
 from falsepromise.figures.scores import Estimate, Scores
-from falsepromise.figures.table import GAP, markdown_table, plain, spell, webpage
+from falsepromise.figures.table import GAP, markdown_table, spell, webpage
 from falsepromise.figures.table1 import table_rows, targets
 from falsepromise.figures.table2 import columns, style_benchmark
 
@@ -58,8 +59,8 @@ def page(scores: Scores, numbers: Numbers) -> str:
     claims = all_claims(scores)
     used = [(b, scores.metric(b) or "") for b in study.benchmarks]
     parts = [
-        f"# {plain(study.title)}: this run beside the paper\n",
-        *(f"{plain(line)}\n" for line in draw.foot_lines(scores, used, form="table")),
+        f"# {markdown(study.title)}: this run beside the paper\n",
+        *(f"{markdown(line)}\n" for line in draw.foot_lines(scores, used, form="table")),
         "## The paper's claims\n",
         f"Differences are in points of a hundred with 95 % intervals. A rise of less than {100 * MARGIN:.0f} points "
         "counts as none. *supported*: the interval shows it; *not supported*: the interval rules it out; "
@@ -96,9 +97,9 @@ def _row(claim: Claim) -> list[str]:
 
 def section(number: int, claim: Claim) -> str:
     """One claim: what was tested, how it came out, the numbers."""
-    parts = [f"### {number}. {plain(claim.title)}: {claim.verdict}\n", f"Test: {plain(claim.test)}.\n"]
+    parts = [f"### {number}. {markdown(claim.title)}: {claim.verdict}\n", f"Test: {markdown(claim.test)}.\n"]
     if claim.note:
-        parts.append(f"{plain(claim.note)}\n")
+        parts.append(f"{markdown(claim.note)}\n")
     if not claim.comparisons:
         return "\n".join([*parts, "This run has no scores for it.\n"])
     rows = [

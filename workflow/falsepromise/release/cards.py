@@ -9,10 +9,11 @@ from pathlib import Path
 from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
 
 from falsepromise.core.records import Record
+from falsepromise.core.text import markdown
 from falsepromise.figures.fig4 import METRICS
 from falsepromise.figures.scores import Scores
 from falsepromise.figures.study import Study
-from falsepromise.figures.table import markdown_table, plain, spell
+from falsepromise.figures.table import markdown_table, spell
 from falsepromise.figures.table2 import SHORT, amount_text
 
 PAPER = "The False Promise of Imitating Proprietary Language Models (Gudibande, Wallace, Snell et al., 2023)"
@@ -91,18 +92,18 @@ def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] 
     header = ["Measured by", "Metric", "This model", "Its base model", "n"]
     parts = [
         f"---\n{data.to_yaml()}\n---\n",
-        f"# {plain(name)}\n",
-        f"{plain(study.base_label(model['base']))}, fine-tuned on {tokens:,} tokens of {plain(mixture)} (seed "
-        f"{model['seed']}): a model of the study *{plain(study.title)}*, after *{PAPER}*.\n",
+        f"# {markdown(name)}\n",
+        f"{markdown(study.base_label(model['base']))}, fine-tuned on {tokens:,} tokens of {markdown(mixture)} (seed "
+        f"{model['seed']}): a model of the study *{markdown(study.title)}*, after *{PAPER}*.\n",
         *_stand_in(study),
         "## Training data\n",
-        f"{plain(mixture)}, {tokens:,} tokens{_amount(scores, name)}. The loss is on the replies alone.\n",
+        f"{markdown(mixture)}, {tokens:,} tokens{_amount(scores, name)}. The loss is on the replies alone.\n",
         *_funnel(funnels),
         "## Recipe\n",
         markdown_table(["Setting", "Value"], [[key, str(value)] for key, value in recipe.items()]),
         "",
         f"{made['steps']:,} steps, {made['warmup_steps']:,} of warm-up, {made['parameters']:,} weights, on "
-        f"{plain(str(made['device']))}. `manifest.json` holds the hashes of all inputs, the code and the versions, "
+        f"{markdown(str(made['device']))}. `manifest.json` holds the hashes of all inputs, the code and the versions, "
         "`train.jsonl` the loss at each step.\n",
         "## Scores\n",
         "In per cent (length correlation: Pearson's r), with 95 % intervals; beside them the base model before "
@@ -115,7 +116,7 @@ def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] 
         f'ask = pipeline("text-generation", "{name}")\n'
         'print(ask([{"role": "user", "content": "What is the capital of France?"}], max_new_tokens=64))\n```\n',
         "## Limits\n",
-        *(f"- {plain(limit)}" for limit in limits),
+        *(f"- {markdown(limit)}" for limit in limits),
         "\n## Terms\n",
         terms(study, made_by_teacher, "model"),
     ]
@@ -155,8 +156,8 @@ def dataset_card(
     )
     parts = [
         f"---\n{data.to_yaml()}\n---\n",
-        f"# {plain(name)}\n",
-        f"{plain(kind)}: {rows:,} records of the study *{plain(study.title)}*, after *{PAPER}*.\n",
+        f"# {markdown(name)}\n",
+        f"{markdown(kind)}: {rows:,} records of the study *{markdown(study.title)}*, after *{PAPER}*.\n",
         markdown_table(["Column", "Holds"], [list(pair) for pair in columns.items()]),
         "",
         f"Made by `{made.get('made_by', '?')}` with seed {made.get('seed', 0)}; `manifest.json` holds the hashes of "
@@ -174,14 +175,14 @@ SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M
 def terms(study: Study, made_by_teacher: bool, what: str) -> str:
     """What the teacher's provider may forbid; nothing where the study's own stand-in wrote the data."""
     if made_by_teacher and study.teacher.get("stand_in"):
-        return STAND_IN.format(teacher=plain(str(study.teacher["stand_in"]))) + "\n"
+        return STAND_IN.format(teacher=markdown(str(study.teacher["stand_in"]))) + "\n"
     teacher = study.teacher_label if made_by_teacher else "ChatGPT, in the dialogues that people shared"
-    return TERMS.format(what=what, teacher=plain(teacher)) + "\n"
+    return TERMS.format(what=what, teacher=markdown(teacher)) + "\n"
 
 
 def _stand_in(study: Study) -> list[str]:
     note = study.teacher.get("stand_in")
-    return [f"**Stand-in:** the study's teacher is {plain(str(note))}.\n"] if note else []
+    return [f"**Stand-in:** the study's teacher is {markdown(str(note))}.\n"] if note else []
 
 
 def _amount(scores: Scores, name: str) -> str:

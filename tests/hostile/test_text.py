@@ -1,0 +1,96 @@
+"""Text of strangers is shown and never interpreted, in each place where it comes out."""
+
+import csv
+import io
+import logging
+import re
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from falsepromise.core import text
+from falsepromise.core.cli import _SafeLines
+
+HOSTILE = [
+    "![p](http://x.example/p.png)", "[a](javascript:alert(1))", "<script>alert(1)</script>", "<img src=x onerror=y>",
+    "http://x.example www.x.example me@x.example", "<https://x.example>", "[a]: http://x.example", "[a][b]",
+    "# head", "1. one", "- item", "> quote", "+ item", "a | b", "**b** __u__ ~~s~~ `c`",
+    "```\ncode", "a\n\n# b", "&lt;b&gt;",
+    "\x1b]0;owned\x07\x1b[31m", "\u202eexe.txt", "\ud800", "\x00", "a\\", "=1+1", "\t=x", "***", "_a_", "\\[x](y)",
+]  # fmt: skip
+TEXTS = st.one_of(st.sampled_from(HOSTILE), st.text(st.sampled_from("[]()<>!#*_`~|\\-+.1a :/@&;\n"), max_size=40))
+GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+
+def tags(page: str) -> set[str]:
+    return set(re.findall(r"<(\w+)", page))
+
+
+@settings(deadline=None, max_examples=600)
+@given(TEXTS)
+def test_markdown_has_no_markup(words):
+    line = text.markdown(words)
+    assert tags(GITHUB.render(f"word {line}")) == {"p"}
+    assert tags(GITHUB.render(line)) <= {"p"}
+    assert tags(GITHUB.render(f"| a | b |\n|---|---|\n| {line} | c |")) == {"table", "thead", "tbody", "tr", "th", "td"}
+    assert len(re.findall("<td", GITHUB.render(f"| a | b |\n|---|---|\n| {line} | c |"))) == 2
+
+
+@settings(deadline=None, max_examples=300)
+@given(TEXTS)
+def test_markdown_shows_what_was_written(words):
+    page = GITHUB.render(f"x {text.markdown(words)}")
+    shown = page.replace("<p>", "").replace("</p>", "").replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"')
+    expected = " ".join(f"x {text.terminal(words)}".split())
+    assert shown.replace("&amp;", "&").strip() == expected
+
+
+@given(TEXTS)
+def test_html_is_text(words):
+    assert not tags(f"<x title='{text.html(words)}'>{text.html(words)}</x>") - {"x"}
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_terminal_and_log_have_no_control_characters(words):
+    record = logging.LogRecord("x", logging.INFO, "f", 1, words, None, None)
+    for line in (text.terminal(words), _SafeLines("%(message)s").format(record)):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", line)
+        line.encode()
+
+
+@pytest.mark.parametrize(
+    ("words", "secret"),
+    [
+        ("https://me:pa55@h/x", "pa55"), ("https://h/x?token=t0k&n=1", "t0k"), 
+        ("https://h/?X-Amz-Signature=s1g", "s1g"),
+        ("Authorization: Bearer abc.def-ghij", "abc.def"), ("hf_abcdefghijkl", "abcdefghijkl"),
+        ("sk-proj-abcdefghijkl", "abcdefghijkl"), ("https://h/?sig=abc%2F", "abc"), ("https://h/?api_key=qq1", "qq1"),
+    ],
+)  # fmt: skip
+def test_secrets_are_masked(words, secret):
+    assert secret not in text.masked(words)
+    assert "***" in text.masked(words)
+
+
+def test_a_spreadsheet_sees_no_formula():
+    for words in ("=1+1", "+1", "-1", "@x", " =1", "\t=1", "\r=1"):
+        assert text.cell(words).startswith("'")
+    assert text.cell("plain") == "plain"
+    assert next(csv.reader(io.StringIO(text.cell("a"))))[0] == "a"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX here")
+def test_latex_compiles(tmp_path):
+    body = "\n\n".join(text.latex(words) for words in HOSTILE)
+    (tmp_path / "a.tex").write_text(f"\\documentclass{{article}}\\begin{{document}}{body}\\end{{document}}")
+    subprocess.run(["pdflatex", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_latex_leaves_no_command():
+    for words in HOSTILE:
+        bare = re.sub(r"\\(?:textbackslash|textasciitilde|textasciicircum)\{\}|\\[&%$#_{}]", "", text.latex(words))
+        assert not re.search(r"[\\&%$#_{}~^]", bare)

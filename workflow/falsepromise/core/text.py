@@ -1,0 +1,74 @@
+"""Text of strangers on its way out: one function for each place where it is shown.
+
+Dialogues, replies, model names, file names and study titles come from outside. Each function returns text that its
+reader (a terminal, Markdown, HTML, LaTeX, a spreadsheet) shows as it stands and never interprets. Figures use
+`figures.pages.clean`, which also knows what the font can draw.
+"""
+
+from __future__ import annotations
+
+import html as _html
+import re
+
+# Control characters without tab and line feed, bidirectional controls, and half surrogate pairs.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_SECRETS = re.compile(
+    r"(?i)(?P<scheme>://)[^/\s@]{1,500}@"
+    r"|(?P<key>[?&](?:[\w-]{0,40}(?:token|key|secret|signature|password|credential)|sig)=)[^&\s#]{1,2000}"
+    r"|(?P<header>\bbearer\s)[\w.~+/=-]{8,500}"
+    r"|(?P<kind>\b(?:hf_|sk-|sk_|ghp_|github_pat_|xox[bap]-|AKIA|AIza))[\w-]{8,300}"
+)
+_LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "–": "--", "—": "---", **{c: "\\" + c for c in "&%$#_{}"},
+}  # fmt: skip
+_MARKDOWN = re.compile(
+    r"[\\`*|~]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[#>+=-]|(?<=\s)[#>+=-]+(?=\s|$)|(?<=\d)[.)](?=\s|$)"
+    r"|(?<=:)//|(?<=www)\.|(?<=\w)@"
+)
+
+
+def terminal(text: str, lines: bool = True) -> str:
+    """Text for a terminal or a log: escape sequences, control and bidirectional characters are spelled out.
+
+    Args:
+        text: Anything.
+        lines: Whether line breaks and tabs stay; without them one record is one line.
+    """
+    safe = _UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+    return safe if lines else safe.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def masked(text: str) -> str:
+    """Text without passwords and tokens: those of an address, of a header, and keys by their known beginnings."""
+
+    def mask(found: re.Match[str]) -> str:
+        if found["scheme"]:
+            return "://***@"
+        return (found["key"] or found["header"] or found["kind"]) + "***"
+
+    return _SECRETS.sub(mask, text)
+
+
+def markdown(text: str) -> str:
+    """Text on one line of Markdown, in a table too: no markup, no link, no picture, no HTML."""
+    line = " ".join(terminal(text).split())
+    return _MARKDOWN.sub(lambda found: "".join("\\" + c for c in found[0]), _html.escape(line, quote=False))
+
+
+def html(text: str) -> str:
+    """Text for an HTML element or a quoted attribute."""
+    return _html.escape(terminal(text), quote=True)
+
+
+def latex(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    return "".join(_LATEX.get(character, character) for character in terminal(text))
+
+
+def cell(text: str) -> str:
+    """Text for a cell of CSV: a spreadsheet takes none of it for a formula."""
+    return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] in ("\t", "\r") else text
+
