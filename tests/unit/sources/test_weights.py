@@ -23,7 +23,8 @@ def test_a_local_folder_is_taken_without_its_pickles(tmp_path: Path) -> None:
     )
     output = tmp_path / "bases" / "b"
     weights.main(["--uri", f"file:{source}", "--output", str(output)])
-    assert {p.name for p in output.iterdir()} == {"config.json", "tokenizer.json", "model.safetensors", "source.json"}
+    found = {p.name for p in output.iterdir() if not p.name.startswith(".")}
+    assert found == {"config.json", "tokenizer.json", "model.safetensors", "source.json"}
     assert (output / "model.safetensors").resolve() == (source / "model.safetensors").resolve()
     assert not list((tmp_path / "bases").glob(".b*"))
 
@@ -54,3 +55,16 @@ def test_an_address_of_no_known_form(tmp_path: Path, uri: str) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         weights.main(["--uri", f"file:{tmp_path}/nowhere", "--output", str(tmp_path / "b")])
+
+
+def test_folders_of_others_survive(tmp_path):
+    source = folder(tmp_path / "model", "config.json", "tokenizer.json", "model.safetensors")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years")
+    with pytest.raises(UserError, match=r"chapter\.tex"):
+        weights.main(["--uri", f"file:{source}", "--output", str(tmp_path / "thesis")])
+    for output in (source, source / "inside", tmp_path):
+        with pytest.raises(UserError, match="overlaps"):
+            weights.main(["--uri", f"file:{source}", "--output", str(output)])
+    assert (tmp_path / "thesis" / "chapter.tex").exists()
+    assert not any(path.is_symlink() for path in source.iterdir())

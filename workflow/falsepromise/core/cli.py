@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.text import masked, terminal
@@ -16,13 +18,36 @@ def parser(module_doc: str | None) -> argparse.ArgumentParser:
     """An argument parser whose help is the module's docstring and shows every default."""
     verb = _verb()
     prog = f"python -m {verb}" if verb else None
-    return argparse.ArgumentParser(prog=prog, description=module_doc, formatter_class=_Formatter)
+    return _Parser(prog=prog, description=module_doc, formatter_class=_Formatter)
 
 
 def _verb() -> str | None:
     """The module that runs as the program (`python -m falsepromise.style.compare`), or None."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return spec.name if spec and spec.name.startswith("falsepromise.") else None
+
+
+OUTPUTS = ("output", "output_train", "output_heldout", "funnel")  # options that name a file to write, in every verb
+
+
+class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, and refuses to write over what is read, or one output over another.
+
+        Raises:
+            UserError: the two options that name one file.
+        """
+        parsed = super().parse_args(args, namespace)
+        seen: dict[Path, str] = {}
+        for option, value in sorted(vars(parsed).items(), key=lambda item: item[0] in OUTPUTS):
+            for path in value if isinstance(value, list) else [value]:
+                if not isinstance(path, Path):
+                    continue
+                place, name = path.resolve(), "--" + option.replace("_", "-")
+                if option in OUTPUTS and place in seen and path != Path("/dev/null"):
+                    raise UserError(f"{name} {path}: is the file of {seen[place]} as well; give another {name}")
+                seen[place] = name
+        return parsed
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

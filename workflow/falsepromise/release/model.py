@@ -14,6 +14,7 @@ from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import sha256
 from falsepromise.core.records import atomic_open, read_json
 from falsepromise.figures import draw
@@ -45,22 +46,18 @@ def shown(path: Path) -> bool:
 
 def gather(files: dict[str, Path], card: str, output: Path) -> None:
     """Write a folder whole or not at all: linked files, the card, and the checksums of all of them."""
-    unfinished = output.with_name(f".{output.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    for name, path in files.items():
-        if name == "README.md":
-            continue  # the card takes its place
-        try:
-            os.link(path, unfinished / name)
-        except OSError:
-            shutil.copyfile(path, unfinished / name)
-    (unfinished / "README.md").write_text(card, encoding="utf-8")
-    sums = [f"{sha256(path)}  {path.name}\n" for path in sorted(unfinished.iterdir())]
-    with atomic_open(unfinished / SUMS) as stream:
-        stream.writelines(sums)
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(unfinished, output)
+    with new_folder(output, "falsepromise.release", files.values()) as unfinished:
+        for name, path in files.items():
+            if name == "README.md":
+                continue  # the card takes its place
+            try:
+                os.link(path, unfinished / name)
+            except OSError:
+                shutil.copyfile(path, unfinished / name)
+        (unfinished / "README.md").write_text(card, encoding="utf-8")
+        sums = [f"{sha256(path)}  {path.name}\n" for path in sorted(unfinished.iterdir()) if shown(path)]
+        with atomic_open(unfinished / SUMS) as stream:
+            stream.writelines(sums)
 
 
 if __name__ == "__main__":

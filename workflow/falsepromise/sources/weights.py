@@ -10,15 +10,14 @@ Pickled weights (`.bin`, `.pt`) are never fetched: a pickle runs code when it is
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.folders import new_folder
 from falsepromise.core.records import write_json
 
 WANTED = ("*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt", "*.jinja")
@@ -81,15 +80,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--uri", required=True, help="where the model is")
     parser.add_argument("--output", type=Path, required=True, help="folder for the model; appears whole or not at all")
     args = parser.parse_args(argv)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=args.output.parent, prefix=f".{args.output.name}.") as temporary:
-        folder = Path(temporary) / "model"
-        folder.mkdir()
+    source = Path(args.uri.removeprefix("file:")) if args.uri.startswith("file:") else None
+    with new_folder(args.output, "falsepromise.sources.weights", [source]) as folder:
         fetch(args.uri, folder)
         check(folder, args.uri)
         write_json(folder / "source.json", {"made_by": "falsepromise.sources.weights", "uri": args.uri})
-        shutil.rmtree(args.output, ignore_errors=True)
-        os.replace(folder, args.output)
 
 
 if __name__ == "__main__":

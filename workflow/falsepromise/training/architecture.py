@@ -13,6 +13,7 @@ from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import read_json
 from falsepromise.models import weights
@@ -34,15 +35,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     tokenizer = ChatTokenizer.load(args.tokenizer)
     values = {**values, "vocab_size": tokenizer.vocab_size, "eos_token_id": tokenizer.eos_id}
     config = ModelConfig.from_hub(values)
-    weights.save(weights.create(config, args.seed), config, args.output, tokenizer)
-    write_manifest(
-        args.output / "config.json",
-        "falsepromise.training.architecture",
-        inputs=[args.tokenizer / "tokenizer.json"],
-        config=values,
-        seed=args.seed,
-        extra={"parameters": config.n_parameters},
-    )
+    with new_folder(args.output, "falsepromise.training.architecture", [args.tokenizer]) as folder:
+        weights.save(weights.create(config, args.seed), config, folder, tokenizer)
+        write_manifest(
+            folder / "config.json",
+            "falsepromise.training.architecture",
+            inputs=[args.tokenizer / "tokenizer.json"],
+            config=values,
+            seed=args.seed,
+            extra={"parameters": config.n_parameters},
+        )
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ import numpy as np
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
 from falsepromise.core.records import atomic_open, check_dialogue, read_json, read_jsonl, write_json
@@ -200,18 +201,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     tokenizer, _ = load_any(args.tokenizer)  # a foreign base model's gets the turn tokens, as in training
     source = args.dialogues or args.text
     documents = track(encoded(tokenizer, source), f"tokenizing {source.name}", unit="documents")
-    counts = write_blocks(
-        pack(documents, args.block_size, args.packing == "whole", tokenizer.eos_id), args.output, tokenizer.vocab_size
-    )
-    about = {"block_size": args.block_size, "packing": args.packing, **counts}
-    write_json(args.output / "blocks.json", about)
-    write_manifest(
-        args.output / "blocks.json",
-        "falsepromise.training.blocks",
-        inputs=[source, args.tokenizer / "tokenizer.json"],
-        config={"block_size": args.block_size, "packing": args.packing},
-        extra={"counts": counts},
-    )
+    with new_folder(args.output, "falsepromise.training.blocks", [source, args.tokenizer]) as folder:
+        counts = write_blocks(
+            pack(documents, args.block_size, args.packing == "whole", tokenizer.eos_id), folder, tokenizer.vocab_size
+        )
+        about = {"block_size": args.block_size, "packing": args.packing, **counts}
+        write_json(folder / "blocks.json", about)
+        write_manifest(
+            folder / "blocks.json",
+            "falsepromise.training.blocks",
+            inputs=[source, args.tokenizer / "tokenizer.json"],
+            config={"block_size": args.block_size, "packing": args.packing},
+            extra={"counts": counts},
+        )
     print(json.dumps(about))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from falsepromise.core import cli
+from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import Record, check_dialogue, read_jsonl
 from falsepromise.models.chat import END_TOKEN, TURN_TOKENS, ChatTokenizer
@@ -67,13 +68,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--characters", type=int, help="read so many characters of each file; all by default")
     parser.add_argument("--output", type=Path, required=True, help="folder for tokenizer.json and its config")
     args = parser.parse_args(argv)
-    ChatTokenizer(train(texts(args.text, args.characters), args.vocab_size)).save(args.output)
-    write_manifest(
-        args.output / "tokenizer.json",
-        "falsepromise.training.tokenizer",
-        inputs=args.text,
-        config={"vocab_size": args.vocab_size, "characters": args.characters},
-    )
+    with new_folder(args.output, "falsepromise.training.tokenizer", args.text) as folder:
+        ChatTokenizer(train(texts(args.text, args.characters), args.vocab_size)).save(folder)
+        write_manifest(
+            folder / "tokenizer.json",
+            "falsepromise.training.tokenizer",
+            inputs=args.text,
+            config={"vocab_size": args.vocab_size, "characters": args.characters},
+        )
 
 
 if __name__ == "__main__":
