@@ -199,14 +199,14 @@ class EndpointModel:
         from falsepromise.generation import endpoint
         from falsepromise.generation.request import Request
 
-        # Stop strings are applied here, behind the white space that a chat model may open with.
+        # Stop strings are applied here: some servers take none. Nothing else is done to the text.
         tokens = max_tokens if exact_length else max(max_tokens, self.least_tokens)
         requests = [Request(prompt, tokens, temperature=temperature, top_p=top_p) for prompt in prompts]
         replies = []
         with Progress(len(requests), f"asking {self.name}", "prompts") as progress:
             for result in endpoint.generate(self.teacher, requests, progress, self.parameters):
                 failure = {"stop": None, "length": "truncated"}.get(result.finish_reason, result.finish_reason)
-                replies.append(Reply(cut(result.text.lstrip(), stop), failure))
+                replies.append(Reply(cut(result.text, stop), failure))
         return replies
 
     def loglikelihood(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, bool]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from falsepromise.benchmarks import data
 from falsepromise.benchmarks.matching import contains_answer, exact_match
-from falsepromise.benchmarks.model import ModelUnderTest
+from falsepromise.benchmarks.model import ModelUnderTest, cut
 from falsepromise.benchmarks.outcome import Options, Outcome, draw, means, read_template
 from falsepromise.teacher.prompts import load
 
@@ -37,12 +37,17 @@ def prompt(record: Mapping[str, Any]) -> str:
     return question_prompt(load(PROMPT), record["question"])
 
 
+def first_line(response: str) -> str:
+    """The first line that says something: chat models open with an empty one. The next question is no answer."""
+    return cut(response, ("\nQ:",)).strip().partition("\n")[0].strip()
+
+
 def scores(record: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
     """The metrics of one response: what lm-eval calls `process_results`."""
     aliases = [record["answer"]] if isinstance(record["answer"], str) else record["answer"]
     return {
-        "exact_match": float(exact_match(responses[0], aliases)),
-        "contains_answer": float(contains_answer(responses[0], aliases)),
+        "exact_match": float(exact_match(first_line(responses[0]), aliases)),
+        "contains_answer": float(contains_answer(first_line(responses[0]), aliases)),
     }
 
 
@@ -71,7 +76,7 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
         items,
         means(items, METRICS, options.seed),
         limits=[*limits, *unusable, *said, *failed],
-        config={"shots": 3, "prompt": path.name, "stop": "newline", "max_tokens": max_tokens},
+        config={"shots": 3, "prompt": path.name, "stop": "Q: on a new line", "max_tokens": max_tokens},
         inputs=[path],
         beside={"lm_eval.json": document},
     )

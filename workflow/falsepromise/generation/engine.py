@@ -30,6 +30,7 @@ from jax.sharding import PartitionSpec as P
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.generation import steps
+from falsepromise.generation.continuation import Continuation
 from falsepromise.generation.request import Ids, Prompt, Request, Result
 from falsepromise.generation.sampling import Sampling, mode_of
 from falsepromise.models import weights
@@ -55,7 +56,9 @@ class _Row:
     request: Request
     ids: list[int]
     room: int
+    text: Continuation
     made: list[int] = field(default_factory=list)
+    read: int = 0  # tokens that are in `text`
     scores: list[float] = field(default_factory=list)
 
 
@@ -151,7 +154,7 @@ class Engine:
             if room < 1:
                 yield self._done(Result(index, "", "prompt_too_long", [], [] if logprobs else None, request.tag))
             else:
-                rows.append(_Row(index, request, ids, room))
+                rows.append(_Row(index, request, ids, room, Continuation(self.tokenizer, ids)))
         if not rows:
             return
         shared = _common([row.ids[:-1] for row in rows]) if len(rows) > 1 else 0
@@ -219,13 +222,10 @@ class Engine:
                 if row is None:
                     continue
                 new = made[i][made[i] >= 0].tolist()
-                before = len(row.made)
                 row.made += new
                 if logprobs:
                     row.scores += scored[i, : len(new)].tolist()
-                if self._on_text is not None:
-                    self._on_text(row.index, self.tokenizer.decode(row.made))
-                result = self._ended(row, before, logprobs)
+                result = self._ended(row, logprobs)
                 if result is not None:
                     places[i] = None
                     keep[i] = False
@@ -268,28 +268,35 @@ class Engine:
         return steps.prefill(self.graph, self.state, batch, tokens, lengths, slots, left, sampling, shared,
                              np.int32(shared_length), self.dtype)  # fmt: skip
 
-    def _ended(self, row: _Row, before: int, logprobs: bool) -> Result | None:
-        """The result of a row that has ended, looking at what came since `before` tokens; else None."""
+    def _ended(self, row: _Row, logprobs: bool) -> Result | None:
+        """The result of a row that has ended; else None."""
         reason = None
-        if row.made and row.made[-1] in self.ends:
-            reason = "stop"
-        elif len(row.made) >= row.room:
-            reason = "length"
-        decode = self.tokenizer.decode
-        text = decode(row.made) if reason or row.request.stop else ""
+        ends = bool(row.made) and row.made[-1] in self.ends
+        if ends or len(row.made) >= row.room:
+            reason = "stop" if ends else "length"
         stops = row.request.stop
-        if any(stop in text for stop in stops):
+        if not (reason or stops or self._on_text):
+            return None  # nobody wants the text yet
+        new = row.made[row.read : len(row.made) - ends]
+        mark, text = row.text.mark(), row.text
+        text.push(new, end=bool(reason))
+        at = text.find(stops, mark)
+        if at is not None:
             reason = "stop"
             # The token that completes the first stop string: independent of where chunks begin.
-            for end in range(before + 1, len(row.made) + 1):
-                if any(stop in decode(row.made[:end]) for stop in stops):
-                    row.made, text = row.made[:end], decode(row.made[:end])
+            text.back(mark)
+            for n, token in enumerate(new, 1):
+                text.push([token], end=n == len(new))
+                if (at := text.find(stops, mark)) is not None:
+                    row.made = row.made[: row.read + n]
                     break
-            text = text[: min(at for stop in stops if (at := text.find(stop)) >= 0)]
+        row.read = len(row.made)
+        if self._on_text is not None:
+            self._on_text(row.index, text.text)
         if reason is None:
             return None
         scores = row.scores[: len(row.made)] if logprobs else None
-        return Result(row.index, text, reason, row.made, scores, row.request.tag)
+        return Result(row.index, text.text[:at], reason, row.made, scores, row.request.tag)
 
     def _prefix(self, ids: Ids) -> Any:
         """Keys and values of a shared text; padded behind, where later tokens overwrite them."""

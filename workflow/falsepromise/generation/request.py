@@ -51,7 +51,8 @@ class Result:
 
     Attributes:
         index: The request's place.
-        text: Without stop string and special tokens.
+        text: Without stop string and special tokens. Behind raw text it may begin with white space; behind a turn
+            token it is a text of its own.
         finish_reason: "stop" (end token or stop string), "length" (max_tokens or the context's
             end), or "prompt_too_long" (nothing was produced).
         ids: The tokens, an end token among them; with a stop string, up to the token that completes it.

@@ -8,6 +8,7 @@ split into ordinary tokens.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ class ChatTokenizer:
         opening = tokenizer.encode("a", add_special_tokens=True).ids
         plain = tokenizer.encode("a", add_special_tokens=False).ids
         self.bos_id: int | None = opening[0] if len(opening) > len(plain) and opening[0] not in plain else None
+        special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+        self.special_ids = frozenset(special | {self.eos_id, *self.turn_ids.values()})
+        # What unknown letters of a text become: marked as special, and yet text.
+        unknown = getattr(tokenizer.model, "unk_token", None) or self.config.get("unk_token") or "<unk>"
+        self.unknown_id = tokenizer.token_to_id(unknown["content"] if isinstance(unknown, dict) else unknown)
+        self._alone: dict[int, bool] = {}
         tokenizer.encode_special_tokens = True  # text that spells a special token stays text
 
     @property
@@ -100,8 +107,16 @@ class ChatTokenizer:
         return [*self.encode_dialogue(messages)[0], self._turn("assistant")]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, without special tokens."""
+        """Text of ids, without special tokens. Of ids that follow others, see `generation.continuation`."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def stands_alone(self, token: int) -> bool:
+        """Whether a token is ordinary text made of whole characters: neither special, nor a byte, nor half a one."""
+        if token not in self._alone:
+            name = self.tokenizer.id_to_token(token) or ""
+            ordinary = bool(name) and token not in self.special_ids and not re.fullmatch("<0x[0-9A-Fa-f]{2}>", name)
+            self._alone[token] = ordinary and "\ufffd" not in self.decode([token])
+        return self._alone[token]
 
     def _turn(self, role: str) -> int:
         if role not in TURN_TOKENS:
