@@ -8,9 +8,26 @@ import sys
 from snakemake.utils import min_version
 
 sys.path.insert(0, f"{workflow.basedir}/workflow")
-from falsepromise.core import jobs
 from falsepromise.core.claim import claim, end_orphans
 from falsepromise.core.code import closure
+from falsepromise.study import costs
+from falsepromise.study.stages import (
+    bases,
+    benchmarks,
+    curation,
+    examples,
+    figures,
+    preference,
+    provenance,
+    quality,
+    release,
+    sources,
+    style,
+    tables,
+    teacher,
+    training,
+)
+from falsepromise.study.workflow import check_start, one_of, options, or_exit, read, shell_prefix, wildcards
 
 min_version("9.13")
 
@@ -19,8 +36,8 @@ if not workflow.overwrite_configfiles:
     configfile: "config/config.yaml"
 
 
-study = jobs.or_exit(jobs.plan, config, workflow.configfiles)
-alone = workflow.is_main_process and jobs.or_exit(claim, "--unlock" in sys.argv)
+study = or_exit(read, config, workflow.configfiles)
+alone = workflow.is_main_process and or_exit(claim, "--unlock" in sys.argv)
 
 
 pathvars:
@@ -29,17 +46,17 @@ pathvars:
 
 
 wildcard_constraints:
-    **study.wildcards,
+    **wildcards(study),
 
 
 # The job's own shell: this Python, this checkout's package, one compilation cache for all jobs.
-shell.prefix(jobs.shell_prefix(workflow.basedir, sys.executable))
+shell.prefix(shell_prefix(workflow.basedir, sys.executable))
 
 
 onstart:
     # It looks at every input of all ready jobs anew each second: minutes of a core in the quickstart.
     workflow.scheduler.job_rate_limiter = None
-    jobs.or_exit(jobs.check_start, study)
+    or_exit(check_start, study)
     if alone:
         end_orphans()
 
@@ -58,5 +75,5 @@ for stage in (
 rule all:
     default_target: True
     input:
-        figures=study.figures,
-        scores=study.evaluations,
+        figures=figures.final(study),
+        scores=figures.evaluations(study),

@@ -27,12 +27,14 @@ from scipy.stats import t as student
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from falsepromise.core.jobs import Jobs, plan  # noqa: E402
 from falsepromise.core.records import read_json, write_json  # noqa: E402
 from falsepromise.figures.claims import Claim, all_claims  # noqa: E402
 from falsepromise.figures.scores import Scores, read_scores  # noqa: E402
 from falsepromise.figures.study import read_study  # noqa: E402
 from falsepromise.figures.table import markdown_table  # noqa: E402
+from falsepromise.study.expand import load  # noqa: E402
+from falsepromise.study.stages.figures import evaluations  # noqa: E402
+from falsepromise.study.study import Study  # noqa: E402
 
 
 def study_of(seed: int) -> dict[str, Any]:
@@ -55,10 +57,10 @@ def run(seed: int, cores: int) -> None:
     file = ROOT / "results" / config["study"] / "config.yaml"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    jobs = plan(config, [file])
+    study = load(config, str(file))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "snakemake", "--configfile", str(file), "--cores", str(cores), "--quiet", "rules"]
-    targets = [*jobs.evaluations, f"{jobs.results}/study.json"]
+    targets = [*evaluations(study), f"{study.results}/study.json"]
     subprocess.run([*command, "--", *targets], cwd=ROOT, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -67,14 +69,14 @@ def run(seed: int, cores: int) -> None:
     write_json(cost, {"cpu_s": round(seconds, 1)})
 
 
-def collected(seed: int) -> tuple[Jobs, Scores] | None:
+def collected(seed: int) -> tuple[Study, Scores] | None:
     """The scores of one seed, or None where some are missing."""
     config = study_of(seed)
-    jobs = plan(config, [])
-    files = [ROOT / file for file in (f"{jobs.results}/study.json", *jobs.evaluations)]
+    study = load(config)
+    files = [ROOT / file for file in (f"{study.results}/study.json", *evaluations(study))]
     if not all(file.exists() for file in files):
         return None
-    return jobs, read_scores(files[1:], read_study(files[0]))
+    return study, read_scores(files[1:], read_study(files[0]))
 
 
 def key(claim: Claim, index: int) -> str:

@@ -156,7 +156,7 @@ def main() -> None:
     if platform not in ("gpu", "cuda") and not options.small:
         print(f"no GPU found (jax sees {platform}); nothing was measured")
         return
-    from falsepromise.core.planning import peak_of
+    from falsepromise.study.planning import peak_of
 
     peak = peak_of(kind, "bfloat16")
     print(f"{kind}; {options.rows} rows a step" + "; a rehearsal with tiny models, no measurement" * options.small)

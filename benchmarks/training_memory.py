@@ -37,9 +37,9 @@ def measure(size: str, change: str) -> None:
     import numpy as np
     from flax import nnx
 
-    from falsepromise.core.planning import memory_by_part
     from falsepromise.models import weights
     from falsepromise.models.config import ModelConfig
+    from falsepromise.study.planning import memory_by_part
     from falsepromise.training import optimizer
     from falsepromise.training.recipe import Recipe
     from falsepromise.training.sharding import make_mesh, place_batch

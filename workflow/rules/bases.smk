@@ -44,7 +44,7 @@ rule pretraining_text:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        options=jobs.options(study.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
+        options=options(study.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
         seed=study.seed,
     message:
         "Write the pre-training text"
@@ -57,7 +57,7 @@ rule tokenizer:
     input:
         code=closure("falsepromise.training.tokenizer"),
         text="<results>/curation/pretraining/text.jsonl",
-        dialogues=study.tokenizer_dialogues,
+        dialogues=bases.tokenizer_dialogues(study),
     output:
         directory("<results>/training/tokenizer"),
     log:
@@ -65,7 +65,7 @@ rule tokenizer:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        options=jobs.options(study.config.get("tokenizer", {}), "vocab_size", "characters"),
+        options=options(study.config.get("tokenizer", {}), "vocab_size", "characters"),
     message:
         "Train the study's tokenizer"
     shell:
@@ -84,7 +84,7 @@ rule initial_weights:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        architecture=study.architecture,
+        architecture=lambda w: bases.architecture(study, w.base),
         seed=lambda w: study.models[w.base]["seed"],
     message:
         "Draw random weights for {wildcards.base}"
@@ -97,20 +97,20 @@ rule pretrain:
     input:
         code=closure("falsepromise.training.train"),
         base="<results>/training/initial/{base}",
-        blocks=lambda w: study.pretraining_blocks(study.base_key(w)),
+        blocks=lambda w: bases.pretraining_blocks(study, study.models[w.base]["base"]),
     output:
         directory("<results>/training/bases/{base}"),
     log:
         "<logs>/training/bases/{base}.log",
     wildcard_constraints:
-        base=jobs.one_of(name for name in study.base_models if name not in study.bases),
+        base=one_of(name for name in study.base_models if name not in study.bases),
     conda:
         "../../envs/falsepromise.yaml"
-    threads: study.cpus("pretrain")
+    threads: costs.threads(study, "pretrain")
     resources:
-        **study.needs("pretrain"),
+        **costs.needs(study, "pretrain"),
     params:
-        recipe=study.pretraining_recipe,
+        recipe=lambda w: bases.recipe(study, w.base),
         seed=lambda w: study.models[w.base]["seed"],
     message:
         "Pre-train {wildcards.base} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"
@@ -128,7 +128,7 @@ rule weights:
     log:
         "<logs>/training/bases/{base}.log",
     wildcard_constraints:
-        base=jobs.one_of(name for name in study.base_models if name in study.bases),
+        base=one_of(name for name in study.base_models if name in study.bases),
     conda:
         "../../envs/falsepromise.yaml"
     params:

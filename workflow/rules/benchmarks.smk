@@ -8,22 +8,22 @@ Gives: <results>/benchmarks/{benchmark}/{model}.json
 rule score:
     input:
         code=closure("falsepromise.benchmarks.run"),
-        model=study.model_of,
-        data=study.benchmark_data,
-        prompt=study.benchmark_prompt,
+        model=lambda w: training.weights(study, w.model),
+        data=lambda w: benchmarks.data(study, w.benchmark),
+        prompt=lambda w: benchmarks.prompt(study, w.benchmark),
     output:
         "<results>/benchmarks/{benchmark}/{model}.json",
     log:
         "<logs>/benchmarks/{benchmark}/{model}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: study.cpus("score")
+    threads: costs.threads(study, "score")
     resources:
-        **study.needs("score"),
+        **costs.needs(study, "score"),
     params:
         task=lambda w: study.benchmarks[w.benchmark]["task"],
-        options=study.benchmark_options,
-        turn_tokens=study.turn_tokens,
+        options=lambda w: benchmarks.score_options(study, w.benchmark),
+        turn_tokens=lambda w: benchmarks.turn_tokens(study, w.benchmark, w.model),
         seed=study.seed,
     message:
         "Score {wildcards.model} on {wildcards.benchmark} ({resources.gpu} GPUs, {resources.mem_mb} MB,"

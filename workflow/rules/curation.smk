@@ -38,11 +38,11 @@ rule clean_pool:
         "<logs>/curation/clean/{pool}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: study.cpus("clean_pool")
+    threads: costs.threads(study, "clean_pool")
     resources:
-        **study.needs("clean_pool"),
+        **costs.needs(study, "clean_pool"),
     params:
-        options=lambda w: jobs.options(study.pools[w.pool], "language", "language_threshold", "near_duplicates"),
+        options=lambda w: options(study.pools[w.pool], "language", "language_threshold", "near_duplicates"),
     message:
         "Deduplicate {wildcards.pool} on the query and keep one language"
     shell:
@@ -74,7 +74,7 @@ rule split_pool:
 rule mix:
     input:
         code=closure("falsepromise.curation.mix"),
-        dialogues=study.mixture_input,
+        dialogues=lambda w: curation.dialogues(study, w.mixture),
         prompt=lambda w: study.mixtures[w.mixture].get("query_prompt", []),
     output:
         "<results>/curation/mixtures/{mixture}.s{seed}.jsonl",
@@ -83,7 +83,7 @@ rule mix:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        options=lambda w: jobs.options(study.mixtures[w.mixture], *jobs.SELECTION, "query_prompt", "query_prompt_share"),
+        options=lambda w: options(study.mixtures[w.mixture], *curation.SELECTION, "query_prompt", "query_prompt_share"),
     message:
         "Order the dialogues of {wildcards.mixture} by seed {wildcards.seed}"
     shell:
@@ -94,8 +94,8 @@ rule mix:
 rule prompts:
     input:
         code=closure("falsepromise.curation.prompts"),
-        pool=study.prompts_input,
-        training=study.prompts_stay_away_from,
+        pool=lambda w: curation.prompts_from(study, w.prompts),
+        training=lambda w: curation.prompts_stay_away_from(study, w.prompts),
     output:
         prompts="<results>/curation/prompts/{prompts}.jsonl",
         references="<results>/curation/prompts/{prompts}.references.jsonl",
@@ -104,12 +104,12 @@ rule prompts:
         "<logs>/curation/prompts/{prompts}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: study.cpus("prompts")
+    threads: costs.threads(study, "prompts")
     resources:
-        **study.needs("prompts"),
+        **costs.needs(study, "prompts"),
     params:
         n=lambda w: study.prompts[w.prompts]["n"],
-        options=lambda w: jobs.options(study.prompts[w.prompts], "max_bleu", *jobs.SELECTION),
+        options=lambda w: options(study.prompts[w.prompts], "max_bleu", *curation.SELECTION),
         seed=study.seed,
     message:
         "Draw the prompts {wildcards.prompts}, none of them close to a training query"

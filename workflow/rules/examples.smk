@@ -9,9 +9,9 @@ rule fig2:
     input:
         code=closure("falsepromise.figures.fig2"),
         prompts=f"<results>/curation/prompts/{study.style_prompts}.jsonl",
-        responses=f"<results>/generation/{study.style_prompts}/{study.best}.jsonl",
-        reference=study.references(study.style_prompts),
-        marks=study.marks,
+        responses=f"<results>/generation/{study.style_prompts}/{examples.best(study)}.jsonl",
+        reference=teacher.references(study, study.style_prompts),
+        marks=examples.marks(study),
     output:
         pdf="results/figures/fig2.pdf",
         png="results/figures/fig2.png",
@@ -26,9 +26,9 @@ rule fig2:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        names=[study.reference_label(study.style_prompts), study.models[study.best]["label"]],
+        names=examples.names(study),
         marks=lambda w, input: f"--marks {input.marks}" if input.marks else "",
-        foot=study.answers_foot,
+        foot=examples.answers_foot(study),
     message:
         "Draw {output.pdf}"
     shell:
@@ -42,8 +42,8 @@ rule fig7:
         code=closure("falsepromise.figures.fig7"),
         page=[f"workflow/falsepromise/preference/page/{name}" for name in ("app.js", "index.html", "style.css")],
         prompts=f"<results>/curation/prompts/{study.style_prompts}.jsonl",
-        responses=f"<results>/generation/{study.style_prompts}/{study.best}.jsonl",
-        reference=study.references(study.style_prompts),
+        responses=f"<results>/generation/{study.style_prompts}/{examples.best(study)}.jsonl",
+        reference=teacher.references(study, study.style_prompts),
     output:
         pdf="results/figures/fig7.pdf",
         png="results/figures/fig7.png",
@@ -58,7 +58,7 @@ rule fig7:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        foot=study.page_foot,
+        foot=examples.page_foot(study),
     message:
         "Take the picture {output.pdf}"
     shell:
@@ -69,7 +69,7 @@ rule fig7:
 rule fig6:
     input:
         code=closure("falsepromise.figures.fig6"),
-        dialogues=study.example_dialogues,
+        dialogues=examples.dialogues(study),
     output:
         pdf="results/figures/fig6.pdf",
         png="results/figures/fig6.png",
@@ -85,7 +85,7 @@ rule fig6:
         "../../envs/falsepromise.yaml"
     params:
         seed=study.seed,
-        foot=study.foot,
+        foot=examples.foot(study),
     message:
         "Draw {output.pdf}"
     shell:

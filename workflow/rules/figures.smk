@@ -7,7 +7,7 @@ Gives: results/figures/fig*.{pdf,svg,png}
 
 rule study:
     input:
-        code=closure("falsepromise.core.study"),
+        code=closure("falsepromise.study.expand"),
     output:
         "<results>/study.json",
     log:
@@ -15,21 +15,21 @@ rule study:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        study=study.as_json,
+        study=figures.as_json(study),
     message:
         "Write the expanded study"
     shell:
-        "python -m falsepromise.core.study --json {params.study:q} --output {output} > {log} 2>&1"
+        "python -m falsepromise.study.expand --json {params.study:q} --output {output} > {log} 2>&1"
 
 
 # What each figure is drawn from, its number and what it shows.
 FIGURES = {
-    "fig1": (study.preferences + study.of_tasks("nq"), "1", "preference and knowledge"),
-    "fig3": (study.preferences, "3", "the judge's preference"),
-    "fig4": (study.capabilities, "4", "benchmarks by amount and by base model"),
-    "fig5": (study.of_tasks("toxicity"), "5", "non-toxicity by amount"),
-    "fig_style": (study.styles, "style", "style by amount (table 2)"),
-    "capability_style": (study.capabilities + study.styles, "beyond", "capability against style"),
+    "fig1": (preference.scores(study) + benchmarks.scores_of_tasks(study, "nq"), "1", "preference and knowledge"),
+    "fig3": (preference.scores(study), "3", "the judge's preference"),
+    "fig4": (benchmarks.capabilities(study), "4", "benchmarks by amount and by base model"),
+    "fig5": (benchmarks.scores_of_tasks(study, "toxicity"), "5", "non-toxicity by amount"),
+    "fig_style": (style.scores(study), "style", "style by amount (table 2)"),
+    "capability_style": (benchmarks.capabilities(study) + style.scores(study), "beyond", "capability against style"),
 }
 
 

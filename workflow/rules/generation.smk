@@ -8,7 +8,7 @@ Gives: <results>/generation/{prompts}/{model}.jsonl
 rule generate:
     input:
         code=closure("falsepromise.generation.generate"),
-        model=study.model_of,
+        model=lambda w: training.weights(study, w.model),
         prompts="<results>/curation/prompts/{prompts}.jsonl",
     output:
         "<results>/generation/{prompts}/{model}.jsonl",
@@ -16,9 +16,9 @@ rule generate:
         "<logs>/generation/{prompts}/{model}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: study.cpus("generate")
+    threads: costs.threads(study, "generate")
     resources:
-        **study.needs("generate"),
+        **costs.needs(study, "generate"),
     params:
         max_tokens=lambda w: study.prompts[w.prompts].get("max_tokens", 512),
         temperature=lambda w: study.prompts[w.prompts].get("temperature", 0),

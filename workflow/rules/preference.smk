@@ -13,8 +13,8 @@ rule judge:
         code=closure("falsepromise.preference.judge"),
         prompts=lambda w: f"<results>/curation/prompts/{study.judges[w.judge]['prompts']}.jsonl",
         responses=lambda w: f"<results>/generation/{study.judges[w.judge]['prompts']}/{w.model}.jsonl",
-        reference=lambda w: study.references(study.judges[w.judge]["prompts"]),
-        facts=study.facts_input,
+        reference=lambda w: teacher.references(study, study.judges[w.judge]["prompts"]),
+        facts=teacher.facts(study),
     output:
         "<results>/preference/{judge}/{model}.votes.jsonl",
     log:
@@ -22,10 +22,10 @@ rule judge:
     conda:
         "../../envs/falsepromise.yaml"
     resources:
-        limits=lambda w: study.teacher_limits(w.judge),
+        limits=lambda w: teacher.limits(study, w.judge),
     params:
-        judge=lambda w: study.teacher_options(w.judge),
-        order=lambda w: jobs.options(study.judges[w.judge], "order"),
+        judge=lambda w: teacher.answer_options(study, w.judge),
+        order=lambda w: options(study.judges[w.judge], "order"),
     message:
         "{wildcards.judge} judges {wildcards.model} against the teacher"
     shell:
@@ -37,7 +37,7 @@ rule judge_tone:
     input:
         code=closure("falsepromise.preference.tone"),
         responses=f"<results>/generation/{study.style_prompts}/{{model}}.jsonl",
-        facts=study.facts_input,
+        facts=teacher.facts(study),
     output:
         "<results>/preference/{judge}/{model}.tone.jsonl",
     log:
@@ -45,9 +45,9 @@ rule judge_tone:
     conda:
         "../../envs/falsepromise.yaml"
     resources:
-        limits=lambda w: study.teacher_limits(w.judge),
+        limits=lambda w: teacher.limits(study, w.judge),
     params:
-        judge=lambda w: study.teacher_options(w.judge),
+        judge=lambda w: teacher.answer_options(study, w.judge),
         sample=0,
     message:
         "{wildcards.judge} judges the tone of {output}"
@@ -60,23 +60,23 @@ rule judge_tone:
 use rule judge_tone as judge_tone_of_teacher with:
     input:
         code=closure("falsepromise.preference.tone"),
-        responses=study.references(study.style_prompts),
-        facts=study.facts_input,
+        responses=teacher.references(study, study.style_prompts),
+        facts=teacher.facts(study),
     output:
         "<results>/preference/{judge}/teacher.tone.jsonl",
     log:
         "<logs>/preference/{judge}/teacher.tone.log",
     params:
-        judge=lambda w: study.teacher_options(w.judge),
+        judge=lambda w: teacher.answer_options(study, w.judge),
         sample=1,
 
 
 rule aggregate:
     input:
         code=closure("falsepromise.preference.aggregate"),
-        votes=study.votes_of,
+        votes=lambda w: preference.votes(study, w.source_of_votes, w.model),
         responses=lambda w: f"<results>/generation/{study.voters[w.source_of_votes]['prompts']}/{w.model}.jsonl",
-        reference=lambda w: study.references(study.voters[w.source_of_votes]["prompts"]),
+        reference=lambda w: teacher.references(study, study.voters[w.source_of_votes]["prompts"]),
     output:
         "<results>/preference/{source_of_votes}/{model}.json",
     log:
@@ -84,7 +84,7 @@ rule aggregate:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        options=lambda w: jobs.options(study.voters[w.source_of_votes], "stand_in"),
+        options=lambda w: options(study.voters[w.source_of_votes], "stand_in"),
         seed=study.seed,
     message:
         "Sum up what {wildcards.source_of_votes} says of {wildcards.model}"
@@ -97,8 +97,8 @@ rule aggregate:
 rule agreement:
     input:
         code=closure("falsepromise.preference.agreement"),
-        preferences=study.preferences_of,
-        style=study.style_of,
+        preferences=lambda w: preference.scores_on_same_prompts(study, w.model),
+        style=lambda w: preference.style_on_same_prompts(study, w.model),
     output:
         "<results>/preference/{model}.agreement.json",
     log:

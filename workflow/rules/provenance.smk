@@ -8,7 +8,7 @@ Gives: results/tables/funnel.*, prompts.*, manifests.*
 rule table_funnel:
     input:
         code=closure("falsepromise.figures.table_funnel"),
-        funnels=study.funnels,
+        funnels=provenance.funnels(study),
     output:
         csv="results/tables/funnel.csv",
         html=report(
@@ -32,7 +32,7 @@ rule table_funnel:
 rule table_prompts:
     input:
         code=closure("falsepromise.figures.table_prompts"),
-        prompts=[f"resources/prompts/{name}" for name in jobs.PRINTED],
+        prompts=[f"resources/prompts/{name}" for name in provenance.PRINTED],
     output:
         md="results/tables/prompts.md",
         html=report(
@@ -56,7 +56,7 @@ rule table_prompts:
 rule table_manifests:
     input:
         code=closure("falsepromise.figures.table_manifests"),
-        artifacts=study.documented,
+        artifacts=provenance.documented(study),
     output:
         csv="results/tables/manifests.csv",
         html=report(

@@ -19,9 +19,9 @@ rule diversity:
         "<logs>/curation/diversity/{pool}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: study.cpus("diversity")
+    threads: costs.threads(study, "diversity")
     resources:
-        **study.needs("diversity"),
+        **costs.needs(study, "diversity"),
     message:
         "Measure how alike the queries of {wildcards.pool} are"
     shell:
@@ -48,8 +48,8 @@ rule fig_diversity:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        names=study.pool_labels,
-        foot=study.foot,
+        names=quality.pool_labels(study),
+        foot=examples.foot(study),
     message:
         "Draw {output.pdf}"
     shell:
@@ -62,7 +62,7 @@ rule categories_by_teacher:
         code=closure("falsepromise.teacher.categorize"),
         sheet="<results>/curation/{pool}.sheet.csv",
         prompt="resources/prompts/categories.txt",
-        facts=study.facts_input,
+        facts=teacher.facts(study),
     output:
         filled="<results>/curation/categories/{pool}.by_teacher.csv",
         tally="<results>/curation/categories/{pool}.by_teacher.json",
@@ -71,10 +71,10 @@ rule categories_by_teacher:
     conda:
         "../../envs/falsepromise.yaml"
     resources:
-        limits=study.teacher_limits(),
+        limits=teacher.limits(study),
     params:
-        teacher=study.teacher_options(),
-        who=study.teacher_tally,
+        teacher=teacher.answer_options(study),
+        who=quality.teacher_as_annotator(study),
     message:
         "Ask the teacher to sort queries of {wildcards.pool} into Table 6's categories"
     shell:
@@ -87,7 +87,7 @@ rule categories_by_teacher:
 rule overlap:
     input:
         code=closure("falsepromise.benchmarks.overlap"),
-        data=study.benchmark_data,
+        data=lambda w: benchmarks.data(study, w.benchmark),
         training=f"<results>/curation/mixtures/{{mixture}}.s{study.seed}.jsonl",
     output:
         "<results>/benchmarks/overlap/{benchmark}/{mixture}.json",
@@ -95,9 +95,9 @@ rule overlap:
         "<logs>/benchmarks/overlap/{benchmark}/{mixture}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: study.cpus("overlap")
+    threads: costs.threads(study, "overlap")
     resources:
-        **study.needs("overlap"),
+        **costs.needs(study, "overlap"),
     params:
         task=lambda w: study.benchmarks[w.benchmark]["task"],
     message:
@@ -110,7 +110,7 @@ rule overlap:
 rule table_overlap:
     input:
         code=closure("falsepromise.figures.table_overlap"),
-        reports=[report for report, _, _ in study.overlaps],
+        reports=[report for report, _, _ in quality.overlaps(study)],
     output:
         csv="results/tables/overlap.csv",
         html=report(
@@ -126,8 +126,8 @@ rule table_overlap:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        benchmarks=[benchmark for _, benchmark, _ in study.overlaps],
-        mixtures=[mixture for _, _, mixture in study.overlaps],
+        benchmarks=[benchmark for _, benchmark, _ in quality.overlaps(study)],
+        mixtures=[mixture for _, _, mixture in quality.overlaps(study)],
     message:
         "Write {output.csv}"
     shell:

@@ -11,14 +11,14 @@ rule release_model:
         code=closure("falsepromise.release.model"),
         study="<results>/study.json",
         model="<results>/training/models/{model}",
-        scores=study.scores_for_card,
-        funnels=study.funnels_of_model,
+        scores=lambda w: release.scores(study, w.model),
+        funnels=lambda w: release.funnels(study, study.models[w.model]["mixture"]),
     output:
         directory(f"results/release/{study.name}/models/{{model}}"),
     log:
         "<logs>/release/{model}.log",
     wildcard_constraints:
-        model=jobs.one_of(study.trained),
+        model=one_of(study.trained),
     conda:
         "../../envs/falsepromise.yaml"
     message:
@@ -54,7 +54,7 @@ use rule release_prompts as release_mixture with:
         code=closure("falsepromise.release.data"),
         study="<results>/study.json",
         data="<results>/curation/mixtures/{mixture}.s{seed}.jsonl",
-        funnels=study.funnels_of_mixture,
+        funnels=lambda w: release.funnels(study, w.mixture),
     output:
         directory(f"results/release/{study.name}/mixtures/{{mixture}}.s{{seed}}"),
     log:
@@ -67,7 +67,7 @@ rule release:
     input:
         code=closure("falsepromise.release.upload"),
         models=[f"results/release/{study.name}/models/{model}" for model in study.trained],
-        datasets=study.released_data,
+        datasets=release.data(study),
     output:
         f"results/release/{study.name}/plan.md",
     log:

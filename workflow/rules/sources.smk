@@ -8,18 +8,18 @@ Gives: <results>/sources/{source}
 rule fetch:
     input:
         code=closure("falsepromise.sources.fetch"),
-        file=study.local_file,
+        file=lambda w: sources.local_file(study, w.source),
     output:
         "<results>/sources/{source}",
     log:
         "<logs>/sources/{source}.log",
     wildcard_constraints:
-        source=jobs.one_of(name for name, s in study.sources.items() if not s.get("folder")),
+        source=one_of(name for name, s in study.sources.items() if not s.get("folder")),
     conda:
         "../../envs/falsepromise.yaml"
     params:
         uri=lambda w: study.sources[w.source]["uri"],
-        options=lambda w: jobs.options(study.sources[w.source], "member", "split", "subset", "sha256"),
+        options=lambda w: options(study.sources[w.source], "member", "split", "subset", "sha256"),
     message:
         "Fetch {wildcards.source} from {params.uri}"
     shell:
@@ -28,13 +28,13 @@ rule fetch:
 
 rule copy_folder:
     input:
-        files=study.local_file,
+        files=lambda w: sources.local_file(study, w.source),
     output:
         directory("<results>/sources/{source}"),
     log:
         "<logs>/sources/{source}.log",
     wildcard_constraints:
-        source=jobs.one_of(name for name, s in study.sources.items() if s.get("folder")),
+        source=one_of(name for name, s in study.sources.items() if s.get("folder")),
     conda:
         "../../envs/falsepromise.yaml"
     params:

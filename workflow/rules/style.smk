@@ -10,9 +10,9 @@ rule style:
     input:
         code=closure("falsepromise.style.compare"),
         responses=f"<results>/generation/{study.style_prompts}/{{model}}.jsonl",
-        reference=study.references(study.style_prompts),
-        judgements=study.judgements_of,
-        second_judgements=study.second_judgements,
+        reference=teacher.references(study, study.style_prompts),
+        judgements=lambda w: style.judgements(study, w.model),
+        second_judgements=style.second_judgements(study),
     output:
         "<results>/style/{model}.json",
     log:
@@ -22,7 +22,7 @@ rule style:
     params:
         # Two answers to each prompt: the second is the rough upper bound.
         second=lambda w, input: (
-            f"--second {input.reference} --second-sample 1" if study.asked_for_references(study.style_prompts) else ""
+            f"--second {input.reference} --second-sample 1" if study.asks_for_references(study.style_prompts) else ""
         ),
         judgements=lambda w, input: " ".join(
             [f"--judgements {file}" for file in input.judgements]

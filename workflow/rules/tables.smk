@@ -6,12 +6,22 @@ Gives: results/tables/*.{csv,md,html,tex}, results/tables/versus_paper.{md,html}
 
 # What each table is made from, its module, its name in the report and what it shows.
 TABLES = {
-    "table1": (study.of_tasks("nq", "cnn"), "table1", "1", "broad against targeted imitation"),
-    "table2": (study.styles, "table2", "2", "style"),
-    "table7": (study.of_tasks("cnn"), "table7", "7", "summarisation"),
-    "summary": (study.evaluations, "summary", "summary", "every score"),
-    "agreement": (study.agreements, "table_agreement", "agreement", "judges, raters and style against each other"),
-    "regression": (study.regressions, "table_regression", "regression", "whether style explains the preference"),
+    "table1": (benchmarks.scores_of_tasks(study, "nq", "cnn"), "table1", "1", "broad against targeted imitation"),
+    "table2": (style.scores(study), "table2", "2", "style"),
+    "table7": (benchmarks.scores_of_tasks(study, "cnn"), "table7", "7", "summarisation"),
+    "summary": (figures.evaluations(study), "summary", "summary", "every score"),
+    "agreement": (
+        preference.agreements(study),
+        "table_agreement",
+        "agreement",
+        "judges, raters and style against each other",
+    ),
+    "regression": (
+        preference.regressions(study),
+        "table_regression",
+        "regression",
+        "whether style explains the preference",
+    ),
 }
 
 
@@ -70,7 +80,7 @@ rule category_sheet:
 rule category_tally:
     input:
         code=closure("falsepromise.curation.annotate"),
-        sheet=study.category_sheet or [],
+        sheet=tables.category_sheet(study) or [],
     output:
         "<results>/curation/categories.json",
     log:
@@ -78,7 +88,7 @@ rule category_tally:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        who=study.category_options,
+        who=tables.category_options(study),
     message:
         "Count the categories of {input.sheet}"
     shell:
@@ -106,7 +116,7 @@ rule table6:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        queries=study.categories_of,
+        queries=tables.category_sources(study),
     message:
         "Write {output.csv}"
     shell:
@@ -118,7 +128,7 @@ rule versus_paper:
     input:
         code=closure("falsepromise.figures.versus_paper"),
         study="<results>/study.json",
-        scores=study.evaluations,
+        scores=figures.evaluations(study),
         paper="resources/paper/numbers.csv",
     output:
         md="results/tables/versus_paper.md",

@@ -11,21 +11,21 @@ rule nq_synthetic:
     input:
         code=closure("falsepromise.teacher.nq_synthetic"),
         seeds=lambda w: study.mixtures[w.mixture].get("seeds", "resources/prompts/table3_seed_examples.jsonl"),
-        facts=study.facts_input,
+        facts=teacher.facts(study),
     output:
         dialogues="<results>/teacher/{mixture}.jsonl",
         funnel="<results>/teacher/{mixture}.funnel.csv",
     log:
         "<logs>/teacher/{mixture}.log",
     wildcard_constraints:
-        mixture=jobs.one_of(name for name, m in study.mixtures.items() if m.get("teacher") == "nq_synthetic"),
+        mixture=one_of(name for name, m in study.mixtures.items() if m.get("teacher") == "nq_synthetic"),
     conda:
         "../../envs/falsepromise.yaml"
     resources:
-        limits=study.teacher_limits(),
+        limits=teacher.limits(study),
     params:
         n=lambda w: study.mixtures[w.mixture]["n"],
-        teacher=study.teacher_options(),
+        teacher=teacher.answer_options(study),
         seed=study.seed,
     message:
         "Ask the teacher for {params.n} questions and answers like Natural Questions"
@@ -38,21 +38,21 @@ rule tldr_synthetic:
     input:
         code=closure("falsepromise.teacher.tldr_synthetic"),
         posts=lambda w: f"<results>/curation/dialogues/{study.mixtures[w.mixture]['posts']}.jsonl",
-        facts=study.facts_input,
+        facts=teacher.facts(study),
     output:
         dialogues="<results>/teacher/{mixture}.jsonl",
         funnel="<results>/teacher/{mixture}.funnel.csv",
     log:
         "<logs>/teacher/{mixture}.log",
     wildcard_constraints:
-        mixture=jobs.one_of(name for name, m in study.mixtures.items() if m.get("teacher") == "tldr_synthetic"),
+        mixture=one_of(name for name, m in study.mixtures.items() if m.get("teacher") == "tldr_synthetic"),
     conda:
         "../../envs/falsepromise.yaml"
     resources:
-        limits=study.teacher_limits(),
+        limits=teacher.limits(study),
     params:
         n=lambda w: study.mixtures[w.mixture]["n"],
-        teacher=study.teacher_options(),
+        teacher=teacher.answer_options(study),
         seed=study.seed,
     message:
         "Ask the teacher for {params.n} summaries"
@@ -65,7 +65,7 @@ rule answer:
     input:
         code=closure("falsepromise.teacher.answer"),
         prompts="<results>/curation/prompts/{prompts}.jsonl",
-        facts=study.facts_input,
+        facts=teacher.facts(study),
     output:
         responses="<results>/teacher/answers/{prompts}.jsonl",
         funnel="<results>/teacher/answers/{prompts}.funnel.csv",
@@ -74,9 +74,9 @@ rule answer:
     conda:
         "../../envs/falsepromise.yaml"
     resources:
-        limits=study.teacher_limits(),
+        limits=teacher.limits(study),
     params:
-        teacher=study.teacher_options(),
+        teacher=teacher.answer_options(study),
     message:
         "Ask the teacher the prompts {wildcards.prompts}, twice"
     shell:
@@ -87,9 +87,9 @@ rule answer:
 rule score_teacher:
     input:
         code=closure("falsepromise.benchmarks.run"),
-        data=study.benchmark_data,
-        prompt=study.benchmark_prompt,
-        facts=study.facts_input,
+        data=lambda w: benchmarks.data(study, w.benchmark),
+        prompt=lambda w: benchmarks.prompt(study, w.benchmark),
+        facts=teacher.facts(study),
     output:
         "<results>/benchmarks/{benchmark}/teacher.json",
     log:
@@ -97,12 +97,12 @@ rule score_teacher:
     conda:
         "../../envs/falsepromise.yaml"
     resources:
-        limits=study.teacher_limits(),
+        limits=teacher.limits(study),
     params:
         task=lambda w: study.benchmarks[w.benchmark]["task"],
-        options=study.benchmark_options,
+        options=lambda w: benchmarks.score_options(study, w.benchmark),
         seed=study.seed,
-        teacher=study.teacher_options(),
+        teacher=teacher.answer_options(study),
     message:
         "Score the teacher on {wildcards.benchmark}"
     shell:

@@ -12,8 +12,8 @@ failed or killed job keeps it, and the next one goes on from there.
 rule blocks:
     input:
         code=closure("falsepromise.training.blocks"),
-        tokenizer=study.tokenizer_folder,
-        records=study.blocks_input,
+        tokenizer=lambda w: training.tokenizer(study, w.tokenizer),
+        records=lambda w: training.records(study, w.mixture, w.seed),
     output:
         directory("<results>/training/blocks/{tokenizer}/{mixture}.s{seed}"),
     log:
@@ -21,10 +21,10 @@ rule blocks:
     conda:
         "../../envs/falsepromise.yaml"
     resources:
-        **study.needs("blocks"),
+        **costs.needs(study, "blocks"),
     params:
         kind=lambda w: "text" if w.mixture == "pretraining" else "dialogues",
-        options=study.block_options,
+        options=lambda w: training.block_options(study, w.tokenizer, w.mixture),
     message:
         "Turn {wildcards.mixture} (seed {wildcards.seed}) into tokens"
     shell:
@@ -35,22 +35,22 @@ rule blocks:
 rule train:
     input:
         code=closure("falsepromise.training.train"),
-        base=study.base_of,
-        blocks=study.blocks_of,
-        replay=study.replay_of,
+        base=lambda w: training.base(study, w.model),
+        blocks=lambda w: training.blocks(study, w.model),
+        replay=lambda w: training.replay(study, w.model),
     output:
         directory("<results>/training/models/{model}"),
     log:
         "<logs>/training/models/{model}.log",
     conda:
         "../../envs/falsepromise.yaml"
-    threads: study.cpus("train")
+    threads: costs.threads(study, "train")
     resources:
-        **study.needs("train"),
+        **costs.needs(study, "train"),
     params:
-        recipe=study.recipe_of,
-        tokens=study.tokens_of,
-        seed=study.seed_of,
+        recipe=lambda w: training.recipe(study, w.model),
+        tokens=lambda w: training.tokens(study, w.model),
+        seed=lambda w: study.models[w.model]["seed"],
         replay=lambda w, input: f"--replay {input.replay}" if input.replay else "",
     message:
         "Fine-tune {wildcards.model} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"

@@ -20,7 +20,7 @@ OUTPUTS = ("output", "output_train", "output_heldout", "funnel", "references", "
 NOT_HERE = {
     *("teacher.local", "teacher.nq_synthetic", "preference.rate", "preference.mturk", "curation.annotate"),
     *("generation.chat", "generation.generate", "training.train", "training.plan", "benchmarks.run"),
-    *("core.study", "core.costs", "figures.table_prompts", "sources.fetch", "release.upload", "benchmarks.compare"),
+    *("study.expand", "study.costs", "figures.table_prompts", "sources.fetch", "release.upload", "benchmarks.compare"),
 }
 
 

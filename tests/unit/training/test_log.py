@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.planning import HARDWARE, peak_of
+from falsepromise.study.planning import HARDWARE, peak_of
 from falsepromise.training.log import TrainingLog
 
 

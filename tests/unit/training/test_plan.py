@@ -12,9 +12,9 @@ import pytest
 from flax import nnx
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.planning import memory_by_part
 from falsepromise.models import weights
 from falsepromise.models.config import ModelConfig
+from falsepromise.study.planning import memory_by_part
 from falsepromise.training import optimizer, plan, train
 from falsepromise.training.recipe import Recipe
 

@@ -1,1 +1,1 @@
-"""What every stage shares: records on disk, errors, manifests, progress, statistics, the study."""
+"""What every stage shares: records on disk, errors, manifests, progress, statistics."""

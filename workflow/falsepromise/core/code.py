@@ -14,7 +14,9 @@ PACKAGE = "falsepromise"
 ROOT = Path(__file__).resolve().parents[2]
 
 # What these hold changes messages and bookkeeping, never a result.
-_NO_RESULT = {f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "planning", "progress")}
+_NO_RESULT = {f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "progress")} | {
+    f"{PACKAGE}.study.planning"
+}
 
 
 def closure(module: str) -> list[str]:

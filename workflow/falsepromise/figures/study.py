@@ -33,7 +33,7 @@ class Cell:
 
 @dataclass
 class Study:
-    """A study file as `core.study` expands it.
+    """A study file as `study.expand` expands it.
 
     `models` maps a model's name to base, mixture (None for a base model), tokens and seed; `runs`
     names groups of models (amount, size, targeted, replay).

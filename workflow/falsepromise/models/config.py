@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.planning import Shape
+from falsepromise.study.planning import Shape
 
 ARCHITECTURES = {
     "LlamaForCausalLM": "llama",

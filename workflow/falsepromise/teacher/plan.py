@@ -14,10 +14,10 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
-from falsepromise.core.jobs import Jobs
-from falsepromise.core.jobs import plan as jobs_of
 from falsepromise.core.records import dumps
-from falsepromise.core.study import load_files
+from falsepromise.study.expand import load_files
+from falsepromise.study.stages import style
+from falsepromise.study.study import Study
 from falsepromise.teacher.cost import Prices
 
 # Assumed tokens of one request: prompt and answer. The first two follow from Tables 4 and 5 with
@@ -68,7 +68,7 @@ class Ask:
         return self.requests * prices.cost(*tokens[self.kind])
 
 
-def asks(study: Jobs) -> Iterator[Ask]:
+def asks(study: Study) -> Iterator[Ask]:
     """All that a study asks, in the order in which it is needed."""
     teacher = study.teacher
     for name, mixture in study.mixtures.items():
@@ -89,7 +89,7 @@ def asks(study: Jobs) -> Iterator[Ask]:
         asked = _asked(teacher, judge)
         yield Ask(f"judge {name}", "judge", asked, prompts["n"] * models * ORDERS)
         if study.style.get("tone") == name:
-            count = study.prompts[study.style["prompts"]]["n"] * len(study.styles)
+            count = study.prompts[study.style["prompts"]]["n"] * len(style.scores(study))
             yield Ask(f"tone by {name}", "tone", asked, count)
 
 
@@ -153,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", action="append", default=[], metavar="KIND=IN,OUT", help="tokens of one request")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead of a table")
     options = parser.parse_args(argv)
-    study = jobs_of(load_files(options.study).config, ", ".join(map(str, options.study)))
+    study = load_files(options.study)
     tokens = _assumptions(options.tokens)
     lines = list(asks(study))
     if options.json:

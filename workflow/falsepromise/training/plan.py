@@ -21,12 +21,11 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
-from falsepromise.core.jobs import Jobs
-from falsepromise.core.jobs import plan as jobs_of
-from falsepromise.core.planning import HARDWARE, USABLE, Plan, Shape, fewest_devices, mesh_sizes, plan
 from falsepromise.core.records import dumps, read_json
-from falsepromise.core.study import load_files
 from falsepromise.models.config import ModelConfig
+from falsepromise.study.expand import load_files
+from falsepromise.study.planning import HARDWARE, USABLE, Plan, Shape, fewest_devices, mesh_sizes, plan
+from falsepromise.study.study import Study
 from falsepromise.training.recipe import Recipe
 
 GB = 1e9
@@ -41,7 +40,7 @@ def shape_of(path: Path) -> Shape:
     return ModelConfig.from_hub(hub, str(file)).shape
 
 
-def of_study(study: Jobs, hardware: str, mfu: float | None, all_tokens: int | None) -> Iterator[dict[str, Any]]:
+def of_study(study: Study, hardware: str, mfu: float | None, all_tokens: int | None) -> Iterator[dict[str, Any]]:
     """A line for each model that the study trains: its name and its plan, on as few devices as are enough.
 
     Args:
@@ -69,7 +68,7 @@ def of_study(study: Jobs, hardware: str, mfu: float | None, all_tokens: int | No
         tokens = model["tokens"] or all_tokens
         line = {"model": name, "parameters": shape.parameters, "tokens": tokens, "plan": None}
         if tokens:
-            size = base.get("block_size", study.blocks.get("size", 2048))
+            size = study.block_size(model["base"])
             devices = fewest_devices(shape, asdict(recipe), size, HARDWARE[hardware])
             line["plan"] = plan(shape, tokens, asdict(recipe), size, {"fsdp": devices}, HARDWARE[hardware], mfu)
         yield line
@@ -154,7 +153,7 @@ def _print_run(
 
 
 def _print_study(args: Any) -> None:
-    study = jobs_of(load_files(args.study).config, ", ".join(map(str, args.study)))
+    study = load_files(args.study)
     hardware = args.hardware or "a100"
     lines = list(of_study(study, hardware, args.mfu, int(args.tokens) if args.tokens else None))
     if args.json:

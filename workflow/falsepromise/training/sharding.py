@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.planning import AXES, mesh_sizes
+from falsepromise.study.planning import AXES, mesh_sizes
 
 # Matrices are stored (in, out). The first pattern that matches a weight's path gives its axes; an
 # axis that does not divide a weight's length is left out for it.

@@ -40,12 +40,12 @@ from jax.sharding import Mesh
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest, sha256
-from falsepromise.core.planning import peak_of
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import read_json, write_json, write_jsonl
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer, load_any
 from falsepromise.models.config import ModelConfig
+from falsepromise.study.planning import peak_of
 from falsepromise.training import optimizer
 from falsepromise.training.blocks import Blocks
 from falsepromise.training.checkpoint import Checkpoints

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from falsepromise.core import planning
 from falsepromise.core.errors import UserError
-from falsepromise.core.planning import HARDWARE, Shape, fewest_devices, mesh_sizes, plan
+from falsepromise.study import planning
+from falsepromise.study.planning import HARDWARE, Shape, fewest_devices, mesh_sizes, plan
 from falsepromise.training.recipe import Recipe
 
 LLAMA_7B = {
@@ -84,5 +84,5 @@ def test_mesh_sizes() -> None:
 
 
 def test_the_rules_can_ask_without_heavy_imports() -> None:
-    code = "import sys, falsepromise.core.planning; print({'jax', 'numpy'} & set(sys.modules))"
+    code = "import sys, falsepromise.study.planning; print({'jax', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

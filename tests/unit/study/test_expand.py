@@ -6,15 +6,16 @@ import copy
 import dataclasses
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from falsepromise.core import jobs
 from falsepromise.core.errors import UserError
-from falsepromise.core.study import SCHEMA, amount_name, load, load_files
+from falsepromise.study import costs, workflow
+from falsepromise.study.expand import SCHEMA, load, load_files
+from falsepromise.study.stages import benchmarks, curation, figures, preference, teacher
+from falsepromise.study.study import amount_name
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDIES = ("config.yaml", "paper.yaml", "test.yaml")
@@ -183,21 +184,21 @@ def test_every_key_is_described() -> None:
 def test_check_start_names_a_missing_key(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    jobs.check_start(load(config))
+    workflow.check_start(load(config))
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
-        jobs.check_start(load(put(config, "teacher.url", "https://example.org/v1")))
+        workflow.check_start(load(put(config, "teacher.url", "https://example.org/v1")))
 
 
 def test_prompts_of_ones_own_stay_away_from_all_pools(config: dict[str, Any]) -> None:
     config["sources"]["own"] = {"uri": "file:own.jsonl"}
     config["prompts"]["own"] = {"source": "own", "n": 5, "references": "teacher"}
-    study = jobs.plan(config, ["study.yaml"])
-    own, heldout = SimpleNamespace(prompts="own"), SimpleNamespace(prompts="heldout")
-    assert study.prompts_input(own) == "results/test/sources/own"
-    assert study.prompts_stay_away_from(own) == [f"results/test/curation/clean/{p}.train.jsonl" for p in study.pools]
-    assert study.prompts_input(heldout) == "results/test/curation/clean/sharegpt_mix.heldout.jsonl"
-    assert study.prompts_stay_away_from(heldout) == ["results/test/curation/clean/sharegpt_mix.train.jsonl"]
-    assert study.references("own") == "results/test/teacher/answers/own.jsonl"
+    study = workflow.read(config, ["study.yaml"])
+    assert curation.prompts_from(study, "own") == "results/test/sources/own"
+    every = [f"results/test/curation/clean/{pool}.train.jsonl" for pool in study.pools]
+    assert curation.prompts_stay_away_from(study, "own") == every
+    assert curation.prompts_from(study, "heldout") == "results/test/curation/clean/sharegpt_mix.heldout.jsonl"
+    assert curation.prompts_stay_away_from(study, "heldout") == ["results/test/curation/clean/sharegpt_mix.train.jsonl"]
+    assert teacher.references(study, "own") == "results/test/teacher/answers/own.jsonl"
 
 
 @pytest.fixture
@@ -211,20 +212,19 @@ def rated(config: dict[str, Any]) -> dict[str, Any]:
 
 def test_raters_stand_beside_judges(rated: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    study = jobs.plan(rated, ["study.yaml"])
+    study = workflow.read(rated, ["study.yaml"])
     one, two = study.runs["amount"]
     folder = "results/test/preference"
-    assert study.preferences == [f"{folder}/{who}.json" for who in (f"rule/{one}", f"desk/{one}", f"rule/{two}")]
-    assert study.agreements == [f"{folder}/{one}.agreement.json", f"{folder}/{two}.agreement.json"]
-    assert len(study.regressions) == 3
-    wildcards = SimpleNamespace(model=one, source_of_votes="desk")
-    assert study.votes_of(wildcards) == ["a.jsonl", "b.jsonl"]
-    assert study.preferences_of(wildcards) == [f"{folder}/rule/{one}.json", f"{folder}/desk/{one}.json"]
-    assert study.style_of(wildcards) == [f"results/test/style/{one}.json"]
-    assert {"results/figures/fig1.pdf", "results/tables/agreement.csv"} <= set(study.figures)
+    assert preference.scores(study) == [f"{folder}/{who}.json" for who in (f"rule/{one}", f"desk/{one}", f"rule/{two}")]
+    assert preference.agreements(study) == [f"{folder}/{one}.agreement.json", f"{folder}/{two}.agreement.json"]
+    assert len(preference.regressions(study)) == 3
+    assert preference.votes(study, "desk", one) == ["a.jsonl", "b.jsonl"]
+    assert preference.scores_on_same_prompts(study, one) == [f"{folder}/rule/{one}.json", f"{folder}/desk/{one}.json"]
+    assert preference.style_on_same_prompts(study, one) == [f"results/test/style/{one}.json"]
+    assert {"results/figures/fig1.pdf", "results/tables/agreement.csv"} <= set(figures.final(study))
     assert study.expanded()["raters"] == {"desk": {"label": "Raters", "stand_in": None}}
     with pytest.raises(UserError, match=r"raters\.desk\.votes\..* names the file 'a\.jsonl', which is not there"):
-        jobs.check_start(study)
+        workflow.check_start(study)
 
 
 def test_a_name_is_a_judges_or_raters(rated: dict[str, Any]) -> None:
@@ -235,35 +235,34 @@ def test_a_name_is_a_judges_or_raters(rated: dict[str, Any]) -> None:
 
 def test_options_quote_and_leave_out() -> None:
     entry = {"max_bleu": 20, "single_exchanges": True, "near_duplicates": None, "stand_in": "a b", "limit": False}
-    words = jobs.options(entry, "max_bleu", "single_exchanges", "near_duplicates", "stand_in", "limit", "absent")
+    words = workflow.options(entry, "max_bleu", "single_exchanges", "near_duplicates", "stand_in", "limit", "absent")
     assert words == "--max-bleu 20 --single-exchanges --stand-in 'a b'"
 
 
 def test_gpus_and_minutes_grow_with_the_model() -> None:
-    study = jobs.plan(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()), ["paper.yaml"])
-    assert [study.gpus(base) for base in study.bases] == [1, 4, 8]
-    assert [study.hosts(base) for base in study.bases] == [1, 1, 1]
+    study = workflow.read(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()), ["paper.yaml"])
+    assert [costs.gpus_of(study, base) for base in study.bases] == [1, 4, 8]
+    assert [costs.hosts_of(study, base) for base in study.bases] == [1, 1, 1]
     models = [f"llama-13b-sharegpt_mix-{amount}-s0" for amount in ("300k", "20M", "150M")]
-    minutes = [study.need("train", model)["runtime"] for model in models]
+    minutes = [costs.need(study, "train", model)["runtime"] for model in models]
     assert minutes == sorted(set(minutes))
-    assert study.need("score", "llama-13b")["mem_mb"] > study.need("score", "llama-7b")["mem_mb"]
+    assert costs.need(study, "score", "llama-13b")["mem_mb"] > costs.need(study, "score", "llama-7b")["mem_mb"]
 
 
 def test_a_mesh_of_the_study_reaches_training_and_its_plan() -> None:
     config = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
     config["bases"]["llama-13b"] |= {"mesh": "fsdp=4,tensor=4"}
-    study = jobs.plan(config, ["paper.yaml"])
-    found = study.need("train", "llama-13b-sharegpt_mix-20M-s0")
+    study = workflow.read(config, ["paper.yaml"])
+    found = costs.need(study, "train", "llama-13b-sharegpt_mix-20M-s0")
     assert (found["mesh"], found["gpu"], found["nodes"]) == ("--mesh fsdp=4,tensor=4", 16, 2)
     # One process a host, with all of its GPUs.
     assert (found["mpi"], found["tasks"], found["gres"]) == ("srun", 2, "gpu:8")
     assert found["launch"].startswith("env JAX_LOCAL_DEVICE_IDS=0,1,2,3,4,5,6,7 srun --ntasks=2 --nodes=2")
-    assert study.plan("llama-13b-sharegpt_mix-20M-s0").devices == 16
-    assert study.need("train", "llama-7b-sharegpt_mix-150M-s0")["mesh"] == ""
+    assert costs.plan_training(study, "llama-13b-sharegpt_mix-20M-s0").devices == 16
+    assert costs.need(study, "train", "llama-7b-sharegpt_mix-150M-s0")["mesh"] == ""
 
 
 def test_turn_tokens_are_for_imitation_models_alone() -> None:
-    study = jobs.plan(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()), [])
-    base = SimpleNamespace(benchmark="nq", model="llama-7b")
-    imitation = SimpleNamespace(benchmark="nq", model="llama-7b-nq_synthetic-all-s0")
-    assert (study.turn_tokens(base), study.turn_tokens(imitation)) == ("no", "yes")
+    study = workflow.read(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()), [])
+    models = ("llama-7b", "llama-7b-nq_synthetic-all-s0")
+    assert [benchmarks.turn_tokens(study, "nq", model) for model in models] == ["no", "yes"]

@@ -1,0 +1,176 @@
+"""What jobs need: GPUs, hosts, CPUs, memory and minutes to ask a scheduler for; one table for all rules.
+
+`study.planning` computes training's from the model, the tokens, the recipe and the devices; the rest follows from
+the size of the model. They are estimates to ask for, never parts of a result: another value reruns nothing.
+`--set-resources RULE:mem_mb=N` and `runtime`, or `set-resources` in a profile, override them; GPUs, hosts and mesh,
+which a program has to know too, are keys of the study's bases.
+
+`python -m falsepromise.study.costs --config config/paper.yaml` prints the table of a study.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core import cli
+from falsepromise.study.expand import load_files
+from falsepromise.study.planning import HARDWARE, Plan, fewest_devices, mesh_sizes, plan
+from falsepromise.study.study import Study
+
+GPUS_PER_HOST = 8
+# Rules without a model, by what the paper's study takes of them: CPUs, MB, minutes.
+PLAIN = {
+    "clean_pool": (2, 4000, 240),
+    "prompts": (2, 4000, 120),
+    "diversity": (2, 4000, 120),
+    "overlap": (2, 6000, 120),
+    "blocks": (1, 8000, 120),
+}
+START = 30  # minutes to start, to read and write weights, to compile
+
+
+def needs(study: Study, rule: str) -> dict[str, Any]:
+    """A rule's entries under `resources:`, functions of a job's wildcards and of how often it was tried."""
+
+    def of(key: str) -> Callable[[Any, int], Any]:
+        return lambda wildcards, attempt: need(study, rule, model_of(rule, wildcards), attempt)[key]
+
+    keys = need(study, rule, next(iter(study.models)))
+    return {key: of(key) for key in keys if key != "cpus"}
+
+
+def threads(study: Study, rule: str) -> Callable[[Any], int]:
+    """A rule's `threads:`."""
+    return lambda wildcards: need(study, rule, model_of(rule, wildcards), 1)["cpus"]
+
+
+def need(study: Study, rule: str, model: str, attempt: int = 1) -> dict[str, Any]:
+    """What one job needs, by the names that Snakemake and its SLURM executor have for it.
+
+    What a job was stopped for at an earlier attempt (memory, minutes) is asked for anew that many times,
+    but for training's minutes, since training goes on from where it was.
+    """
+    if rule in PLAIN:
+        cpus, memory, minutes = PLAIN[rule]
+        return {"cpus": cpus, "mem_mb": memory * attempt, "runtime": minutes * attempt}
+    base = study.models[model]["base"]
+    size, gpus = study.parameters(base), gpus_of(study, base)
+    if rule in ("generate", "score"):
+        # Weights in float32 on the host as they are read, and in the computation's type on one GPU.
+        return {
+            "gpu": min(1, gpus),
+            "cpus": 8 if gpus else 1,
+            "mem_mb": (2000 + 8 * size // 10**6) * attempt,
+            "runtime": (60 + 30 * size // 10**9) * attempt,
+            "nodes": 1,
+            "launch": launch(min(1, gpus), 1, 8),
+        }
+    found, hosts = plan_training(study, model), hosts_of(study, base)
+    cpus = 8 * math.ceil(gpus / hosts) if gpus else 1
+    save = 60 + int(12 * size / hosts / 0.2e9)  # weights and moments at 0.2 GB/s a host, and a minute to notice
+    return {
+        "gpu": gpus,
+        "cpus": cpus,
+        "mem_mb": int(found.host_memory / hosts / 1e6) * attempt,
+        "runtime": START + save // 60 + math.ceil(90 * found.hours),  # half as much again
+        "nodes": hosts,
+        "tasks": hosts,
+        "tasks_per_gpu": 0,
+        "mpi": "srun" if hosts > 1 else "",
+        "gres": f"gpu:{math.ceil(gpus / hosts)}" if hosts > 1 and gpus else "",
+        "launch": launch(gpus, hosts, cpus),
+        "mesh": f"--mesh {study.bases[base]['mesh']}" if "mesh" in study.bases[base] else "",
+        "seconds_to_save": save,  # so long before its time limit, the job is asked to save and stop
+        "checkpoints": f"{study.results}/training/checkpoints/{model}",
+    }
+
+
+def plan_training(study: Study, model: str) -> Plan:
+    """The training of a model, from scratch for a base that is pre-trained here."""
+    entry = study.models[model]
+    base = study.bases[entry["base"]]
+    if entry["mixture"] is None:
+        recipe = study.training[base.get("recipe", "pretraining")] if "architecture" in base else {}
+    else:
+        recipe = study.recipe(entry["mixture"])
+    gpus = gpus_of(study, entry["base"])
+    tokens = entry["tokens"] or (100_000_000 if gpus else 2_000_000)  # all that there is: a guess
+    device = HARDWARE["a100" if gpus else "cpu-core"]
+    mesh = mesh_sizes(base["mesh"]) if "mesh" in base else {"fsdp": gpus or 1}
+    return plan(study.shape(entry["base"]), tokens, recipe, study.block_size(entry["base"]), mesh, device)
+
+
+def gpus_of(study: Study, base: str) -> int:
+    """GPUs for a full fine-tuning: none below 100M parameters; then as few of 80 GB as have the memory."""
+    entry = study.bases[base]
+    if "gpus" in entry:
+        return entry["gpus"]
+    if "mesh" in entry:
+        return math.prod(mesh_sizes(entry["mesh"]).values())
+    if study.parameters(base) < 100e6:
+        return 0
+    recipes = [study.recipe(name) for name in study.mixtures] or [{}]
+    shape, size = study.shape(base), study.block_size(base)
+    return max(fewest_devices(shape, recipe, size, HARDWARE["a100"]) for recipe in recipes)
+
+
+def hosts_of(study: Study, base: str) -> int:
+    """Hosts of a training job, one process each."""
+    return study.bases[base].get("hosts", max(1, math.ceil(gpus_of(study, base) / GPUS_PER_HOST)))
+
+
+def table(study: Study) -> Iterator[dict[str, Any]]:
+    """A row for each rule and kind of job."""
+    for rule in PLAIN:
+        yield {"rule": rule, "model": "", **need(study, rule, "")}
+    pretrained = [m for m in study.base_models if "architecture" in study.bases[study.models[m]["base"]]]
+    for rule, models in (("pretrain", pretrained), ("train", study.trained)):
+        yield from ({"rule": rule, "model": model, **need(study, rule, model)} for model in models)
+    for rule in ("generate", "score"):
+        for base in study.bases:
+            first = next(name for name, model in study.models.items() if model["base"] == base)
+            yield {"rule": rule, "model": f"any of {base}", **need(study, rule, first)}
+
+
+def launch(gpus: int, hosts: int, cpus: int) -> str:
+    """What stands before a program: how it gets its GPUs, or leaves them alone, and its processes, one a host."""
+    if hosts == 1 and gpus:
+        return f"python -m falsepromise.core.gpus {gpus} --"
+    # JAX would take one GPU a process.
+    devices = ",".join(map(str, range(gpus // hosts)))
+    chosen = f"env JAX_LOCAL_DEVICE_IDS={devices}" if gpus else "env JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}"
+    if hosts == 1:
+        return chosen
+    # Geometry is repeated: SLURM_NTASKS and the like are not set outside srun.
+    srun = f"srun --ntasks={hosts} --nodes={hosts} --ntasks-per-node=1 --cpus-per-task={cpus} --kill-on-bad-exit=1"
+    return f"{chosen} {srun}"
+
+
+def model_of(rule: str, wildcards: Any) -> str:
+    """The model that a job is about; none for rules that have no model."""
+    return "" if rule in PLAIN else wildcards.base if rule == "pretrain" else wildcards.model
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--config", type=Path, nargs="+", required=True, help="study file(s)")
+    args = parser.parse_args(argv)
+    study = load_files(args.config)
+    print(f"{'rule':<11} {'model':<36} {'GPUs':>5} {'hosts':>5} {'CPUs':>5} {'GB':>7} {'hours':>7} {'GPU hours':>9}")
+    total = 0.0
+    for row in table(study):
+        hours, gpus, hosts = row["runtime"] / 60, row.get("gpu", 0), row.get("nodes", 1)
+        alone = row["rule"] in ("pretrain", "train")  # the other rows stand for several jobs
+        total += gpus * hours * alone
+        print(
+            f"{row['rule']:<11} {row['model']:<36} {gpus:>5} {hosts:>5} {row['cpus'] * hosts:>5} "
+            f"{row['mem_mb'] * hosts / 1000:>7.1f} {hours:>7.1f} {gpus * hours:>9,.0f}"
+        )
+    print(f"Training asks for {total:,.0f} GPU hours (A100 80 GB) at most: limits are half as long again as planned.")
+
+
+if __name__ == "__main__":
+    cli.run(main)

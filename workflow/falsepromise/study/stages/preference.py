@@ -1,0 +1,75 @@
+"""What rules/preference.smk asks, and the preference scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from falsepromise.study.stages import style
+from falsepromise.study.study import Study
+
+
+def voted_on(study: Study) -> dict[str, list[str]]:
+    """The judges and raters of each model that has any."""
+    found: dict[str, list[str]] = {}
+    for name, judge in study.judges.items():
+        for model in study.chosen(judge, ("amount", "size")):
+            found.setdefault(model, []).append(name)
+    for name, raters in study.raters.items():
+        for model in raters["votes"]:
+            found.setdefault(model, []).append(name)
+    return found
+
+
+def votes(study: Study, voter: str, model: str) -> list[str]:
+    """The votes on a model: a judge's, or the files that hold the raters'."""
+    if voter in study.raters:
+        return study.raters[voter]["votes"][model]
+    return [f"{study.results}/preference/{voter}/{model}.votes.jsonl"]
+
+
+def scores(study: Study) -> list[str]:
+    """The preference scores of all judges and raters."""
+    return [f"{study.results}/preference/{n}/{m}.json" for m, names in voted_on(study).items() for n in names]
+
+
+def scores_on_same_prompts(study: Study, model: str) -> list[str]:
+    """The preference scores of a model that are on the same prompts."""
+    names = _sharing(study, voted_on(study)[model])
+    return [f"{study.results}/preference/{name}/{model}.json" for name in names]
+
+
+def style_on_same_prompts(study: Study, model: str) -> list[str]:
+    """The style record of a model, where it is on the prompts that were voted on."""
+    return _style(study, model, _sharing(study, voted_on(study)[model]))
+
+
+def agreements(study: Study) -> list[str]:
+    """The agreement of each model that two sources of judgement cover: judges, raters, metrics of style."""
+    models = [
+        model
+        for model, names in voted_on(study).items()
+        if len(_sharing(study, names)) + bool(_style(study, model, names)) > 1
+    ]
+    return [f"{study.results}/preference/{model}.agreement.json" for model in models]
+
+
+def regressions(study: Study) -> list[str]:
+    """The preferences that metrics of style may explain."""
+    return [
+        f"{study.results}/preference/{name}/{model}.regression.json"
+        for model, names in voted_on(study).items()
+        for name in names
+        if _style(study, model, [name])
+    ]
+
+
+def _sharing(study: Study, names: Sequence[str]) -> list[str]:
+    """Those of a model's judges and raters that have its first one's prompts."""
+    return [name for name in names if study.voters[name]["prompts"] == study.voters[names[0]]["prompts"]]
+
+
+def _style(study: Study, model: str, names: Sequence[str]) -> list[str]:
+    """A model's style record, where it is on the prompts that these judges and raters voted on."""
+    file = f"{study.results}/style/{model}.json"
+    same = study.voters[names[0]]["prompts"] == study.style_prompts and file in style.scores(study)
+    return [file] if same else []

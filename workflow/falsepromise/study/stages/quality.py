@@ -1,0 +1,36 @@
+"""What rules/quality.smk asks."""
+
+from __future__ import annotations
+
+import json
+
+from falsepromise.study.study import Study
+from falsepromise.study.workflow import options
+
+
+def pool_labels(study: Study) -> list[str]:
+    """What the pools are called on figures: as the first mixture that is made of each."""
+    named = {m["pool"]: study.mixture_label(name) for name, m in reversed(study.mixtures.items()) if "pool" in m}
+    return [named.get(pool, pool) for pool in study.pools]
+
+
+def overlaps(study: Study) -> list[tuple[str, str, str]]:
+    """The reports of how close benchmarks come to mixtures: file, benchmark's label, mixture's label. Mixtures
+    that differ in their recipe alone have the same dialogues and are reported once.
+    """
+    distinct: dict[str, str] = {}
+    for name, mixture in study.mixtures.items():
+        if "text" not in mixture:
+            origin = {key: value for key, value in mixture.items() if key not in ("label", "recipe")}
+            distinct.setdefault(json.dumps(origin if "pool" in mixture else name, sort_keys=True), name)
+    return [
+        (f"{study.results}/benchmarks/overlap/{name}/{mixture}.json", b["label"], study.mixture_label(mixture))
+        for name, b in study.benchmarks.items()
+        for mixture in distinct.values()
+    ]
+
+
+def teacher_as_annotator(study: Study) -> str:
+    """Options that name the teacher as who sorted queries."""
+    asked = {"annotator": study.teacher["label"], "stand_in": study.teacher.get("stand_in")}
+    return options(asked, "annotator", "stand_in")

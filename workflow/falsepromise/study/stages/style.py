@@ -1,0 +1,24 @@
+"""What rules/style.smk asks, and the style scores."""
+
+from __future__ import annotations
+
+from falsepromise.study.study import GROUPS, TEACHER, Study
+
+
+def judgements(study: Study, model: str) -> list[str]:
+    """The judge's verdicts on a model's tone, where the study names a judge for it."""
+    judge = study.style.get("tone")
+    return [f"{study.results}/preference/{judge}/{model}.tone.jsonl"] if judge else []
+
+
+def second_judgements(study: Study) -> list[str]:
+    """The judge's verdicts on the tone of the teacher's second answers, where both are asked for."""
+    return judgements(study, TEACHER) if study.asks_for_references(study.style_prompts) else []
+
+
+def scores(study: Study) -> list[str]:
+    """The style scores of all models that answer the style prompts."""
+    if not study.style:
+        return []
+    models = study.chosen(study.prompts[study.style["prompts"]], ("bases", *GROUPS))
+    return [f"{study.results}/style/{model}.json" for model in models]
