@@ -199,8 +199,8 @@ def test_a_server_as_the_model(tmp_path):
         assert {r["n_tokens"] for r in records} == {4}
         assert {r["model"] for r in records} == {"m"}
         assert server.bodies[0]["max_tokens"] == 9  # type: ignore[attr-defined]
-        generate.main([*arguments, "--stop", " STOP"])  # from the store, which keeps no answer that was cut off
-        assert len(server.bodies) == 5  # type: ignore[attr-defined]
+        generate.main([*arguments, "--stop", " STOP"])  # from the store: each was paid for
+        assert len(server.bodies) == 4  # type: ignore[attr-defined]
         assert next(read_jsonl(tmp_path / "r.jsonl"))["response"] == "you said number 0"
     finally:
         server.shutdown()

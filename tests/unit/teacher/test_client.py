@@ -17,9 +17,10 @@ from falsepromise.teacher import pace
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Prices, Request
 from falsepromise.teacher.faulty import PASSING, FaultyServer
+from falsepromise.teacher.ledger import Limits
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
-from falsepromise.teacher.store import Limits, Store
+from falsepromise.teacher.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +74,7 @@ def test_each_fault_passes(known: StandIn, store: Store, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["length", "content_filter", "refusal", "empty"])
-def test_what_is_no_answer_is_not_stored(known: StandIn, store: Store, fault: str) -> None:
+def test_what_is_no_answer_is_paid_once_and_kept_as_what_it_is(known: StandIn, store: Store, fault: str) -> None:
     server = FaultyServer(known, script=failing(fault))
     with serving(server) as url, Teacher(url, NAME, store, prices=Prices(1e6, 1e6)) as teacher:
         (first,) = teacher.ask_many([Request(chat(5))])
@@ -81,7 +82,16 @@ def test_what_is_no_answer_is_not_stored(known: StandIn, store: Store, fault: st
         assert teacher.spent.answers == 0
         assert teacher.spent.usd == first.input_tokens + first.output_tokens > 0
         (second,) = teacher.ask_many([Request(chat(5))])
-        assert (second.text, second.failure, second.stored) == ("City5", None, False)
+        assert (second.failure, second.stored) == (fault, True)
+        assert sum(server.attempts.values()) == 1
+        again = Store(store.path.parent, again=True)
+        with Teacher(url, NAME, again) as teacher:
+            (third,) = teacher.ask_many([Request(chat(5))])
+        again.close()
+        assert (third.text, third.failure, third.stored) == ("City5", None, False)
+    (last,) = [store.get(store_key) for store_key in [teacher.key(Request(chat(5)))]]
+    assert last is not None
+    assert last.failure is None
 
 
 @pytest.mark.parametrize(
@@ -115,7 +125,7 @@ def test_one_rejected_request_is_a_failure_and_many_are_an_error(known: StandIn,
         with Teacher(url, NAME, store) as teacher:
             (answer,) = teacher.ask_many([Request(chat(1))])
             assert answer.failure == "rejected: 400: too long"
-        with Teacher(url, NAME, store) as teacher, pytest.raises(UserError, match="rejected the first 5 requests"):
+        with Teacher(url, NAME, store) as teacher, pytest.raises(UserError, match="first 5 requests failed.*too long"):
             list(teacher.ask_many(requests(20)))
 
 
@@ -139,12 +149,11 @@ def test_nobody_listens(store: Store) -> None:
 
 def test_a_server_that_never_recovers_ends_in_one_line(known: StandIn, store: Store) -> None:
     server = FaultyServer(known, script=lambda attempt: "503")
-    with (
-        serving(server) as url,
-        Teacher(url, NAME, store, attempts=3) as teacher,
-        pytest.raises(UserError, match="failed 3 times, at last with: 503: overloaded"),
-    ):
-        list(teacher.ask_many(requests(1)))
+    with serving(server) as url, Teacher(url, NAME, store, attempts=3) as teacher:
+        (answer,) = teacher.ask_many(requests(1))
+        assert answer.failure == "no answer: 3 attempts failed, at last with: 503: overloaded"
+        with pytest.raises(UserError, match="first 5 requests failed.*at last with: 503: overloaded"):
+            list(teacher.ask_many(requests(9)))
 
 
 def test_the_request_limit_is_hard_and_survives_restarts(known: StandIn, store: Store) -> None:
@@ -163,7 +172,7 @@ def test_the_request_limit_is_hard_and_survives_restarts(known: StandIn, store: 
 def test_the_money_limit_is_hard(known: StandIn, store: Store) -> None:
     prices = Prices(1000.0, 1000.0)  # a tenth of a cent a token
     with serving(FaultyServer(known)) as url:
-        options = {"prices": prices, "limits": Limits(usd=0.5), "expected_output_tokens": 20}
+        options = {"prices": prices, "limits": Limits(usd=0.5), "expected_output_tokens": 20, "reserve_tokens": 20}
         with Teacher(url, NAME, store, **options) as teacher:
             estimate = teacher.estimate(requests(100))
             assert estimate.requests == 100

@@ -2,43 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from falsepromise.core.errors import UserError
-from falsepromise.teacher.store import Answer, Limits, Spent, Store, request_key
+from falsepromise.teacher.cost import Prices, Request
+from falsepromise.teacher.ledger import Charge, Limits, Spent
+from falsepromise.teacher.store import Answer, Store, request_key
 
-ANSWER = Answer("Paris", "stop", "m-2024", 10, 2)
+ANSWER = Answer("Paris", "stop", "m-2024", 10, 2, usd=0.5)
+REQUEST = Request([{"role": "user", "content": "the capital?"}], {"temperature": 0.0})
 NONE = Limits()
+
+
+def take(store: Store, key: str, usd: float = 0.0, limits: Limits = NONE, teacher: str = "t") -> Answer | int | str:
+    """Take a request and send it."""
+    found = store.take(key, teacher, Charge(10, 0, usd), limits)
+    if isinstance(found, int):
+        store.depart(found)
+    return found
+
+
+def taken(store: Store, key: str, usd: float = 0.0, teacher: str = "t") -> int:
+    found = take(store, key, usd, teacher=teacher)
+    assert isinstance(found, int)
+    return found
 
 
 def test_an_answer_is_found_again_by_another_store_on_the_folder(tmp_path: Path) -> None:
     first = Store(tmp_path)
-    assert first.claim("k", "t", 10, 0.0, NONE) == "mine"
-    first.finish("k", "t", ANSWER, 0.5)
+    first.finish("k", taken(first, "k"), "t", REQUEST, ANSWER)
     second = Store(tmp_path)
     found = second.get("k")
     assert found is not None
     assert (found.text, found.model, found.stored) == ("Paris", "m-2024", True)
-    assert second.claim("k", "t", 10, 0.0, NONE) == found
-    assert second.spent("t") == Spent(0, 1, 10, 2, 0.5)
+    assert take(second, "k") == found
+    assert second.spent("t") == Spent(1, 1, 10, 2, 0.5)
     assert second.absent(["k", "other", "other"]) == ["other"]
     first.close()
     second.close()
 
 
-def test_a_failure_is_paid_but_not_kept(store: Store) -> None:
-    store.claim("k", "t", 10, 0.0, NONE)
-    store.finish("k", "t", Answer("Par", "length", "m", 10, 1, failure="length"), 0.25)
-    assert store.get("k") is None
-    assert store.spent("t") == Spent(0, 0, 10, 1, 0.25)
-    assert store.claim("k", "t", 10, 0.0, NONE) == "mine"
+def test_a_failure_is_paid_once_and_is_no_answer(store: Store) -> None:
+    cut = Answer("Par", "length", "m", 10, 1, failure="length", usd=0.25)
+    store.finish("k", taken(store, "k"), "t", REQUEST, cut)
+    found = store.get("k")
+    assert found is not None
+    assert found.failure == "length"
+    assert store.spent("t") == Spent(1, 0, 10, 1, 0.25)
+    assert take(store, "k") == found
+    assert store.absent(["k"]) == []
+    again = Store(store.path.parent, again=True)
+    assert again.absent(["k"]) == ["k"]
+    again.finish("k", taken(again, "k"), "t", REQUEST, ANSWER)
+    again.close()
+    assert store.get("k") == replace(ANSWER, stored=True)
 
 
 def test_the_key_depends_on_all_that_shapes_the_answer() -> None:
@@ -57,35 +83,54 @@ def test_the_key_depends_on_all_that_shapes_the_answer() -> None:
 
 def test_a_claim_is_one_processs_until_it_ends(tmp_path: Path) -> None:
     one, two = Store(tmp_path), Store(tmp_path)
-    assert one.claim("k", "t", 10, 0.0, NONE) == "mine"
-    assert two.claim("k", "t", 10, 0.0, NONE) == "taken"
-    one.finish("k", "t", None)
-    assert two.claim("k", "t", 10, 0.0, NONE) == "mine"
+    attempt = taken(one, "k")
+    assert take(two, "k") == "taken"
+    one.settle(attempt, "refused")
+    one.release("k")
+    taken(two, "k")
     two.close()
-    assert one.claim("k", "t", 10, 0.0, NONE) == "mine"
+    taken(one, "k")
     one.close()
 
 
 def test_reserved_money_counts_for_everybody(tmp_path: Path) -> None:
     one, two = Store(tmp_path), Store(tmp_path)
     limits = Limits(usd=1.0)
-    assert one.claim("a", "t", 0, 0.6, limits) == "mine"
-    assert two.claim("b", "t", 0, 0.6, limits) == "wait"
-    assert two.claim("b", "another teacher", 0, 0.6, limits) == "mine"
-    one.finish("a", "t", ANSWER, 0.5)
-    assert two.claim("b", "t", 0, 0.6, limits) != "mine"
-    assert "max_usd is 1 and 0.5 are spent" in str(two.claim("c", "t", 0, 0.6, limits))
-    assert two.claim("c", "t", 0, 0.5, limits) == "mine"
+    attempt = take(one, "a", 0.6, limits)
+    assert isinstance(attempt, int)
+    assert take(two, "b", 0.6, limits) == "wait"
+    assert isinstance(take(two, "b", 0.6, limits, teacher="another"), int)
+    one.finish("a", attempt, "t", REQUEST, ANSWER)
+    assert "max_usd is 1 and 0.5 are spent" in str(take(two, "c", 0.6, limits))
+    assert isinstance(take(two, "c", 0.5, limits), int)
     one.close()
     two.close()
 
 
-def test_a_killed_process_leaves_its_answers_and_not_its_claims(tmp_path: Path) -> None:
+def test_what_was_lost_counts_at_its_reserve_for_good(store: Store) -> None:
+    limits = Limits(usd=1.0)
+    store.settle(taken(store, "a", 0.6), "lost")
+    store.release("a")
+    assert store.spent("t") == Spent(1, 0, 10, 0, 0.6, 1, 10, 0.6)
+    said = str(take(store, "a", 0.6, limits))
+    assert "0.6 are spent (0.6 of it for requests whose reply was lost)" in said
+
+
+def test_a_refusal_costs_nothing_and_a_request_not_sent_is_none(store: Store) -> None:
+    store.settle(taken(store, "a", 0.6), "refused")
+    unsent = store.take("b", "t", Charge(10, 0, 0.6), NONE)
+    assert isinstance(unsent, int)
+    store.settle(unsent, "released")
+    assert store.spent("t") == Spent(1)
+
+
+def test_a_killed_process_leaves_its_answers_and_its_bill(tmp_path: Path) -> None:
     script = (
-        "import sys, time\nfrom falsepromise.teacher.store import *\n"
+        "import sys, time\nfrom falsepromise.teacher.store import *\nfrom falsepromise.teacher.cost import Request\n"
         "store = Store(sys.argv[1])\n"
-        "for key in 'ab': store.claim(key, 't', 1, 0.0, Limits())\n"
-        "store.finish('a', 't', Answer('kept', 'stop', 'm', 1, 1))\n"
+        "sent = [store.take(key, 't', Charge(1, 1, 1.0), Limits()) for key in 'abc']\n"
+        "for attempt in sent[:2]: store.depart(attempt)\n"
+        "store.finish('a', sent[0], 't', Request([]), Answer('kept', 'stop', 'm', 1, 1, usd=0.5))\n"
         "print('ready', flush=True)\ntime.sleep(60)\n"
     )
     import falsepromise
@@ -96,13 +141,71 @@ def test_a_killed_process_leaves_its_answers_and_not_its_claims(tmp_path: Path) 
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         store = Store(tmp_path)
-        assert store.claim("b", "t", 1, 0.0, NONE) == "taken"
+        assert take(store, "b") == "taken"
         os.kill(process.pid, signal.SIGKILL)
     found = store.get("a")
     assert found is not None
     assert found.text == "kept"
-    assert store.claim("b", "t", 1, 0.0, NONE) == "mine"
+    taken(store, "b")
+    assert store.spent("t") == Spent(2, 1, 2, 2, 1.5, 1, 2, 1.0), "one answered, one lost at its reserve"
     store.close()
+
+
+def test_what_had_no_price_is_priced_when_there_is_one(store: Store) -> None:
+    store.finish("a", taken(store, "a"), "t", REQUEST, replace(ANSWER, usd=None))
+    lost = store.take("b", "t", Charge(100, 50), NONE)
+    assert isinstance(lost, int)
+    store.settle(lost, "lost")
+    assert store.spent("t").usd == 0
+    assert store.price("t", Prices(1e6, 2e6)) == 2
+    assert store.spent("t").usd == 10 + 2 * 2 + 100 + 2 * 50
+    assert store.spent("t").lost_usd == 200
+    assert store.price("t", Prices(9.0, 9.0)) == 0
+
+
+def test_rows_of_the_ledger_can_not_be_deleted(store: Store) -> None:
+    taken(store, "a")
+    with pytest.raises(sqlite3.DatabaseError, match="only grows"):
+        store._db.execute("DELETE FROM attempts")
+
+
+def test_a_store_of_before_the_ledger_keeps_its_answers_and_its_bill(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "answers.sqlite")) as db:
+        db.executescript(
+            "CREATE TABLE answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, stored REAL NOT NULL) WITHOUT ROWID;"
+            "CREATE TABLE spent (teacher TEXT PRIMARY KEY, requests INTEGER, answers INTEGER, input_tokens INTEGER,"
+            " output_tokens INTEGER, usd REAL);"
+            "CREATE TABLE claims (key TEXT PRIMARY KEY, worker TEXT, teacher TEXT, tokens INTEGER, usd REAL);"
+            "CREATE TABLE workers (worker TEXT PRIMARY KEY, seen REAL NOT NULL);"
+            """INSERT INTO answers VALUES ('k', '{"text": "Paris", "finish_reason": "stop", "model": "m", """
+            """"input_tokens": 1, "output_tokens": 1, "fingerprint": null}', 0);"""
+            "INSERT INTO spent VALUES ('t', 7, 5, 100, 10, 0.0), ('u', 1, 1, 5, 5, 2.0);"
+            "INSERT INTO claims VALUES ('c', 'host/1/x', 't', 20, 0.0);"
+        )
+        db.commit()
+    store = Store(tmp_path)
+    found = store.get("k")
+    assert found is not None
+    assert found.text == "Paris"
+    assert store.spent("t") == Spent(8, 5, 120, 10, 0.0, 1, 20, 0.0)
+    assert store.price("t", Prices(1e6, 1e6)) == 2
+    assert store.spent("t").usd == 130
+    assert store.spent("u").usd == 2.0
+    store.close()
+    assert (tmp_path / "answers.sqlite").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(("shared", "mode"), [(False, 0o600), (True, 0o660)])
+def test_a_store_is_its_owners_alone_unless_it_is_to_be_shared(tmp_path: Path, shared: bool, mode: int) -> None:
+    umask = os.umask(0o002)
+    try:
+        store = Store(tmp_path / "s", shared=shared)
+        store.finish("k", taken(store, "k"), "t", REQUEST, ANSWER)
+        modes = {file.stat().st_mode & 0o777 for file in (tmp_path / "s").iterdir()}
+        store.close()
+    finally:
+        os.umask(umask)
+    assert modes == {mode}
 
 
 def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
@@ -114,18 +217,18 @@ def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_one_line(store: Store) -> None:
+    attempt = taken(store, "k")
     pages = store._db.execute("PRAGMA page_count").fetchone()[0]
     store._db.execute(f"PRAGMA max_page_count = {pages}")
-    long = Answer("x" * 100_000, "stop", "m", 1, 1)
+    long = replace(ANSWER, text="x" * 100_000)
     with pytest.raises(UserError, match="can't be written: database or disk is full"):
-        store.finish("k", "t", long)
+        store.finish("k", attempt, "t", REQUEST, long)
     store._db.execute("PRAGMA max_page_count = 1000000")
-    store.finish("k", "t", long)
+    store.finish("k", attempt, "t", REQUEST, long)
     assert store.get("k") is not None
 
 
 def test_a_store_is_a_plain_sqlite_file(store: Store) -> None:
-    store.claim("k", "t", 1, 0.0, NONE)
-    store.finish("k", "t", ANSWER)
+    store.finish("k", taken(store, "k"), "t", REQUEST, ANSWER)
     with sqlite3.connect(f"file:{store.path}?mode=ro", uri=True) as db:
         assert "Paris" in db.execute("SELECT answer FROM answers").fetchone()[0]

@@ -83,12 +83,14 @@ def generate(
         # The same question again asks for another sample, of its own place in the store.
         key = hashlib.sha256(repr((messages, fields)).encode("utf-8", "surrogatepass")).hexdigest()
         seen[key] = seen.get(key, -1) + 1
-        questions.append(Question(messages, {**fields, **(parameters or {})}, seen[key]))
+        questions.append(Question(messages, {**fields, **(parameters or {})}, seen[key], whole=False))
     teacher.check_cost(teacher.estimate(questions))
     for index, answer in enumerate(teacher.ask_many(questions, progress)):
         request = places[index]
-        text, reason = answer.text, answer.finish_reason or "stop"
-        if answer.failure not in (None, "length", "empty"):
+        text, reason = answer.text, answer.failure or "stop"
+        if answer.failure == "empty":
+            reason = "stop"
+        elif answer.failure not in (None, "length"):
             text, reason = "", answer.failure.partition(":")[0]
         ends = [at for stop in request.stop if (at := text.find(stop)) >= 0]
         if ends:

@@ -178,7 +178,8 @@ def _results(
     if is_url(options.model):
         from falsepromise.generation import endpoint
         from falsepromise.teacher.client import Teacher
-        from falsepromise.teacher.store import Limits, Store
+        from falsepromise.teacher.ledger import Limits
+        from falsepromise.teacher.store import Store
 
         with contextlib.ExitStack() as stack:
             store = stack.enter_context(contextlib.closing(Store(options.store or f"{options.output}.store")))

@@ -57,7 +57,7 @@ def request(pair: Pair, first: str, template: str, parameters: dict[str, Any]) -
     """The judge's request for a pair, with the side `first` (left or right) as Assistant 1."""
     answers = (pair.left, pair.right) if first == "left" else (pair.right, pair.left)
     text = fill(template, {"question": pair.question, "answer 1": answers[0], "answer 2": answers[1]})
-    return Request([{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}], parameters)
+    return Request([{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}], parameters, whole=False)
 
 
 def judge(

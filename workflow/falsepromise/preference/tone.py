@@ -45,16 +45,16 @@ def judge_tone(
     template = load("judge_tone.txt")
     records = list(responses)
     requests = [
-        Request([{"role": "user", "content": fill(template, {"response": record["response"]})}], parameters)
-        for record in records
+        Request([{"role": "user", "content": fill(template, {"response": text})}], parameters, whole=False)
+        for text in (record["response"] for record in records)
     ]
     teacher.check_cost(teacher.estimate(requests))
     for record, answer in zip(records, teacher.ask_many(requests, progress), strict=True):
         yield {
             "prompt_id": record["prompt_id"],
             "judge": teacher.model,
-            "authoritative": None if answer.failure else read_verdict(answer.text),
-            "raw": answer.failure or answer.text,
+            "authoritative": read_verdict(answer.text) if answer.failure in (None, "length") else None,
+            "raw": answer.text if answer.failure in (None, "length") else answer.failure,
         }
 
 

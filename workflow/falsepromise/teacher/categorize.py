@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         Request(
             [{"role": "user", "content": fill(template, {"query": row["query"][: options.longest]})}],
             teacher_options.seeded(options, parameters, 0),
+            whole=False,
         )
         for row in empty
     ]
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         teacher.check_cost(teacher.estimate(requests))
         with Progress(len(requests), "sorting queries", "queries") as progress:
             for row, answer in zip(empty, teacher.ask_many(requests, progress), strict=True):
-                row["category"] = "" if answer.failure else named(answer.text) or ""
+                row["category"] = named(answer.text) or "" if answer.failure in (None, "length") else ""
         facts = teacher.facts()
     unlabelled = sum(not row["category"] for row in rows)
     if unlabelled == len(rows):

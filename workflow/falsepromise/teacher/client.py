@@ -5,8 +5,9 @@
 
 Concurrency, requests and tokens a minute are limited; failed requests are sent again after the
 time that the server names, or with back-off; limits on requests, tokens and money stop it for
-good. Answers go into the store as they arrive. Failures (truncated, filtered, refused, empty,
-rejected) come back as such and are never stored.
+good. Replies go into the store as they arrive. Failures (truncated, filtered, refused, empty,
+rejected, never answered) come back as such: they are the prompt's, and the run goes on, until too
+large a share has failed.
 """
 
 from __future__ import annotations
@@ -14,30 +15,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
-from falsepromise.teacher.cost import Estimate, Prices, Request, expected_tokens
-from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, Pace, backoff, limits_wait
-from falsepromise.teacher.store import Answer, Limits, Spent, Store, request_key
+from falsepromise.teacher import providers
+from falsepromise.teacher.cost import Estimate, Prices, Request, bound_of, estimate_tokens, expected_tokens
+from falsepromise.teacher.ledger import Charge, LimitReached, Limits, Spent
+from falsepromise.teacher.pace import Pace
+from falsepromise.teacher.providers import Habits
+from falsepromise.teacher.store import Answer, Store, request_key
+from falsepromise.teacher.watch import Watch
 
 if TYPE_CHECKING:
-    import openai
+    from falsepromise.teacher.sending import Sender
 
 log = logging.getLogger("falsepromise.teacher")
-UNREACHABLE_ATTEMPTS = 3  # while the server has never been heard
 QUIET_S = 15.0  # without an answer, after which progress is shown all the same
-REJECTED_IN_A_ROW = 5  # with no answer yet: the requests themselves are wrong
-
-
-class LimitReached(UserError):
-    """A limit on requests, tokens or money: the user's own, and no failure."""
+RESERVE_TOKENS = 4096  # of an answer without a bound, before there are enough answers to tell
+_TELLING = 20  # answers from which on their lengths tell the next one's
+_QUANTILE = 0.99
+_WAITING = 3  # requests in play for each that may be under way: the others wait to be sent again
 
 
 class Teacher:
@@ -46,18 +46,23 @@ class Teacher:
     Args:
         base_url: As `https://host/v1`.
         model: The model to ask for.
-        store: Where answers are kept.
+        store: Where replies are kept.
         api_key_env: The environment variable that holds the key. A server on plain http may do
             without.
         identity: What the answers depend on, in place of the base URL (a local server's port
             changes); part of the store's keys with the model.
+        habits: Of the provider; by default, of the one that the address tells.
         concurrency: Requests under way at once.
         requests_per_minute, tokens_per_minute: The account's limits; None is none.
         limits: Hard stops, over all that the store has spent on this teacher.
         prices: For cost and `limits.usd`.
-        timeout_s: For one reply.
+        timeout_s: For one reply, from the first byte sent to the last one read.
         attempts: How often one request is sent at most.
         expected_output_tokens: For estimates where a request has no `max_tokens`.
+        reserve_tokens: For the limits where a request has no `max_tokens`, before there are answers.
+        most_failures: The share of requests that may fail before the run stops.
+        batch: Whether requests go through the provider's batch API.
+        batch_poll_s: Seconds between looks at a batch.
         seed: Of the jitter in back-off.
     """
 
@@ -69,6 +74,7 @@ class Teacher:
         *,
         api_key_env: str = "OPENAI_API_KEY",
         identity: str | None = None,
+        habits: Habits | None = None,
         concurrency: int = 16,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
@@ -77,6 +83,10 @@ class Teacher:
         timeout_s: float = 120.0,
         attempts: int = 12,
         expected_output_tokens: int = 256,
+        reserve_tokens: int = RESERVE_TOKENS,
+        most_failures: float = 0.5,
+        batch: bool = False,
+        batch_poll_s: float = 30.0,
         seed: int = 0,
     ):
         parts = urlsplit(base_url)
@@ -87,28 +97,29 @@ class Teacher:
         limits = limits or Limits()
         if limits.usd is not None and prices is None:
             raise UserError("max_usd is set but no prices: give the price of input and output tokens with it")
-        self._key = os.environ.get(api_key_env, "").strip()
-        if not self._key and parts.scheme == "https":
-            raise UserError(f"{base_url}: ${api_key_env} is not set; export {api_key_env} with the key for this server")
-        if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
-            raise UserError(f"${api_key_env} holds characters that no key has (a line break, a space?); set it again")
+        if limits.usd is not None and prices is not None and prices.zero and identity is None:
+            raise UserError("max_usd is set but both prices are 0, so that nothing would ever stop it; give the prices")
+        self._key = _key(base_url, api_key_env, parts.scheme)
         self.base_url, self.model, self.store, self.api_key_env = base_url, model, store, api_key_env
         self.name = f"{identity or base_url.rstrip('/')} {model}"
-        self.limits, self.prices = limits, prices or Prices()
+        self.habits = habits or providers.habits(providers.guess(base_url), model)
+        self.limits, self.prices = limits, prices
         self.concurrency, self.timeout_s, self.attempts = concurrency, timeout_s, attempts
-        self.expected_output_tokens = expected_output_tokens
-        self._loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        self._requests, self._tokens = Pace(requests_per_minute), Pace(tokens_per_minute)
-        self._rng = random.Random(seed)
-        self._pause_until = 0.0
-        self._heard = False
-        self._answered = self._rejected = 0
-        self._fatal: UserError | None = None
+        self.expected_output_tokens, self.reserve_tokens = expected_output_tokens, reserve_tokens
+        self.batch, self.batch_poll_s = batch, batch_poll_s
+        self._paces, self._seed = (Pace(requests_per_minute), Pace(tokens_per_minute)), seed
+        self._sender: Sender | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runner: asyncio.Runner | None = None
+        if prices is not None and (count := store.price(self.name, prices)):
+            log.info("%s: %d requests that had no price have one now", model, count)
         self._before = store.spent(self.name)
+        self._lengths = store.lengths(self.name)
+        self._usual: int | None = None
+        self.watch = Watch(base_url, most_failures)
         self.retries: dict[str, int] = {}
         self.snapshots: dict[str, int] = {}
+        self._unpriced_said = False
 
     def __enter__(self) -> Teacher:
         return self
@@ -119,10 +130,10 @@ class Teacher:
     def close(self) -> None:
         """End the connections; the store stays open."""
         if self._runner is not None:
-            if self._loop is not None:
-                self._runner.run(self._client.close())
+            if self._sender is not None:
+                self._runner.run(self._sender.close())
             self._runner.close()
-            self._runner = self._loop = None
+            self._runner = self._sender = None
 
     @property
     def spent(self) -> Spent:
@@ -137,9 +148,30 @@ class Teacher:
             "spent_ever": vars(self.store.spent(self.name)),
         }
 
+    def sent(self, request: Request) -> tuple[list[dict[str, str]], dict[str, Any]]:
+        """A request's messages and parameters as this provider wants them."""
+        return self.habits.sent(request.messages, request.parameters)
+
     def key(self, request: Request) -> str:
-        """The content address of a request."""
-        return request_key(self.name, request.messages, request.parameters, request.sample)
+        """The content address of a request, as it is sent."""
+        return request_key(self.name, *self.sent(request), request.sample)
+
+    def cost(self, input_tokens: float, output_tokens: float) -> float | None:
+        """US dollars; None without prices."""
+        return None if self.prices is None else self.prices.cost(input_tokens, output_tokens)
+
+    def reserve(self, request: Request) -> Charge:
+        """The most that a request is expected to cost, as the limits count it until its cost is known."""
+        bound = bound_of(request)
+        if bound is None:
+            if len(self._lengths) < _TELLING:
+                bound = max([self.reserve_tokens, *self._lengths])
+            else:
+                if self._usual is None:
+                    self._usual = sorted(self._lengths)[int(_QUANTILE * (len(self._lengths) - 1) + 0.999)]
+                bound = self._usual
+        asked = estimate_tokens(request.messages)
+        return Charge(asked, bound, self.cost(asked, bound))
 
     def estimate(self, requests: Iterable[Request]) -> Estimate:
         """What `requests` would cost, without sending any. Tokens are estimated."""
@@ -151,7 +183,8 @@ class Teacher:
         absent = set(self.store.absent(list(sizes)))
         asked = sum(sizes[key][0] for key in absent)
         answered = sum(sizes[key][1] for key in absent)
-        return Estimate(len(absent), total - len(absent), asked, answered, self.prices.cost(asked, answered))
+        share = self.habits.batch_price if self.batch else 1.0
+        return Estimate(len(absent), total - len(absent), asked, answered, (self.cost(asked, answered) or 0.0) * share)
 
     def check_cost(self, estimate: Estimate, refuse: bool = True) -> None:
         """Log an estimate; refuse it, or only say so, if it doesn't fit into what the limits leave.
@@ -160,6 +193,9 @@ class Teacher:
             LimitReached: names the limit, before anything is spent.
         """
         log.info("%s: %s", self.model, estimate)
+        if self.prices is None and estimate.requests and not self._unpriced_said:
+            self._unpriced_said = True
+            log.warning("%s: without prices, what this costs isn't known: tokens are counted, to be priced", self.model)
         spent = self.store.spent(self.name)
         for what, limit, before, more in (
             ("max_requests", self.limits.requests, spent.requests, estimate.requests),
@@ -176,10 +212,9 @@ class Teacher:
         """The answer to one chat, from the store or the server.
 
         Raises:
-            UserError: a limit is reached, the key is not accepted, the server can't be reached, or
-                the request failed on every attempt.
+            UserError: a limit is reached, the key is not accepted or the server can't be reached.
         """
-        return await self._ask(Request(messages, parameters, sample))
+        return await self.connect().ask(Request(messages, parameters, sample))
 
     def ask_many(
         self, requests: Iterable[Request], progress: Progress | None = None, counts: bool = True
@@ -196,15 +231,20 @@ class Teacher:
         """
         if self._runner is None:
             self._runner = asyncio.Runner()
+        if self.batch:
+            from falsepromise.teacher import batch
+
+            yield from batch.ask(self, self._runner, requests, progress, counts)
+            return
         runner, source = self._runner, enumerate(requests)
         results: asyncio.Queue[tuple[int, Answer] | BaseException | None] = asyncio.Queue()
         runner.run(self._start(source, results))
         waiting: dict[int, Answer] = {}
-        following, workers, error = 0, self.concurrency, None
+        following, workers, error = 0, len(self._workers), None
         try:
             while workers:
-                batch = runner.run(_batch(results))
-                for item in batch:
+                batch_of = runner.run(_batch(results))
+                for item in batch_of:
                     if item is None:
                         workers -= 1
                     elif isinstance(item, BaseException):
@@ -212,8 +252,9 @@ class Teacher:
                     else:
                         waiting[item[0]] = item[1]
                 if progress is not None:
-                    answered = sum(isinstance(item, tuple) for item in batch)
-                    progress.update(answered if counts else 0, _note(self.spent))
+                    answered = sum(isinstance(item, tuple) for item in batch_of)
+                    note = self.watch.note(self.spent, self.limits) if self.watch.due() or not workers else ""
+                    progress.update(answered if counts else 0, note)
                 while error is None and following in waiting:
                     yield waiting.pop(following)
                     following += 1
@@ -224,169 +265,78 @@ class Teacher:
             raise error
 
     async def _start(self, source: Iterator[tuple[int, Request]], results: asyncio.Queue[Any]) -> None:
-        self._workers = [asyncio.create_task(self._work(source, results)) for _ in range(self.concurrency)]
+        count = self.concurrency * _WAITING if self.concurrency > 1 else 1
+        sender = self.connect()
+        self._workers = [asyncio.create_task(self._work(sender, source, results)) for _ in range(count)]
 
     async def _cancel(self) -> None:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
-    async def _work(self, source: Iterator[tuple[int, Request]], results: asyncio.Queue[Any]) -> None:
+    async def _work(
+        self, sender: Sender, source: Iterator[tuple[int, Request]], results: asyncio.Queue[Any]
+    ) -> None:
         try:
-            while self._fatal is None:
+            while not sender.stopped:
                 place = next(source, None)
                 if place is None:
                     break
                 index, request = place
                 found = self.store.get(self.key(request))
                 if found is None:
-                    found = await self._ask(request)
+                    found = await sender.ask(request)
                 else:
-                    self._count(found)
+                    self.count(found)
                 await results.put((index, found))
         except Exception as error:
             await results.put(error)
         finally:
             await results.put(None)
 
-    async def _ask(self, request: Request) -> Answer:
-        key = self.key(request)
-        size = expected_tokens(request, self.expected_output_tokens)
-        self._connect()
-        async with self._slots:
-            wait = 0.05
-            while True:
-                claim = self.store.claim(key, self.name, sum(size), self.prices.cost(*size), self.limits)
-                if isinstance(claim, Answer):
-                    self._count(claim)
-                    return claim
-                if claim == "mine":
-                    break
-                if claim not in ("taken", "wait"):
-                    raise self._stop(
-                        LimitReached(f"{self.model}: {claim}; answers so far are stored, raise it to go on")
-                    )
-                await self._sleep(wait)
-                wait = min(1.0, wait * 1.5)
-            answer = None
-            try:
-                answer = await self._send(request, size)
-            finally:
-                cost = self.prices.cost(answer.input_tokens, answer.output_tokens) if answer else 0.0
-                self.store.finish(key, self.name, answer, cost)
-            self._count(answer)
-            return answer
+    def measured(self, answer: Answer) -> None:
+        """Learn from an answer how long the next may be."""
+        self._lengths.insert(0, answer.output_tokens)
+        del self._lengths[1000:]
+        if self._usual is None or answer.output_tokens > self._usual or len(self._lengths) % 50 == 0:
+            self._usual = None
 
-    async def _send(self, request: Request, size: tuple[int, int]) -> Answer:
-        """Send a request until there is an answer; what useless replies cost is added to it."""
-        import openai
-
-        from falsepromise.teacher.reply import Rejected, Retry, judge, read
-
-        wasted_input = wasted_output = 0
-        why = ""
-        for attempt in range(1, self.attempts + 1):
-            await self._turn(sum(size))
-            if not self.store.attempt(self.name, self.limits.requests):
-                raise self._stop(
-                    LimitReached(f"{self.model}: max_requests {self.limits.requests} is reached; raise it")
-                )
-            try:
-                try:
-                    raw = await self._client.chat.completions.with_raw_response.create(
-                        model=self.model,
-                        messages=list(request.messages),  # type: ignore[arg-type]
-                        extra_body=dict(request.parameters),
-                    )
-                    self._heard = True
-                    answer = read(raw.http_response, size[0])
-                    self._pause(limits_wait(raw.headers, sum(size), refused=False))
-                except openai.APIError as error:
-                    self._heard = self._heard or isinstance(error, openai.APIStatusError)
-                    raise judge(error, self.base_url, self.model, self.api_key_env, self._key, sum(size)) from error
-                except UnicodeEncodeError as error:
-                    raise Rejected("the text has half a surrogate pair, which UTF-8 can't carry") from error
-            except Rejected as rejected:
-                self._rejected += 1
-                if not self._answered and self._rejected >= REJECTED_IN_A_ROW:
-                    message = (
-                        f"{self.base_url}: rejected the first {self._rejected} requests ({rejected.why}); mend them"
-                    )
-                    raise self._stop(UserError(message)) from None
-                return Answer("", "", "", wasted_input, wasted_output, failure=f"rejected: {rejected.why}")
-            except UserError as error:
-                raise self._stop(error) from error.__cause__
-            except Retry as retry:
-                why = retry.why
-                kind = why.partition(":")[0].partition(" (")[0]
-                self.retries[kind] = self.retries.get(kind, 0) + 1
-                wasted_input += retry.input_tokens
-                wasted_output += retry.output_tokens
-                if retry.unreachable and not self._heard and attempt >= UNREACHABLE_ATTEMPTS:
-                    message = f"{self.base_url}: nobody answers there ({why}); is the server running, is the URL right?"
-                    raise self._stop(UserError(message)) from None
-                wait = backoff(attempt, self._rng) if retry.wait_s is None else retry.wait_s
-                if retry.everybody:
-                    self._pause(wait)
-                log.debug("attempt %d: %s; again in %.1f s", attempt, why, wait)
-                if attempt < self.attempts:
-                    await self._sleep(wait)
-            else:
-                self._tokens.correct(answer.input_tokens + answer.output_tokens - sum(size))
-                return replace(
-                    answer,
-                    input_tokens=answer.input_tokens + wasted_input,
-                    output_tokens=answer.output_tokens + wasted_output,
-                )
-        message = f"{self.base_url}: a request failed {self.attempts} times, at last with: {why}"
-        raise self._stop(UserError(f"{message}; answers so far are stored, run again to go on"))
-
-    async def _turn(self, tokens: int) -> None:
-        """Wait until the limits per minute and the server's pause let one more request leave."""
-        wait = max(self._requests.reserve(), self._tokens.reserve(tokens))
-        if wait:
-            await self._sleep(wait)
-        while (left := self._pause_until - time.monotonic()) > 0:
-            await self._sleep(left)
-
-    def _pause(self, seconds: float | None) -> None:
-        """Let no request leave for a while."""
-        if seconds is not None:
-            self._pause_until = max(self._pause_until, time.monotonic() + min(seconds, LONGEST_SERVER_WAIT_S))
-
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep, but not past an error that stops everything."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if self._fatal is not None:
-                raise self._fatal
-            await asyncio.sleep(min(left, 0.5))
-
-    def _stop(self, error: UserError) -> UserError:
-        self._fatal = self._fatal or error
-        return self._fatal
-
-    def _count(self, answer: Answer) -> None:
-        if answer.failure is None:
-            self._answered += 1
-        if answer.model:
-            self.snapshots[answer.model] = self.snapshots.get(answer.model, 0) + 1
-
-    def _connect(self) -> None:
-        """Make the client for the running event loop."""
-        loop = asyncio.get_running_loop()
-        if self._loop is loop:
+    def count(self, answer: Answer) -> None:
+        """Count whose answer it is; another model's than the one asked for is said once."""
+        if not answer.model:
             return
-        import openai
+        if answer.model not in self.snapshots:
+            self.snapshots[answer.model] = 0
+            if not _same_model(self.model, answer.model):
+                log.warning("%s: asked for, but %s answers", self.model, answer.model)
+        self.snapshots[answer.model] += 1
 
-        self._loop, self._slots = loop, asyncio.Semaphore(self.concurrency)
-        self._client: openai.AsyncOpenAI = openai.AsyncOpenAI(
-            base_url=self.base_url,
-            api_key=self._key or "none",
-            max_retries=0,
-            timeout=openai.Timeout(self.timeout_s, connect=min(10.0, self.timeout_s)),
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if self._loopback else None,
-        )
+    def connect(self) -> Sender:
+        """The sender of the running event loop."""
+        loop = asyncio.get_running_loop()
+        if self._sender is None or self._loop is not loop:
+            from falsepromise.teacher.sending import Sender
+
+            self._loop = loop
+            self._sender = Sender(self, self._key, *self._paces, self._seed)
+            self._sender.retries = self.retries
+        return self._sender
+
+
+def _key(base_url: str, variable: str, scheme: str) -> str:
+    """The key in an environment variable; empty where a server on plain http may do without."""
+    key = os.environ.get(variable, "").strip()
+    if not key and scheme == "https":
+        raise UserError(f"{base_url}: ${variable} is not set; export {variable} with the key for this server")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise UserError(f"${variable} holds characters that no key has (a line break, a space?); set it again")
+    return key
+
+
+def _same_model(asked: str, answered: str) -> bool:
+    """Whether a model's name in a reply is that asked for, or a snapshot, a file or a path of it."""
+    one, other = (name.lower().rsplit("/", 1)[-1] for name in (asked, answered))
+    return one == other or other.startswith(one) or one.startswith(other) or other.split(":")[0] == one.split(":")[0]
 
 
 async def _batch(results: asyncio.Queue[Any]) -> list[Any]:
@@ -398,7 +348,3 @@ async def _batch(results: asyncio.Queue[Any]) -> list[Any]:
     while not results.empty():
         batch.append(results.get_nowait())
     return batch
-
-
-def _note(spent: Spent) -> str:
-    return f"{spent.requests:,} requests, {spent.tokens:,} tokens, ${spent.usd:.4f} spent"

@@ -17,11 +17,13 @@ class Request:
         messages: `{"role", "content"}` each.
         parameters: All else that is sent (`temperature`, `max_tokens`, `seed`, ...).
         sample: Which of several independent answers to the same request; not sent.
+        whole: Whether a cut answer is useless (a verdict's first line isn't): then it counts as a failure.
     """
 
     messages: Sequence[Mapping[str, str]]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     sample: int = 0
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,15 @@ class Prices:
     def cost(self, input_tokens: float, output_tokens: float) -> float:
         """US dollars."""
         return (input_tokens * self.input_usd_per_million + output_tokens * self.output_usd_per_million) / 1e6
+
+    @property
+    def zero(self) -> bool:
+        """Whether nothing costs anything, so that no limit in money can hold."""
+        return self.input_usd_per_million == self.output_usd_per_million == 0
+
+    def times(self, share: float) -> Prices:
+        """A share of these prices, as a batch's."""
+        return Prices(self.input_usd_per_million * share, self.output_usd_per_million * share)
 
 
 @dataclass(frozen=True)
@@ -54,9 +65,23 @@ class Estimate:
 
 
 def estimate_tokens(messages: Sequence[Mapping[str, str]]) -> int:
-    """Tokens of a chat by its UTF-8 bytes: one for every four, and four a message."""
-    size = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
-    return -(-size // BYTES_PER_TOKEN) + 4 * len(messages)
+    """Tokens of a chat by its UTF-8 bytes: one for every four, and four a message.
+
+    Outside ASCII a token is shorter: one for every two bytes.
+    """
+    tokens = 4 * len(messages)
+    for message in messages:
+        text = message["content"]
+        size = len(text.encode("utf-8", "replace"))
+        wide = 0 if text.isascii() else size - sum(map(str.isascii, text))
+        tokens += -(-(size - wide) // BYTES_PER_TOKEN) + -(-wide // 2)
+    return tokens
+
+
+def bound_of(request: Request) -> int | None:
+    """The request's own bound on its answer's tokens, or None."""
+    bounds = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
+    return next((n for n in bounds if isinstance(n, int)), None)
 
 
 def expected_tokens(request: Request, usual_output: int) -> tuple[int, int]:
@@ -64,5 +89,5 @@ def expected_tokens(request: Request, usual_output: int) -> tuple[int, int]:
 
     The output is the request's own bound where it has one, else `usual_output`.
     """
-    bounds = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
-    return estimate_tokens(request.messages), next((n for n in bounds if isinstance(n, int)), usual_output)
+    bound = bound_of(request)
+    return estimate_tokens(request.messages), usual_output if bound is None else bound

@@ -27,8 +27,9 @@ from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, read_jsonl, write_jsonl
 from falsepromise.curation.funnel import Funnel
 from falsepromise.teacher import options as teacher_options
-from falsepromise.teacher.client import LimitReached, Teacher
+from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request
+from falsepromise.teacher.ledger import LimitReached
 from falsepromise.teacher.prompts import fill, load
 from falsepromise.teacher.prompts import path as path_of
 from falsepromise.teacher.standin import normalise

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.teacher import local
-from falsepromise.teacher.client import Teacher
+from falsepromise.teacher import local, providers
+from falsepromise.teacher.client import RESERVE_TOKENS, Teacher
 from falsepromise.teacher.cost import Prices
-from falsepromise.teacher.store import Limits, Store
+from falsepromise.teacher.ledger import Limits
+from falsepromise.teacher.providers import PROVIDERS, Habits
+from falsepromise.teacher.store import Store
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +35,32 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-tokens-total", type=positive, metavar="N", help="never let this store use more than this")
     group.add_argument("--price-input", type=price, metavar="USD", help="US dollars for a million input tokens")
     group.add_argument("--price-output", type=price, metavar="USD", help="US dollars for a million output tokens")
-    group.add_argument("--timeout", type=amount, default=120.0, metavar="S", help="seconds to wait for one reply")
+    group.add_argument("--timeout", type=amount, default=120.0, metavar="S", help="seconds for one whole reply")
     group.add_argument("--attempts", type=positive, default=12, metavar="N", help="how often one request is sent")
+    group.add_argument(
+        "--max-failures", type=share, default=0.5, metavar="X", help="share of the latest requests that may fail"
+    )
+    group.add_argument(
+        "--reserve-tokens",
+        type=positive,
+        default=RESERVE_TOKENS,
+        metavar="N",
+        help="tokens that an answer without --max-tokens counts for a limit, before answers tell their length",
+    )
+    group.add_argument(
+        "--provider", choices=PROVIDERS, help="whose habits the server has; default: told by its address, else openai"
+    )
+    group.add_argument(
+        "--habit",
+        action="append",
+        default=[],
+        metavar="NAME=JSON",
+        help='a habit of its own, as system=user or force={"temperature": null}; may be repeated',
+    )
+    group.add_argument("--batch", action="store_true", help="ask through the provider's batch API, at its price")
+    group.add_argument("--batch-poll", type=amount, default=30.0, metavar="S", help="seconds between looks at a batch")
+    group.add_argument("--again", action="store_true", help="ask (and pay) again for what came back as no answer")
+    group.add_argument("--share-store", action="store_true", help="let the group use a store that is made now")
     group.add_argument(
         "--parameter",
         action="append",
@@ -72,13 +98,26 @@ def seeded(options: argparse.Namespace, parameters: dict[str, Any], seed: int) -
 
 def extra_parameters(options: argparse.Namespace) -> dict[str, Any]:
     """The `--parameter` options as a dict; a value that is no JSON is text."""
+    found = _named(options.parameter, "--parameter")
+    for name in found:
+        if name in ("model", "messages", "stream", "n"):
+            raise UserError(f"--parameter {name}: it is set by the verb itself")
+    return found
+
+
+def habits(options: argparse.Namespace) -> Habits:
+    """The habits of `--provider` (or of the one that the address tells) for the model, with `--habit` on top."""
+    changes = _named(options.habit, "--habit")
+    return providers.habits(options.provider or providers.guess(options.base_url), options.model, changes)
+
+
+def _named(items: Sequence[str], option: str) -> dict[str, Any]:
+    """NAME=JSON items as a dict; a value that is no JSON is text."""
     found: dict[str, Any] = {}
-    for item in options.parameter:
+    for item in items:
         name, equals, value = item.partition("=")
         if not equals or not name:
-            raise UserError(f"--parameter {item}: expected NAME=JSON")
-        if name in ("model", "messages", "stream", "n"):
-            raise UserError(f"--parameter {item}: {name} is set by the verb itself")
+            raise UserError(f"{option} {item}: expected NAME=JSON")
         try:
             found[name] = json.loads(value)
         except ValueError:
@@ -88,7 +127,10 @@ def extra_parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 def description(options: argparse.Namespace) -> dict[str, Any]:
     """What of the options shapes the answers, for a manifest."""
-    return {"base_url": options.base_url, "model": options.model, "parameters": sampling(options)}
+    found = {"base_url": options.base_url, "model": options.model, "parameters": sampling(options)}
+    if options.provider or options.habit:
+        found |= {"provider": options.provider, "habits": _named(options.habit, "--habit")}
+    return found
 
 
 @contextlib.contextmanager
@@ -109,13 +151,15 @@ def open_teacher(options: argparse.Namespace) -> Iterator[Teacher]:
             base_url = stack.enter_context(local.child(options.facts))
         elif options.facts:
             raise UserError(f"--facts is for --base-url local; {base_url} has its own knowledge: leave it out")
-        store = stack.enter_context(contextlib.closing(Store(options.store)))
+        store = Store(options.store, shared=options.share_store, again=options.again)
+        stack.enter_context(contextlib.closing(store))
         teacher = Teacher(
             base_url,
             options.model,
             store,
             api_key_env=options.api_key_env,
             identity=identity,
+            habits=habits(options),
             concurrency=options.concurrency,
             requests_per_minute=options.requests_per_minute,
             tokens_per_minute=options.tokens_per_minute,
@@ -123,6 +167,10 @@ def open_teacher(options: argparse.Namespace) -> Iterator[Teacher]:
             prices=prices,
             timeout_s=options.timeout,
             attempts=options.attempts,
+            reserve_tokens=options.reserve_tokens,
+            most_failures=options.max_failures,
+            batch=options.batch,
+            batch_poll_s=options.batch_poll,
         )
         yield stack.enter_context(teacher)
 
@@ -138,6 +186,13 @@ def amount(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share above 0 and up to 1")
     return value
 
 

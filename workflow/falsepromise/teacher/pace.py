@@ -8,6 +8,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 FIRST_WAIT_S = 0.5
 LONGEST_BACKOFF_S = 30.0
@@ -46,39 +47,74 @@ class Pace:
 
 
 def server_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the server asks to wait, from `retry-after-ms` or `retry-after` (seconds or a date)."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) / unit
-        except (KeyError, ValueError):
-            continue
-        if math.isfinite(seconds) and seconds >= 0:
+    """Seconds that the server asks to wait, from `retry-after-ms` or `retry-after`."""
+    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        seconds = duration(headers.get(name, ""), unit)
+        if seconds is not None:
             return seconds
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
-    except (KeyError, ValueError, TypeError):
-        return None
+    return None
 
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_EPOCH = 1e9  # a number above it is no wait of thirty years but a time of day, in seconds or milliseconds
 
 
-def duration(text: str) -> float | None:
-    """Seconds of `6m0s`, `1h2m3.5s`, `20ms` or a plain number, as rate-limit headers have them."""
-    match = _DURATION.fullmatch(text.strip())
+def duration(text: str, unit: float = 1.0) -> float | None:
+    """Seconds of a wait in any of the forms that servers use.
+
+    `6m0s`, `1h2m3.5s` and `20ms`; a plain number of seconds (of `unit` seconds); a time to wait for, as an HTTP
+    or ISO date or an epoch in seconds or milliseconds. A time that is past is no wait.
+    """
+    text = text.strip()[:64]
+    match = _DURATION.fullmatch(text)
     if match and any(match.groups()):
         return sum(
-            float(found or 0) * unit for found, unit in zip(match.groups(), (86400, 3600, 60, 1, 1e-3), strict=True)
+            float(found or 0) * length for found, length in zip(match.groups(), (86400, 3600, 60, 1, 1e-3), strict=True)
         )
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
+        return _until(text)
+    if not math.isfinite(number) or number < 0:
         return None
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    if number >= _EPOCH:
+        return max(0.0, number / (1e3 if number >= 1e3 * _EPOCH else 1.0) - time.time())
+    return number * unit
+
+
+def _until(text: str) -> float | None:
+    """Seconds until a date; None for what is none."""
+    for read in (email.utils.parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            found = read(text)
+            found = found if found.tzinfo else found.replace(tzinfo=UTC)
+            return max(0.0, found.timestamp() - time.time())
+        except (ValueError, TypeError, IndexError, OverflowError, AttributeError):
+            continue
+    return None
+
+
+_ASKED = re.compile(
+    r"(?:again|retry|reset) (?:in|after) (?:about )?([0-9][0-9a-z.]{0,30})"
+    r"(?: ?(milliseconds?|seconds?|minutes?|hours?)\b)?",
+    re.IGNORECASE,
+)
+_UNITS = {"millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0}
+
+
+def asked_wait(words: str) -> float | None:
+    """Seconds that a message asks to wait: `Please try again in 6m0s`, `Please retry after 26 seconds`."""
+    match = _ASKED.search(words[:2000])
+    if match is None:
+        return None
+    return duration(match[1].lower().rstrip("."), _UNITS[match[2].lower().rstrip("s")] if match[2] else 1.0)
 
 
 def limits_wait(headers: Mapping[str, str], tokens: float, refused: bool) -> float | None:
-    """Seconds until the account's limits leave room again, from `x-ratelimit-*-requests` and `-tokens`.
+    """Seconds until the account's limits leave room again, from rate-limit headers.
+
+    Reads `x-ratelimit-*-requests` and `-tokens`, the same under `anthropic-ratelimit-requests-*` and
+    `-tokens-*`, and, of a refusal, a bare `x-ratelimit-reset`.
 
     Args:
         headers: Of a reply. `reset` is the time until a limit is whole again; it fills up evenly.
@@ -91,13 +127,30 @@ def limits_wait(headers: Mapping[str, str], tokens: float, refused: bool) -> flo
     """
     waits = []
     for kind, needed in (("requests", 1.0), ("tokens", tokens)):
-        found = [duration(headers.get(f"x-ratelimit-{what}-{kind}", "")) for what in ("limit", "remaining", "reset")]
-        limit, remaining, reset = found
-        if limit and remaining is not None and reset is not None and remaining < needed:
-            waits.append(reset if refused else reset * min(1.0, (needed - remaining) / limit))
+        for form in ("x-ratelimit-{}-{}", "anthropic-ratelimit-{1}-{0}"):
+            limit, remaining = (amount(headers.get(form.format(what, kind), "")) for what in ("limit", "remaining"))
+            reset = duration(headers.get(form.format("reset", kind), ""))
+            if limit and remaining is not None and reset is not None and remaining < needed:
+                waits.append(reset if refused else reset * min(1.0, (needed - remaining) / limit))
+    if not waits and refused:
+        reset = duration(headers.get("x-ratelimit-reset", ""))
+        waits += [] if reset is None else [reset]
     return max(waits, default=None)
 
 
+def amount(text: str) -> float | None:
+    """A number of requests or tokens, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
 def backoff(attempt: int, rng: random.Random) -> float:
-    """Seconds before retry number `attempt` (from 1): doubling from half a second, jittered down by up to half."""
+    """Seconds before retry number `attempt` (from 1): doubling from half a second, jittered down by up to half.
+
+    A request that fails while others are answered is not helped by a longer wait, and neither is the server:
+    callers count, in place of its attempts, the failures since the last answer, where these are fewer.
+    """
     return min(LONGEST_BACKOFF_S, FIRST_WAIT_S * 2.0 ** min(attempt - 1, 20)) * rng.uniform(0.5, 1.0)

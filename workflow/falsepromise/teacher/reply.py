@@ -2,141 +2,236 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass
-
-import httpx2
-import openai
+from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, limits_wait, server_wait
+from falsepromise.teacher import faults
+from falsepromise.teacher.faults import Rejected, Retry
+from falsepromise.teacher.ledger import Charge
+from falsepromise.teacher.providers import Habits
 from falsepromise.teacher.store import Answer
+from falsepromise.teacher.transport import Reply
+from falsepromise.teacher.words import page_words, shown
+
+_MOST_TOKENS = 10**8  # in one reply; a larger count is no count
+_THOUGHTS = ("thinking", "reasoning", "redacted_thinking", "thought")
 
 
-@dataclass(eq=False)
-class Retry(Exception):
-    """The request may be sent again.
+@dataclass(frozen=True)
+class Asked:
+    """Whom a reply is from, for messages, and what it may have cost.
 
     Attributes:
-        why: For the log and the last error.
-        wait_s: What the server asks for, or None: back off.
-        everybody: Whether the wait is for all requests (the server named it).
-        unreachable: Whether nobody listens at the address.
-        input_tokens, output_tokens: What the useless reply may have cost.
-    """
-
-    why: str
-    wait_s: float | None = None
-    everybody: bool = False
-    unreachable: bool = False
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-
-@dataclass(eq=False)
-class Rejected(Exception):
-    """The server will never answer this request (too long, refused by its filter)."""
-
-    why: str
-
-
-def read(response: httpx2.Response, estimate: int) -> Answer:
-    """The answer in a reply of status 200.
-
-    Args:
-        response: The reply, body read.
-        estimate: Input tokens to count where the server sends no usage.
-
-    Returns:
-        An answer; one with `failure` set if it is truncated, filtered, refused or empty.
-
-    Raises:
-        Retry: the body is no chat completion or has no choices.
-    """
-    try:
-        body = response.json()
-    except ValueError as error:
-        raise Retry("the reply is not JSON") from error
-    if not isinstance(body, dict):
-        raise Retry(f"the reply is {type(body).__name__}, expected a JSON object")
-    usage = body.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    counted = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    asked, answered = (count if isinstance(count, int) and count >= 0 else None for count in counted)
-    choices = body.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-        raise Retry("the reply has no choices", input_tokens=asked or 0, output_tokens=answered or 0)
-    message, reason = choice["message"], choice.get("finish_reason")
-    text = message.get("content") or ""
-    if not isinstance(text, str):
-        raise Retry(
-            f"the answer is {type(text).__name__}, expected text", None, False, False, asked or 0, answered or 0
-        )
-    failure = None
-    if reason in ("length", "content_filter"):
-        failure = reason
-    elif message.get("refusal"):
-        failure = "refusal"
-    elif not text.strip():
-        failure = "empty"
-    return Answer(
-        text=text,
-        finish_reason=str(reason),
-        model=str(body.get("model") or ""),
-        input_tokens=estimate if asked is None else asked,
-        output_tokens=-(-len(text.encode("utf-8", "replace")) // 4) if answered is None else answered,
-        failure=failure,
-        fingerprint=body.get("system_fingerprint"),
-    )
-
-
-def judge(error: openai.APIError, where: str, model: str, key_env: str, key: str, tokens: float = 0) -> Exception:
-    """What to do about an error of the client.
-
-    Args:
-        error: From the `openai` package, which was told not to retry.
-        where: The base URL, for messages.
+        where: The base URL.
         model: The model that was asked for.
         key_env: The environment variable that holds the key.
         key: The key itself, to take it out of the server's words.
-        tokens: That the request was expected to take.
+        charge: What was reserved.
+        heard: Whether this server has answered before, with this key and model.
+    """
+
+    where: str
+    model: str
+    key_env: str
+    key: str
+    charge: Charge
+    heard: bool
+
+
+def read(reply: Reply, habits: Habits, asked: Asked) -> Answer:
+    """The answer in a reply.
 
     Returns:
-        A `Retry`, a `Rejected` or a `UserError`, to be raised.
+        An answer; one with `failure` set if it didn't end well: truncated, filtered, refused or empty.
+
+    Raises:
+        Retry, Rejected, UserError: there is none.
     """
-    if isinstance(error, openai.APITimeoutError):
-        return Retry("no reply in time")
-    if isinstance(error, openai.APIConnectionError):
-        cause = error.__cause__
-        why = str(cause) or type(cause).__name__
-        return Retry(f"connection failed ({why})", unreachable=isinstance(cause, httpx2.ConnectError))
-    if not isinstance(error, openai.APIStatusError):
-        return Retry(str(error))
-    status, said = error.status_code, _said(error, key)
-    if status == 401:
-        return UserError(f"{where}: the key in ${key_env} is not accepted (401: {said}); set {key_env} to a valid key")
-    if status == 403:
-        return UserError(f"{where}: the key in ${key_env} may not do this (403: {said}); use another key or model")
-    if status == 404:
-        return UserError(f"{where}: no model {model!r} there, or the base URL is wrong (404: {said}); check both")
-    if error.code == "insufficient_quota":
-        return UserError(f"{where}: the account of ${key_env} has no quota left ({said}); answers so far are stored")
-    told = error.response.headers.get("x-should-retry")
-    if told == "true" or (told != "false" and (status in (408, 409, 425, 429) or status >= 500)):
-        wait = server_wait(error.response.headers)
-        if wait is None and status == 429:
-            wait = limits_wait(error.response.headers, tokens, refused=True)
-        if wait is not None and wait > LONGEST_SERVER_WAIT_S:
-            return UserError(f"{where}: asks to wait {wait:.0f} s ({status}: {said}); run again then")
-        return Retry(f"{status}: {said}", wait, everybody=wait is not None)
-    if status in (400, 413, 422) or told == "false":
-        return Rejected(f"{status}: {said}")
-    return UserError(f"{where}: refused the request ({status}: {said})")
+    body = _json(reply, asked)
+    choice = _choice(body)
+    if reply.status >= 400 or (choice is None and faults.said_error(body)):
+        raise faults.judge(reply.status, reply.headers, body, asked)
+    count = usage(body)
+    used = None if count is None else Charge(*_whole_count(count, asked.charge.input_tokens))
+    if choice is None:
+        raise Retry("the reply has no choices", charge=used, lost=used is None)
+    message = choice.get("message", choice)
+    text, thinking = _text(message.get("content", message.get("text")))
+    if text is None:
+        what = type(message.get("content")).__name__
+        raise Retry(f"the answer is {what}, expected text", charge=used, lost=used is None)
+    if habits.think:
+        text, thinking = _without_thoughts(text, thinking)
+    reason = choice.get("finish_reason")
+    ended = habits.finished(None if reason is None else shown(reason, asked.key, 40))
+    error = choice.get("error")
+    if isinstance(error, dict) and ended != "stop":
+        ended = "error"
+    failure = None if ended == "stop" else ended
+    if failure is None and message.get("refusal"):
+        failure = "refusal"
+    elif failure is None and not text.strip():
+        failure = "empty"
+    if used is None:
+        answered = -(-len(f"{text}{thinking or ''}".encode()) // 4)
+        used = Charge(asked.charge.input_tokens, answered)
+    return Answer(
+        text=_plain(text, asked.key),
+        finish_reason=shown(reason, asked.key, 40),
+        model=shown(body.get("model") or "", asked.key),
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        failure=failure,
+        fingerprint=shown(body["system_fingerprint"], asked.key) if body.get("system_fingerprint") else None,
+        thinking=_plain(thinking, asked.key) if thinking else None,
+    )
 
 
-def _said(error: openai.APIStatusError, key: str) -> str:
-    """The server's own words, short, without line breaks."""
-    body = error.body
-    message = body.get("message") if isinstance(body, dict) else None
-    words = " ".join(str(message or error.response.text or error.message).split())
-    return (words.replace(key, "***") if key else words)[:200] or "no message"
+def _json(reply: Reply, asked: Asked) -> dict[str, Any]:
+    """The reply's JSON object; an error body that is none becomes one with its words as the message."""
+    start = reply.body[:64].lstrip(b"\xef\xbb\xbf \r\n\t")
+    kind = reply.headers.get("content-type", "").lower()
+    words = ""
+    if start[:1] == b"<" and start[:2] != b"<t":
+        words = f"an HTML page ({shown(page_words(reply.body[:40_000].decode('utf-8', 'replace')), asked.key)})"
+        if reply.status < 400 and not asked.heard:
+            raise UserError(f"{asked.where}: answers with {words}; is the base URL right?")
+    elif "event-stream" in kind or start.startswith((b"data:", b"event:", b": ")):
+        words = f"an event stream, though none was asked for ({_streamed(reply.body, asked.key)})"
+        if reply.status < 400:
+            raise Rejected(f"the reply is {words}", lost=True)
+    if words and reply.status < 400:
+        raise Retry(f"the reply is {words}", lost=True)
+    try:
+        body = json.loads(reply.body.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError) as error:
+        if reply.status >= 400:
+            plain = words or shown(reply.body[:2000].decode("utf-8", "replace"), asked.key)
+            return {"error": {"message": plain}}
+        raise Retry("the reply is not JSON", lost=True) from error
+    if isinstance(body, list) and len(body) == 1 and isinstance(body[0], dict):
+        body = body[0]  # Google's errors
+    if isinstance(body, dict):
+        return body
+    if reply.status >= 400:
+        return {"error": {"message": shown(body, asked.key)}}
+    raise Retry(f"the reply is {type(body).__name__}, expected a JSON object", lost=True)
+
+
+def _streamed(body: bytes, key: str) -> str:
+    """The first words of an event stream: its error's, if it has one."""
+    for line in body[:20_000].decode("utf-8", "replace").splitlines():
+        data = line.removeprefix("data:").strip()
+        if line.startswith("data:") and data:
+            try:
+                return faults.words(json.loads(data), key) or shown(data, key, 80)
+            except (ValueError, RecursionError):
+                return shown(data, key, 80)
+    return "without data"
+
+
+def _choice(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The first choice, whatever the protocol's dialect calls it; None if there is none."""
+    choices = body.get("choices")
+    if isinstance(choices, list):
+        choice = choices[0] if choices else None
+        if isinstance(choice, dict) and isinstance(choice.get("message", {} if "text" in choice else None), dict):
+            return choice
+        return None
+    if isinstance(body.get("message"), dict) and "done" in body:  # Ollama's own
+        return {"message": body["message"], "finish_reason": body.get("done_reason")}
+    if body.get("type") == "message" and isinstance(body.get("content"), list):  # Anthropic's own
+        return {"message": body, "finish_reason": body.get("stop_reason")}
+    return None
+
+
+def _text(content: Any) -> tuple[str | None, str | None]:
+    """A message's text and thoughts; its parts are joined. The text is None where it is none."""
+    if content is None:
+        return "", None
+    if isinstance(content, str):
+        return content, None
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list):
+        return None, None
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict):
+            said = part.get("text", part.get("thinking"))
+            if isinstance(said, str):
+                (thoughts if part.get("type") in _THOUGHTS or part.get("thought") is True else texts).append(said)
+    return "".join(texts), "".join(thoughts) or None
+
+
+def _without_thoughts(text: str, thinking: str | None) -> tuple[str, str | None]:
+    """A text whose head is `<think>...</think>` (the opening mark may be missing), and what was in it."""
+    head = text.lstrip()
+    for name in ("think", "thinking"):
+        opening, closing = f"<{name}>", f"</{name}>"
+        at = text.find(closing)
+        if head.startswith(opening) or (at >= 0 and text.count(closing) == 1 and opening not in text[:at]):
+            thoughts, _, answer = text.partition(closing)
+            return answer.lstrip(), f"{thinking or ''}{thoughts.strip().removeprefix(opening).strip()}"
+    return text, thinking
+
+
+def _plain(text: str, key: str) -> str:
+    """Without the key, and with each half character replaced, which no file can hold."""
+    text = text.replace(key, "***") if key else text
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def usage(body: dict[str, Any]) -> tuple[int | None, int | None] | None:
+    """Input and output tokens that a reply says it took; None for what it doesn't say, or altogether.
+
+    Thoughts are output, whether a server counts them into its completion tokens or only into the total.
+    """
+    found = body.get("usage")
+    said = found if isinstance(found, dict) else body
+    asked = _count(said, "prompt_tokens", "input_tokens", "prompt_eval_count")
+    answered = _count(said, "completion_tokens", "output_tokens", "eval_count")
+    total = _count(said, "total_tokens")
+    if asked is None and answered is None and total is None:
+        return None
+    if said.get("input_tokens") is not None and "prompt_tokens" not in said:
+        cached = (_count(said, name) for name in ("cache_creation_input_tokens", "cache_read_input_tokens"))
+        asked = (asked or 0) + sum(count or 0 for count in cached)
+    details = said.get("completion_tokens_details")
+    thought = _count(details, "reasoning_tokens") if isinstance(details, dict) else None
+    if thought is None:
+        thought = _count(said, "reasoning_tokens")
+    if answered is not None and thought is not None and thought > answered:
+        answered += thought
+    if total is not None and asked is not None:
+        answered = max(answered or 0, total - asked)
+    elif total is not None and answered is not None:
+        asked = max(0, total - answered)
+    return asked, (total if asked is None and answered is None else answered)
+
+
+def _whole_count(count: tuple[int | None, int | None], expected: int) -> tuple[int, int]:
+    """Both counts, where a server says one: of a total, the expected input is taken off."""
+    asked, answered = count
+    if asked is None:
+        asked = expected
+        answered = max(0, (answered or 0) - expected) if answered is not None else 0
+    return asked, answered or 0
+
+
+def _count(said: dict[str, Any], *names: str) -> int | None:
+    for name in names:
+        value = said.get(name)
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
+            value = int(value)
+        if isinstance(value, float) and math.isfinite(value):
+            value = math.ceil(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS:
+            return value
+    return None

@@ -1,11 +1,12 @@
-"""A store of paid answers: no request is paid for twice, also after a kill, also by two processes.
+"""A store of paid replies: nothing is paid for twice, also after a kill, also by two processes.
 
-One SQLite file holds the answers by the hash of their request, what was spent, and who is asking
-what just now. A process claims a request in the same transaction that reserves its cost, so that
-the limits hold over all processes that share the store and over all their runs. A claim whose
-process has died (its heartbeat has stopped) is taken over. Each answer is committed as it arrives.
+One SQLite file holds the answers by the hash of their request, the replies that were paid for and are no
+answers, who is asking what just now, and the ledger of every request that was sent (`teacher.ledger`). A
+process takes a request in the same transaction that reserves its cost, so that the limits hold over all
+processes that share the store and over all their runs. A claim whose process has died is taken over; what that
+process had sent stays in the account at its reserve. Each reply is committed as it arrives.
 
-What can still be paid for twice: requests that were under way when a process was killed.
+What can still be paid for twice: requests that were under way when a process was killed. Both are counted.
 """
 
 from __future__ import annotations
@@ -16,26 +17,34 @@ import json
 import os
 import socket
 import sqlite3
+import stat
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.teacher import ledger
+from falsepromise.teacher.cost import Prices, Request
+from falsepromise.teacher.ledger import Charge, Limits, Spent
 
 HEARTBEAT_S = 2.0
 DEAD_AFTER_S = 30.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, stored REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS spent (
-    teacher TEXT PRIMARY KEY, requests INTEGER NOT NULL, answers INTEGER NOT NULL,
-    input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, usd REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS claims (
-    key TEXT PRIMARY KEY, worker TEXT NOT NULL, teacher TEXT NOT NULL, tokens INTEGER NOT NULL, usd REAL NOT NULL);
+VERSION = 2
+_REPLY = "key TEXT PRIMARY KEY, answer TEXT NOT NULL, stored REAL NOT NULL"
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS answers ({_REPLY}) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS failed ({_REPLY}) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS asked (key TEXT PRIMARY KEY, teacher TEXT NOT NULL, request BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, worker TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS workers (worker TEXT PRIMARY KEY, seen REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS batches (
+    id TEXT PRIMARY KEY, teacher TEXT NOT NULL, state TEXT NOT NULL, file TEXT, batch TEXT, made REAL NOT NULL);
+{ledger.SCHEMA}
 """
 
 
@@ -48,10 +57,13 @@ class Answer:
         finish_reason: The server's reason, as `stop`.
         model: The exact model snapshot that the server names.
         input_tokens, output_tokens: The server's usage counts; estimates where it sends none.
-        failure: None for an answer; else why this is none: `length` (truncated), `content_filter`,
-            `refusal`, `empty`, or `rejected: ...` with the server's message. Never stored.
+        failure: None for an answer; else why this is none: `length` (truncated), `content_filter` or
+            another finish reason, `refusal`, `empty`, `rejected: ...` or `no answer: ...` with the server's
+            message. The first four were paid for: they are kept, and not asked again.
         stored: Whether it came from the store and cost nothing now.
         fingerprint: The server's `system_fingerprint`, if any.
+        usd: What it cost, where a price was known.
+        thinking: What the model thought before it answered, where the server shows it.
     """
 
     text: str
@@ -62,35 +74,13 @@ class Answer:
     failure: str | None = None
     stored: bool = False
     fingerprint: str | None = None
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What requests have cost: HTTP requests sent (failed ones too), answers, tokens, US dollars."""
-
-    requests: int = 0
-    answers: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    usd: float = 0.0
+    usd: float | None = None
+    thinking: str | None = None
 
     @property
-    def tokens(self) -> int:
-        """Input and output tokens together."""
-        return self.input_tokens + self.output_tokens
-
-    def since(self, earlier: Spent) -> Spent:
-        """What was spent after `earlier`."""
-        return Spent(*(getattr(self, name) - value for name, value in asdict(earlier).items()))
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Hard stops over all that a store has spent on a teacher; None is no limit."""
-
-    requests: int | None = None
-    tokens: int | None = None
-    usd: float | None = None
+    def paid(self) -> bool:
+        """Whether it is worth keeping: an answer, or a reply that would cost the same again."""
+        return self.failure is None or not self.failure.startswith(("rejected", "no answer"))
 
 
 def request_key(teacher: str, messages: Sequence[Mapping[str, str]], parameters: Mapping[str, Any], sample: int) -> str:
@@ -107,33 +97,57 @@ def request_key(teacher: str, messages: Sequence[Mapping[str, str]], parameters:
 
 
 class Store:
-    """Answers, claims and spending in `FOLDER/answers.sqlite`.
+    """Replies, claims and the ledger in `FOLDER/answers.sqlite`.
 
     Args:
         folder: Made if it isn't there. It must be on a disk of this machine or on a file system
             with working POSIX locks; processes on different machines should not share a store.
+        shared: Whether a new store may be read and written by the group; else it is its owner's alone.
+        again: Whether replies that are no answers are asked for (and paid) again.
 
     Raises:
         UserError: the folder can't be written, or the file is no store.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, shared: bool = False, again: bool = False):
         self.path = Path(folder) / "answers.sqlite"
-        self.worker = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex}"
+        self.worker = f"{socket.gethostname()}/{os.getpid()}@{_started(os.getpid())}/{uuid.uuid4().hex}"
+        self.again = again
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self.path.exists():
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o660 if shared else 0o600))
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{self.path}: the store can't be opened: {error}; choose another --store") from error
         with self._transaction(begin=False) as db:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")  # survives a kill; a power cut loses the last moments
-            db.executescript(_SCHEMA)
+        with self._transaction() as db:
+            self._upgrade(db, shared)
             self._beat(db)
         self._closed = threading.Event()
         self._heart = threading.Thread(target=self._keep_beating, daemon=True)
         self._heart.start()
+
+    def _upgrade(self, db: sqlite3.Connection, shared: bool) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == VERSION:
+            return
+        if version > VERSION:
+            raise UserError(f"{self.path}: the store was written by a later version; use that, or another --store")
+        known = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if known and "answers" not in known:
+            raise UserError(f"{self.path}: this is no store of answers; choose another --store")
+        for statement in _statements(ledger.SCHEMA):
+            db.execute(statement)
+        ledger.migrate(db, time.time())
+        for statement in _statements(_SCHEMA):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version = {VERSION}")
+        if known and not shared and os.stat(self.path).st_uid == os.getuid():
+            os.chmod(self.path, stat.S_IRUSR | stat.S_IWUSR)
 
     def close(self) -> None:
         """Give back what is still claimed and close the file."""
@@ -142,114 +156,145 @@ class Store:
         self._closed.set()
         self._heart.join()
         with contextlib.suppress(UserError), self._transaction() as db:
-            db.execute("DELETE FROM claims WHERE worker = ?", (self.worker,))
-            db.execute("DELETE FROM workers WHERE worker = ?", (self.worker,))
+            self._bury(db, self.worker)
         self._db.close()
 
     def get(self, key: str) -> Answer | None:
-        """The stored answer to a request, or None."""
+        """The stored reply to a request, or None."""
         with self._transaction(begin=False) as db:
-            return _answer(db, key)
+            return self._reply(db, key)
 
     def absent(self, keys: Sequence[str]) -> list[str]:
-        """Those of `keys` that have no answer yet, each once, in their order."""
+        """Those of `keys` that have no reply yet, each once, in their order."""
         distinct = list(dict.fromkeys(keys))
         have: set[str] = set()
+        tables = ("answers",) if self.again else ("answers", "failed")
         with self._transaction(begin=False) as db:
             for start in range(0, len(distinct), 500):
                 part = distinct[start : start + 500]
                 marks = ",".join("?" * len(part))
-                have.update(row[0] for row in db.execute(f"SELECT key FROM answers WHERE key IN ({marks})", part))
+                for table in tables:
+                    have.update(row[0] for row in db.execute(f"SELECT key FROM {table} WHERE key IN ({marks})", part))
         return [key for key in distinct if key not in have]
 
-    def claim(
-        self, key: str, teacher: str, tokens: int, usd: float, limits: Limits
-    ) -> Answer | Literal["mine", "taken", "wait"] | str:
-        """Ask for the right to send a request.
+    def take(
+        self, key: str, teacher: str, charge: Charge, limits: Limits, mine: bool = False, worker: str | None = None
+    ) -> Answer | int | str:
+        """Ask for the right to send a request now.
 
         Args:
             key: Of the request.
-            teacher: Whose spending it is.
-            tokens, usd: The most that it is expected to cost.
-            limits: Of that spending.
+            teacher: Whose account it goes to.
+            charge: The most that it is expected to cost.
+            limits: Of that account.
+            mine: Whether the caller holds the claim already, from an attempt that failed.
+            worker: Who claims it, if not this process: a batch.
 
         Returns:
-            The answer if it is there by now; `mine`: send it, then `finish`; `taken`: somebody else
-            has sent it; `wait`: the limits leave no room until others' requests have ended; any
-            other text says which limit is reached.
+            The number of the attempt: `depart`, send it, `settle` or `finish`; the reply if it is there by
+            now; `taken`: somebody else has sent it; `wait`: the limits leave no room until others' requests
+            have ended; any other text says which limit is reached.
         """
         with self._transaction() as db:
-            found = _answer(db, key)
-            if found:
-                return found
-            holder = db.execute("SELECT worker FROM claims WHERE key = ?", (key,)).fetchone()
-            if holder and self._alive(db, holder[0]):
-                return "taken"
-            db.execute("DELETE FROM claims WHERE key = ?", (key,))
-            if limits != Limits():
-                self._bury(db)
-            spent = self._spent(db, teacher)
-            reserved_tokens, reserved_usd = db.execute(
-                "SELECT coalesce(sum(tokens), 0), coalesce(sum(usd), 0) FROM claims WHERE teacher = ?", (teacher,)
-            ).fetchone()
-            for what, limit, now, mine, reserved in (
-                ("max_requests", limits.requests, spent.requests, 1, 0),
-                ("max_tokens", limits.tokens, spent.tokens, tokens, reserved_tokens),
-                ("max_usd", limits.usd, spent.usd, usd, reserved_usd),
-            ):
-                if limit is None or now + mine + reserved <= limit:
-                    continue
-                if now + mine <= limit:
-                    return "wait"
-                return f"{what} is {limit:g} and {now:.6g} are spent; the next request may take {mine:.6g}"
-            db.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?)", (key, self.worker, teacher, tokens, usd))
-            return "mine"
+            if not mine:
+                found = self._reply(db, key)
+                if found:
+                    return found
+                holder = db.execute("SELECT worker FROM claims WHERE key = ?", (key,)).fetchone()
+                if holder and self._alive(db, holder[0]):
+                    return "taken"
+                if holder:
+                    self._bury(db, holder[0])
+            full = ledger.room(db, teacher, charge, limits)
+            if full == "wait":
+                self._bury_dead(db)
+                full = ledger.room(db, teacher, charge, limits)
+            if full is not None:
+                return full
+            if not mine:
+                db.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, worker or self.worker))
+            attempt = ledger.reserve(db, key, teacher, worker or self.worker, charge)
+            return attempt
 
-    def attempt(self, teacher: str, limit: int | None) -> bool:
-        """Count one HTTP request about to be sent; False if `limit` requests were sent before."""
+    def depart(self, attempt: int) -> None:
+        """Enter that an attempt is about to be sent: from here on it may cost its reserve."""
         with self._transaction() as db:
-            sent = self._spent(db, teacher).requests
-            if limit is not None and sent >= limit:
-                return False
-            db.execute("UPDATE spent SET requests = requests + 1 WHERE teacher = ?", (teacher,))
-            return True
+            db.execute(
+                "UPDATE attempts SET state = 'sent', sent = ? WHERE id = ? AND ended IS NULL", (time.time(), attempt)
+            )
 
-    def finish(self, key: str, teacher: str, answer: Answer | None, usd: float = 0.0) -> None:
-        """End a claim: count what was paid and store the answer, unless it is a failure."""
+    def settle(self, attempt: int, state: str, charge: Charge | None = None, why: str = "") -> None:
+        """End an attempt that brought no reply to keep; the claim stays, for another attempt."""
+        with self._transaction() as db:
+            ledger.settle(db, attempt, state, time.time(), charge, why)
+
+    def finish(self, key: str, attempt: int, teacher: str, request: Request, answer: Answer) -> None:
+        """End a claim: count what was paid, keep the reply and what was asked."""
+        with self._transaction() as db:
+            self._finish(db, key, attempt, teacher, request, answer)
+
+    def _finish(
+        self, db: sqlite3.Connection, key: str, attempt: int, teacher: str, request: Request, answer: Answer
+    ) -> None:
+        charge = Charge(answer.input_tokens, answer.output_tokens, answer.usd)
+        now = time.time()
+        ledger.settle(db, attempt, "answered", now, charge, answer.failure or "")
+        db.execute("DELETE FROM claims WHERE key = ?", (key,))
+        skipped = {"stored"} | {name for name in ("failure", "usd", "thinking") if getattr(answer, name) is None}
+        record = {name: value for name, value in asdict(answer).items() if name not in skipped}
+        table = "answers" if answer.failure is None else "failed"
+        db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (key, json.dumps(record), now))
+        if answer.failure is None:
+            db.execute("DELETE FROM failed WHERE key = ?", (key,))
+        asked = json.dumps({"messages": list(request.messages), "parameters": dict(request.parameters)}).encode()
+        db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (key, teacher, zlib.compress(asked, 1)))
+
+    def release(self, key: str) -> None:
+        """Give a claim back: nothing came of it."""
         with self._transaction() as db:
             db.execute("DELETE FROM claims WHERE key = ? AND worker = ?", (key, self.worker))
-            if answer is None:
-                return
-            db.execute(
-                "UPDATE spent SET answers = answers + ?, input_tokens = input_tokens + ?, "
-                "output_tokens = output_tokens + ?, usd = usd + ? WHERE teacher = ?",
-                (answer.failure is None, answer.input_tokens, answer.output_tokens, usd, teacher),
-            )
-            if answer.failure is None:
-                record = {name: value for name, value in asdict(answer).items() if name not in ("stored", "failure")}
-                db.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, json.dumps(record), time.time()))
 
     def spent(self, teacher: str) -> Spent:
-        """All that this store has ever spent on a teacher."""
-        with self._transaction() as db:
-            return self._spent(db, teacher)
+        """All that this store has ever spent on a teacher and knows of; what is under way isn't in it."""
+        with self._transaction(begin=False) as db:
+            return ledger.spent(db, teacher)
 
-    def _spent(self, db: sqlite3.Connection, teacher: str) -> Spent:
-        db.execute("INSERT OR IGNORE INTO spent VALUES (?, 0, 0, 0, 0, 0)", (teacher,))
-        row = db.execute(
-            "SELECT requests, answers, input_tokens, output_tokens, usd FROM spent WHERE teacher = ?", (teacher,)
-        ).fetchone()
-        return Spent(*row)
+    def price(self, teacher: str, prices: Prices) -> int:
+        """Give what was used without a price its price, now that one is known."""
+        with self._transaction() as db:
+            self._bury_dead(db)
+            return ledger.price(db, teacher, prices)
+
+    def lengths(self, teacher: str, most: int = 1000) -> list[int]:
+        """Tokens of the latest answers, the newest first."""
+        with self._transaction(begin=False) as db:
+            rows = db.execute(
+                "SELECT output_tokens FROM attempts WHERE teacher = ? AND state = 'answered' ORDER BY id DESC LIMIT ?",
+                (teacher, most),
+            )
+            return [row[0] for row in rows]
+
+    def _reply(self, db: sqlite3.Connection, key: str) -> Answer | None:
+        row = db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+        if row is None and not self.again:
+            row = db.execute("SELECT answer FROM failed WHERE key = ?", (key,)).fetchone()
+        return Answer(**json.loads(row[0]), stored=True) if row else None
 
     def _alive(self, db: sqlite3.Connection, worker: str) -> bool:
+        if worker.startswith("batch/"):
+            return True
         row = db.execute("SELECT seen FROM workers WHERE worker = ?", (worker,)).fetchone()
         return bool(row) and time.time() - row[0] < DEAD_AFTER_S and _process_lives(worker)
 
-    def _bury(self, db: sqlite3.Connection) -> None:
-        """Drop the claims of processes that have died."""
-        for (worker,) in db.execute("SELECT DISTINCT worker FROM claims").fetchall():
+    def _bury(self, db: sqlite3.Connection, worker: str) -> None:
+        ledger.bury(db, worker, time.time())
+        db.execute("DELETE FROM claims WHERE worker = ?", (worker,))
+        db.execute("DELETE FROM workers WHERE worker = ?", (worker,))
+
+    def _bury_dead(self, db: sqlite3.Connection) -> None:
+        for (worker,) in db.execute("SELECT DISTINCT worker FROM attempts WHERE ended IS NULL").fetchall():
             if not self._alive(db, worker):
-                db.execute("DELETE FROM claims WHERE worker = ?", (worker,))
+                self._bury(db, worker)
 
     def _beat(self, db: sqlite3.Connection) -> None:
         db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (self.worker, time.time()))
@@ -281,20 +326,34 @@ class Store:
                 raise
 
 
-def _answer(db: sqlite3.Connection, key: str) -> Answer | None:
-    row = db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-    return Answer(**json.loads(row[0]), stored=True) if row else None
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: `executescript` would end the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _started(pid: int) -> str:
+    """When a process was started, in the kernel's ticks: a number of a dead process may be given out again."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
 
 
 def _process_lives(worker: str) -> bool:
     """Whether a worker's process is there; one on another machine is taken to be."""
-    host, pid, _ = worker.rsplit("/", 2)
+    host, process, _ = worker.rsplit("/", 2)
     if host != socket.gethostname():
         return True
+    pid, _, started = process.partition("@")
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass  # it lives, under another user
-    return True
+    return started == _started(int(pid)) if started else True

@@ -1,0 +1,253 @@
+"""Sending one request until there is an answer: places, pace, back-off, and each attempt in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from falsepromise.core.errors import UserError
+from falsepromise.teacher.cost import Request, estimate_tokens
+from falsepromise.teacher.faults import Rejected, Retry
+from falsepromise.teacher.ledger import Charge, LimitReached
+from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, Pace, backoff, limits_wait
+from falsepromise.teacher.reply import Asked, read
+from falsepromise.teacher.store import Answer
+from falsepromise.teacher.transport import Lost, TooLarge, Transport, Unsent
+from falsepromise.teacher.words import shown
+
+if TYPE_CHECKING:
+    from falsepromise.teacher.client import Teacher
+
+log = logging.getLogger("falsepromise.teacher")
+UNREACHABLE_ATTEMPTS = 3  # while the server has never been heard
+
+
+class Sender:
+    """Sends a teacher's requests, within one event loop.
+
+    Args:
+        teacher: Whose requests.
+        key: The key for its server.
+        requests, tokens: How fast they may leave.
+        seed: Of the jitter in back-off.
+
+    Attributes:
+        retries: How often a request was sent again, by cause.
+    """
+
+    def __init__(self, teacher: Teacher, key: str, requests: Pace, tokens: Pace, seed: int):
+        self.teacher, self._key = teacher, key
+        self._requests, self._tokens = requests, tokens
+        self._rng = random.Random(seed)
+        self._slots = asyncio.Semaphore(teacher.concurrency)
+        self.transport = Transport(
+            teacher.base_url, teacher.habits, teacher.model, key, teacher.timeout_s, teacher.concurrency
+        )
+        self._pause_until = 0.0
+        self._heard = False  # a reply of any kind
+        self._answered = False
+        self._moved = False  # to the other base path
+        self._refused = 0  # connections
+        self._in_a_row = 0  # failures since the last answer
+        self._slowed = False  # the last failure was a refusal for going too fast
+        self._fatal: UserError | None = None
+        self.retries: dict[str, int] = {}
+
+    async def close(self) -> None:
+        """End the connections."""
+        await self.transport.close()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether an error has stopped everything."""
+        return self._fatal is not None
+
+    async def ask(self, request: Request) -> Answer:
+        """The answer to a request: sent until there is one, or its attempts are used up.
+
+        Raises:
+            UserError: nothing more is to be sent.
+        """
+        teacher, store = self.teacher, self.teacher.store
+        key = teacher.key(request)
+        mine = False
+        answer: Answer | None = None
+        try:
+            body = self.body(request)
+        except UnicodeEncodeError:
+            return self._ended(request, "rejected: the text has half a surrogate pair, which UTF-8 can't carry")
+        why, wait, failed = "", 0.05, 0
+        try:
+            while answer is None and failed < teacher.attempts:
+                async with self._slots:
+                    charge = teacher.reserve(request)
+                    taken = store.take(key, teacher.name, charge, teacher.limits, mine)
+                    if isinstance(taken, Answer):
+                        teacher.count(taken)
+                        return taken
+                    if isinstance(taken, int):
+                        mine = True
+                        try:
+                            answer = await self._send(key, taken, request, body, charge)
+                        except Rejected as rejected:
+                            return self._ended(request, f"rejected: {rejected.why}")
+                        except Retry as retry:
+                            failed, why = failed + 1, retry.why
+                            wait = self._wait(retry, failed)
+                if isinstance(taken, str):
+                    if taken not in ("taken", "wait"):
+                        reached = f"{teacher.model}: {taken}; answers so far are stored, raise it to go on"
+                        raise self.stop(LimitReached(reached))
+                    wait = min(1.0, wait * 1.5)
+                if answer is None and failed < teacher.attempts:
+                    await self.sleep(wait)
+        finally:
+            if mine and answer is None:
+                store.release(key)
+        if answer is None:
+            return self._ended(request, f"no answer: {failed} attempts failed, at last with: {why}")
+        teacher.count(answer)
+        if error := teacher.watch.add(answer.failure, request.whole):
+            raise self.stop(error)
+        return answer
+
+    def _ended(self, request: Request, failure: str) -> Answer:
+        """What is returned for a request that has no reply."""
+        if error := self.teacher.watch.add(failure, request.whole):
+            raise self.stop(error)
+        return Answer("", "", "", 0, 0, failure=failure)
+
+    async def _send(self, key: str, attempt: int, request: Request, body: bytes, charge: Charge) -> Answer:
+        """One attempt, entered into the ledger with what it cost.
+
+        Raises:
+            Retry, Rejected: it brought no reply to keep.
+            UserError: nothing more is to be sent.
+        """
+        teacher, store = self.teacher, self.teacher.store
+        expected = estimate_tokens(request.messages)
+        state, paid, why = "released", None, "not sent"
+        try:
+            await self._turn(expected)
+            store.depart(attempt)
+            state, why = "lost", "no reply"
+            try:
+                reply = await self.transport.request("/chat/completions", body)
+            except TooLarge as error:
+                raise Rejected(str(error), lost=True) from error
+            except Lost as error:
+                raise Retry(str(error), lost=True) from error
+            except Unsent as error:
+                state = "released"
+                raise self._unreachable(str(error)) from error
+            self._heard = True
+            if reply.status == 404 and self._other_path(reply.body):
+                raise Retry("404: no such path", 0.0)
+            try:
+                answer = read(reply, teacher.habits, self.asked(charge))
+            except UserError:
+                state = "refused"
+                raise
+            answer = replace(answer, usd=teacher.cost(answer.input_tokens, answer.output_tokens))
+            store.finish(key, attempt, teacher.name, request, answer)
+            state = "answered"
+        except (Retry, Rejected) as error:
+            if state == "lost" and not error.lost:
+                state = "refused"
+            if isinstance(error, Retry) and error.charge is not None:
+                used = error.charge
+                state, paid = "answered", replace(used, usd=teacher.cost(used.input_tokens, used.output_tokens))
+            why = error.why
+            raise
+        except UserError as error:
+            why = str(error)
+            raise self.stop(error) from error.__cause__
+        finally:
+            if state != "answered" or paid is not None:
+                store.settle(attempt, state, paid, why[:200] or "no reply")
+        self._pause(limits_wait(reply.headers, charge.tokens, refused=False))
+        self._answered, self._in_a_row, self._slowed = True, 0, False
+        self._tokens.correct(answer.input_tokens + answer.output_tokens - expected)
+        teacher.measured(answer)
+        return answer
+
+    def body(self, request: Request) -> bytes:
+        """A request's JSON, in UTF-8."""
+        messages, parameters = self.teacher.sent(request)
+        whole = {"model": self.teacher.model, "messages": messages, **parameters}
+        return json.dumps(whole, ensure_ascii=False).encode()
+
+    def asked(self, charge: Charge) -> Asked:
+        """Whom a reply is from."""
+        teacher = self.teacher
+        return Asked(teacher.base_url, teacher.model, teacher.api_key_env, self._key, charge, self._answered)
+
+    def _unreachable(self, why: str) -> Exception:
+        """What to do when nobody took the request."""
+        self._refused += 1
+        if not self._heard and self._refused >= UNREACHABLE_ATTEMPTS:
+            where = self.teacher.base_url
+            return UserError(f"{where}: nobody answers there ({why}); is the server running, is the URL right?")
+        return Retry(f"connection failed ({why})")
+
+    def _other_path(self, body: bytes) -> bool:
+        """Whether another base path is worth a try: nothing was answered yet, and no model is what is missing."""
+        other = self.transport.other_base()
+        said = shown(body[:2000].decode("utf-8", "replace"), longest=1000).lower()
+        if self._answered or self._moved or other is None or "model" in said or "deployment" in said:
+            return False
+        self._moved = True
+        log.info("%s: nothing under %s; trying %s", self.teacher.base_url, self.transport.base, other)
+        self.transport.base = other
+        return True
+
+    def _wait(self, retry: Retry, failed: int) -> float:
+        """Seconds until a request is sent again; where the server asks for it, others wait too.
+
+        A request that fails while others are answered doesn't wait longer each time, but one that is
+        refused for going too fast does. One such refusal among answers is that request's; the second in a row
+        is everybody's.
+        """
+        kind = retry.why.partition(":")[0].partition(" (")[0]
+        self.retries[kind] = self.retries.get(kind, 0) + 1
+        everybody = retry.slow_down and self._slowed
+        self._slowed = retry.slow_down
+        self._in_a_row += 1
+        count = failed if retry.slow_down else min(failed, self._in_a_row)
+        wait = backoff(count, self._rng) if retry.wait_s is None else min(retry.wait_s, LONGEST_SERVER_WAIT_S)
+        if everybody and retry.wait_s is not None:
+            self._pause(wait)
+        log.debug("attempt %d: %s; again in %.1f s", failed, retry.why, wait)
+        return wait
+
+    async def _turn(self, tokens: int) -> None:
+        """Wait until the limits per minute and the server's pause let one more request leave."""
+        await self.sleep(max(self._requests.reserve(), self._tokens.reserve(tokens)))
+        while (left := self._pause_until - time.monotonic()) > 0:
+            await self.sleep(left)
+
+    def _pause(self, seconds: float | None) -> None:
+        """Let no request leave for a while."""
+        if seconds is not None:
+            self._pause_until = max(self._pause_until, time.monotonic() + min(seconds, LONGEST_SERVER_WAIT_S))
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, but not past an error that stops everything."""
+        end = time.monotonic() + seconds
+        while True:
+            if self._fatal is not None:
+                raise self._fatal
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(left, 0.5))
+
+    def stop(self, error: UserError) -> UserError:
+        """Note the error that stops everything; the first one is the one to raise."""
+        self._fatal = self._fatal or error
+        return self._fatal
