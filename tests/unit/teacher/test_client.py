@@ -125,7 +125,7 @@ def test_one_rejected_request_is_a_failure_and_many_are_an_error(known: StandIn,
         with Teacher(url, NAME, store) as teacher:
             (answer,) = teacher.ask_many([Request(chat(1))])
             assert answer.failure == "rejected: 400: too long"
-        with Teacher(url, NAME, store) as teacher, pytest.raises(UserError, match="first 5 requests failed.*too long"):
+        with Teacher(url, NAME, store) as teacher, pytest.raises(UserError, match=r"first 5 requests failed.*too long"):
             list(teacher.ask_many(requests(20)))
 
 
@@ -152,7 +152,7 @@ def test_a_server_that_never_recovers_ends_in_one_line(known: StandIn, store: St
     with serving(server) as url, Teacher(url, NAME, store, attempts=3) as teacher:
         (answer,) = teacher.ask_many(requests(1))
         assert answer.failure == "no answer: 3 attempts failed, at last with: 503: overloaded"
-        with pytest.raises(UserError, match="first 5 requests failed.*at last with: 503: overloaded"):
+        with pytest.raises(UserError, match=r"first 5 requests failed.*at last with: 503: overloaded"):
             list(teacher.ask_many(requests(9)))
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from falsepromise.teacher.client import Teacher
 
 log = logging.getLogger("falsepromise.benchmarks")
+# What a server's finish reason is to a benchmark; any other than these is no answer.
+ENDS = {"stop": None, "length": "truncated"} | {word: word for word in ("refusal", "content_filter", "rejected")}
 Messages = Sequence[Mapping[str, str]]
 Prompt = str | Messages
 
@@ -29,7 +31,7 @@ class Reply:
     Attributes:
         text: Without the stop string.
         failure: None, or why `text` is no whole answer: "prompt_too_long", "refusal",
-            "content_filter", "truncated", "rejected".
+            "content_filter", "truncated", "rejected", "no answer".
     """
 
     text: str
@@ -205,7 +207,7 @@ class EndpointModel:
         replies = []
         with Progress(len(requests), f"asking {self.name}", "prompts") as progress:
             for result in endpoint.generate(self.teacher, requests, progress, self.parameters):
-                failure = {"stop": None, "length": "truncated"}.get(result.finish_reason, result.finish_reason)
+                failure = ENDS.get(result.finish_reason, "no answer")
                 replies.append(Reply(cut(result.text, stop), failure))
         return replies
 

@@ -19,7 +19,7 @@ from falsepromise.core.statistics import mean_metric
 log = logging.getLogger("falsepromise.benchmarks")
 T = TypeVar("T")
 # Failures that say nothing about the model's answer: such items are left out and counted, never scored.
-LEFT_OUT = ("rejected", "content_filter", "prompt_too_long")
+LEFT_OUT = ("rejected", "content_filter", "prompt_too_long", "no answer")
 
 
 @dataclass(frozen=True)
