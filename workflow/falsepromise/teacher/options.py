@@ -57,8 +57,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=JSON",
         help='a habit of its own, as system=user or force={"temperature": null}; may be repeated',
     )
-    group.add_argument("--batch", action="store_true", help="ask through the provider's batch API, at its price")
-    group.add_argument("--batch-poll", type=amount, default=30.0, metavar="S", help="seconds between looks at a batch")
     group.add_argument("--again", action="store_true", help="ask (and pay) again for what came back as no answer")
     group.add_argument("--share-store", action="store_true", help="let the group use a store that is made now")
     group.add_argument(
@@ -169,8 +167,6 @@ def open_teacher(options: argparse.Namespace) -> Iterator[Teacher]:
             attempts=options.attempts,
             reserve_tokens=options.reserve_tokens,
             most_failures=options.max_failures,
-            batch=options.batch,
-            batch_poll_s=options.batch_poll,
         )
         yield stack.enter_context(teacher)
 
