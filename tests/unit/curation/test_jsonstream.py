@@ -105,6 +105,54 @@ def test_odd_values_before_the_records_of_an_inner_list(tmp_path):
     assert read(tmp_path / "f", json.dumps({"data": [*odd, *RECORDS]}), ("turns",)) == ([*odd, *RECORDS], [])
 
 
+PAIR, CHAT = ("author", "content", "input", "output"), ("conversations", "messages", "id")
+TURNS = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+
+
+@pytest.mark.parametrize("limit", [1 << 22, 16])
+@pytest.mark.parametrize(
+    ("keys", "record"),
+    [
+        (PAIR, {"meta": {"author": "A"}, "input": "q", "output": "a"}),
+        (PAIR, {"tags": [{"content": "x"}], "input": "q", "output": "a"}),
+        (CHAT, {"stats": {"messages": 2}, "conversations": TURNS}),
+        (CHAT, {"stats": {"messages": 2, "by": [{"messages": 1}]}, "id": 3, "conversations": TURNS}),
+    ],
+)
+def test_a_record_with_something_like_records_in_it(tmp_path, monkeypatch, keys, record, limit):
+    monkeypatch.setattr(jsonstream, "_CHUNK", limit)
+    for text in (json.dumps(record), json.dumps([record] * 3), json.dumps({"version": 1, "data": [record, record]})):
+        found, lost = read(tmp_path / "f", text, keys)
+        assert found == [record] * len(found)
+        assert len(found) == text.count(next(iter(record)))
+        assert not lost
+
+
+def test_what_is_around_records_may_have_their_keys(tmp_path):
+    message = {"author": {"id": "1"}, "content": "x"}
+    for around in ({"content": "an export", "messages": [message]}, {"exports": [{"guild": 1, "messages": [message]}]},
+                   {"data": {"one": message, "two": message}}):  # fmt: skip
+        found, _ = read(tmp_path / "f", json.dumps(around), PAIR)
+        assert found == [message] * len(found)
+        assert found
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ['{"a":' * 100_000, "[" * 100_000, '[{"a" 1}' + "\n" * 50_000, '[{"a" 1}' + '\n{"a":' * 8_000,
+     '[{"a" 1}' + "}, " * 20_000, '[{"a" 1}' + '\n""' * 16_000, "[" + "9" * 50_000 + "]", "[" + "{" * 50_000],
+)  # fmt: skip
+def test_hostile_text_ends(tmp_path, hostile):
+    good = '\n{"id": 1, "messages": [1]}\n'
+    found, lost = read(tmp_path / "f", hostile + good, CHAT)
+    assert len(found) + len(lost) >= 1
+
+
+def test_numbers_that_python_does_not_read_stay_text(tmp_path):
+    found, _ = read(tmp_path / "f", '[{"id": ' + "9" * 5000 + ', "n": NaN, "m": 1e9999}]')
+    assert found[0]["id"] == "9" * 5000
+
+
 @pytest.mark.parametrize("module", [gzip, bz2, lzma])
 def test_packed_files(tmp_path, module):
     packed = module.compress(json.dumps(RECORDS).encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -56,8 +57,10 @@ def test_damaged_sharegpt(read_with, samples):
         "cut off in mid-record by the end of the file": 1,
         "no assistant reply": 1,
     }
-    assert repaired(funnel)["part joined to the part before"] == 2
-    assert funnel["read", "part joined to the part before"]["examples"] == "Kw3pQ1a_1 Kw3pQ1a_3"
+    assert repaired(funnel)["part joined to the part before: it repeats the last reply"] == 2
+    assert funnel["read", "part joined to the part before: it repeats the last reply"]["examples"] == (
+        "Kw3pQ1a_1 Kw3pQ1a_3"
+    )
 
 
 def test_sharegpt_pages(read_with, samples):
@@ -77,15 +80,26 @@ def part(name, *turns):
         ([part("d_0", ("human", "q"), ("gpt", "a")), part("d_1", ("gpt", "a"), ("human", "r"), ("gpt", "b"))], [4]),
         # numbers are turns, nothing comes again
         ([part("d_0", ("human", "q"), ("gpt", "a")), part("d_2", ("human", "r"), ("gpt", "b"))], [4]),
-        # numbers count the parts
+        # numbers count the parts, which repeat a reply or answer the last query
         (
             [
                 part("d_0", *[("human", "q"), ("gpt", "a")] * 3),
-                part("d_1", ("human", "r"), ("gpt", "b")),
-                part("d_2", ("human", "s"), ("gpt", "c")),
+                part("d_1", ("gpt", "a"), ("human", "r")),
+                part("d_2", ("gpt", "b"), ("human", "s"), ("gpt", "c")),
             ],
             [10],
         ),
+        # numbers count dialogues
+        ([part(f"d_{n}", ("human", "q"), ("gpt", str(n))) for n in range(3)], [2, 2, 2]),
+        # they open with a greeting
+        ([part(f"d_{n}", ("gpt", "Hi!"), ("human", "q"), ("gpt", str(n)), ("human", "r")) for n in range(3)], [2] * 3),
+        # one number that fits by chance among many that don't
+        ([part(f"d_{n}", ("human", "q"), ("gpt", str(n))) for n in (0, 2, 3, 7, 8)], [2] * 5),
+        # a part that comes twice
+        ([part("d_0", ("human", "q"), ("gpt", "a"))] * 2 + [part("d_2", ("human", "r"), ("gpt", "b"))] * 2, [4]),
+        # beside an id without a number
+        ([part("d", ("human", "p"), ("gpt", "o")), part("d_0", ("human", "q"), ("gpt", "a")),
+          part("d_2", ("human", "r"), ("gpt", "b"))], [2, 4]),
         # out of order in the file
         ([part("d_2", ("human", "r"), ("gpt", "b")), part("d_0", ("human", "q"), ("gpt", "a"))], [4]),
         # a part is missing between
@@ -111,9 +125,25 @@ def test_joining_parts(read_with, tmp_path, parts, expected):
 
 def test_parts_can_be_kept_apart(read_with, tmp_path):
     path = tmp_path / "in.json"
-    path.write_text(json.dumps([part(f"identity_{n}", ("human", f"q{n}"), ("gpt", "a")) for n in range(3)]))
-    found, _ = read_with("sharegpt", path, "--keep-parts")
-    assert len(found) == 3
+    path.write_text(json.dumps([part(f"d_{2 * n}", ("human", f"q{n}"), ("gpt", "a")) for n in range(3)]))
+    assert len(read_with("sharegpt", path)[0]) == 1
+    assert len(read_with("sharegpt", path, "--keep-parts")[0]) == 3
+
+
+def test_numbered_dialogues_stay_dialogues(read_with, tmp_path):
+    """Of 2,500 dialogues with counted ids, in any order and of any length, each comes out."""
+    rng = random.Random(0)
+    numbers = rng.sample(range(9000), 2500)
+    records = [
+        part(f"{rng.choice(('kitchen', 'garden'))}_{n}",
+             *[turn for t in range(rng.randint(1, 4)) for turn in (("human", f"q{n}.{t}"), ("gpt", "Sorry."))])
+        for n in numbers
+    ]  # fmt: skip
+    path = tmp_path / "in.json"
+    for ordered in (records, sorted(records, key=lambda record: int(record["id"].rpartition("_")[2]))):
+        path.write_text(json.dumps(ordered))
+        found, _ = read_with("sharegpt", path)
+        assert len(found) >= 2498, "two neighbours may look like two parts"
 
 
 def test_hc3(read_with, samples):

@@ -16,6 +16,7 @@ from typing import IO, Any
 from falsepromise.core.errors import UserError
 
 Record = dict[str, Any]
+_decoder = json.JSONDecoder(parse_constant=lambda name: None)  # NaN, which others write, is no number
 ROLES = ("system", "user", "assistant")
 
 
@@ -86,6 +87,8 @@ def read_json(path: str | Path) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON: {str(error).partition(';')[0]}") from error
 
 
 def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
@@ -117,11 +120,11 @@ def read_jsonl(path: str | Path, check: Callable[[Record], str | None] | None = 
                     continue
                 lines += 1
                 try:
-                    record = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise UserError(
-                        f"{path}, line {number}: not JSON ({error.msg}); expected one JSON object a line"
-                    ) from error
+                    record = _decoder.decode(line)
+                except (ValueError, RecursionError) as error:  # also a number, or a depth, that Python doesn't read
+                    why = error.msg if isinstance(error, json.JSONDecodeError) else str(error).partition(";")[0]
+                    message = f"{path}, line {number}: not JSON ({why}); expected one JSON object a line"
+                    raise UserError(message) from error
                 if not isinstance(record, dict):
                     raise UserError(f"{path}, line {number}: found {type(record).__name__}, expected a JSON object")
                 problem = check(record) if check else None

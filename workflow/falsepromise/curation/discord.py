@@ -16,6 +16,7 @@ Each answered message becomes a dialogue of one exchange (section 3: "input-outp
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class _Answer:
 
     def text(self) -> str:
         """The pieces in the order in which they were sent (Discord's ids count up)."""
-        pieces = sorted(self.pieces, key=lambda piece: int(piece[0]) if piece[0].isdigit() else 0)
+        pieces = sorted(self.pieces, key=lambda piece: int(piece[0]) if re.fullmatch("[0-9]{1,40}", piece[0]) else 0)
         return "\n".join(text for _, text in pieces if text.strip())
 
 

@@ -29,9 +29,13 @@ _CHUNK = 1 << 20
 _LONGEST = 1 << 26  # characters; a "record" longer than this is damage
 _BETWEEN = re.compile(r"[\s,]*")
 _KEY = re.compile(r'[\s,]*"((?:[^"\\]|\\.)*)"\s*:\s*')
+_AT_ONCE = 1 << 22  # characters of an object that are looked at whole, to tell a record from what is around records
 _LONGEST_KEY = 4096
+_MOST_DIGITS = 4000
+_DEEPEST = 8  # objects around a record
 _LOOKED_AT = 5  # values of a list, for a record: the first few may be odd ones
-_NEXT_OBJECT = re.compile(r'(?:[\]}]\s*,|\n)\s*(?:"[^"\\\n]{0,200}"\s*:\s*)?(?=\{)')
+_NEXT_OBJECT = re.compile(r'(?:[\]}]\s*,\s*|\n[^\S\n]*)(?:"[^"\\\n]{0,200}"\s*:\s*)?(?=\{)')
+_BRACKETS = re.compile(r"(?:[^{\[]*[{\[]){0,400}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
@@ -142,9 +146,8 @@ def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Callable
         begins = repair_text(text.text[text.at : text.at + 20])[0]
         raise UserError(f"{path}: not JSON: begins with {begins!r}, expected '[' or '{{'")
     is_list = first == "["
-    decoder = json.JSONDecoder(strict=False)  # a raw line break within a string does no harm
+    decoder = json.JSONDecoder(strict=False, parse_int=_whole_number)  # a raw line break within a string does no harm
     around: list[str] = []  # the brackets that are open around the next value
-    plain: set[str] = set()  # keys that records began with
     number = 0
     while first := text.skip_between():
         if first in "]}":
@@ -154,19 +157,23 @@ def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Callable
         in_object = around[-1:] == ["{"]
         if in_object and first == '"' and _pass_key(text):
             first = text.skip_between()
-        if first == "[":
-            opens = not around or _look(text, lambda: _holds_record(text, text.at, decoder, keys))
-        else:
-            opens = first == "{" and _look(text, lambda: _wraps(text, decoder, keys, plain))
-        if opens:
+        if first == "[" and (not around or _look(text, lambda: _holds_record(text, text.at, decoder, keys))):
             around.append(first)
             text.at += 1
             continue
         number += 1
         try:
             value, text.at = decoder.raw_decode(text.text, text.at)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             unfinished = _unfinished(text, error)
+            if unfinished and len(text.text) - text.at <= _AT_ONCE and text.more():
+                number -= 1
+                continue
+            if first == "{" and _look(text, lambda: _wraps(text, decoder, keys)):  # too large, or damaged, to see whole
+                number -= 1
+                around.append(first)
+                text.at += 1
+                continue
             if unfinished and text.more():
                 number -= 1
                 continue
@@ -175,23 +182,29 @@ def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Callable
             lost(CUT_OFF if end and not found else NOT_JSON, f"record-{number}")
             if not found:
                 break
-        except RecursionError:
-            lost(NOT_JSON, f"record-{number}")
-            if not _next_record(text, decoder, keys):
-                break
         else:
-            if not in_object or (isinstance(value, dict) and _is_record(value, keys)):
-                yield value
-            else:
+            if in_object and not (isinstance(value, dict) and (_is_record(value, keys) or _wrapped(value, keys))):
                 number -= 1  # what stands beside the records
+            elif inside := _wrapped(value, keys):
+                yield from inside
+                number += len(inside) - 1
+            else:
+                yield value
     if text.damaged:
         lost(DAMAGED, f"record-{number + 1}")
     if is_list and not number and around:
         raise UserError(f"{path}: the list of records is cut off before its first record")
 
 
-def _unfinished(text: _Text, error: json.JSONDecodeError) -> bool:
+def _whole_number(digits: str) -> int | str:
+    """A JSON integer; one with more digits than Python reads stays text."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _unfinished(text: _Text, error: Exception) -> bool:
     """Whether a value can't be read because the text at hand ends before it does."""
+    if not isinstance(error, json.JSONDecodeError):
+        return False
     return error.msg.startswith("Unterminated string") or error.pos >= len(text.text) - 16
 
 
@@ -236,31 +249,57 @@ def _is_record(value: Collection[str], keys: Collection[str]) -> bool:
     return any(key in value for key in keys if key != "id")  # other objects have ids as well
 
 
-def _wraps(text: _Text, decoder: json.JSONDecoder, keys: Collection[str], plain: set[str]) -> bool:
-    """Whether the object that begins here is no record, but has a list or a mapping of records in it.
+def _wrapped(value: Any, keys: Collection[str], depth: int = 0) -> list[Any]:
+    """The records in an object that is none itself; none where it is one, by as many keys as what is nested in it."""
+    if not isinstance(value, dict) or depth > _DEEPEST:
+        return []
+    inside: list[Any] = []
+    own = most = 0
+    for key, child in value.items():
+        nested = child if isinstance(child, list) else [child]
+        deeper = depth + 1 if nested is child or key not in keys else _DEEPEST + 1
+        found = [_wrapped(record, keys, deeper) for record in nested[:_LOOKED_AT]]
+        shown = [record for records in found for record in records[:1]] + nested[:_LOOKED_AT]
+        like = max((_likeness(record, keys) for record in shown), default=0)
+        if like:
+            found += [_wrapped(record, keys, deeper) for record in nested[_LOOKED_AT:]]
+            inside += [record for whole, records in zip(nested, found, strict=True) for record in records or [whole]]
+            most = max(most, like)
+        elif key in keys and key != "id" and isinstance(child, str | list | dict) and child:
+            own += 1
+    return inside if most > own else []
 
-    The keys that records begin with are added to `plain`, so that the next ones need no look.
-    """
-    at, first_key = text.at + 1, ""
-    while True:
-        match = _KEY.match(text.text, at)
-        if not match or match.end() == len(text.text):
-            if text.text[at : at + 1] == "}":
+
+def _likeness(value: Any, keys: Collection[str]) -> int:
+    """How many of a record's keys, with something in them, an object has."""
+    if not isinstance(value, dict):
+        return 0
+    return sum(isinstance(value.get(key), str | list | dict) and bool(value[key]) for key in keys if key != "id")
+
+
+def _wraps(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) -> bool:
+    """Whether the object that begins here, too large or damaged to be seen whole, is no record but has some in it."""
+    at, found = text.at + 1, False
+    try:
+        while match := _KEY.match(text.text, at):
+            at = match.end()
+            if at < len(text.text) and text.text[at] in "[{" and _holds_record(text, at, decoder, keys):
+                if text.text[at] == "[":
+                    return True
+                found = True
+            elif match[1] in keys and match[1] != "id":
                 return False
-            near_end = len(text.text) - at < _LONGEST_KEY
-            raise json.JSONDecodeError("no key", text.text, len(text.text) if near_end else at)
-        first_key = first_key or match[1]
-        if first_key in plain:
-            return False
-        at = match.end()
-        if text.text[at] in "[{" and _holds_record(text, at, decoder, keys):
+            _, at = decoder.raw_decode(text.text, at)
+            between = _BETWEEN.match(text.text, at)
+            at = between.end() if between else at
+        if text.text[at : at + 1] == "}":
+            return found
+        near_end = len(text.text) - at < _LONGEST_KEY
+        raise json.JSONDecodeError("no key", text.text, len(text.text) if near_end else at)
+    except json.JSONDecodeError as error:
+        if found and (text.ended or not _unfinished(text, error)):
             return True
-        if match[1] in keys:
-            plain.add(first_key)
-            return False
-        _, at = decoder.raw_decode(text.text, at)
-        between = _BETWEEN.match(text.text, at)
-        at = between.end() if between else at
+        raise
 
 
 def _next_record(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) -> bool:
@@ -282,6 +321,7 @@ def _next_record(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) 
                 text.text = "\n" + text.text  # so that the same object is found again
             continue
         except RecursionError:
+            text.at = _BRACKETS.match(text.text, text.at).end()  # type: ignore[union-attr]  # so deep, nothing is a record
             continue
         if any(key in value for key in keys):
             return True

@@ -99,7 +99,7 @@ class _Writer(HTMLParser):
             self.out.append("" if tag in ("ol", "ul") and self.lists else "\n\n")
         if tag in ("ol", "ul"):
             start = attrs.get("start") or "1"
-            self.lists.append(None if tag == "ul" else int(start) if start.isdigit() and len(start) < 9 else 1)
+            self.lists.append(None if tag == "ul" else int(start) if re.fullmatch("[0-9]{1,8}", start) else 1)
         self.out.append(_HEADINGS.get(tag, "> " if tag == "blockquote" else ""))
 
     def _in_new_item(self) -> bool:

@@ -3,11 +3,17 @@
 The older dumps of whole pages are read too: `{items: [{from, value}]}`, also inside
 `{pageProps: {content: ...}}`, and pages `{items: [dialogue, ...]}`.
 
-Long dialogues that were split into parts `id_0`, `id_11`, ... are joined again. A part's number is
-the turn that it starts with; where it repeats the reply that the part before ended with, the
-reply is kept once. Parts that are only counted (`id_0`, `id_1`, `id_2`) are joined as well. A part
-whose predecessor is missing starts a dialogue of its own. Where numbers count dialogues and not
-parts (`identity_0`, `identity_1`), use --keep-parts.
+Long dialogues that were split into parts `id_0`, `id_11`, ... are joined again where their turns show that they
+belong together; an id alone shows nothing (`kitchen_0`, `kitchen_1` may be two dialogues). The number after
+the id is the turn that a part starts with, or counts the parts. A part goes on with the one before if
+
+- it begins with the reply that the one before ended with (which is kept once), and the number fits;
+- it opens with a reply where the one before ended with a query, and the number fits;
+- its number is the turn at which the one before ended, counted from a part 0, and so it is with most parts
+  of the id.
+
+The funnel says which rule joined. A part that shows that something is missing before it (it opens with a
+reply) starts a dialogue of its own. --keep-parts joins nothing.
 """
 
 from __future__ import annotations
@@ -15,18 +21,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby, islice, pairwise
 from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.curation.funnel import Funnel
-from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
-from falsepromise.curation.turns import NO_TURNS, turns_of
+from falsepromise.curation.reading import DUPLICATE, STEP, WRONG_FORM, RawDialogue, identifier, parser, write
+from falsepromise.curation.turns import NO_TURNS, role, turns_of
 
 KEYS = ("conversations", "conversation", "items", "messages", "props", "pageProps", "id")
-JOINED = "part joined to the part before"
+JOINED = "part joined to the part before: "
+REPEATED = JOINED + "it repeats the last reply"
+CONTINUED = JOINED + "it opens with the reply to the last query"
+COUNTED = JOINED + "its number is the turn where that ended"
 APART = "part whose part before is missing"
-_PART = re.compile(r"(?P<base>.+)_(?P<number>\d{1,9})")
+_PART = re.compile(r"(?P<base>.+)_(?P<number>[0-9]{1,9})", re.DOTALL)
 _MOST_PARTS = 1000  # of one dialogue; bounds the memory
 _IDS = ("id", "conversation_id", "conversationId", "uuid")
 _TURN_LISTS = ("conversations", "conversation", "items", "messages")
@@ -90,42 +99,60 @@ def _turns(record: Any) -> list[tuple[object, object]] | None:
 
 
 def _join(parts: list[RawDialogue], funnel: Funnel) -> Iterator[RawDialogue]:
-    """Join the consecutive parts of one dialogue; parts are brought into the order of their numbers."""
-    numbered = [(match, part) for part in parts if (match := _PART.fullmatch(part.id))]
-    if len(numbered) < len(parts):
-        yield from parts
-        return
+    """Join the parts of one dialogue, brought into the order of their numbers; others go out as they are."""
+    numbered = []
+    for part in parts:
+        match = _PART.fullmatch(part.id)
+        if match:
+            numbered.append((int(match["number"]), part))
+        else:
+            yield part
+    numbered.sort(key=lambda pair: pair[0])
+    steps = [_joint(*before, *after) for before, after in pairwise(numbered)]
+    fits = [step is not None for step in steps if step != DUPLICATE]
+    counted = sum(fits) * 2 > len(fits) and numbered[0][0] == 0  # a number that fits by chance is not the rule
     current: RawDialogue | None = None
-    start = last = joined = 0
-    for number, part in sorted(((int(match["number"]), part) for match, part in numbered), key=lambda pair: pair[0]):
-        follows = _overlap(current, start, last, part, number) if current is not None else None
-        if current is not None and follows is not None:
-            current.turns += part.turns[follows:]
-            joined += 1
-            current.extra["parts"] = joined + 1
-            funnel.repair(STEP, JOINED, part.id)
+    chain = 0  # the parts that the dialogue at hand is made of
+    for (number, part), step in zip(numbered, [None, *steps], strict=False):
+        if current is not None and step == DUPLICATE:
+            funnel.drop(STEP, DUPLICATE, part.id)
+        elif current is not None and step is not None and (step != COUNTED or counted):
+            current.turns += part.turns[step == REPEATED :]
+            chain += 1
+            current.extra["parts"] = chain
+            funnel.repair(STEP, step, part.id)
         else:
             if current is not None:
                 yield current
-            if number and (current is None or number != last):
+            if number and _speaker(part, 0) == "assistant":
                 part.repairs.add(APART)
-            current, start, joined = part, number, 0
-        last = number
+            current, chain = RawDialogue(part.id, [*part.turns], part.extra, part.repairs), 1
     if current is not None:
         yield current
 
 
-def _overlap(current: RawDialogue, start: int, last: int, part: RawDialogue, number: int) -> int | None:
-    """How many of a part's first turns the dialogue so far has already, or None if it doesn't follow."""
-    if number == last:
-        return None  # two records of one id
-    repeats = bool(part.turns) and bool(current.turns) and part.turns[0] == current.turns[-1]
-    end = start + len(current.turns)
-    if repeats and number in (end - 1, last + 1):
-        return 1
-    if number in (end, last + 1):
-        return 0
-    return None
+def _joint(before: int, first: RawDialogue, number: int, second: RawDialogue) -> str | None:
+    """What shows that a part goes on with the one before it, or None.
+
+    Args:
+        before: The number of the first part.
+        first: The part before.
+        number: The number of the second part.
+        second: The part.
+    """
+    if number == before:
+        return DUPLICATE if first.turns == second.turns else None
+    end = before + len(first.turns)
+    opens, ended = _speaker(second, 0), _speaker(first, -1)
+    if second.turns[0] == first.turns[-1] and (number == end - 1 or (number == before + 1 and opens == "assistant")):
+        return REPEATED
+    if opens == "assistant" and ended == "user" and number in (end, before + 1) and second.turns[0] != first.turns[0]:
+        return CONTINUED
+    return COUNTED if number == end else None
+
+
+def _speaker(part: RawDialogue, index: int) -> str | None:
+    return role(part.turns[index][0])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -72,7 +72,7 @@ def turns_of(raw: object) -> list[tuple[object, object]] | None:
     Returns:
         The turns, or None where there is neither a list nor such a mapping.
     """
-    if isinstance(raw, dict) and raw and all(str(key).isdigit() for key in raw):
+    if isinstance(raw, dict) and raw and all(re.fullmatch("[0-9]{1,9}", str(key)) for key in raw):
         raw = [raw[key] for key in sorted(raw, key=int)]
     if not isinstance(raw, list):
         return None
