@@ -34,31 +34,6 @@ class Scripted:
             yield text if isinstance(text, Answer) else Answer(text, "stop", "scripted", 1, 1)
 
 
-@pytest.mark.parametrize(
-    ("text", "scores"),
-    [("8 7\nBecause.", (8, 7)), ("8.5, 10", (8.5, 10)), ("  9   9  \n", (9, 9)), ("1 10\r\nwhy", (1, 10))],
-)
-def test_scores_are_read(text, scores):
-    assert judge.read_scores(text) == (scores, None)
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("Assistant 1: 8 7", "prose"),
-        ("I think both are good.\n8 7", "prose"),
-        ("8", "prose"),
-        ("8 7 6", "prose"),
-        ("", "prose"),
-        ("8/10 7/10", "prose"),
-        ("0 7", "out of range"),
-        ("8 11", "out of range"),
-    ],
-)
-def test_what_is_not_two_scores_is_not_guessed(text, why):
-    assert judge.read_scores(text) == (None, why)
-
-
 def test_both_orders_are_asked_and_turned_back():
     teacher = Scripted(lambda text: "9 2\nThe first is better.")
     votes = list(judge.judge(teacher, [PAIR], ("left", "right"), {"temperature": 0.2}))
@@ -74,14 +49,17 @@ def test_both_orders_are_asked_and_turned_back():
 
 
 def test_failures_and_prose_become_null_votes_with_a_reason():
-    replies = iter([Answer("", "length", "scripted", 1, 1, failure="length"), "Both are good."])
-    votes = list(judge.judge(Scripted(lambda text: next(replies)), [PAIR], ("left", "right"), {}))
-    assert [(v["choice"], v["unreadable"]) for v in votes] == [(None, "length"), (None, "prose")]
+    replies = [Answer("", "length", "scripted", 1, 1, failure="length"), "Both are good."]
+    replies += [Answer("", "stop", "scripted", 1, 1, failure=why) for why in ("content_filter", "refusal", "empty")]
+    asked = iter([*replies, "I'm sorry, but I can't compare these."])
+    votes = list(judge.judge(Scripted(lambda text: next(asked)), [PAIR] * 3, ("left", "right"), {}))
+    assert [vote["choice"] for vote in votes] == [None] * 6
+    assert [vote["unreadable"] for vote in votes] == ["cut", "prose", "refusal", "refusal", "empty", "refusal"]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("9 2\nThe first is bet", ("left", None)), ("9 1", (None, "length")), ("Both\n9 2", (None, "prose"))],
+    [("9 2\nThe first is bet", ("left", None)), ("9 1", (None, "cut")), ("Both\n9 2", (None, "cut"))],
 )
 def test_of_a_verdict_that_was_cut_off_the_first_line_counts_if_it_is_whole(text, expected):
     cut = Answer(text, "length", "scripted", 1, 1, failure="length")
@@ -117,6 +95,33 @@ def test_pairs_need_the_same_prompts(tmp_path):
     with pytest.raises(UserError, match="lacks 1 of the prompts"):
         read_pairs(*files(tmp_path, ours=("a", "b", "c")))
     assert [pair.question for pair in read_pairs(*files(tmp_path))] == ["Question a", "Question b"]
+
+
+def test_two_samples_of_one_model_are_a_pair_and_one_sample_alone_is_not(tmp_path):
+    prompts, _, theirs = files(tmp_path)
+    with open(theirs, "a") as stream:
+        for prompt in "ab":
+            stream.write(json.dumps({"prompt_id": prompt, "model": "theirs", "sample": 1, "response": "again"}) + "\n")
+    with pytest.raises(UserError, match="both are replies of 'theirs'; expected two models"):
+        read_pairs(prompts, theirs, theirs)
+    second, itself = (read_pairs(prompts, theirs, theirs, sample)[0] for sample in (1, 0))
+    assert (second.left_model, second.right_model, second.left) == ("theirs (sample 1)", "theirs", "again")
+    assert itself.left == itself.right
+
+
+def test_a_rubric_of_ones_own_is_taken_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("falsepromise.teacher.prompts.FOLDER", tmp_path)
+    (tmp_path / "mine.txt").write_text('{question} A {answer 1} B {answer 2} {"winner": "A"}\n')
+    (tmp_path / "poor.txt").write_text("{question} {answer 1}\n")
+    teacher = Scripted(lambda text: '{"winner": "B"}')
+    (vote,) = judge.judge(teacher, [PAIR], ("left",), {}, template=judge.rubric("mine"))
+    assert vote["choice"] == "right"
+    assert teacher.asked[0].messages[1]["content"].endswith('B right text {answer 1} {"winner": "A"}')
+    with pytest.raises(UserError, match=r"poor\.txt: lacks \{answer 2\}"):
+        judge.rubric("poor")
+    for name in ("none", "../poor"):
+        with pytest.raises(UserError, match=r"none\.txt: can't be read|without folders"):
+            judge.rubric(name)
 
 
 def test_a_chat_is_shown_with_its_roles():

@@ -1,5 +1,6 @@
 """Votes and what they add up to, kappa against statsmodels, the regressions against statsmodels."""
 
+import itertools
 import json
 import re
 
@@ -81,6 +82,33 @@ def test_unreadable_votes_are_counted(tmp_path):
     assert record["metrics"]["left"]["n"] == 2
     assert "fleiss_kappa" not in record["metrics"]
     assert "two raters" in record["absent"]["fleiss_kappa"]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([*CHOICES, None]), min_size=1, max_size=3), min_size=1, max_size=4).filter(
+        lambda items: any(choice for ballot in items for choice in ballot) and None in [c for b in items for c in b]
+    )
+)
+def test_bounds_are_the_extremes_over_all_readings_of_what_is_missing(ballots):
+    votes = [vote(i, k, choice, unreadable="refusal") for i, b in enumerate(ballots) for k, choice in enumerate(b)]
+    missing = [n for n, v in enumerate(votes) if v["choice"] is None]
+    readings = []
+    for fill in itertools.islice(itertools.product(CHOICES, repeat=len(missing)), 729):
+        read = [dict(v) for v in votes]
+        for n, choice in zip(missing, fill, strict=True):
+            read[n]["choice"] = choice
+        given = aggregate.by_item(read)
+        readings.append([majority(g.values()) for g in given.values()])
+    for side in ("left", "right"):
+        given = aggregate.by_item([{**v, "choice": v["choice"] or side} for v in votes])
+        readings.append([majority(g.values()) for g in given.values()])
+    result = aggregate.aggregate(votes)
+    assert result["counts"]["unreadable_by_reason"] == {"refusal": len(missing)}
+    for name in ("left", "right", "equal_or_better"):
+        shares = [sum(o in aggregate.OUTCOMES[name] for o in outcomes) / len(ballots) for outcomes in readings]
+        assert result["metrics"][name]["bounds"] == pytest.approx([min(shares), max(shares)])
+        low, high = result["metrics"][name]["bounds_ci95"]
+        assert low <= min(shares) <= max(shares) <= high
 
 
 def test_a_judge_who_cannot_be_read_at_all_has_no_score(tmp_path):

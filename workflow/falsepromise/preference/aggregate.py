@@ -18,7 +18,10 @@ which one it is). Writes a score record. Each item has the choice of more than h
                                   (with --responses and --reference)
 
 Each has its 95 % bootstrap interval over items; "sd" is the standard deviation over items and "se"
-that of the mean. What can't be had is absent, and "absent" says why. "seconds" is the time a vote took,
+that of the mean. Votes that can't be read are not missing at random (a judge refuses what is worst):
+left, right, preferred and equal_or_better come with "bounds", the least and the most that they could be
+were all of these votes for one side, and "bounds_ci95", from the lower end of the one's interval to the
+upper end of the other's. What can't be had is absent, and "absent" says why. "seconds" is the time a vote took,
 "raters" has each rater's votes, agreement with the majority and time.
 """
 
@@ -74,6 +77,10 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
             name: _with_spread([float(outcome in wanted) for outcome in outcomes.values()], seed)
             for name, wanted in OUTCOMES.items()
         }
+    unread = [vote for vote in votes if vote["choice"] is None]
+    if unread and metrics:
+        for name, between in _bounds(votes, seed).items():
+            metrics[name] |= between
     prompts = {vote["item"]: str(vote.get("prompt_id", vote["item"])) for vote in votes}
     absent = {}
     rows = [[list(given.values()).count(c) for c in CHOICES] for given in choices.values() if given]
@@ -103,7 +110,8 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         "absent": absent,
         "counts": {
             "votes": len(votes),
-            "unreadable_votes": sum(vote["choice"] is None for vote in votes),
+            "unreadable_votes": len(unread),
+            "unreadable_by_reason": dict(Counter(str(vote.get("unreadable") or "not said") for vote in unread)),
             "items": len(choices),
             "items_without_readable_votes": len(choices) - len(outcomes),
             "votes_per_item": dict(sorted(Counter(str(len(given)) for given in choices.values()).items())),
@@ -120,6 +128,26 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
             for item, outcome in outcomes.items()
         ],
     }
+
+
+def _bounds(votes: Sequence[Record], seed: int) -> dict[str, Metric]:
+    """What the shares of either side could be: with each unreadable vote the model's, with each the other's.
+
+    These shares never fall when a vote comes to their side, so that the two are the extremes.
+    """
+    extremes = []
+    for side in ("right", "left"):
+        filled = by_item({**vote, "choice": vote["choice"] or side} for vote in votes)
+        extremes.append([majority(given.values()) for given in filled.values()])
+    between = {}
+    for name in ("left", "right", "preferred", "equal_or_better"):
+        one, other = (mean_metric([float(o in OUTCOMES[name]) for o in outcomes], seed) for outcomes in extremes)
+        low, high = (other, one) if name == "right" else (one, other)
+        between[name] = {
+            "bounds": [low["value"], high["value"]],
+            "bounds_ci95": [low["ci95"][0], high["ci95"][1]],
+        }
+    return between
 
 
 def _is_time(vote: Record) -> bool:

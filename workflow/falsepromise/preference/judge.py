@@ -2,9 +2,14 @@
 
 The judge sees the prompt and both replies, gives each a score from 1 to 10 on the first line of its
 answer and explains it below; the higher score is preferred, equal scores are a tie. Each pair is
-judged in both orders by default, since judges favour a place; the paper judged in one. The first
-line is read strictly: two numbers within 1 to 10 and nothing else; an explanation may be cut off.
-What can't be read becomes a vote of null with the reason in "unreadable", counted and never guessed.
+judged in both orders by default, since judges favour a place; the paper judged in one. Other forms of
+a verdict are read where they are unambiguous (`preference.verdict`); an explanation may be cut off.
+What can't be read becomes a vote of null with the reason in "unreadable" (refusal, cut, prose, ...),
+counted and never guessed: `preference.aggregate` gives bounds that let all of them go either way.
+
+--rubric takes another prompt of resources/prompts/ by its name. With the teacher's own file on both
+sides and --sample 1 the judge compares the teacher's second sample with its first, the upper bound;
+with --sample 0 each reply with itself, a test of the judge: whatever is no tie is noise or a love of a place.
 
 Writes one vote a pair and order; `preference.aggregate` adds them up. Everything goes through the
 teacher's client: its store, budget and retries.
@@ -16,47 +21,54 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from falsepromise.core import cli
+from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, write_jsonl
 from falsepromise.preference.pairs import Pair, read_pairs
+from falsepromise.preference.verdict import Verdict, read_verdict
 from falsepromise.teacher import options as teacher_options
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request
-from falsepromise.teacher.prompts import fill, load, path
+from falsepromise.teacher.prompts import load, path
+from falsepromise.teacher.store import Answer
 
 log = logging.getLogger(__name__)
 SYSTEM = "You are a fair and careful judge of the quality of answers."
 TEMPERATURE = 0.2  # Vicuna's
 MAX_TOKENS = 1024  # Vicuna's
 STAND_IN = "the judge is the local stand-in, a fixed rule on length and shared words, not a model"
+RUBRIC = "judge_pairwise"
+PLACES = {"question", "answer 1", "answer 2"}
+_PLACE = re.compile(rf"\{{({'|'.join(sorted(PLACES))})\}}")  # other braces of a rubric are text, as JSON's
 ORDERS = {"both": ("left", "right"), "ours-first": ("left",), "reference-first": ("right",)}
-_SCORES = re.compile(r"(\d+(?:\.\d+)?)(?:\s*,\s*|\s+)(\d+(?:\.\d+)?)")
 
 
-def read_scores(text: str) -> tuple[tuple[float, float] | None, str | None]:
-    """The two scores on the first line of a judge's answer.
+def rubric(name: str) -> str:
+    """A judge's prompt in `resources/prompts/`, with places for the question and both answers.
 
-    Returns:
-        The scores of the first and the second reply and None, or None and what is wrong: `prose`
-        (the line is not two numbers alone) or `out of range` (a score below 1 or above 10).
+    Raises:
+        UserError: there is none of that name, or a place is missing.
     """
-    match = _SCORES.fullmatch(text.strip().partition("\n")[0].strip())
-    if not match:
-        return None, "prose"
-    scores = float(match[1]), float(match[2])
-    if not all(1 <= score <= 10 for score in scores):
-        return None, "out of range"
-    return scores, None
+    file = name if name.endswith(".txt") else f"{name}.txt"
+    if Path(file).name != file:
+        raise UserError(f"--rubric {name}: expected the name of a file in resources/prompts/, without folders")
+    template = load(file)
+    missing = sorted(PLACES - set(_PLACE.findall(template)))
+    if missing:
+        raise UserError(f"{path(file)}: lacks {', '.join(f'{{{place}}}' for place in missing)}, which a rubric needs")
+    return template
 
 
 def request(pair: Pair, first: str, template: str, parameters: dict[str, Any]) -> Request:
     """The judge's request for a pair, with the side `first` (left or right) as Assistant 1."""
     answers = (pair.left, pair.right) if first == "left" else (pair.right, pair.left)
-    text = fill(template, {"question": pair.question, "answer 1": answers[0], "answer 2": answers[1]})
+    values = {"question": pair.question, "answer 1": answers[0], "answer 2": answers[1]}
+    text = _PLACE.sub(lambda match: values[match[1]], template)  # once: what is put in is not searched
     return Request([{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}], parameters, whole=False)
 
 
@@ -66,6 +78,7 @@ def judge(
     orders: Sequence[str],
     parameters: dict[str, Any],
     progress: Progress | None = None,
+    template: str | None = None,
 ) -> Iterator[Record]:
     """One vote for each pair and order.
 
@@ -75,26 +88,33 @@ def judge(
         orders: The sides to show first: `left`, `right` or both.
         parameters: Of the requests.
         progress: Counts the answers.
+        template: Of the rubric; default: Vicuna's procedure.
 
     Yields:
-        Vote records with `scores` (left's, right's) and `raw` (the judge's words), or `unreadable`.
+        Vote records with `raw` (the judge's words), `scores` (left's, right's) where it gave some, or `unreadable`.
     """
-    template = load("judge_pairwise.txt")
+    template = template or rubric(RUBRIC)
     asked = [(pair, first) for pair in pairs for first in orders]
     requests = [request(pair, first, template, parameters) for pair, first in asked]
     teacher.check_cost(teacher.estimate(requests))
     for (pair, first), answer in zip(asked, teacher.ask_many(requests, progress), strict=True):
-        scores, why = read_scores(answer.text)
-        if answer.failure and not (answer.failure == "length" and "\n" in answer.text.lstrip()):
-            scores, why = None, answer.failure  # of an explanation that was cut off the first line is whole
+        verdict = _verdict(answer)
         vote = pair.vote(teacher.model, None, first)
-        if scores:
-            left, right = scores if first == "left" else scores[::-1]
-            vote["choice"] = "tie" if left == right else "left" if left > right else "right"
-            vote["scores"] = [left, right]
+        if verdict.choice:
+            other = "right" if first == "left" else "left"
+            vote["choice"] = {"first": first, "second": other, "tie": "tie"}[verdict.choice]
         else:
-            vote["unreadable"] = why
+            vote["unreadable"] = verdict.why
+        if verdict.scores:
+            vote["scores"] = list(verdict.scores if first == "left" else verdict.scores[::-1])
         yield {**vote, "raw": answer.text}
+
+
+def _verdict(answer: Answer) -> Verdict:
+    """What an answer says; a failure that is no verdict under another name where it is one of the categories."""
+    if answer.failure in (None, "length"):
+        return read_verdict(answer.text, cut=answer.failure == "length")
+    return Verdict(why="refusal" if answer.failure == "content_filter" else answer.failure)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -103,6 +123,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompts", required=True, help="prompt records")
     parser.add_argument("--responses", required=True, help="replies of the model under study")
     parser.add_argument("--reference", required=True, help="replies that it is compared to (the teacher's)")
+    parser.add_argument("--sample", type=int, help="which sample of --responses; default: the first")
+    parser.add_argument("--rubric", default=RUBRIC, metavar="NAME", help="a prompt of resources/prompts/, by its name")
     parser.add_argument("--order", choices=ORDERS, default="both", help="which reply the judge sees first")
     parser.add_argument("--temperature", type=float, default=TEMPERATURE, help="the judge's; Vicuna's is 0.2")
     parser.add_argument("--max-tokens", type=teacher_options.positive, default=MAX_TOKENS, help="of one verdict")
@@ -110,13 +132,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     teacher_options.add(parser)
     args = parser.parse_args(argv)
 
-    pairs = read_pairs(args.prompts, args.responses, args.reference)
+    pairs = read_pairs(args.prompts, args.responses, args.reference, args.sample)
+    template = rubric(args.rubric)
     orders = ORDERS[args.order]
     parameters = {"temperature": args.temperature, "max_tokens": args.max_tokens}
     parameters |= teacher_options.extra_parameters(args)
     with teacher_options.open_teacher(args) as teacher:
         with Progress(len(pairs) * len(orders), f"{teacher.model} judges", "verdicts") as progress:
-            votes = list(judge(teacher, pairs, orders, parameters, progress))
+            votes = list(judge(teacher, pairs, orders, parameters, progress, template))
         facts = teacher.facts()
     if args.base_url == "local":
         votes = [{**vote, "stand_in": STAND_IN} for vote in votes]
@@ -125,8 +148,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_manifest(
         args.output,
         module="falsepromise.preference.judge",
-        inputs=[args.prompts, args.responses, args.reference, path("judge_pairwise.txt")],
-        config={**teacher_options.description(args), "order": args.order, **parameters},
+        inputs=[args.prompts, args.responses, args.reference, path(f"{args.rubric.removesuffix('.txt')}.txt")],
+        config={**teacher_options.description(args), "order": args.order, "rubric": args.rubric, **parameters},
         extra={**facts, "votes": len(votes), "unreadable": dict(unreadable)},
     )
     log.info("%d verdicts, %d of them unreadable %s", len(votes), unreadable.total(), dict(unreadable) or "")

@@ -37,13 +37,17 @@ class Pair:
         }
 
 
-def read_pairs(prompts: str | Path, responses: str | Path, reference: str | Path) -> list[Pair]:
+def read_pairs(
+    prompts: str | Path, responses: str | Path, reference: str | Path, sample: int | None = None
+) -> list[Pair]:
     """The pairs of two response files, in the order of the prompts.
 
     Args:
         prompts: Prompt records.
-        responses: Replies of the model under study, sample 0, one for each prompt.
-        reference: Replies of the other model, likewise.
+        responses: Replies of the model under study, one for each prompt.
+        reference: Replies of the other model, likewise, of which the first sample is taken.
+        sample: Of `responses`; default: the first. Where it is given, both may be of one model: the left one
+            is then called `NAME (sample N)`.
 
     Raises:
         UserError: a prompt comes twice, or the files don't answer the same prompts.
@@ -53,10 +57,12 @@ def read_pairs(prompts: str | Path, responses: str | Path, reference: str | Path
         if record["id"] in questions:
             raise UserError(f"{prompts}: prompt {record['id']!r} comes twice; expected each prompt once")
         questions[record["id"]] = question_of(record)
-    ours, theirs = read_responses(responses), read_responses(reference)
+    ours, theirs = read_responses(responses, sample), read_responses(reference)
     check_same_prompts(questions, prompts, ours, responses)
     check_same_prompts(questions, prompts, theirs, reference)
     left_model, right_model = model_name(ours.values(), responses), model_name(theirs.values(), reference)
+    if left_model == right_model and sample is not None:
+        left_model = f"{left_model} (sample {sample})"
     if left_model == right_model:
         raise UserError(f"{responses} and {reference}: both are replies of {left_model!r}; expected two models")
     return [

@@ -1,0 +1,125 @@
+"""Reading a judge's verdict: forms that judges really use, what is not guessed, hostile text."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from falsepromise.preference.verdict import MAX_CHARACTERS, read_verdict
+
+READ = {
+    "8 7\nBecause.": (8, 7),
+    "8.5, 10": (8.5, 10),
+    "1 10\r\nwhy": (1, 10),
+    "**8 6**": (8, 6),
+    "８ ６": (8, 6),
+    "0 9": (0, 9),
+    "8/10, 9/10": (8, 9),
+    "85/100, 70/100": (85, 70),
+    "8 out of 10, 7 out of 10": (8, 7),
+    "Scores: 8 6": (8, 6),
+    "8\n6\nThe first is better.": (8, 6),
+    "Assistant A: 8, Assistant B: 6": (8, 6),
+    "Assistant 2: 6, Assistant 1: 8": (8, 6),
+    "| Assistant 1 | 8 |\n| Assistant 2 | 9 |": (8, 9),
+    "# Assistant 1: **8/10**  \n# Assistant 2: **6/10**\nThe first has 3 more facts.": (8, 6),
+    "Assistant 1's score: 8\nAssistant 2's score: 7": (8, 7),
+    "8 for Assistant 1 and 6 for Assistant 2": (8, 6),
+    "I'd give Assistant 1 a score of 8 and Assistant 2 a score of 6.": (8, 6),
+    "Helpfulness: Assistant 1: 9, Assistant 2: 7\nOverall: Assistant 1: 6, Assistant 2: 7": (6, 7),
+    "Let me compare.\nThe first is short.\n\n**Scores:** 9 7": (9, 7),
+    '{"assistant_1": 8, "assistant_2": 6}': (8, 6),
+    '```json\n{"scores": [7, "9/10"]}\n```': (7, 9),
+    'Here: {"assistant_a": {"score": 8}, "assistant_b": {"score": 3}}': (8, 3),
+    "<score1>8</score1><score2>6</score2>": (8, 6),
+    "[[8]] [[6]]": (8, 6),
+    "<think>Perhaps 3 9, as [[B]] says.</think>\n9 8": (9, 8),
+}
+CHOSEN = {
+    "[[A]]": "first",
+    "The second is longer.\n\n[[B]]": "second",
+    "My final verdict is: [[C]]": "tie",
+    "[[A>>B]]": "first",
+    "b>a": "second",
+    "Winner: Assistant B": "second",
+    "The better answer is Assistant 2.": "second",
+    "Tie": "tie",
+    '{"winner": "model_2", "why": "x"}': "second",
+    "Both are fine. Assistant 2 errs.\n\n1": "first",
+    "Accuracy: Assistant 1 - 5/5, Assistant 2 - 4/5\nDetail: Assistant 1 - 4/5, Assistant 2 - 5/5\n\n3": "tie",
+}
+NOT_READ = {
+    "": "empty",
+    " \n": "empty",
+    "8": "prose",
+    "8 7 6": "prose",
+    "Assistant 1: 8 7": "prose",
+    "Both are fine answers.": "prose",
+    "Assistant 1:\nGood.\n\nAssistant 2:\nBad.": "prose",
+    "Assistant 1: 8 steps\nAssistant 2: 7 steps": "prose",
+    "8 11": "out of range",
+    "8/10 7/5": "out of range",
+    "[[A]] or maybe [[B]]": "contradictory",
+    "Assistant 1: 8\nAssistant 2: 7\nAssistant 1: 6": "contradictory",
+    '{"winner": "A", "score_a": 3, "score_b": 9}': "contradictory",
+    "Assistant 1: 7/10\nAssistant 2: 9/10\n\n3": "contradictory",
+    "I'm sorry, but I can't judge this.": "refusal",
+    "I cannot compare replies of this kind.": "refusal",
+    "<think>8 9, so": "cut",
+}
+
+
+@pytest.mark.parametrize("text", READ)
+def test_scores_are_read(text):
+    verdict = read_verdict(text)
+    one, other = READ[text]
+    assert verdict.scores == READ[text]
+    assert verdict.choice == ("tie" if one == other else "first" if one > other else "second")
+
+
+@pytest.mark.parametrize("text", CHOSEN)
+def test_a_choice_without_scores_is_read(text):
+    assert (read_verdict(text).choice, read_verdict(text).scores) == (CHOSEN[text], None)
+
+
+@pytest.mark.parametrize("text", NOT_READ)
+def test_what_is_not_clear_is_not_guessed(text):
+    verdict = read_verdict(text)
+    assert (verdict.choice, verdict.why) == (None, NOT_READ[text])
+
+
+@pytest.mark.parametrize(
+    ("text", "choice"),
+    [("9 2\nThe first is bet", "first"), ("9 1", None), ("Let me see [[A]]\nBut", None), ('{"a": 9, "b": 1', None)],
+)
+def test_of_a_verdict_that_was_cut_off_only_what_is_whole_counts(text, choice):
+    verdict = read_verdict(text, cut=True)
+    assert (verdict.choice, verdict.why) == (choice, None if choice else "cut")
+
+
+PIECES = st.sampled_from(
+    ["assistant 1", "Assistant B", ": ", "8", "/10", " ", "\n", "[[A]]", "[[", "{", '"a": ', "```json\n", "```",
+    "<think>", "</think>", "**", "is better", "winner", "overall ", "٨", "\ud800", "\x00", "1e999", "NaN",
+    "9" * 400, "-", "|", "＜"]
+)
+
+
+@given(st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join)), st.booleans())
+def test_nothing_raises_and_each_answer_has_a_choice_or_a_reason(text, cut):
+    verdict = read_verdict(text, cut)
+    assert (verdict.choice is None) == (verdict.why is not None)
+    if verdict.scores:
+        assert min(verdict.scores) >= 0
+        json.dumps(verdict.scores, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["assistant ", "assistant 1 the score of is a ", "8/10 ", "[[a ", '{"a":', "```json\n", "<think></thin>",
+    "the final ", "a is ", "winner ", "8 and ", "(((", "i'm ", "score ", "[", "_*", "</a"],
+)
+def test_hostile_answers_are_read_in_bounded_steps(piece):
+    """A pattern that went back and forth over a text of this length would not end within the suite's life."""
+    verdict = read_verdict(piece * (3 * MAX_CHARACTERS // len(piece)))
+    assert verdict.choice is None
