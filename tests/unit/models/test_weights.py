@@ -210,6 +210,18 @@ def test_resize_adds_rows_of_the_mean():
         weights.resize(model, LLAMA, 60)
 
 
+def test_rows_that_the_hub_padded_become_new_tokens_as_any():
+    model = weights.create(LLAMA, 0)
+    for table in (model.embed, model.head):
+        table[...] = table[...].at[60:].set(0.0)  # 60 tokens, 7 rows of padding
+    before = weights.flatten(model)
+    after = weights.flatten(weights.resize(model, LLAMA, 67, new=range(60, 64))[0])
+    for table in ("embed", "head"):
+        np.testing.assert_array_equal(after[table][:60], before[table][:60])
+        np.testing.assert_allclose(after[table][60:64], np.tile(before[table][:60].mean(0), (4, 1)), atol=1e-7)
+        assert not after[table][64:].any()
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -48,22 +51,56 @@ def test_scaled_adamw_follows_the_formula(scale: float) -> None:
     assert np.abs(expected[-1] - weight).max() > 1e-3 * max(scale, 1e-3)  # it did move
 
 
-def test_stacked_layers_are_scaled_one_by_one() -> None:
-    small, large = np.full((3, 3), 0.01), np.full((3, 3), 1.0)
-    params = {"w": jnp.asarray(np.stack([small, large]))}
-    ones = {"w": jnp.ones((2, 3, 3))}
-    stacked = optimizer.scale_by_parameter_rms(stacked=True).update(ones, optax.EmptyState(), params)[0]["w"]
-    np.testing.assert_allclose(stacked[0], 0.01, rtol=1e-6)
-    np.testing.assert_allclose(stacked[1], 1.0, rtol=1e-6)
-    pooled = optimizer.scale_by_parameter_rms().update(ones, optax.EmptyState(), params)[0]["w"]
-    assert float(pooled[0, 0, 0]) == pytest.approx(np.sqrt((0.01**2 + 1) / 2), rel=1e-5)
+def test_easylm_follows_its_formula_and_meets_ours_after_a_thousand_steps() -> None:
+    """Adafactor, unfactored: the second moment's decay is 1 - t^-0.95, momentum is an undebiased average of steps that
+    have their rate and scale, and 1e-4 of every array decays."""
+    rng = np.random.default_rng(0)
+    recipe = Recipe(optimizer="easylm", warmup_steps=4, weight_decay=1e-4, clip_norm=1.0)
+    weight = (rng.normal(size=(5, 7)) * 0.02).astype(np.float32)
+    params, ours = {"w": jnp.asarray(weight)}, {"w": jnp.asarray(weight)}
+    theirs, adam = optimizer.make(recipe, 20), optimizer.make(replace(recipe, optimizer="scaled_adamw"), 20)
+    update = jax.jit(theirs.update)
+    state, adam_state = theirs.init(params), adam.init(ours)
+    exact, second, momentum = weight.astype(np.float64), np.zeros((5, 7)), np.zeros((5, 7))
+    ratio = {}
+    for t in range(1, 1002):
+        gradient = rng.normal(size=(5, 7))
+        got = {"w": jnp.asarray(gradient, jnp.float32)}
+        gradient *= min(1.0, 1.0 / np.sqrt((gradient**2).sum()))
+        decay = 1 - t**-0.95
+        second = decay * second + (1 - decay) * (gradient**2 + 1e-30)
+        rate = 2e-3 * min(1.0, (t - 1) / recipe.warmup(20))
+        scaled = rate * max(np.sqrt((exact**2).mean()), 1e-3) * gradient / np.sqrt(second)
+        momentum = 0.9 * momentum + 0.1 * scaled
+        before = exact
+        exact = exact - momentum - rate * 1e-4 * exact
+        updates, state = update(got, state, params)
+        params = optax.apply_updates(params, updates)
+        if t <= 100:
+            np.testing.assert_allclose(params["w"], exact, rtol=1e-4, atol=1e-7)
+        by_adam, adam_state = adam.update(got, adam_state, {"w": jnp.asarray(before, jnp.float32)})
+        ratio[t] = float(jnp.abs(by_adam["w"]).mean() / np.abs(before - exact).mean()) if rate else None
+    # Slower at first, the same in the end.
+    assert ratio[3] > 2
+    assert 1.2 < ratio[10] < 3
+    assert np.mean([ratio[t] for t in range(900, 1001)]) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["scaled_adamw", "easylm", "adamw", "muon"])
+def test_every_optimizer_is_pulled_to_the_base(name: str) -> None:
+    recipe = Recipe(optimizer=name, decay_to_base=0.5, learning_rate=0.1, warmup_steps=0)
+    params = {"layers": {"0": {"q": jnp.ones((4, 4))}}}
+    transformation = optimizer.make(recipe, 10)
+    state = transformation.init(params)
+    moved = jax.tree.map(lambda x: x + 1.0, params)
+    updates, _ = transformation.update(jax.tree.map(jnp.zeros_like, params), state, moved)
+    np.testing.assert_allclose(updates["layers"]["0"]["q"], -0.1 * 0.5 * 1.0, rtol=1e-6)
 
 
 def test_decay_to_base_pulls_towards_the_base() -> None:
-    base = {"w": jnp.zeros(3)}
-    params = {"w": jnp.ones(3)}
-    pull = optimizer.add_decay_to_base(0.5, base)
-    updates, _ = pull.update({"w": jnp.zeros(3)}, pull.init(params), params)
+    pull = optimizer.add_decay_to_base(0.5)
+    state = pull.init({"w": jnp.zeros(3)})
+    updates, _ = pull.update({"w": jnp.zeros(3)}, state, {"w": jnp.ones(3)})
     np.testing.assert_allclose(updates["w"], 0.5)
 
 

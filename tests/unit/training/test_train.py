@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -29,6 +30,7 @@ from falsepromise.training.checkpoint import Checkpoints
 from falsepromise.training.data import Batches
 from falsepromise.training.recipe import Recipe
 from falsepromise.training.sharding import make_mesh, place_batch, weight_sharding
+from falsepromise.training.state import shapes
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -154,6 +156,83 @@ def test_another_runs_checkpoints_are_refused(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, {"seed": 0, "tokens": 10}).restore({"x": jax.numpy.zeros(2)})[0] == 3
     with pytest.raises(UserError, match=r"another run \(different: seed\)"):
         Checkpoints(tmp_path, {"seed": 1, "tokens": 10})
+
+
+def test_a_recipe_that_diverged_gives_way_to_another(made: Path, tmp_path: Path) -> None:
+    """The message's advice is followed in the same folder, where the first run had saved a state."""
+    recipe = {"optimizer": "adamw", "learning_rate": 1e30, "clip_norm": 0.0, "batch_size": 8}
+    kept = tmp_path / "kept"
+    with pytest.raises(UserError, match="with another recipe the run starts from the base again"):
+        train.main(options(made, tmp_path / "a", recipe=json.dumps(recipe), checkpoints=kept, save_minutes=0))
+    assert (kept / "fingerprint.json").exists()
+    mild = json.dumps(recipe | {"learning_rate": 1e-3})
+    train.main(options(made, tmp_path / "b", recipe=mild, checkpoints=kept))
+    assert len((tmp_path / "b" / "train.jsonl").read_text().splitlines()) == 25
+
+
+def test_a_save_takes_at_most_a_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("falsepromise.training.checkpoint.time.monotonic", lambda: now[0])
+    kept = Checkpoints(tmp_path, {})
+    saving = [True]
+    monkeypatch.setattr(
+        Checkpoints, "manager", SimpleNamespace(
+            all_steps=list, save=lambda step, args: None, is_saving_in_progress=lambda: saving[0]
+        )
+    )  # fmt: skip
+    now[0] = 299
+    assert not kept.due()
+    now[0] = 301
+    assert kept.due()
+    kept.save(1, {"x": jax.numpy.ones(2)})
+    now[0] = 301 + 60
+    saving[0] = False
+    assert not kept.due()  # it took a minute, so that twenty go by
+    now[0] = 301 + 1199
+    assert not kept.due()
+    now[0] = 301 + 1201
+    assert kept.due()
+
+
+LIVE = """
+import sys
+from pathlib import Path
+import jax
+from falsepromise.training import loop, train
+
+most = []
+look = loop.Loop._look
+def counted(self, done, pending, held):
+    most.append(sum(array.nbytes for array in jax.live_arrays()))
+    if len(most) == 2 and sys.argv[1] == "stop":
+        import os, signal
+        os.kill(os.getpid(), signal.SIGTERM)
+    return look(self, done, pending, held)
+loop.Loop._look = counted
+from falsepromise.models import weights
+real = weights.load
+weights.load = lambda *a, **b: print("base loaded") or real(*a, **b)
+try:
+    train.main(sys.argv[2:])
+except Exception as error:
+    print(error)
+print(most[1])
+"""
+
+
+def test_a_run_that_goes_on_holds_its_state_once(made: Path, tmp_path: Path) -> None:
+    """Live arrays after the second look, of a fresh run and of one that goes on; which never reads its base."""
+    said = {}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "JAX_PLATFORMS": "cpu"}
+    for how in ("stop", "go on"):
+        command = [sys.executable, "-c", LIVE, how, *options(made, tmp_path / "model")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        said[how] = done.stdout.splitlines()
+    assert said["stop"][0] == "base loaded"
+    assert said["stop"][1].startswith("stopped after step")
+    assert "base loaded" not in said["go on"]
+    assert int(said["go on"][-1]) <= int(said["stop"][-1])
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -293,6 +372,21 @@ def test_two_processes_give_the_losses_and_weights_of_one(made: Path, uninterrup
 def test_a_wrong_recipe_is_one_clear_line(text: str, line: str) -> None:
     with pytest.raises(UserError, match=re.escape(line)):
         Recipe.read(text)
+
+
+@pytest.mark.parametrize("optimizer_name", ["scaled_adamw", "adamw", "muon", "easylm"])
+def test_the_states_shapes_are_known_without_the_base(made: Path, optimizer_name: str) -> None:
+    place = make_mesh(None)
+    model, config = weights.load(made / "base", partial(weight_sharding, place))
+    params = nnx.split(model, nnx.Param)[1]
+    recipe = Recipe(optimizer=optimizer_name, decay_to_base=0.0 if optimizer_name == "muon" else 0.1)
+    transformation = optimizer.make(recipe, 10)
+    real = {"params": params, "optimizer": transformation.init(params)}
+    like = shapes(config, place, transformation)
+    assert jax.tree.structure(like) == jax.tree.structure(real)
+    for one, other in zip(jax.tree.leaves(like), jax.tree.leaves(real), strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
+        assert one.sharding.device_set == set(place.devices.flat)
 
 
 def test_a_mesh_for_other_devices_is_refused() -> None:

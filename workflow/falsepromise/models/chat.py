@@ -30,6 +30,7 @@ class ChatTokenizer:
         eos_token: The token that ends an output.
         config: tokenizer_config.json of the folder it came from; its keys are kept by `save`.
         turns: Whether the turn tokens are needed; raw text can do without.
+        added: How many of its tokens, the last ones, the base model has never seen.
 
     Raises:
         UserError: a special token is missing.
@@ -41,12 +42,13 @@ class ChatTokenizer:
         eos_token: str = END_TOKEN,
         config: Mapping[str, Any] | None = None,
         turns: bool = True,
+        added: int = 0,
     ):
         needed = (*TURN_TOKENS.values(), eos_token) if turns else (eos_token,)
         missing = [token for token in needed if tokenizer.token_to_id(token) is None]
         if missing:
             raise UserError(f"the tokenizer has no {', '.join(missing)}; add them with models.chat.add_turn_tokens")
-        self.tokenizer = tokenizer
+        self.tokenizer, self.added = tokenizer, added
         self.eos_token = eos_token
         self.eos_id: int = tokenizer.token_to_id(eos_token)  # type: ignore[assignment]  # it is among `needed`
         turn_ids = {role: tokenizer.token_to_id(token) for role, token in TURN_TOKENS.items()}
@@ -197,7 +199,7 @@ def load_any(folder: str | Path) -> tuple[ChatTokenizer, int]:
     """
     tokenizer, eos_token, config = read_tokenizer(folder)
     added = add_turn_tokens(tokenizer, eos_token)
-    return ChatTokenizer(tokenizer, eos_token, config), added
+    return ChatTokenizer(tokenizer, eos_token, config, added=added), added
 
 
 def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:

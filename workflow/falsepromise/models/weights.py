@@ -140,28 +140,62 @@ def save(
     write_json(folder / "config.json", hub)
 
 
-def resize(model: Model, config: ModelConfig, vocab_size: int) -> tuple[Model, ModelConfig]:
-    """The model with `vocab_size` rows in its embedding table (and output projection).
+def abstract(config: ModelConfig, sharding: Sharding | None = None, param_dtype: Any = jnp.float32) -> Model:
+    """A model of shapes and types (and places, with `sharding` as in `load`) instead of arrays."""
+    model = nnx.eval_shape(lambda: _class(config)(config, rngs=nnx.Rngs(0), param_dtype=param_dtype))
+    if sharding is None:
+        return model
+    graph, state = nnx.split(model)
 
-    New rows are the mean of the existing ones, so that a new token is neither likelier nor further
-    away than the average token at the start (Hewitt 2021, "Initializing new word embeddings").
+    def placed(path: tuple[Any, ...], shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, param_dtype, sharding=sharding(".".join(map(str, path)), shape))
+
+    flat = [(path, leaf.replace(placed(path, leaf.shape))) for path, leaf in nnx.to_flat_state(state)]
+    return nnx.merge(graph, nnx.from_flat_state(flat))
+
+
+def resize(
+    model: Model,
+    config: ModelConfig,
+    vocab_size: int,
+    new: range = range(0),
+    sharding: Sharding | None = None,
+) -> tuple[Model, ModelConfig]:
+    """The model with `vocab_size` rows in its embedding table (and output projection), and new rows for `new`.
+
+    A new row is the mean of the rows of the tokens before `new`, so that a new token is neither likelier nor further
+    away than the average token at the start (Hewitt 2021, "Initializing new word embeddings"). A table that the hub
+    padded has a row for a new token, but nothing was learnt there (zeros, often): it is replaced too.
+
+    Args:
+        model, config: The model; its arrays are given away.
+        vocab_size: Rows.
+        new: Ids that the model has never seen.
+        sharding: As in `load`.
 
     Raises:
         UserError: fewer rows than there are; tokens would be lost.
     """
     if vocab_size < config.vocab_size:
         raise UserError(f"{vocab_size} rows wanted, the embedding table has {config.vocab_size}; it can only grow")
-    if vocab_size == config.vocab_size:
+    if vocab_size == config.vocab_size and not new:
         return model, config
+    known = min(new.start, config.vocab_size) if new else config.vocab_size
 
     def grown(table_vd: jax.Array) -> jax.Array:
-        mean_d = table_vd.astype(jnp.float32).mean(axis=0).astype(table_vd.dtype)
-        return jnp.concatenate([table_vd, jnp.tile(mean_d, (vocab_size - len(table_vd), 1))])
+        mean_d = table_vd[:known].astype(jnp.float32).mean(axis=0).astype(table_vd.dtype)
+        table_vd = jnp.pad(table_vd, ((0, vocab_size - len(table_vd)), (0, 0)))
+        row_v1 = jnp.arange(vocab_size)[:, None]
+        fresh_v1 = (row_v1 >= config.vocab_size) | ((row_v1 >= known) & (row_v1 < new.stop))
+        return jnp.where(fresh_v1, mean_d, table_vd)
 
-    new = replace(config, vocab_size=vocab_size)
+    resized = replace(config, vocab_size=vocab_size)
     leaves = flatten(model)
-    tables = {path: grown(leaves[path]) for path in ("embed", "head") if path in leaves}
-    return _from_leaves(new, leaves | tables), new
+    for path in ("embed", "head"):
+        if path in leaves:
+            place = sharding(path, (vocab_size, config.hidden_size)) if sharding else None
+            leaves[path] = jax.jit(grown, out_shardings=place)(leaves[path])
+    return _from_leaves(resized, leaves), resized
 
 
 def flatten(model: Model) -> dict[str, jax.Array]:
@@ -174,12 +208,8 @@ def _class(config: ModelConfig) -> type[Llama] | type[GPT2]:
     return GPT2 if config.model_type == "gpt2" else Llama
 
 
-def _abstract(config: ModelConfig, param_dtype: Any = jnp.float32) -> Model:
-    return nnx.eval_shape(lambda: _class(config)(config, rngs=nnx.Rngs(0), param_dtype=param_dtype))
-
-
 def _from_leaves(config: ModelConfig, leaves: Mapping[str, jax.Array]) -> Model:
-    graph, state = nnx.split(_abstract(config))
+    graph, state = nnx.split(abstract(config))
     flat = [(path, leaf.replace(leaves[".".join(map(str, path))])) for path, leaf in nnx.to_flat_state(state)]
     return nnx.merge(graph, nnx.from_flat_state(flat))
 
@@ -198,7 +228,7 @@ class Tensor:
 
 
 def _assemble(config: ModelConfig, tensors: Mapping[str, Tensor], sharding: Sharding | None, param_dtype: Any) -> Model:
-    shapes = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(_abstract(config)))}
+    shapes = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(abstract(config)))}
     table = entries(config)
     known = {entry.key for entry in table}
     unknown = sorted(key for key in tensors if key not in known)

@@ -2,12 +2,16 @@
 
 Orbax writes each step's checkpoint under a temporary name and renames it when it is whole. A folder
 belongs to one run: a fingerprint of all that shapes the result is beside the checkpoints, and
-another run's is refused.
+another run's is refused. Only where that run's loss ceased to be a number its states give way: nothing
+can be gained from them, and the next try has another recipe.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from falsepromise.core.records import read_json, write_json
 
 log = logging.getLogger(__name__)
 KEEP = 2  # the newest may turn out damaged
+SAVE_S, SAVE_SHARE = 300.0, 0.05  # a state is saved so often, and for at most this share of the time
 
 
 class Checkpoints:
@@ -26,23 +31,46 @@ class Checkpoints:
     Args:
         folder: Where they are kept.
         fingerprint: What the run's result depends on.
+        every_s: Seconds between saves; None: `SAVE_S`, or longer where saving takes long.
 
     Raises:
         UserError: the folder holds another run's checkpoints.
     """
 
-    def __init__(self, folder: Path, fingerprint: dict[str, Any]):
+    def __init__(self, folder: Path, fingerprint: dict[str, Any], every_s: float | None = None):
         self.folder = folder.resolve()
         self._manager: Any = None
-        mark = self.folder / "fingerprint.json"
-        if mark.exists() and read_json(mark) != fingerprint:
-            found = read_json(mark)
-            changed = sorted(key for key in {*found, *fingerprint} if found.get(key) != fingerprint.get(key))
+        self._every_s, self._took_s, self._last_s, self._saving = every_s, 0.0, time.monotonic(), False
+        self._mark, self._diverged = self.folder / "fingerprint.json", self.folder / "diverged.json"
+        self._fingerprint = json.loads(json.dumps(fingerprint))  # compared as the file gives it back
+        found = read_json(self._mark) if self._mark.exists() else self._fingerprint
+        if found == self._fingerprint:
+            return
+        changed = [key for key in sorted({*found, *fingerprint}) if found.get(key) != self._fingerprint.get(key)]
+        if not self._diverged.exists():
             raise UserError(
                 f"{folder}: holds the checkpoints of another run (different: {', '.join(changed)}); "
                 "delete the folder, or give another --checkpoints"
             )
-        self._mark, self._fingerprint = mark, fingerprint
+        log.warning(
+            "%s: its run's loss was no number from step %d on; this run is another (different: %s) and starts anew",
+            folder, read_json(self._diverged)["step"], ", ".join(changed),
+        )  # fmt: skip
+        self._clear()
+
+    def _clear(self) -> None:
+        """Delete the other run's files, once all processes of the job have seen them."""
+        import jax
+        from jax.experimental import multihost_utils
+
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("checkpoints seen")
+        if jax.process_index() == 0:
+            shutil.rmtree(self.folder / "steps", ignore_errors=True)
+            for file in (self._mark, self._diverged, self.folder / "log.jsonl", self.folder / "wandb_id.txt"):
+                file.unlink(missing_ok=True)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices("checkpoints deleted")
 
     @property
     def manager(self) -> Any:
@@ -58,6 +86,23 @@ class Checkpoints:
             )
         return self._manager
 
+    def due(self) -> bool:
+        """Whether it is time to save: `every_s` after the last save began, or by default after five minutes, but for
+        at most a twentieth of the time: the state of a 13B model is 156 GB."""
+        now = time.monotonic()
+        if self._saving:
+            self._saving = self.manager.is_saving_in_progress()
+            self._took_s = now - self._last_s
+        every_s = max(SAVE_S, self._took_s / SAVE_SHARE) if self._every_s is None else self._every_s
+        return not self._saving and now - self._last_s > every_s
+
+    def diverged(self, step: int) -> None:
+        """Note that the loss was no number at this step: another recipe's run may begin in this folder."""
+        import jax
+
+        if jax.process_index() == 0:
+            write_json(self._diverged, {"step": step})
+
     def save(self, step: int, state: Any, wait: bool = False) -> None:
         """Save `state` (a tree of arrays) as it is after `step` steps; in the background unless `wait`.
 
@@ -68,6 +113,7 @@ class Checkpoints:
 
         try:
             if step not in self.manager.all_steps():
+                self._last_s, self._saving = time.monotonic(), True
                 self.manager.save(step, args=ocp.args.StandardSave(state))
             if wait:
                 self.manager.wait_until_finished()
@@ -81,17 +127,15 @@ class Checkpoints:
         """The newest checkpoint that can be read: the steps done and the state; None where there is none.
 
         Args:
-            like: A state of the same structure, whose shapes and shardings are taken.
+            like: A tree of the same structure: shapes, types and shardings.
         """
         if not (self.folder / "steps").exists():
             return None
-        import jax
         import orbax.checkpoint as ocp
 
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         for step in sorted(self.manager.all_steps(), reverse=True):
             try:
-                return step, self.manager.restore(step, args=ocp.args.StandardRestore(abstract))
+                return step, self.manager.restore(step, args=ocp.args.StandardRestore(like))
             except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
                 reason = _first_line(error)
                 log.warning(

@@ -35,6 +35,11 @@ class Batches:
         self.steps_an_epoch = math.ceil(len(blocks) / self.own)
         self.steps = self.steps_an_epoch * epochs
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and tokens of a batch."""
+        return self.own + self.replayed, self.blocks.block_size
+
     def __call__(self, step: int) -> dict[str, np.ndarray]:
         """The arrays of one batch (see `Blocks.rows`), each of shape (batch_size, T)."""
         epoch, place = divmod(step, self.steps_an_epoch)

@@ -19,35 +19,30 @@ from falsepromise.training.recipe import Recipe
 RMS_FLOOR = 1e-3
 
 
-def scale_by_parameter_rms(floor: float = RMS_FLOOR, stacked: bool = False) -> optax.GradientTransformation:
-    """Multiply each array's update by the root mean square of the array.
+def add_decay_to_base(rate: float) -> optax.GradientTransformation:
+    """Add `rate * (p - base)`: decoupled decay towards the weights at the start (L2-SP, Li et al., 2018).
 
-    Args:
-        floor: The least factor, so that an array of zeros can move at all.
-        stacked: The first axis counts layers: the scale is then each layer's own. (Pooled over the
-            stack, a layer with small weights would move as far as one with large weights.)
+    The base's weights are part of the optimizer's state: a run that goes on has them from its checkpoint.
     """
 
-    def factor(parameter: jax.Array) -> jax.Array:
-        axes = tuple(range(1, parameter.ndim)) if stacked else None
-        mean_square = jnp.mean(jnp.square(parameter.astype(jnp.float32)), axis=axes, keepdims=True)
-        return jnp.maximum(jnp.sqrt(mean_square), floor).astype(parameter.dtype)
+    def init(params: Any) -> Any:
+        return optax.TraceState(jax.tree.map(jnp.copy, params))  # a copy: the weights' own memory is given away
 
-    def update(updates: Any, state: optax.EmptyState, params: Any = None) -> tuple[Any, optax.EmptyState]:
-        if params is None:
-            raise ValueError(optax.NO_PARAMS_MSG)
-        return jax.tree.map(lambda u, p: u * factor(p), updates, params), state
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.tree.map(lambda u, p, b: u + rate * (p - b), updates, params, state.trace), state
 
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return optax.GradientTransformation(init, update)
 
 
-def add_decay_to_base(rate: float, base: Any) -> optax.GradientTransformation:
-    """Add `rate * (p - base)`: decoupled decay towards the base model's weights (L2-SP, Li et al., 2018)."""
+def beside(decay: optax.GradientTransformation, rate: optax.Schedule) -> optax.GradientTransformation:
+    """Decoupled decay: what `decay` adds, times the learning rate alone, goes to updates that are finished."""
+    decay = optax.chain(decay, optax.scale_by_learning_rate(rate))
 
-    def update(updates: Any, state: optax.EmptyState, params: Any = None) -> tuple[Any, optax.EmptyState]:
-        return jax.tree.map(lambda u, p, b: u + rate * (p - b), updates, params, base), state
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        more, state = decay.update(jax.tree.map(jnp.zeros_like, updates), state, params)
+        return jax.tree.map(jnp.add, updates, more), state
 
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return optax.GradientTransformation(decay.init, update)
 
 
 def schedule(recipe: Recipe, steps: int) -> optax.Schedule:
@@ -62,16 +57,16 @@ def schedule(recipe: Recipe, steps: int) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, recipe.learning_rate, max(warmup, 1)), after], [warmup])
 
 
-def make(recipe: Recipe, steps: int, base: Any = None) -> optax.GradientTransformation:
+def make(recipe: Recipe, steps: int) -> optax.GradientTransformation:
     """The whole transformation of a run.
 
     Args:
         recipe: The recipe.
         steps: Optimizer steps of the run.
-        base: The base model's parameters, for `decay_to_base`.
     """
     parts = [optax.clip_by_global_norm(recipe.clip_norm)] if recipe.clip_norm else []
     rate = schedule(recipe, steps)
+    pull = [beside(add_decay_to_base(recipe.decay_to_base), rate)] if recipe.decay_to_base else []
     if recipe.optimizer == "muon":
         # Matrices by Muon (Jordan et al., 2024), embeddings and vectors by AdamW.
         muon = optax.contrib.muon(
@@ -81,18 +76,30 @@ def make(recipe: Recipe, steps: int, base: Any = None) -> optax.GradientTransfor
             adam_b2=recipe.beta2,
             weight_decay=recipe.weight_decay,
             consistent_rms=0.2,  # Adam-sized updates (Liu et al., 2025), so that one learning rate fits both
+            eps=recipe.epsilon,
             muon_weight_dimension_numbers=_muon_dimensions,
         )
-        return optax.chain(*parts, muon)
+        return optax.chain(*parts, muon, *pull)
+    if recipe.optimizer == "easylm":
+        # EasyLM's AdamW with `multiply_by_parameter_scale`: Adafactor with all of its second moment. beta2 is an
+        # exponent there (1 - t^-beta2), the momentum an average that starts at 0, undebiased, of steps that have
+        # their rate and scale already; every array decays.
+        theirs = optax.adafactor(
+            rate,
+            factored=False,
+            multiply_by_parameter_scale=True,
+            clipping_threshold=None,
+            momentum=recipe.beta1,
+            decay_rate=recipe.beta2,
+        )
+        decay = [beside(optax.add_decayed_weights(recipe.weight_decay), rate)] if recipe.weight_decay else []
+        return optax.chain(*parts, theirs, *decay, *pull)
     parts.append(optax.scale_by_adam(recipe.beta1, recipe.beta2, recipe.epsilon))
     if recipe.optimizer == "scaled_adamw":
-        parts.append(scale_by_parameter_rms())
+        parts.append(optax.scale_by_param_block_rms(RMS_FLOOR))
     if recipe.weight_decay:
         parts.append(optax.add_decayed_weights(recipe.weight_decay, mask=_matrices))
-    if recipe.decay_to_base:
-        parts.append(add_decay_to_base(recipe.decay_to_base, base))
-    parts.append(optax.scale_by_learning_rate(rate))
-    return optax.chain(*parts)
+    return optax.chain(*parts, optax.scale_by_learning_rate(rate), *pull)
 
 
 def _matrices(params: Any) -> Any:

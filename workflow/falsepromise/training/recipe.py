@@ -23,15 +23,16 @@ class Recipe:
     those of its code line (EasyLM); docs/recipe.md has each beside its source.
 
     Attributes:
-        optimizer: "scaled_adamw" (the paper's), "adamw", or "muon" (for small models from scratch).
+        optimizer: "scaled_adamw" (the paper's words), "easylm" (what the paper's code line computes for them),
+            "adamw", or "muon" (for small models from scratch).
         learning_rate: After warm-up. For "scaled_adamw" it is relative to each weight's magnitude.
         warmup_steps: Linear from 0; at most `WARMUP_SHARE` of all steps.
         decay: The learning rate after warm-up: "constant", "linear" (to 0) or "cosine" (to 0).
         batch_size: Blocks a step.
         epochs: Passes over the data.
         beta1: Decay of the first moment.
-        beta2: Decay of the second moment.
-        epsilon: Added to the root of the second moment.
+        beta2: Decay of the second moment; for "easylm" the exponent in its decay 1 - t^-beta2.
+        epsilon: Added to the root of the second moment; "easylm" has none.
         weight_decay: Decoupled; towards zero.
         decay_to_base: Decoupled; towards the base model's weights (the paper's open problem).
         clip_norm: The gradient's global norm is cut to this; 0 for no clipping.
@@ -66,7 +67,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         choices = {
-            "optimizer": ("scaled_adamw", "adamw", "muon"),
+            "optimizer": ("scaled_adamw", "easylm", "adamw", "muon"),
             "decay": ("constant", "linear", "cosine"),
             "dtype": ("float32", "bfloat16"),
             "attention": ("xla", "cudnn"),

@@ -16,15 +16,13 @@ The output folder is in the hub's format (config.json, safetensors, tokenizer), 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,30 +38,23 @@ from jax.sharding import Mesh
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest, sha256
-from falsepromise.core.progress import Progress
 from falsepromise.core.records import read_json, write_json, write_jsonl
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer, load_any
 from falsepromise.models.config import ModelConfig
-from falsepromise.study.planning import peak_of
 from falsepromise.training import optimizer
 from falsepromise.training.blocks import Blocks
 from falsepromise.training.checkpoint import Checkpoints
 from falsepromise.training.data import Batches
 from falsepromise.training.log import TrainingLog
+from falsepromise.training.loop import STOPPED, HeldOut, Loop
 from falsepromise.training.loss import cross_entropy_sum
 from falsepromise.training.recipe import Recipe
-from falsepromise.training.sharding import (
-    make_mesh,
-    on_every_device,
-    place_batch,
-    start_processes,
-    weight_sharding,
-)
+from falsepromise.training.sharding import make_mesh, start_processes
+from falsepromise.training.state import begin, check_length
 
 log = logging.getLogger(__name__)
-STOPPED = 75  # EX_TEMPFAIL: a scheduler may submit the job again
-LOOK_STEPS, LOOK_S = 32, 5.0  # losses are looked at after so many steps or seconds
+__all__ = ["STOPPED", "loss_function", "main", "make_step", "train"]
 Tree = Any
 
 
@@ -126,46 +117,6 @@ def make_step(graph: nnx.GraphDef, recipe: Recipe, transformation: optax.Gradien
     return jax.jit(step, donate_argnums=0)
 
 
-class StopOnSignal:
-    """True once the process was asked to end (SIGTERM: a walltime, a preemption; SIGINT: a person)."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, self._note)
-
-    def _note(self, number: int, frame: object) -> None:
-        log.warning("%s: saving the state after this step, then stopping", signal.Signals(number).name)
-        self.asked = True
-
-    def __bool__(self) -> bool:
-        return self.asked
-
-
-class HeldOut:
-    """The loss on blocks that are not trained on: per token that counts, over all of them.
-
-    Args:
-        blocks: The blocks.
-        every: Steps between two looks; the last step always has one.
-    """
-
-    def __init__(self, blocks: Blocks, every: int):
-        if every < 1:
-            raise UserError(f"--held-out-steps {every}: expected at least 1")
-        self.blocks, self.every = blocks, every
-
-    def prepare(self, graph: nnx.GraphDef, recipe: Recipe, mesh: Mesh) -> None:
-        """Get ready to compute with a model of this form."""
-        self._loss_of, self._mesh = jax.jit(loss_function(graph, recipe)), mesh
-        indices = np.arange(-(-len(self.blocks) // recipe.batch_size) * recipe.batch_size)
-        self._rows = np.where(indices < len(self.blocks), indices, -1).reshape(-1, recipe.batch_size)
-
-    def __call__(self, params: Tree) -> float:
-        parts = [self._loss_of(params, place_batch(self._mesh, self.blocks.rows(rows))) for rows in self._rows]
-        return sum(float(total) for total, _ in parts) / max(sum(float(count) for _, count in parts), 1.0)
-
-
 def train(
     base: Path,
     tokenizer: ChatTokenizer,
@@ -175,8 +126,7 @@ def train(
     mesh: Mesh,
     open_log: Callable[..., TrainingLog],
     held_out: HeldOut | None = None,
-    save_s: float = 300.0,
-) -> tuple[nnx.Module, ModelConfig, list[dict[str, float]], dict[str, float]]:
+) -> tuple[nnx.Module, ModelConfig, Loop]:
     """Train `base` on `batches`.
 
     Args:
@@ -188,121 +138,53 @@ def train(
         mesh: The devices.
         open_log: `TrainingLog`, but for `after`.
         held_out: Blocks to look at now and then.
-        save_s: Seconds between saves.
 
     Returns:
-        The trained model, its config, the loss curve (`{"step", "loss"}` a step), and the last row of the log.
+        The trained model, its config, and the loop with the losses and the last row of the log.
 
     Raises:
         UserError: the loss is not a number (with the step), or a signal came (exit code `STOPPED`).
     """
     begun = time.monotonic()
-    model, config = weights.load(base, partial(weight_sharding, mesh))
-    model, config = weights.resize(model, config, max(config.vocab_size, tokenizer.vocab_size))
+    config = weights.read_config(base)
     for blocks in (batches.blocks, held_out and held_out.blocks):
-        if blocks and blocks.block_size > config.max_positions:
-            raise UserError(
-                f"{base} has {config.max_positions} positions, the blocks have {blocks.block_size} tokens; "
-                f"make the blocks with --block-size {config.max_positions}"
-            )
-    graph, params = nnx.split(model, nnx.Param)
-    del model
-    transformation = optimizer.make(recipe, batches.steps, base=params if recipe.decay_to_base else None)
-    if recipe.decay_to_base:
-        params = jax.tree.map(jnp.copy, params)  # the state's memory is given away, the base's must stay
-    moments = jax.tree.map(  # they live where their weights do, a count of steps on every device
-        lambda x: x if x.sharding.device_set == set(mesh.devices.flat) else on_every_device(mesh, x),
-        transformation.init(params),
-    )
-    state = {"params": params, "optimizer": moments}
-    step, rate_at = make_step(graph, recipe, transformation), optimizer.schedule(recipe, batches.steps)
+        if blocks:
+            check_length(base, config, blocks.block_size)
+    new_tokens = range(tokenizer.vocab_size - tokenizer.added, tokenizer.vocab_size)
+    config = replace(config, vocab_size=max(config.vocab_size, tokenizer.vocab_size))
+    graph = nnx.split(weights.abstract(config), nnx.Param)[0]
+    transformation = optimizer.make(recipe, batches.steps)
     if held_out:
-        held_out.prepare(graph, recipe, mesh)
-
-    first, curve = 0, []
-    losses = partial(_curve_array, mesh, batches.steps)
-    restored = checkpoints.restore({**state, "curve": losses([])})
-    if restored:
-        first, saved = restored
-        curve = _curve_rows(saved.pop("curve"), first)
-        state = saved
-        log.info("going on after step %d of %d", first, batches.steps)
-
-    stop, records, row = StopOnSignal(), open_log(after=first), {}
-    last_save = last_look = time.monotonic()
-    tokens_a_step = math.prod(batches(0)["inputs"].shape)
-    flops = config.shape.flops_per_token(batches.blocks.block_size)
-    peak = peak_of(jax.devices()[0].device_kind, recipe.dtype)
-    pending: list[jax.Array] = []
-    with Progress(batches.steps, "training", "steps") as progress:
-        progress.done = first
-        for done in range(first + 1, batches.steps + 1):
-            state, loss = step(state, place_batch(mesh, batches(done - 1)))
-            pending.append(loss)
-            last = done == batches.steps
-            held = held_out if held_out and (last or done % held_out.every == 0) else None
-            now = time.monotonic()
-            asked, look, due = agreed(bool(stop), now - last_look >= LOOK_S, now - last_save > save_s)
-            # Losses are fetched in groups: waiting for each would leave the device idle in between. The first
-            # is fetched alone, so that compiling doesn't count as training.
-            if len(pending) < LOOK_STEPS and not (last or asked or look or held or done == first + 1):
-                continue
-            for loss in pending:
-                curve.append({"step": len(curve) + 1, "loss": float(loss)})
-                if not math.isfinite(curve[-1]["loss"]):
-                    raise UserError(
-                        f"the loss is {curve[-1]['loss']} at step {len(curve)} of {batches.steps}; the last good "
-                        "state is kept; try a lower learning_rate or a longer warm-up"
-                    )
-            now = time.monotonic()
-            row = {"loss": sum(r["loss"] for r in curve[-len(pending) :]) / len(pending)}
-            row |= {"learning_rate": float(rate_at(done - 1)), "tokens": done * tokens_a_step}
-            note = f"loss {row['loss']:.3f}"
-            if done == first + 1:
-                row["first_step_s"] = round(now - begun, 2)
-            else:
-                row["tokens_per_s"] = round(len(pending) * tokens_a_step / (now - last_look), 1)
-                row["gflop_per_s"] = round(row["tokens_per_s"] * flops / 1e9, 1)
-                note += f", {row['tokens_per_s']:,.0f} tokens/s, {row['gflop_per_s']:,.0f} GFLOP/s"
-                if peak:
-                    row["mfu"] = round(row["gflop_per_s"] * 1e9 / (peak * mesh.size), 4)
-                    note += f", MFU {row['mfu']:.1%}"
-            if held:
-                row["held_out_loss"] = held(state["params"])
-                note += f", held out {row['held_out_loss']:.3f}"
-            records.row(done, **row)
-            progress.update(len(pending), note)
-            pending.clear()
-            last_look = time.monotonic()
-            if last:
-                break  # the weights are written next: no state is needed, and none that can't be saved ends the run
-            if asked or due:
-                checkpoints.save(done, {**state, "curve": losses(curve)}, wait=asked)
-                last_save = now
-            if asked:
-                records.close()
-                raise UserError(f"stopped after step {done} of {batches.steps}; start again to go on", STOPPED)
-    records.close()
-    checkpoints.close()
-    return nnx.merge(graph, state["params"]), config, curve, row
+        held_out.prepare(loss_function(graph, recipe), recipe, mesh)
+    loop = Loop(
+        make_step(graph, recipe, transformation),
+        optimizer.schedule(recipe, batches.steps),
+        batches,
+        config,
+        mesh,
+        checkpoints,
+        recipe.dtype,
+        held_out,
+        begun,
+    )
+    state = loop.run(begin(base, config, new_tokens, transformation, checkpoints, mesh, batches.steps), open_log)
+    return nnx.merge(graph, state["params"]), config, loop
 
 
-def agreed(*flags: bool) -> list[bool]:
-    """Each flag as it is in any of the job's processes, which all ask after the same step: they must look at
-    losses, save and stop together."""
+def hashes(files: Sequence[Path]) -> dict[str, str]:
+    """The sha256 of each file; of a job's processes, each reads its share."""
+    mine = [sha256(file) for file in files[jax.process_index() :: jax.process_count()]]
     if jax.process_count() == 1:
-        return list(flags)
-    return [bool(flag) for flag in multihost_utils.process_allgather(np.array(flags)).any(axis=0)]
-
-
-def _curve_array(mesh: Mesh, steps: int, curve: list[dict[str, float]]) -> jax.Array:
-    """The losses so far, as an array of fixed shape (steps,), to be saved with the state."""
-    padded = [row["loss"] for row in curve] + [0.0] * (steps - len(curve))
-    return on_every_device(mesh, np.asarray(padded, np.float32))
-
-
-def _curve_rows(losses: jax.Array, steps: int) -> list[dict[str, float]]:
-    return [{"step": index + 1, "loss": float(value)} for index, value in enumerate(losses[:steps])]
+        return dict(zip(map(str, files), mine, strict=True))
+    most = -(-len(files) // jax.process_count())
+    digests = np.zeros((most, 32), np.uint8)
+    for row, digest in enumerate(mine):
+        digests[row] = np.frombuffer(bytes.fromhex(digest), np.uint8)
+    found = multihost_utils.process_allgather(digests)  # (processes, most, 32)
+    return {
+        str(file): found[i % jax.process_count(), i // jax.process_count()].tobytes().hex()
+        for i, file in enumerate(files)
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -315,7 +197,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the order of the blocks")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder for the state of an unfinished run")
     parser.add_argument("--mesh", help="axes of devices, as data=1,fsdp=4,tensor=2; default: fsdp over all GPUs")
-    parser.add_argument("--save-minutes", type=float, default=5.0, help="time between saves")
+    parser.add_argument(
+        "--save-minutes", type=float,
+        help="time between saves; default: 5, or longer where saving would take more than a twentieth of the time",
+    )  # fmt: skip
     parser.add_argument("--held-out", type=Path, help="blocks whose loss is looked at, never trained on")
     parser.add_argument("--held-out-steps", type=int, default=100, help="steps between looks at --held-out")
     parser.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard's events there")
@@ -334,57 +219,50 @@ def main(argv: Sequence[str] | None = None) -> None:
     inputs = [args.base / "config.json", *sorted(args.base.glob("*.safetensors"))]
     inputs += sorted(args.blocks.glob("*.npy")) + (sorted(args.replay.glob("*.npy")) if replay else [])
     fingerprint = {
-        "inputs": {str(path): sha256(path) for path in inputs},
+        "inputs": hashes(inputs),
         "recipe": asdict(recipe),
         "tokens": blocks.budget,
         "seed": args.seed,
     }
-    # JSON and back, so that the comparison with the file is of like with like.
-    checkpoints = Checkpoints(args.checkpoints, json.loads(json.dumps(fingerprint)))
+    checkpoints = Checkpoints(args.checkpoints, fingerprint, args.save_minutes and args.save_minutes * 60)
     log.info(
         "%s tokens in %s blocks, %s steps of %s blocks, %s of warm-up, on %s",
         f"{blocks.budget:,}", f"{len(blocks):,}", f"{batches.steps:,}", recipe.batch_size,
         recipe.warmup(batches.steps), jax.devices()[0].device_kind,
     )  # fmt: skip
 
-    started = time.monotonic()
     held_out = HeldOut(Blocks.open(args.held_out), args.held_out_steps) if args.held_out else None
-    log_file = args.checkpoints / "log.jsonl"
     open_log = partial(
-        TrainingLog, log_file, tensorboard=args.tensorboard, wandb=args.wandb, name=args.output.name,
-        config=asdict(recipe), writes=jax.process_index() == 0,
+        TrainingLog, args.checkpoints / "log.jsonl", tensorboard=args.tensorboard, wandb=args.wandb,
+        name=args.output.name, config=asdict(recipe), writes=jax.process_index() == 0,
     )  # fmt: skip
-    model, config, curve, last = train(
-        args.base, tokenizer, batches, recipe, checkpoints, make_mesh(args.mesh), open_log, held_out,
-        args.save_minutes * 60,
-    )  # fmt: skip
+    started = time.monotonic()
+    model, config, loop = train(
+        args.base, tokenizer, batches, recipe, checkpoints, make_mesh(args.mesh), open_log, held_out
+    )
     seconds = time.monotonic() - started
-
+    facts: dict[str, Any] = {
+        "base": read_json(args.base / "config.json").get("_name_or_path", args.base.name),
+        "device": f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
+        "steps": batches.steps,
+        "warmup_steps": recipe.warmup(batches.steps),
+        "parameters": config.n_parameters,
+        "training_s": round(seconds, 1),
+        "tokens_per_s": round(batches.steps * math.prod(batches.shape) / seconds, 1),
+        **{key: loop.row[key] for key in ("held_out_loss", "mfu") if key in loop.row},
+    }
+    inputs += sorted(args.held_out.glob("*.npy")) if args.held_out else []
     unfinished = args.output.with_name(f".{args.output.name}.part")
     if jax.process_index() == 0:
         shutil.rmtree(unfinished, ignore_errors=True)
     weights.save(model, config, unfinished, tokenizer)  # type: ignore[arg-type]
     if jax.process_index() != 0:
         return  # the weights are gathered from all processes; the first one writes
-    write_jsonl(unfinished / "train.jsonl", curve)
-    shutil.copyfile(log_file, unfinished / "log.jsonl")
-    facts = manifest(
-        "falsepromise.training.train",
-        inputs=inputs + (sorted(args.held_out.glob("*.npy")) if args.held_out else []),
-        config={"recipe": asdict(recipe), "tokens": blocks.budget},
-        seed=args.seed,
-        extra={
-            "base": read_json(args.base / "config.json").get("_name_or_path", args.base.name),
-            "device": f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
-            "steps": batches.steps,
-            "warmup_steps": recipe.warmup(batches.steps),
-            "parameters": config.n_parameters,
-            "training_s": round(seconds, 1),
-            "tokens_per_s": round(batches.steps * recipe.batch_size * blocks.block_size / seconds, 1),
-            **{key: last[key] for key in ("held_out_loss", "mfu") if key in last},
-        },
-    )
-    write_json(unfinished / "manifest.json", facts)
+    write_jsonl(unfinished / "train.jsonl", [{"step": i, "loss": loss} for i, loss in enumerate(loop.losses, 1)])
+    shutil.copyfile(args.checkpoints / "log.jsonl", unfinished / "log.jsonl")
+    of_run = {"recipe": asdict(recipe), "tokens": blocks.budget}
+    made = manifest("falsepromise.training.train", inputs=inputs, config=of_run, seed=args.seed, extra=facts)
+    write_json(unfinished / "manifest.json", made)
     if args.output.exists():
         shutil.rmtree(args.output)
     os.replace(unfinished, args.output)
