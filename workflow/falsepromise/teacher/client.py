@@ -61,6 +61,8 @@ class Teacher:
         expected_output_tokens: For estimates where a request has no `max_tokens`.
         reserve_tokens: For the limits where a request has no `max_tokens`, before there are answers.
         most_failures: The share of requests that may fail before the run stops.
+        batch: Whether requests go through the provider's batch API.
+        batch_poll_s: Seconds between looks at a batch.
         seed: Of the jitter in back-off.
     """
 
@@ -83,6 +85,8 @@ class Teacher:
         expected_output_tokens: int = 256,
         reserve_tokens: int = RESERVE_TOKENS,
         most_failures: float = 0.5,
+        batch: bool = False,
+        batch_poll_s: float = 30.0,
         seed: int = 0,
     ):
         parts = urlsplit(base_url)
@@ -102,6 +106,7 @@ class Teacher:
         self.limits, self.prices = limits, prices
         self.concurrency, self.timeout_s, self.attempts = concurrency, timeout_s, attempts
         self.expected_output_tokens, self.reserve_tokens = expected_output_tokens, reserve_tokens
+        self.batch, self.batch_poll_s = batch, batch_poll_s
         self._paces, self._seed = (Pace(requests_per_minute), Pace(tokens_per_minute)), seed
         self._sender: Sender | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -178,7 +183,7 @@ class Teacher:
         absent = set(self.store.absent(list(sizes)))
         asked = sum(sizes[key][0] for key in absent)
         answered = sum(sizes[key][1] for key in absent)
-        share = 1.0
+        share = self.habits.batch_price if self.batch else 1.0
         return Estimate(len(absent), total - len(absent), asked, answered, (self.cost(asked, answered) or 0.0) * share)
 
     def check_cost(self, estimate: Estimate, refuse: bool = True) -> None:
@@ -226,6 +231,11 @@ class Teacher:
         """
         if self._runner is None:
             self._runner = asyncio.Runner()
+        if self.batch:
+            from falsepromise.teacher import batch
+
+            yield from batch.ask(self, self._runner, requests, progress, counts)
+            return
         runner, source = self._runner, enumerate(requests)
         results: asyncio.Queue[tuple[int, Answer] | BaseException | None] = asyncio.Queue()
         runner.run(self._start(source, results))

@@ -38,6 +38,7 @@ from falsepromise.teacher.store import Answer
 log = logging.getLogger("falsepromise.teacher.nq_synthetic")
 SHOWN = 5  # pairs in Table 4's prompt
 WAVE = 64  # requests asked before the count is looked at again, at most
+BATCH_WAVE = 10_000  # of a batch, which takes hours whatever its size
 
 # "Q: ... A: ...", on one line or two, numbered or bold or not, "Question:" and "A." as well.
 _QUESTION = re.compile(r"(?:^|(?<=\s))(?:[-*]\s+|\d+[.)]\s*)?\**Q(?:uestion)?\s*\d*\s*\**[:.]\**\s*")
@@ -129,7 +130,8 @@ def generate(
     while made < n and useless < patience and not limit:
         # As many as the yield so far says that it takes; what more than `n` comes back is left unread.
         expected = made / index if made else SHOWN
-        wave = range(index, index + min(WAVE, max(1, round((n - made) / max(expected, 0.2)))))
+        most = BATCH_WAVE if teacher.batch else WAVE
+        wave = range(index, index + min(most, max(1, round((n - made) / max(expected, 0.2)))))
         for index, answer in answers(wave):
             if made >= n or useless >= patience:
                 continue  # paid for already: let it reach the store

@@ -57,6 +57,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=JSON",
         help='a habit of its own, as system=user or force={"temperature": null}; may be repeated',
     )
+    group.add_argument("--batch", action="store_true", help="ask through the provider's batch API, at its price")
+    group.add_argument("--batch-poll", type=amount, default=30.0, metavar="S", help="seconds between looks at a batch")
     group.add_argument("--again", action="store_true", help="ask (and pay) again for what came back as no answer")
     group.add_argument("--share-store", action="store_true", help="let the group use a store that is made now")
     group.add_argument(
@@ -144,6 +146,8 @@ def open_teacher(options: argparse.Namespace) -> Iterator[Teacher]:
         if base_url == "local":
             if options.model != local.NAME:
                 raise UserError(f"--model {options.model}: the local teacher's model is {local.NAME}; leave it out")
+            if options.batch:
+                raise UserError("--batch: the local teacher has no batch API, and costs nothing; leave it out")
             prices = prices or Prices()
             identity = local.identity(options.facts)
             base_url = stack.enter_context(local.child(options.facts))
@@ -167,6 +171,8 @@ def open_teacher(options: argparse.Namespace) -> Iterator[Teacher]:
             attempts=options.attempts,
             reserve_tokens=options.reserve_tokens,
             most_failures=options.max_failures,
+            batch=options.batch,
+            batch_poll_s=options.batch_poll,
         )
         yield stack.enter_context(teacher)
 

@@ -43,7 +43,7 @@ class Sender:
     def __init__(self, teacher: Teacher, key: str, requests: Pace, tokens: Pace, seed: int):
         self.teacher, self._key = teacher, key
         self._requests, self._tokens = requests, tokens
-        self._rng = random.Random(seed)
+        self.rng = random.Random(seed)
         self._slots = asyncio.Semaphore(teacher.concurrency)
         self.transport = Transport(
             teacher.base_url, teacher.habits, teacher.model, key, teacher.timeout_s, teacher.concurrency
@@ -136,6 +136,7 @@ class Sender:
             await self._turn(expected)
             store.depart(attempt)
             state, why = "lost", "no reply"
+            base = self.transport.base
             try:
                 reply = await self.transport.request("/chat/completions", body)
             except TooLarge as error:
@@ -146,7 +147,7 @@ class Sender:
                 state = "released"
                 raise self._unreachable(str(error)) from error
             self._heard = True
-            if reply.status == 404 and self._other_path(reply.body):
+            if reply.status == 404 and self._other_path(base, reply.body):
                 raise Retry("404: no such path", 0.0)
             try:
                 answer = read(reply, teacher.habits, self.asked(charge))
@@ -195,8 +196,10 @@ class Sender:
             return UserError(f"{where}: nobody answers there ({why}); is the server running, is the URL right?")
         return Retry(f"connection failed ({why})")
 
-    def _other_path(self, body: bytes) -> bool:
+    def _other_path(self, base: str, body: bytes) -> bool:
         """Whether another base path is worth a try: nothing was answered yet, and no model is what is missing."""
+        if base != self.transport.base:
+            return True
         other = self.transport.other_base()
         said = shown(body[:2000].decode("utf-8", "replace"), longest=1000).lower()
         if self._answered or self._moved or other is None or "model" in said or "deployment" in said:
@@ -219,7 +222,7 @@ class Sender:
         self._slowed = retry.slow_down
         self._in_a_row += 1
         count = failed if retry.slow_down else min(failed, self._in_a_row)
-        wait = backoff(count, self._rng) if retry.wait_s is None else min(retry.wait_s, LONGEST_SERVER_WAIT_S)
+        wait = backoff(count, self.rng) if retry.wait_s is None else min(retry.wait_s, LONGEST_SERVER_WAIT_S)
         if everybody and retry.wait_s is not None:
             self._pause(wait)
         log.debug("attempt %d: %s; again in %.1f s", failed, retry.why, wait)

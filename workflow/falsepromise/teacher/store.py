@@ -43,7 +43,8 @@ CREATE TABLE IF NOT EXISTS asked (key TEXT PRIMARY KEY, teacher TEXT NOT NULL, r
 CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, worker TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS workers (worker TEXT PRIMARY KEY, seen REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS batches (
-    id TEXT PRIMARY KEY, teacher TEXT NOT NULL, state TEXT NOT NULL, file TEXT, batch TEXT, made REAL NOT NULL);
+    id TEXT PRIMARY KEY, teacher TEXT NOT NULL, state TEXT NOT NULL, file TEXT, batch TEXT,
+    worker TEXT NOT NULL, made REAL NOT NULL);
 {ledger.SCHEMA}
 """
 
@@ -121,10 +122,10 @@ class Store:
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{self.path}: the store can't be opened: {error}; choose another --store") from error
-        with self._transaction(begin=False) as db:
+        with self.transaction(begin=False) as db:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")  # survives a kill; a power cut loses the last moments
-        with self._transaction() as db:
+        with self.transaction() as db:
             self._upgrade(db, shared)
             self._beat(db)
         self._closed = threading.Event()
@@ -155,13 +156,13 @@ class Store:
             return
         self._closed.set()
         self._heart.join()
-        with contextlib.suppress(UserError), self._transaction() as db:
+        with contextlib.suppress(UserError), self.transaction() as db:
             self._bury(db, self.worker)
         self._db.close()
 
     def get(self, key: str) -> Answer | None:
         """The stored reply to a request, or None."""
-        with self._transaction(begin=False) as db:
+        with self.transaction(begin=False) as db:
             return self._reply(db, key)
 
     def absent(self, keys: Sequence[str]) -> list[str]:
@@ -169,7 +170,7 @@ class Store:
         distinct = list(dict.fromkeys(keys))
         have: set[str] = set()
         tables = ("answers",) if self.again else ("answers", "failed")
-        with self._transaction(begin=False) as db:
+        with self.transaction(begin=False) as db:
             for start in range(0, len(distinct), 500):
                 part = distinct[start : start + 500]
                 marks = ",".join("?" * len(part))
@@ -178,7 +179,7 @@ class Store:
         return [key for key in distinct if key not in have]
 
     def take(
-        self, key: str, teacher: str, charge: Charge, limits: Limits, mine: bool = False, worker: str | None = None
+        self, key: str, teacher: str, charge: Charge, limits: Limits, mine: bool = False
     ) -> Answer | int | str:
         """Ask for the right to send a request now.
 
@@ -188,14 +189,13 @@ class Store:
             charge: The most that it is expected to cost.
             limits: Of that account.
             mine: Whether the caller holds the claim already, from an attempt that failed.
-            worker: Who claims it, if not this process: a batch.
 
         Returns:
             The number of the attempt: `depart`, send it, `settle` or `finish`; the reply if it is there by
             now; `taken`: somebody else has sent it; `wait`: the limits leave no room until others' requests
             have ended; any other text says which limit is reached.
         """
-        with self._transaction() as db:
+        with self.transaction() as db:
             if not mine:
                 found = self._reply(db, key)
                 if found:
@@ -212,30 +212,31 @@ class Store:
             if full is not None:
                 return full
             if not mine:
-                db.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, worker or self.worker))
-            attempt = ledger.reserve(db, key, teacher, worker or self.worker, charge)
+                db.execute("INSERT OR REPLACE INTO claims VALUES (?, ?)", (key, self.worker))
+            attempt = ledger.reserve(db, key, teacher, self.worker, charge)
             return attempt
 
     def depart(self, attempt: int) -> None:
         """Enter that an attempt is about to be sent: from here on it may cost its reserve."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 "UPDATE attempts SET state = 'sent', sent = ? WHERE id = ? AND ended IS NULL", (time.time(), attempt)
             )
 
     def settle(self, attempt: int, state: str, charge: Charge | None = None, why: str = "") -> None:
         """End an attempt that brought no reply to keep; the claim stays, for another attempt."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             ledger.settle(db, attempt, state, time.time(), charge, why)
 
     def finish(self, key: str, attempt: int, teacher: str, request: Request, answer: Answer) -> None:
         """End a claim: count what was paid, keep the reply and what was asked."""
-        with self._transaction() as db:
-            self._finish(db, key, attempt, teacher, request, answer)
+        asked = json.dumps({"messages": list(request.messages), "parameters": dict(request.parameters)}).encode()
+        with self.transaction() as db:
+            self.keep(db, key, attempt, answer)
+            db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (key, teacher, zlib.compress(asked, 1)))
 
-    def _finish(
-        self, db: sqlite3.Connection, key: str, attempt: int, teacher: str, request: Request, answer: Answer
-    ) -> None:
+    def keep(self, db: sqlite3.Connection, key: str, attempt: int, answer: Answer) -> None:
+        """What `finish` does, within a transaction and without what was asked."""
         charge = Charge(answer.input_tokens, answer.output_tokens, answer.usd)
         now = time.time()
         ledger.settle(db, attempt, "answered", now, charge, answer.failure or "")
@@ -246,28 +247,26 @@ class Store:
         db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (key, json.dumps(record), now))
         if answer.failure is None:
             db.execute("DELETE FROM failed WHERE key = ?", (key,))
-        asked = json.dumps({"messages": list(request.messages), "parameters": dict(request.parameters)}).encode()
-        db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (key, teacher, zlib.compress(asked, 1)))
 
     def release(self, key: str) -> None:
         """Give a claim back: nothing came of it."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("DELETE FROM claims WHERE key = ? AND worker = ?", (key, self.worker))
 
     def spent(self, teacher: str) -> Spent:
         """All that this store has ever spent on a teacher and knows of; what is under way isn't in it."""
-        with self._transaction(begin=False) as db:
+        with self.transaction(begin=False) as db:
             return ledger.spent(db, teacher)
 
     def price(self, teacher: str, prices: Prices) -> int:
         """Give what was used without a price its price, now that one is known."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             self._bury_dead(db)
             return ledger.price(db, teacher, prices)
 
     def lengths(self, teacher: str, most: int = 1000) -> list[int]:
         """Tokens of the latest answers, the newest first."""
-        with self._transaction(begin=False) as db:
+        with self.transaction(begin=False) as db:
             rows = db.execute(
                 "SELECT output_tokens FROM attempts WHERE teacher = ? AND state = 'answered' ORDER BY id DESC LIMIT ?",
                 (teacher, most),
@@ -279,6 +278,11 @@ class Store:
         if row is None and not self.again:
             row = db.execute("SELECT answer FROM failed WHERE key = ?", (key,)).fetchone()
         return Answer(**json.loads(row[0]), stored=True) if row else None
+
+    def lives(self, worker: str) -> bool:
+        """Whether a worker is alive."""
+        with self.transaction() as db:
+            return self._alive(db, worker)
 
     def _alive(self, db: sqlite3.Connection, worker: str) -> bool:
         if worker.startswith("batch/"):
@@ -301,11 +305,11 @@ class Store:
 
     def _keep_beating(self) -> None:
         while not self._closed.wait(HEARTBEAT_S):
-            with contextlib.suppress(UserError), self._transaction(begin=False) as db:
+            with contextlib.suppress(UserError), self.transaction(begin=False) as db:
                 self._beat(db)
 
     @contextlib.contextmanager
-    def _transaction(self, begin: bool = True) -> Iterator[sqlite3.Connection]:
+    def transaction(self, begin: bool = True) -> Iterator[sqlite3.Connection]:
         """The connection, in one transaction that takes the write lock at once (or in none)."""
         with self._lock:
             try:

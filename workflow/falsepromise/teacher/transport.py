@@ -98,6 +98,7 @@ class Transport:
         method: str | None = None,
         base: str | None = None,
         longest: int = LONGEST_REPLY,
+        timeout_s: float | None = None,
     ) -> Reply:
         """Send one request.
 
@@ -108,19 +109,22 @@ class Transport:
             method: In place of POST or GET.
             base: In place of `self.base`.
             longest: Bytes that the reply may have.
+            timeout_s: In place of `self.timeout_s`.
 
         Raises:
             Unsent, Lost: there is no whole reply.
             UserError: the server sends us somewhere else.
         """
+        path, _, more = path.partition("?")
+        query = {**self.query, **dict(parse_qsl(more))}
         url = (base or self.base) + path
         headers = {**self.headers, **({"content-type": content_type} if body is not None else {})}
         method = method or ("GET" if body is None else "POST")
         try:
-            async with asyncio.timeout(self.timeout_s):
+            async with asyncio.timeout(timeout_s or self.timeout_s):
                 for _ in range(_REDIRECTS + 1):
                     request = self.client.build_request(
-                        method, url, content=body, headers=headers, params=self.query or None
+                        method, url, content=body, headers=headers, params=query or None
                     )
                     response = await self.client.send(request, stream=True)
                     try:

@@ -1,0 +1,488 @@
+"""The provider's batch API: requests that can wait, at its lower price, into the same store and ledger.
+
+A batch goes through these states, each written down before the step that it allows, so that a killed run goes
+on where it was:
+
+    made      its requests are claimed and reserved; nothing has left this machine
+    uploaded  the provider has the file
+    sent      it may have been created: the reserve counts until the provider says what became of it
+    open      it has the provider's number; any process that shares the store may watch and fetch it
+    done      every request is settled: answered, rejected, or free to be asked again
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.progress import Progress
+from falsepromise.teacher import faults, ledger
+from falsepromise.teacher.cost import Request
+from falsepromise.teacher.faults import Rejected, Retry
+from falsepromise.teacher.ledger import Charge, LimitReached
+from falsepromise.teacher.pace import backoff
+from falsepromise.teacher.reply import read
+from falsepromise.teacher.sending import Sender
+from falsepromise.teacher.store import Answer
+from falsepromise.teacher.transport import Lost, Reply, Unsent
+from falsepromise.teacher.words import shown
+
+if TYPE_CHECKING:
+    from falsepromise.teacher.client import Teacher
+
+log = logging.getLogger("falsepromise.teacher")
+ROUNDS = 3  # of batches, for what expired or failed in passing in the one before
+LONGEST_FILE = 2**30
+FILE_TIMEOUT_S = 900.0
+_RUNNING = ("validating", "in_progress", "finalizing", "cancelling", "notRunning", "running", "pending")
+_ENDED = ("completed", "expired", "cancelled", "failed")
+_LINES = 200  # settled in one transaction
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A row of the store's table `batches`."""
+
+    id: str
+    state: str
+    file: str | None
+    batch: str | None
+    worker: str
+
+
+def ask(
+    teacher: Teacher, runner: asyncio.Runner, requests: Iterable[Request], progress: Progress | None, counts: bool
+) -> Iterator[Answer]:
+    """The answers to many requests, in their order, through batches; see `Teacher.ask_many`."""
+    if not teacher.habits.batch:
+        raise UserError(
+            f"{teacher.base_url}: no batch API is known for this provider; leave batch out, or name its protocol "
+            "with --habit batch=openai"
+        )
+    return runner.run(_Batches(teacher, progress).all(requests, counts))
+
+
+class _Batches:
+    """One call's batches.
+
+    Args:
+        teacher: Who is asked.
+        progress: Shows what the provider says.
+    """
+
+    def __init__(self, teacher: Teacher, progress: Progress | None):
+        self.teacher, self.store, self.progress = teacher, teacher.store, progress
+        self.sender: Sender = teacher.connect()
+        self.failures: dict[str, str] = {}
+        transport = self.sender.transport
+        azure = teacher.habits.batch == "azure"
+        self.base = f"{transport.origin}/openai" if azure else transport.base
+        self.endpoint = "/chat/completions" if azure else "/v1/chat/completions"
+
+    async def all(self, requests: Iterable[Request], counts: bool) -> Iterator[Answer]:
+        """Ask for all that the store doesn't have; an iterator over the answers."""
+        await self._watch()  # what an earlier run has left
+        keys = await self._submit_all(requests)
+        for number in range(ROUNDS):
+            await self._watch()
+            left = [key for key in self.store.absent(keys) if key not in self.failures]
+            if not left or number == ROUNDS - 1:
+                break
+            log.info("%s: %d requests of ended batches are asked again", self.teacher.model, len(left))
+            await self._submit_all(self._asked(left))
+        return self._answers(keys, counts)
+
+    def _answers(self, keys: list[str], counts: bool) -> Iterator[Answer]:
+        teacher = self.teacher
+        for key in keys:
+            answer = self.store.get(key) or Answer(
+                "", "", "", 0, 0, failure=self.failures.get(key, "no answer: its batch ended without it")
+            )
+            teacher.count(answer)
+            if self.progress is not None:
+                note = teacher.watch.note(teacher.spent, teacher.limits) if teacher.watch.due() else ""
+                self.progress.update(1 if counts else 0, note)
+            yield answer
+
+    def _asked(self, keys: Iterable[str]) -> Iterator[Request | tuple[str, Request]]:
+        """Requests out of the store, with the keys that they have."""
+        for key in keys:
+            with self.store.transaction() as db:
+                found = db.execute("SELECT request FROM asked WHERE key = ?", (key,)).fetchone()
+            if found:
+                yield key, Request(**json.loads(zlib.decompress(found[0])))
+
+    # Submitting -------------------------------------------------------------------------------
+
+    async def _submit_all(self, requests: Iterable[Request | tuple[str, Request]]) -> list[str]:
+        """Submit what isn't in the store, in as many batches as it takes; the keys of all requests, in order."""
+        habits = self.teacher.habits
+        keys: list[str] = []
+        chunk: dict[str, tuple[Request, str]] = {}
+        seen: set[str] = set()
+        size = 0
+        for item in requests:
+            key, request = item if isinstance(item, tuple) else (self.teacher.key(item), item)
+            keys.append(key)
+            if key in seen or self.store.get(key):
+                continue
+            seen.add(key)
+            try:
+                line = self._line(key, request)
+            except UnicodeEncodeError:
+                self.failures[key] = "rejected: the text has half a surrogate pair, which UTF-8 can't carry"
+                continue
+            if chunk and (len(chunk) == habits.batch_requests or size + len(line) > habits.batch_bytes):
+                await self._submit(chunk)
+                chunk, size = {}, 0
+            chunk[key], size = (request, line), size + len(line)
+        if chunk:
+            await self._submit(chunk)
+        return keys
+
+    def _line(self, key: str, request: Request) -> str:
+        body = self.sender.body(request).decode()
+        return f'{{"custom_id": "{key}", "method": "POST", "url": "{self.endpoint}", "body": {body}}}\n'
+
+    async def _submit(self, chunk: Mapping[str, tuple[Request, str]]) -> None:
+        """Claim, upload and create one batch; as many of its requests as the limits leave room for."""
+        local = uuid.uuid4().hex
+        lines, full = self._claim(local, chunk)
+        if not lines:
+            if full:
+                raise LimitReached(f"{self.teacher.model}: {full}; answers so far are stored, raise it to go on")
+            return
+        await self._upload(local, "".join(lines).encode())
+        self._mark(local, "sent")
+        await self._create(local)
+        if full:
+            await self._watch()
+            raise LimitReached(f"{self.teacher.model}: {full}; answers so far are stored, raise it to go on")
+
+    def _claim(self, local: str, chunk: Mapping[str, tuple[Request, str]]) -> tuple[list[str], str | None]:
+        """Enter a batch's requests; the lines of those that are ours, and which limit cut them off."""
+        teacher, worker = self.teacher, f"batch/{local}"
+        share = teacher.habits.batch_price
+        lines: list[str] = []
+        full = None
+        with self.store.transaction() as db:
+            now, (_, open_tokens, open_usd) = ledger.spent(db, teacher.name), ledger.under_way(db, teacher.name)
+            tokens, usd, limits = now.tokens + open_tokens, now.usd + open_usd, teacher.limits
+            for key, (request, line) in chunk.items():
+                if db.execute("SELECT 1 FROM claims WHERE key = ?", (key,)).fetchone():
+                    continue  # somebody else has it under way
+                charge = teacher.reserve(request)
+                charge = replace(charge, usd=None if charge.usd is None else charge.usd * share, share=share)
+                tokens, usd = tokens + charge.tokens, usd + (charge.usd or 0.0)
+                if limits.usd is not None and usd > limits.usd + 1e-9:
+                    full = f"max_usd is {limits.usd:g}, and the next request would pass it"
+                elif limits.tokens is not None and tokens > limits.tokens:
+                    full = f"max_tokens is {limits.tokens:g}, and the next request would pass it"
+                elif limits.requests is not None and now.requests + len(lines) + 1 > limits.requests:
+                    full = f"max_requests is {limits.requests:g}, and the next request would pass it"
+                if full:
+                    break
+                db.execute("INSERT INTO claims VALUES (?, ?)", (key, worker))
+                ledger.reserve(db, key, teacher.name, worker, charge)
+                asked = json.dumps({"messages": list(request.messages), "parameters": dict(request.parameters)})
+                db.execute(
+                    "INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (key, teacher.name, zlib.compress(asked.encode(), 1))
+                )
+                lines.append(line)
+            if lines:
+                db.execute(
+                    "INSERT INTO batches VALUES (?, ?, 'made', NULL, NULL, ?, ?)",
+                    (local, teacher.name, self.store.worker, time.time()),
+                )
+        return lines, full
+
+    def _mark(self, local: str, state: str, **values: str) -> None:
+        """Write a batch's next state down."""
+        sets = "".join(f", {name} = ?" for name in values)
+        with self.store.transaction() as db:
+            db.execute(f"UPDATE batches SET state = ?{sets} WHERE id = ?", (state, *values.values(), local))
+            if state == "sent":
+                db.execute(
+                    "UPDATE attempts SET state = 'sent', sent = ? WHERE worker = ? AND ended IS NULL",
+                    (time.time(), f"batch/{local}"),
+                )
+
+    async def _upload(self, local: str, data: bytes) -> None:
+        edge = uuid.uuid4().hex
+        body = (
+            f'--{edge}\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--{edge}\r\n'
+            f'content-disposition: form-data; name="file"; filename="{local}.jsonl"\r\n'
+            "content-type: application/jsonl\r\n\r\n"
+        ).encode() + data + f"\r\n--{edge}--\r\n".encode()  # fmt: skip
+        found = await self._call("/files", body, f"multipart/form-data; boundary={edge}")
+        name = _word(found, "id")
+        while found.get("status") in ("pending", "running", "importing"):  # Azure looks through it first
+            await self.sender.sleep(min(5.0, self.teacher.batch_poll_s))
+            found = await self._call(f"/files/{name}")
+        if found.get("status") in ("error", "deleted"):
+            raise UserError(f"{self.teacher.base_url}: the batch's file was refused ({_words(found)})")
+        self._mark(local, "uploaded", file=name)
+
+    async def _create(self, local: str) -> None:
+        """Create an uploaded batch, once: after a reply that was lost, it is looked for before it is created again."""
+        (row,) = self._rows("id = ?", local)
+        body = {
+            "input_file_id": row.file,
+            "endpoint": self.endpoint,
+            "completion_window": "24h",
+            "metadata": {"false_promise": local},
+        }
+        for attempt in range(1, self.teacher.attempts + 1):
+            try:
+                found: dict[str, Any] | None = await self._call("/batches", json.dumps(body).encode(), attempts=1)
+            except Retry as retry:
+                await self.sender.sleep(retry.wait_s or backoff(attempt, self.sender.rng))
+                found = await self._find(local)
+            except UserError:
+                self._settle_rest(local, "released")
+                raise
+            if found is not None:
+                self._mark(local, "open", batch=_word(found, "id"))
+                log.info("%s: batch %s submitted", self.teacher.model, shown(found["id"]))
+                return
+        raise UserError(f"{self.teacher.base_url}: the batch could not be created; run again to go on")
+
+    async def _find(self, local: str) -> dict[str, Any] | None:
+        """The provider's batch that carries our number, or None."""
+        after = ""
+        for _ in range(50):
+            found = await self._call(f"/batches?limit=100{after}")
+            batches = [entry for entry in found.get("data") or [] if isinstance(entry, dict)]
+            for entry in batches:
+                if (entry.get("metadata") or {}).get("false_promise") == local:
+                    return entry
+            if not found.get("has_more") or not batches:
+                return None
+            after = f"&after={batches[-1].get('id')}"
+        return None
+
+    # Watching and fetching --------------------------------------------------------------------
+
+    def _rows(self, which: str, *values: str) -> list[Batch]:
+        with self.store.transaction() as db:
+            rows = db.execute(f"SELECT id, state, file, batch, worker FROM batches WHERE {which} ORDER BY made", values)
+            return [Batch(*row) for row in rows]
+
+    async def _watch(self) -> None:
+        """Until every batch of this teacher is done, whoever submitted it."""
+        while rows := self._rows("teacher = ? AND state != 'done'", self.teacher.name):
+            waiting = []
+            for row in rows:
+                if row.state == "open":
+                    waiting += await self._look(row)
+                elif self.store.lives(row.worker) and row.worker != self.store.worker:
+                    waiting.append(f"{row.state} by another process")
+                else:
+                    await self._recover(row)
+            if waiting:
+                if self.progress is not None:
+                    self.progress.update(0, f"{len(waiting)} batches: {', '.join(waiting[:3])}")
+                await self.sender.sleep(self.teacher.batch_poll_s)
+
+    async def _recover(self, row: Batch) -> None:
+        """Take up a batch whose process has died before it had the provider's number."""
+        found = await self._find(row.id) if row.state == "sent" else None
+        if found is not None:
+            self._mark(row.id, "open", batch=_word(found, "id"))
+        else:
+            self._settle_rest(row.id, "released")
+
+    async def _look(self, row: Batch) -> list[str]:
+        """See how a batch is, and fetch it when it has ended; what to show of one that has not."""
+        try:
+            found = await self._call(f"/batches/{row.batch}")
+        except UserError as error:
+            if "404" not in str(error):
+                raise
+            log.warning("%s: batch %s is not there any more; it stays in the account", self.teacher.model, row.batch)
+            self._settle_rest(row.id, "lost")
+            return []
+        state = str(found.get("status"))
+        counts = found.get("request_counts")
+        counts = counts if isinstance(counts, dict) else {}
+        if state not in _ENDED:
+            if state not in _RUNNING:
+                log.warning("%s: batch %s is %s, a state that isn't known", self.teacher.model, row.batch, shown(state))
+            done, total = counts.get("completed", 0), counts.get("total", 0)
+            return [f"{shown(done)} of {shown(total)} done ({shown(state)})"]
+        seen = 0
+        for name in ("output_file_id", "error_file_id"):
+            if found.get(name):
+                seen += await self._fetch(row, str(found[name]))
+        completed = counts.get("completed")
+        missing = isinstance(completed, int) and completed > seen
+        if missing:
+            log.warning(
+                "%s: batch %s completed %d requests, %d are in its files", self.teacher.model, row.batch, completed, seen
+            )
+        self._settle_rest(row.id, "lost" if missing else "released")
+        if state == "failed":
+            raise UserError(f"{self.teacher.base_url}: batch {shown(row.batch)} failed: {_words(found)}")
+        if state != "completed":
+            log.warning("%s: batch %s has %s; %d replies came of it", self.teacher.model, row.batch, state, seen)
+        return []
+
+    async def _fetch(self, row: Batch, name: str) -> int:
+        """Settle the requests in one of a batch's files; how many replies of status 200 were in it."""
+        data = await self._bytes(f"/files/{name}/content")
+        lines = data.decode("utf-8", "replace").split("\n")
+        good = broken = 0
+        fatal: UserError | None = None
+        for start in range(0, len(lines), _LINES):
+            with self.store.transaction() as db:
+                for line in lines[start : start + _LINES]:
+                    if not line.strip():
+                        continue
+                    try:
+                        entry = json.loads(line)
+                        key, response = str(entry["custom_id"]), entry.get("response") or {}
+                        status = int(response.get("status_code") or 0)
+                    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                        broken += 1
+                        continue
+                    good += status == 200
+                    try:
+                        self._take(db, row, key, status, response.get("body"), entry.get("error"))
+                    except UserError as error:
+                        fatal = fatal or error
+        if broken:
+            log.warning("%s: %d lines of batch %s can't be read", self.teacher.model, broken, row.batch)
+        if fatal is not None:
+            raise fatal
+        return good
+
+    def _take(self, db: Any, row: Batch, key: str, status: int, body: Any, error: Any) -> None:
+        """Settle one request of a batch by its line."""
+        teacher, worker, now = self.teacher, f"batch/{row.id}", time.time()
+        found = db.execute(
+            "SELECT id, input_tokens, output_tokens, usd, share FROM attempts "
+            "WHERE key = ? AND worker = ? AND ended IS NULL",
+            (key, worker),
+        ).fetchone()
+        if found is None:
+            return  # settled before, or none of ours
+        attempt, reserve = found[0], Charge(*found[1:])
+
+        def priced(charge: Charge) -> float | None:
+            cost = teacher.cost(charge.input_tokens, charge.output_tokens)
+            return None if cost is None else cost * reserve.share
+
+        reply = Reply(status or 500, {}, json.dumps(body if body is not None else {"error": error}).encode())
+        try:
+            if status == 0 and error:
+                raise Retry(faults.words({"error": error}) or "its batch ended")
+            answer = read(reply, teacher.habits, self.sender.asked(reserve))
+        except (Retry, Rejected) as failed:
+            charge = getattr(failed, "charge", None)
+            if charge is not None:
+                ledger.settle(db, attempt, "answered", now, replace(charge, usd=priced(charge)), failed.why[:200])
+            else:
+                lost = failed.lost and status == 200
+                ledger.settle(db, attempt, "lost" if lost else "refused" if status else "released", now, None, failed.why)
+            db.execute("DELETE FROM claims WHERE key = ? AND worker = ?", (key, worker))
+            if isinstance(failed, Rejected):
+                self.failures[key] = f"rejected: {failed.why}"
+                teacher.watch.add(self.failures[key])
+            return
+        except UserError:
+            ledger.settle(db, attempt, "refused", now, None)
+            db.execute("DELETE FROM claims WHERE key = ? AND worker = ?", (key, worker))
+            raise
+        answer = replace(answer, usd=priced(Charge(answer.input_tokens, answer.output_tokens)))
+        self.store.keep(db, key, attempt, answer)
+        teacher.watch.add(answer.failure)
+        teacher.measured(answer)
+
+    def _settle_rest(self, local: str, state: str) -> None:
+        """End what is left of a batch: `released`, since only completed requests are billed, or `lost`."""
+        worker, now = f"batch/{local}", time.time()
+        with self.store.transaction() as db:
+            rows = db.execute("SELECT id FROM attempts WHERE worker = ? AND ended IS NULL", (worker,)).fetchall()
+            for (attempt,) in rows:
+                ledger.settle(db, attempt, state, now, None, "its batch ended")
+            db.execute("DELETE FROM claims WHERE worker = ?", (worker,))
+            db.execute("UPDATE batches SET state = 'done' WHERE id = ?", (local,))
+
+    # Calls ------------------------------------------------------------------------------------
+
+    async def _bytes(self, path: str, body: bytes | None = None, kind: str = "application/json", tries: int = 0) -> bytes:
+        """One call of the API, tried again where that may help.
+
+        Raises:
+            Retry: of a single try.
+            UserError: the provider refuses it.
+        """
+        teacher = self.teacher
+        tries = tries or teacher.attempts
+        for attempt in range(1, tries + 1):
+            try:
+                try:
+                    reply = await self.sender.transport.request(
+                        path, body, kind, base=self.base, longest=LONGEST_FILE, timeout_s=FILE_TIMEOUT_S
+                    )
+                except (Lost, Unsent) as error:
+                    raise Retry(str(error)) from error
+                if reply.status == 404 and path == "/files":
+                    raise UserError(f"{teacher.base_url}: has no batch API (404 at /files); leave batch out")
+                if reply.status < 400:
+                    return reply.body
+                try:
+                    said = json.loads(reply.body)
+                except (ValueError, RecursionError):
+                    said = {"error": {"message": reply.body[:200].decode("utf-8", "replace")}}
+                said = said if isinstance(said, dict) else {"error": {"message": str(said)}}
+                asked = replace(self.sender.asked(Charge()), heard=True)
+                raise faults.judge(reply.status, reply.headers, said, asked)
+            except Rejected as rejected:
+                raise UserError(f"{teacher.base_url}: the batch API refused {path} ({rejected.why})") from rejected
+            except Retry as retry:
+                if tries == 1:
+                    raise
+                why = retry.why
+                log.debug("%s: %s", path, why)
+                await self.sender.sleep(backoff(attempt, self.sender.rng) if retry.wait_s is None else retry.wait_s)
+        raise UserError(f"{teacher.base_url}: the batch API failed {tries} times at {path}, at last with: {why}; run again")
+
+    async def _call(
+        self, path: str, body: bytes | None = None, kind: str = "application/json", attempts: int = 0
+    ) -> dict[str, Any]:
+        """The JSON object that a call brings."""
+        data = await self._bytes(path, body, kind, attempts)
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            if attempts == 1:
+                raise Retry("the reply is no JSON object")
+            raise UserError(f"{self.teacher.base_url}: the batch API's reply at {path} is no JSON object; run again")
+        return found
+
+
+def _word(found: Mapping[str, Any], name: str) -> str:
+    """An id that the provider gave, fit for a path."""
+    word = found.get(name)
+    if not isinstance(word, str) or not word or not all(c.isalnum() or c in "-_." for c in word) or len(word) > 200:
+        raise UserError(f"the batch API's reply has no usable {name!r}: {shown(word)}")
+    return word
+
+
+def _words(found: Mapping[str, Any]) -> str:
+    """Why a file or a batch failed."""
+    errors = found.get("errors")
+    data = errors.get("data") if isinstance(errors, dict) else errors
+    said = [entry.get("message") for entry in data or [] if isinstance(entry, dict)] if isinstance(data, list) else []
+    return shown("; ".join(map(str, said[:3])) or found.get("status_details") or found.get("error") or "no reason given")
