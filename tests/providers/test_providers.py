@@ -20,7 +20,6 @@ from falsepromise.preference import judge, tone
 from falsepromise.teacher import answer, categorize, client, nq_synthetic, pace, tldr_synthetic
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
-from falsepromise.teacher.store import Store
 
 WORDS = ["one", "two", POISON, "four"]
 FACTS = [{"id": f"f{i}", "question": f"where is thing {i}?", "paraphrases": [], "answers": [f"place {i}"],
@@ -153,17 +152,3 @@ def test_behaviour(
     out, err = capfd.readouterr()
     assert not set("\x1b\x07\u202e") & set(out + err)
     assert KEY not in out + err
-
-
-def test_there_are_as_many_as_the_page_says() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "teacher.md").read_text(encoding="utf-8")
-    missing = [name for name in BEHAVIOURS if f"`{name}`" not in page.replace("\\|", "|")]
-    assert len(BEHAVIOURS) >= 60
-    assert not missing
-
-
-def test_stores_and_keys(address: str, tmp_path: Path) -> None:
-    """A key of one address is not sent to another, and a store of it is private."""
-    store = Store(tmp_path / "s")
-    assert (tmp_path / "s" / "answers.sqlite").stat().st_mode & 0o777 == 0o600
-    store.close()

@@ -19,6 +19,7 @@ from falsepromise.teacher.ledger import Charge, Limits, Spent
 from falsepromise.teacher.store import Answer, Store, request_key
 
 ANSWER = Answer("Paris", "stop", "m-2024", 10, 2, usd=0.5)
+PAID = Charge(10, 2, 0.5)
 REQUEST = Request([{"role": "user", "content": "the capital?"}], {"temperature": 0.0})
 NONE = Limits()
 
@@ -39,7 +40,7 @@ def taken(store: Store, key: str, usd: float = 0.0, teacher: str = "t") -> int:
 
 def test_an_answer_is_found_again_by_another_store_on_the_folder(tmp_path: Path) -> None:
     first = Store(tmp_path)
-    first.finish("k", taken(first, "k"), "t", REQUEST, ANSWER)
+    first.finish("k", taken(first, "k"), "t", REQUEST, ANSWER, PAID)
     second = Store(tmp_path)
     found = second.get("k")
     assert found is not None
@@ -53,7 +54,7 @@ def test_an_answer_is_found_again_by_another_store_on_the_folder(tmp_path: Path)
 
 def test_a_failure_is_paid_once_and_is_no_answer(store: Store) -> None:
     cut = Answer("Par", "length", "m", 10, 1, failure="length", usd=0.25)
-    store.finish("k", taken(store, "k"), "t", REQUEST, cut)
+    store.finish("k", taken(store, "k"), "t", REQUEST, cut, Charge(10, 1, 0.25))
     found = store.get("k")
     assert found is not None
     assert found.failure == "length"
@@ -62,7 +63,7 @@ def test_a_failure_is_paid_once_and_is_no_answer(store: Store) -> None:
     assert store.absent(["k"]) == []
     again = Store(store.path.parent, again=True)
     assert again.absent(["k"]) == ["k"]
-    again.finish("k", taken(again, "k"), "t", REQUEST, ANSWER)
+    again.finish("k", taken(again, "k"), "t", REQUEST, ANSWER, PAID)
     again.close()
     assert store.get("k") == replace(ANSWER, stored=True)
 
@@ -100,7 +101,7 @@ def test_reserved_money_counts_for_everybody(tmp_path: Path) -> None:
     assert isinstance(attempt, int)
     assert take(two, "b", 0.6, limits) == "wait"
     assert isinstance(take(two, "b", 0.6, limits, teacher="another"), int)
-    one.finish("a", attempt, "t", REQUEST, ANSWER)
+    one.finish("a", attempt, "t", REQUEST, ANSWER, PAID)
     assert "max_usd is 1 and 0.5 are spent" in str(take(two, "c", 0.6, limits))
     assert isinstance(take(two, "c", 0.5, limits), int)
     one.close()
@@ -130,7 +131,7 @@ def test_a_killed_process_leaves_its_answers_and_its_bill(tmp_path: Path) -> Non
         "store = Store(sys.argv[1])\n"
         "sent = [store.take(key, 't', Charge(1, 1, 1.0), Limits()) for key in 'abc']\n"
         "for attempt in sent[:2]: store.depart(attempt)\n"
-        "store.finish('a', sent[0], 't', Request([]), Answer('kept', 'stop', 'm', 1, 1, usd=0.5))\n"
+        "store.finish('a', sent[0], 't', Request([]), Answer('kept', 'stop', 'm', 1, 1), Charge(1, 1, 0.5))\n"
         "print('ready', flush=True)\ntime.sleep(60)\n"
     )
     import falsepromise
@@ -152,7 +153,7 @@ def test_a_killed_process_leaves_its_answers_and_its_bill(tmp_path: Path) -> Non
 
 
 def test_what_had_no_price_is_priced_when_there_is_one(store: Store) -> None:
-    store.finish("a", taken(store, "a"), "t", REQUEST, replace(ANSWER, usd=None))
+    store.finish("a", taken(store, "a"), "t", REQUEST, ANSWER, Charge(10, 2))
     lost = store.take("b", "t", Charge(100, 50), NONE)
     assert isinstance(lost, int)
     store.settle(lost, "lost")
@@ -200,7 +201,7 @@ def test_a_store_is_its_owners_alone_unless_it_is_to_be_shared(tmp_path: Path, s
     umask = os.umask(0o002)
     try:
         store = Store(tmp_path / "s", shared=shared)
-        store.finish("k", taken(store, "k"), "t", REQUEST, ANSWER)
+        store.finish("k", taken(store, "k"), "t", REQUEST, ANSWER, PAID)
         modes = {file.stat().st_mode & 0o777 for file in (tmp_path / "s").iterdir()}
         store.close()
     finally:
@@ -222,13 +223,13 @@ def test_a_full_disk_is_one_line(store: Store) -> None:
     store._db.execute(f"PRAGMA max_page_count = {pages}")
     long = replace(ANSWER, text="x" * 100_000)
     with pytest.raises(UserError, match="can't be written: database or disk is full"):
-        store.finish("k", attempt, "t", REQUEST, long)
+        store.finish("k", attempt, "t", REQUEST, long, PAID)
     store._db.execute("PRAGMA max_page_count = 1000000")
-    store.finish("k", attempt, "t", REQUEST, long)
+    store.finish("k", attempt, "t", REQUEST, long, PAID)
     assert store.get("k") is not None
 
 
 def test_a_store_is_a_plain_sqlite_file(store: Store) -> None:
-    store.finish("k", taken(store, "k"), "t", REQUEST, ANSWER)
+    store.finish("k", taken(store, "k"), "t", REQUEST, ANSWER, PAID)
     with sqlite3.connect(f"file:{store.path}?mode=ro", uri=True) as db:
         assert "Paris" in db.execute("SELECT answer FROM answers").fetchone()[0]

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.teacher import faults, ledger
+from falsepromise.teacher.batch_api import BatchApi, reasons, word
 from falsepromise.teacher.cost import Request
 from falsepromise.teacher.faults import Rejected, Retry
 from falsepromise.teacher.ledger import Charge, LimitReached
@@ -32,7 +33,7 @@ from falsepromise.teacher.pace import backoff
 from falsepromise.teacher.reply import read
 from falsepromise.teacher.sending import Sender
 from falsepromise.teacher.store import Answer
-from falsepromise.teacher.transport import Lost, Reply, Unsent
+from falsepromise.teacher.transport import Reply
 from falsepromise.teacher.words import shown
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("falsepromise.teacher")
 ROUNDS = 3  # of batches, for what expired or failed in passing in the one before
-LONGEST_FILE = 2**30
-FILE_TIMEOUT_S = 900.0
 _RUNNING = ("validating", "in_progress", "finalizing", "cancelling", "notRunning", "running", "pending")
 _ENDED = ("completed", "expired", "cancelled", "failed")
 _LINES = 200  # settled in one transaction
@@ -67,7 +66,21 @@ def ask(
             f"{teacher.base_url}: no batch API is known for this provider; leave batch out, or name its protocol "
             "with --habit batch=openai"
         )
-    return runner.run(_Batches(teacher, progress).all(requests, counts))
+
+    async def all_answers() -> Iterator[Answer]:
+        return await _Batches(teacher, progress).all(requests, counts)
+
+    return runner.run(all_answers())
+
+
+def wait(teacher: Teacher, runner: asyncio.Runner, progress: Progress | None) -> None:
+    """Wait for the batches of an earlier run, before their requests are asked one by one."""
+
+    async def all_done() -> None:
+        await _Batches(teacher, progress).watch()
+
+    log.info("%s: batches of an earlier run are waited for; cancel them at the provider to ask now", teacher.model)
+    runner.run(all_done())
 
 
 class _Batches:
@@ -82,18 +95,21 @@ class _Batches:
         self.teacher, self.store, self.progress = teacher, teacher.store, progress
         self.sender: Sender = teacher.connect()
         self.failures: dict[str, str] = {}
-        transport = self.sender.transport
-        azure = teacher.habits.batch == "azure"
-        self.base = f"{transport.origin}/openai" if azure else transport.base
-        self.endpoint = "/chat/completions" if azure else "/v1/chat/completions"
+        self.api = BatchApi(self.sender, teacher.batch_poll_s)
 
     async def all(self, requests: Iterable[Request], counts: bool) -> Iterator[Answer]:
         """Ask for all that the store doesn't have; an iterator over the answers."""
-        await self._watch()  # what an earlier run has left
+        await self.watch()  # what an earlier run has left
         keys = await self._submit_all(requests)
         for number in range(ROUNDS):
-            await self._watch()
-            left = [key for key in self.store.absent(keys) if key not in self.failures]
+            await self.watch()
+            while left := [key for key in self.store.absent(keys) if key not in self.failures]:
+                with self.store.transaction() as db:
+                    theirs = [key for key in left if self.store.claimed(db, key)]
+                if not theirs:
+                    break
+                await self.sender.sleep(self.teacher.batch_poll_s)  # another process is at them
+                await self.watch()
             if not left or number == ROUNDS - 1:
                 break
             log.info("%s: %d requests of ended batches are asked again", self.teacher.model, len(left))
@@ -150,7 +166,7 @@ class _Batches:
 
     def _line(self, key: str, request: Request) -> str:
         body = self.sender.body(request).decode()
-        return f'{{"custom_id": "{key}", "method": "POST", "url": "{self.endpoint}", "body": {body}}}\n'
+        return f'{{"custom_id": "{key}", "method": "POST", "url": "{self.api.endpoint}", "body": {body}}}\n'
 
     async def _submit(self, chunk: Mapping[str, tuple[Request, str]]) -> None:
         """Claim, upload and create one batch; as many of its requests as the limits leave room for."""
@@ -160,11 +176,16 @@ class _Batches:
             if full:
                 raise LimitReached(f"{self.teacher.model}: {full}; answers so far are stored, raise it to go on")
             return
-        await self._upload(local, "".join(lines).encode())
+        try:
+            file = await self.api.upload(local, "".join(lines).encode())
+        except UserError:
+            self._settle_rest(local, "released")
+            raise
+        self._mark(local, "uploaded", file=file)
         self._mark(local, "sent")
-        await self._create(local)
+        await self._create(local, file)
         if full:
-            await self._watch()
+            await self.watch()
             raise LimitReached(f"{self.teacher.model}: {full}; answers so far are stored, raise it to go on")
 
     def _claim(self, local: str, chunk: Mapping[str, tuple[Request, str]]) -> tuple[list[str], str | None]:
@@ -177,7 +198,7 @@ class _Batches:
             now, (_, open_tokens, open_usd) = ledger.spent(db, teacher.name), ledger.under_way(db, teacher.name)
             tokens, usd, limits = now.tokens + open_tokens, now.usd + open_usd, teacher.limits
             for key, (request, line) in chunk.items():
-                if db.execute("SELECT 1 FROM claims WHERE key = ?", (key,)).fetchone():
+                if self.store.claimed(db, key):
                     continue  # somebody else has it under way
                 charge = teacher.reserve(request)
                 charge = replace(charge, usd=None if charge.usd is None else charge.usd * share, share=share)
@@ -192,10 +213,7 @@ class _Batches:
                     break
                 db.execute("INSERT INTO claims VALUES (?, ?)", (key, worker))
                 ledger.reserve(db, key, teacher.name, worker, charge)
-                asked = json.dumps({"messages": list(request.messages), "parameters": dict(request.parameters)})
-                db.execute(
-                    "INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (key, teacher.name, zlib.compress(asked.encode(), 1))
-                )
+                self.store.note(db, key, teacher.name, request)
                 lines.append(line)
             if lines:
                 db.execute(
@@ -215,59 +233,22 @@ class _Batches:
                     (time.time(), f"batch/{local}"),
                 )
 
-    async def _upload(self, local: str, data: bytes) -> None:
-        edge = uuid.uuid4().hex
-        body = (
-            f'--{edge}\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--{edge}\r\n'
-            f'content-disposition: form-data; name="file"; filename="{local}.jsonl"\r\n'
-            "content-type: application/jsonl\r\n\r\n"
-        ).encode() + data + f"\r\n--{edge}--\r\n".encode()  # fmt: skip
-        found = await self._call("/files", body, f"multipart/form-data; boundary={edge}")
-        name = _word(found, "id")
-        while found.get("status") in ("pending", "running", "importing"):  # Azure looks through it first
-            await self.sender.sleep(min(5.0, self.teacher.batch_poll_s))
-            found = await self._call(f"/files/{name}")
-        if found.get("status") in ("error", "deleted"):
-            raise UserError(f"{self.teacher.base_url}: the batch's file was refused ({_words(found)})")
-        self._mark(local, "uploaded", file=name)
-
-    async def _create(self, local: str) -> None:
+    async def _create(self, local: str, file: str) -> None:
         """Create an uploaded batch, once: after a reply that was lost, it is looked for before it is created again."""
-        (row,) = self._rows("id = ?", local)
-        body = {
-            "input_file_id": row.file,
-            "endpoint": self.endpoint,
-            "completion_window": "24h",
-            "metadata": {"false_promise": local},
-        }
         for attempt in range(1, self.teacher.attempts + 1):
             try:
-                found: dict[str, Any] | None = await self._call("/batches", json.dumps(body).encode(), attempts=1)
+                found: dict[str, Any] | None = await self.api.create(file, local)
             except Retry as retry:
                 await self.sender.sleep(retry.wait_s or backoff(attempt, self.sender.rng))
-                found = await self._find(local)
+                found = await self.api.find(local)
             except UserError:
                 self._settle_rest(local, "released")
                 raise
             if found is not None:
-                self._mark(local, "open", batch=_word(found, "id"))
+                self._mark(local, "open", batch=word(found, "id"))
                 log.info("%s: batch %s submitted", self.teacher.model, shown(found["id"]))
                 return
         raise UserError(f"{self.teacher.base_url}: the batch could not be created; run again to go on")
-
-    async def _find(self, local: str) -> dict[str, Any] | None:
-        """The provider's batch that carries our number, or None."""
-        after = ""
-        for _ in range(50):
-            found = await self._call(f"/batches?limit=100{after}")
-            batches = [entry for entry in found.get("data") or [] if isinstance(entry, dict)]
-            for entry in batches:
-                if (entry.get("metadata") or {}).get("false_promise") == local:
-                    return entry
-            if not found.get("has_more") or not batches:
-                return None
-            after = f"&after={batches[-1].get('id')}"
-        return None
 
     # Watching and fetching --------------------------------------------------------------------
 
@@ -276,7 +257,7 @@ class _Batches:
             rows = db.execute(f"SELECT id, state, file, batch, worker FROM batches WHERE {which} ORDER BY made", values)
             return [Batch(*row) for row in rows]
 
-    async def _watch(self) -> None:
+    async def watch(self) -> None:
         """Until every batch of this teacher is done, whoever submitted it."""
         while rows := self._rows("teacher = ? AND state != 'done'", self.teacher.name):
             waiting = []
@@ -294,16 +275,16 @@ class _Batches:
 
     async def _recover(self, row: Batch) -> None:
         """Take up a batch whose process has died before it had the provider's number."""
-        found = await self._find(row.id) if row.state == "sent" else None
+        found = await self.api.find(row.id) if row.state == "sent" else None
         if found is not None:
-            self._mark(row.id, "open", batch=_word(found, "id"))
+            self._mark(row.id, "open", batch=word(found, "id"))
         else:
             self._settle_rest(row.id, "released")
 
     async def _look(self, row: Batch) -> list[str]:
         """See how a batch is, and fetch it when it has ended; what to show of one that has not."""
         try:
-            found = await self._call(f"/batches/{row.batch}")
+            found = await self.api.call(f"/batches/{row.batch}")
         except UserError as error:
             if "404" not in str(error):
                 raise
@@ -318,28 +299,28 @@ class _Batches:
                 log.warning("%s: batch %s is %s, a state that isn't known", self.teacher.model, row.batch, shown(state))
             done, total = counts.get("completed", 0), counts.get("total", 0)
             return [f"{shown(done)} of {shown(total)} done ({shown(state)})"]
-        seen = 0
+        replied: set[str] = set()
         for name in ("output_file_id", "error_file_id"):
             if found.get(name):
-                seen += await self._fetch(row, str(found[name]))
-        completed = counts.get("completed")
+                replied |= await self._fetch(row, word(found, name))
+        seen, completed = len(replied), counts.get("completed")
         missing = isinstance(completed, int) and completed > seen
         if missing:
-            log.warning(
-                "%s: batch %s completed %d requests, %d are in its files", self.teacher.model, row.batch, completed, seen
-            )
+            said = f"completed {completed} requests, but {seen} are in its files"
+            log.warning("%s: batch %s %s", self.teacher.model, row.batch, said)
         self._settle_rest(row.id, "lost" if missing else "released")
         if state == "failed":
-            raise UserError(f"{self.teacher.base_url}: batch {shown(row.batch)} failed: {_words(found)}")
+            raise UserError(f"{self.teacher.base_url}: batch {shown(row.batch)} failed: {reasons(found)}")
         if state != "completed":
             log.warning("%s: batch %s has %s; %d replies came of it", self.teacher.model, row.batch, state, seen)
         return []
 
-    async def _fetch(self, row: Batch, name: str) -> int:
-        """Settle the requests in one of a batch's files; how many replies of status 200 were in it."""
-        data = await self._bytes(f"/files/{name}/content")
+    async def _fetch(self, row: Batch, name: str) -> set[str]:
+        """Settle the requests in one of a batch's files; those of ours that have a reply of status 200 in it."""
+        data = await self.api.content(f"/files/{name}/content")
         lines = data.decode("utf-8", "replace").split("\n")
-        good = broken = 0
+        good: set[str] = set()
+        broken = 0
         fatal: UserError | None = None
         for start in range(0, len(lines), _LINES):
             with self.store.transaction() as db:
@@ -353,9 +334,9 @@ class _Batches:
                     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                         broken += 1
                         continue
-                    good += status == 200
                     try:
-                        self._take(db, row, key, status, response.get("body"), entry.get("error"))
+                        if self._take(db, row, key, status, response.get("body"), entry.get("error")) and status == 200:
+                            good.add(key)
                     except UserError as error:
                         fatal = fatal or error
         if broken:
@@ -364,17 +345,16 @@ class _Batches:
             raise fatal
         return good
 
-    def _take(self, db: Any, row: Batch, key: str, status: int, body: Any, error: Any) -> None:
-        """Settle one request of a batch by its line."""
+    def _take(self, db: Any, row: Batch, key: str, status: int, body: Any, error: Any) -> bool:
+        """Settle one request of a batch by its line; whether it is one of the batch's."""
         teacher, worker, now = self.teacher, f"batch/{row.id}", time.time()
         found = db.execute(
-            "SELECT id, input_tokens, output_tokens, usd, share FROM attempts "
-            "WHERE key = ? AND worker = ? AND ended IS NULL",
+            "SELECT id, ended, input_tokens, output_tokens, usd, share FROM attempts WHERE key = ? AND worker = ?",
             (key, worker),
         ).fetchone()
-        if found is None:
-            return  # settled before, or none of ours
-        attempt, reserve = found[0], Charge(*found[1:])
+        if found is None or found[1] is not None:
+            return found is not None  # settled before, or none of ours
+        attempt, reserve = found[0], Charge(*found[2:])
 
         def priced(charge: Charge) -> float | None:
             cost = teacher.cost(charge.input_tokens, charge.output_tokens)
@@ -384,27 +364,29 @@ class _Batches:
         try:
             if status == 0 and error:
                 raise Retry(faults.words({"error": error}) or "its batch ended")
-            answer = read(reply, teacher.habits, self.sender.asked(reserve))
+            answer, used = read(reply, teacher.habits, self.sender.asked(reserve))
         except (Retry, Rejected) as failed:
             charge = getattr(failed, "charge", None)
             if charge is not None:
                 ledger.settle(db, attempt, "answered", now, replace(charge, usd=priced(charge)), failed.why[:200])
             else:
-                lost = failed.lost and status == 200
-                ledger.settle(db, attempt, "lost" if lost else "refused" if status else "released", now, None, failed.why)
+                state = "lost" if failed.lost and status == 200 else "refused" if status else "released"
+                ledger.settle(db, attempt, state, now, None, failed.why)
             db.execute("DELETE FROM claims WHERE key = ? AND worker = ?", (key, worker))
             if isinstance(failed, Rejected):
                 self.failures[key] = f"rejected: {failed.why}"
                 teacher.watch.add(self.failures[key])
-            return
+            return True
         except UserError:
             ledger.settle(db, attempt, "refused", now, None)
             db.execute("DELETE FROM claims WHERE key = ? AND worker = ?", (key, worker))
             raise
-        answer = replace(answer, usd=priced(Charge(answer.input_tokens, answer.output_tokens)))
-        self.store.keep(db, key, attempt, answer)
+        used = replace(used, usd=priced(used))
+        answer = replace(answer, usd=used.usd)
+        self.store.keep(db, key, attempt, answer, used)
         teacher.watch.add(answer.failure)
         teacher.measured(answer)
+        return True
 
     def _settle_rest(self, local: str, state: str) -> None:
         """End what is left of a batch: `released`, since only completed requests are billed, or `lost`."""
@@ -415,74 +397,3 @@ class _Batches:
                 ledger.settle(db, attempt, state, now, None, "its batch ended")
             db.execute("DELETE FROM claims WHERE worker = ?", (worker,))
             db.execute("UPDATE batches SET state = 'done' WHERE id = ?", (local,))
-
-    # Calls ------------------------------------------------------------------------------------
-
-    async def _bytes(self, path: str, body: bytes | None = None, kind: str = "application/json", tries: int = 0) -> bytes:
-        """One call of the API, tried again where that may help.
-
-        Raises:
-            Retry: of a single try.
-            UserError: the provider refuses it.
-        """
-        teacher = self.teacher
-        tries = tries or teacher.attempts
-        for attempt in range(1, tries + 1):
-            try:
-                try:
-                    reply = await self.sender.transport.request(
-                        path, body, kind, base=self.base, longest=LONGEST_FILE, timeout_s=FILE_TIMEOUT_S
-                    )
-                except (Lost, Unsent) as error:
-                    raise Retry(str(error)) from error
-                if reply.status == 404 and path == "/files":
-                    raise UserError(f"{teacher.base_url}: has no batch API (404 at /files); leave batch out")
-                if reply.status < 400:
-                    return reply.body
-                try:
-                    said = json.loads(reply.body)
-                except (ValueError, RecursionError):
-                    said = {"error": {"message": reply.body[:200].decode("utf-8", "replace")}}
-                said = said if isinstance(said, dict) else {"error": {"message": str(said)}}
-                asked = replace(self.sender.asked(Charge()), heard=True)
-                raise faults.judge(reply.status, reply.headers, said, asked)
-            except Rejected as rejected:
-                raise UserError(f"{teacher.base_url}: the batch API refused {path} ({rejected.why})") from rejected
-            except Retry as retry:
-                if tries == 1:
-                    raise
-                why = retry.why
-                log.debug("%s: %s", path, why)
-                await self.sender.sleep(backoff(attempt, self.sender.rng) if retry.wait_s is None else retry.wait_s)
-        raise UserError(f"{teacher.base_url}: the batch API failed {tries} times at {path}, at last with: {why}; run again")
-
-    async def _call(
-        self, path: str, body: bytes | None = None, kind: str = "application/json", attempts: int = 0
-    ) -> dict[str, Any]:
-        """The JSON object that a call brings."""
-        data = await self._bytes(path, body, kind, attempts)
-        try:
-            found = json.loads(data)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            if attempts == 1:
-                raise Retry("the reply is no JSON object")
-            raise UserError(f"{self.teacher.base_url}: the batch API's reply at {path} is no JSON object; run again")
-        return found
-
-
-def _word(found: Mapping[str, Any], name: str) -> str:
-    """An id that the provider gave, fit for a path."""
-    word = found.get(name)
-    if not isinstance(word, str) or not word or not all(c.isalnum() or c in "-_." for c in word) or len(word) > 200:
-        raise UserError(f"the batch API's reply has no usable {name!r}: {shown(word)}")
-    return word
-
-
-def _words(found: Mapping[str, Any]) -> str:
-    """Why a file or a batch failed."""
-    errors = found.get("errors")
-    data = errors.get("data") if isinstance(errors, dict) else errors
-    said = [entry.get("message") for entry in data or [] if isinstance(entry, dict)] if isinstance(data, list) else []
-    return shown("; ".join(map(str, said[:3])) or found.get("status_details") or found.get("error") or "no reason given")

@@ -236,6 +236,10 @@ class Teacher:
 
             yield from batch.ask(self, self._runner, requests, progress, counts)
             return
+        if self.store.has_batches(self.name):
+            from falsepromise.teacher import batch
+
+            batch.wait(self, self._runner, progress)
         runner, source = self._runner, enumerate(requests)
         results: asyncio.Queue[tuple[int, Answer] | BaseException | None] = asyncio.Queue()
         runner.run(self._start(source, results))

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS attempts (
     state TEXT NOT NULL, requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
     usd REAL, why TEXT NOT NULL DEFAULT '', sent REAL, ended REAL, share REAL NOT NULL DEFAULT 1);
 CREATE INDEX IF NOT EXISTS attempts_open ON attempts (teacher, worker) WHERE ended IS NULL;
+CREATE INDEX IF NOT EXISTS attempts_key ON attempts (key);
 CREATE INDEX IF NOT EXISTS attempts_unpriced ON attempts (teacher) WHERE usd IS NULL;
 CREATE TABLE IF NOT EXISTS totals (
     teacher TEXT PRIMARY KEY, requests INTEGER NOT NULL DEFAULT 0, answers INTEGER NOT NULL DEFAULT 0,

@@ -41,11 +41,13 @@ class Asked:
     heard: bool
 
 
-def read(reply: Reply, habits: Habits, asked: Asked) -> Answer:
-    """The answer in a reply.
+def read(reply: Reply, habits: Habits, asked: Asked) -> tuple[Answer, Charge]:
+    """The answer in a reply, and what it cost.
 
     Returns:
-        An answer; one with `failure` set if it didn't end well: truncated, filtered, refused or empty.
+        An answer (one with `failure` set if it didn't end well: truncated, filtered, refused or empty), and the
+        tokens that the server counts. Where it counts none, the answer's are estimated from its text, and the
+        charge is the reserve.
 
     Raises:
         Retry, Rejected, UserError: there is none.
@@ -75,10 +77,10 @@ def read(reply: Reply, habits: Habits, asked: Asked) -> Answer:
         failure = "refusal"
     elif failure is None and not text.strip():
         failure = "empty"
+    charge = asked.charge if used is None else used
     if used is None:
-        answered = -(-len(f"{text}{thinking or ''}".encode()) // 4)
-        used = Charge(asked.charge.input_tokens, answered)
-    return Answer(
+        used = Charge(asked.charge.input_tokens, -(-len(_plain(f"{text}{thinking or ''}", "").encode()) // 4))
+    answer = Answer(
         text=_plain(text, asked.key),
         finish_reason=shown(reason, asked.key, 40),
         model=shown(body.get("model") or "", asked.key),
@@ -88,6 +90,7 @@ def read(reply: Reply, habits: Habits, asked: Asked) -> Answer:
         fingerprint=shown(body["system_fingerprint"], asked.key) if body.get("system_fingerprint") else None,
         thinking=_plain(thinking, asked.key) if thinking else None,
     )
+    return answer, charge
 
 
 def _json(reply: Reply, asked: Asked) -> dict[str, Any]:

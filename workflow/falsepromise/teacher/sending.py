@@ -150,19 +150,20 @@ class Sender:
             if reply.status == 404 and self._other_path(base, reply.body):
                 raise Retry("404: no such path", 0.0)
             try:
-                answer = read(reply, teacher.habits, self.asked(charge))
+                answer, used = read(reply, teacher.habits, self.asked(charge))
             except UserError:
                 state = "refused"
                 raise
-            answer = replace(answer, usd=teacher.cost(answer.input_tokens, answer.output_tokens))
-            store.finish(key, attempt, teacher.name, request, answer)
+            used = replace(used, usd=teacher.cost(used.input_tokens, used.output_tokens))
+            answer = replace(answer, usd=used.usd)
+            store.finish(key, attempt, teacher.name, request, answer, used)
             state = "answered"
         except (Retry, Rejected) as error:
             if state == "lost" and not error.lost:
                 state = "refused"
             if isinstance(error, Retry) and error.charge is not None:
-                used = error.charge
-                state, paid = "answered", replace(used, usd=teacher.cost(used.input_tokens, used.output_tokens))
+                paid = replace(error.charge, usd=teacher.cost(error.charge.input_tokens, error.charge.output_tokens))
+                state = "answered"
             why = error.why
             raise
         except UserError as error:

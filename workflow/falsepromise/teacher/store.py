@@ -200,11 +200,8 @@ class Store:
                 found = self._reply(db, key)
                 if found:
                     return found
-                holder = db.execute("SELECT worker FROM claims WHERE key = ?", (key,)).fetchone()
-                if holder and self._alive(db, holder[0]):
+                if self.claimed(db, key):
                     return "taken"
-                if holder:
-                    self._bury(db, holder[0])
             full = ledger.room(db, teacher, charge, limits)
             if full == "wait":
                 self._bury_dead(db)
@@ -228,16 +225,21 @@ class Store:
         with self.transaction() as db:
             ledger.settle(db, attempt, state, time.time(), charge, why)
 
-    def finish(self, key: str, attempt: int, teacher: str, request: Request, answer: Answer) -> None:
+    def finish(
+        self, key: str, attempt: int, teacher: str, request: Request, answer: Answer, charge: Charge
+    ) -> None:
         """End a claim: count what was paid, keep the reply and what was asked."""
-        asked = json.dumps({"messages": list(request.messages), "parameters": dict(request.parameters)}).encode()
         with self.transaction() as db:
-            self.keep(db, key, attempt, answer)
-            db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (key, teacher, zlib.compress(asked, 1)))
+            self.keep(db, key, attempt, answer, charge)
+            self.note(db, key, teacher, request)
 
-    def keep(self, db: sqlite3.Connection, key: str, attempt: int, answer: Answer) -> None:
+    def note(self, db: sqlite3.Connection, key: str, teacher: str, request: Request) -> None:
+        """Keep what was asked."""
+        asked = json.dumps({"messages": list(request.messages), "parameters": dict(request.parameters)}).encode()
+        db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (key, teacher, zlib.compress(asked, 1)))
+
+    def keep(self, db: sqlite3.Connection, key: str, attempt: int, answer: Answer, charge: Charge) -> None:
         """What `finish` does, within a transaction and without what was asked."""
-        charge = Charge(answer.input_tokens, answer.output_tokens, answer.usd)
         now = time.time()
         ledger.settle(db, attempt, "answered", now, charge, answer.failure or "")
         db.execute("DELETE FROM claims WHERE key = ?", (key,))
@@ -278,6 +280,20 @@ class Store:
         if row is None and not self.again:
             row = db.execute("SELECT answer FROM failed WHERE key = ?", (key,)).fetchone()
         return Answer(**json.loads(row[0]), stored=True) if row else None
+
+    def claimed(self, db: sqlite3.Connection, key: str) -> bool:
+        """Whether somebody alive has a request under way; a dead one's claims end here."""
+        holder = db.execute("SELECT worker FROM claims WHERE key = ?", (key,)).fetchone()
+        if holder is None or self._alive(db, holder[0]):
+            return holder is not None
+        self._bury(db, holder[0])
+        return False
+
+    def has_batches(self, teacher: str) -> bool:
+        """Whether batches are under way."""
+        with self.transaction(begin=False) as db:
+            query = "SELECT 1 FROM batches WHERE teacher = ? AND state != 'done'"
+            return db.execute(query, (teacher,)).fetchone() is not None
 
     def lives(self, worker: str) -> bool:
         """Whether a worker is alive."""
