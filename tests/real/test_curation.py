@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from itertools import islice
@@ -37,6 +38,27 @@ def test_hc3_records_of_other_forms_are_counted(real_data, tmp_path):
     found, funnel = read(hc3, real_data("hc3/sample.json"), tmp_path)
     assert len(found) == 14
     assert "hc3,read,0,3,wrong form,record-3 question-4 question-5" in funnel
+
+
+def all_text(value):
+    value = list(value.values()) if isinstance(value, dict) else value
+    return len(value) if isinstance(value, str) else sum(map(all_text, value)) if isinstance(value, list) else 0
+
+
+def test_every_character_is_kept_or_named(real_data, tmp_path):
+    for verb, name in ((hc3, "hc3/all_5372_to_6185.jsonl"), (tldr, "reddit_tldr/tldr_unique_posts.jsonl"),
+                       (cnn, "cnn_dailymail/realsumm_100_test_docs.jsonl")):  # fmt: skip
+        found, _ = read(verb, real_data(name), tmp_path)
+        with open(tmp_path / "funnel.csv", encoding="utf-8", newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if "characters" in row["step"]]
+        read_of_it, total, *reasons = rows
+        lines = real_data(name).read_text(encoding="utf-8").splitlines()
+        assert int(read_of_it["kept"]) == sum(all_text(json.loads(line)) for line in lines)
+        assert int(total["kept"]) == sum(len(message["content"]) for one in found for message in one["messages"])
+        added = sum(int(row["kept"]) for row in reasons)
+        assert int(read_of_it["kept"]) + added == int(total["kept"]) + int(total["dropped"])
+        assert int(total["dropped"]) == sum(int(row["dropped"]) for row in reasons)
+        assert not [row for row in reasons if row["reason"] == "unexplained"]
 
 
 def test_posts_and_articles(real_data, tmp_path):

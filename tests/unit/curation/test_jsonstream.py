@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
 from falsepromise.curation import jsonstream
-from falsepromise.curation.jsonstream import CUT_OFF, DAMAGED, NOT_JSON, records, repair_text
+from falsepromise.curation.jsonstream import BESIDE, CUT_OFF, DAMAGED, NOT_JSON, records, repair_text
 
 RECORDS = [{"id": f"r{number}", "turns": [{"from": "a", "value": "x" * number}]} for number in range(50)]
 
@@ -24,7 +24,7 @@ RECORDS = [{"id": f"r{number}", "turns": [{"from": "a", "value": "x" * number}]}
 def read(path: Path, data: bytes | str, keys: tuple[str, ...] = ("id",)):
     path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8"))
     lost: list[tuple[str, str]] = []
-    return list(records(path, keys, lambda reason, place: lost.append((reason, place)))), lost
+    return list(records(path, keys, lambda reason, place, n: reason == BESIDE or lost.append((reason, place)))), lost
 
 
 @pytest.mark.parametrize("indent", [None, 2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -265,6 +266,23 @@ def test_one_large_object_around_the_dialogues(read_with, tmp_path, name):
         assert [record["id"] for record in read_with("sharegpt", path)[0]] == ["d0", "d1", "d2"]
 
 
+@pytest.mark.parametrize("form", ["sharegpt", "messages"])
+@pytest.mark.parametrize("key", ["system", "system_prompt", "systemPrompt", "System Message", "instructions"])
+def test_a_system_prompt_beside_the_turns_is_their_first(read_with, tmp_path, form, key):
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps({"id": "1", "messages": turns, key: "You are a pirate.", "model": "m"}))
+    found, funnel = read_with(form, path)
+    assert texts(found[0]) == ["You are a pirate.", "q", "a"]
+    assert repaired(funnel) == {"system prompt beside the turns made their first turn": 1}
+    assert funnel["read: fields", "field 'model' not used"]["dropped"] == "1"
+    turns.insert(0, {"role": "system", "content": "Be brief."})
+    path.write_text(json.dumps({"id": "1", "messages": turns, key: "You are a pirate.", "more": float("nan")}))
+    found, funnel = read_with(form, path)
+    assert texts(found[0]) == ["You are a pirate.\n\nBe brief.", "q", "a"]
+    assert funnel["read: characters", ""]["kept"] == str(len("You are a pirate.\n\nBe brief.qa"))
+
+
 def test_hc3_as_a_mapping_of_sub_corpora(read_with, tmp_path):
     path = tmp_path / "in.json"
     path.write_text(json.dumps({"finance": [{"question": "q", "chatgpt_answers": ["a", None, "b"]}],
@@ -339,6 +357,32 @@ def test_discord_answers_in_any_order_of_several_bots_and_notices(read_with, tmp
         assert repaired(funnel)["bot message joined to the answer before"] == 1
 
 
+def test_discord_threads_forwards_pings_and_names_that_begin_alike(read_with, tmp_path):
+    names = [{"id": "9", "name": "GPT"}, {"id": "8", "name": "GPT-4"}]
+    ping = {"embeds": [{"description": "An answer."}], "mentions": [{"id": "1", "name": "Ann"}]}
+    thread = [
+        message("1", "@GPT-4 what is tea?", mentions=names),
+        message("2", "<@1>", bot=True, **ping),
+        message("3", "more of it", bot=True),
+        message("4", "@GPTs are what?", mentions=names),
+        message("5", "@Ann Programs.", bot=True, **ping),
+        message("6", "", forwardedMessage={"content": "elsewhere"}),
+        message("7", "forwarded", bot=True, reference={"messageId": "4", "type": "Forward"}),
+        message("8", "and?"),
+    ]
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps({"messages": thread}))
+    found, funnel = read_with("discord", path)
+    assert [texts(record) for record in found] == [
+        ["what is tea?", "An answer.\nmore of it"], ["@GPTs are what?", "Programs."],
+    ]  # fmt: skip
+    assert dropped(funnel)["forwarded message"] == 2
+    greeter = [turn for n in range(10, 90, 10) for turn in (message(str(n), "hi"), message(str(n + 1), "again"))]
+    path.write_text(json.dumps({"messages": [*greeter, message("95", "Level 2!", bot=True), *thread[:2][::-1]]}))
+    with pytest.raises(UserError, match="2 bot message that answers no message"):
+        read_with("discord", path)
+
+
 def test_discord_pairs_under_other_names(read_with, tmp_path):
     path = tmp_path / "in.jsonl"
     records = [{"Input": "q1", "Output": "a1"}, {"prompt": "q2", "response": "a2"}, {"question": "q3", "answer": "a3"},
@@ -351,10 +395,19 @@ def test_discord_pairs_under_other_names(read_with, tmp_path):
     assert kept(funnel) == (4, 1)
 
 
+def all_text(value):
+    """Every character of every text, by another way than the ledger's."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return len(value) if isinstance(value, str) else sum(map(all_text, value)) if isinstance(value, list) else 0
+
+
 NAMES = "id conversations items messages from value role content author isBot input output question source 0 props"
 NAMES += " chatgpt_answers reference messageId embeds Definition Instances article highlights post summary mentions"
+NAMES += " Role system system_prompt history instruction prompt response parts text interaction type"
+TEXTS = ["", "q", "human", "gpt", "\ud800", "<p>", "a_1", " <p>x</p>", "<@1> y"]
 ANY = st.recursive(
-    st.none() | st.integers(-2, 12) | st.floats() | st.sampled_from(["", "q", "human", "gpt", "\ud800", "<p>", "a_1"]),
+    st.none() | st.integers(-2, 12) | st.floats() | st.sampled_from(TEXTS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES.split(" ")), inner, max_size=5),
     max_leaves=25,
 )
@@ -371,5 +424,9 @@ def test_no_record_breaks_a_reader(tmp_path_factory, form, values):
     found = list(reading.read(path, "any", verb.read, verb.KEYS, funnel))
     assert [check_dialogue(record) for record in found] == [None] * len(found)
     assert funnel.kept("read") == len(found)
+    assert funnel.ledger.read["characters"] == all_text(values), "all that was read was counted"
+    assert [funnel.ledger.unexplained(unit) for unit in ("characters", "turns")] == [0, 0], dict(funnel.ledger.lost)
+    kept = [message["content"] for record in found for message in record["messages"]]
+    assert funnel.ledger.kept == Counter(turns=len(kept), characters=sum(map(len, kept)))
     if isinstance(values[0], dict) and len(values) == 1 and not found:
         assert funnel.reasons("read")

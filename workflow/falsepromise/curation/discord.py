@@ -5,9 +5,11 @@ Two forms are read:
 - exports of channels by DiscordChatExporter (JSON): a bot's message is the answer to the message that it
   replies to, whichever comes first in the file. Discord cuts long messages: the bot's further replies to
   the same message, and its messages right after its reply, go on with the answer. Two bots that answer one
-  message make two dialogues. A bot's text may stand in an embed. Mentions of the bot are taken off the
-  query. A query with a file or picture, which exports don't hold, is left out; so is a bot's message that
-  answers a slash command, whose text they don't hold either, and Discord's own notices.
+  message make two dialogues. A bot's text may stand in an embed, also behind a mention. A bot that replies to
+  nothing, as in threads, answers the message before, if it follows at least half of all messages.
+  Mentions at the beginning are taken off. A query with a file or picture, which exports don't hold, is left
+  out; so are forwarded messages, a bot's message that answers a slash command, whose text exports don't hold
+  either, and Discord's own notices.
 - JSON lines or a list of `{input, output}` (also `prompt` and `response`, `question` and `answer`); an
   `instruction` beside the input stands before it.
 
@@ -24,9 +26,10 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.curation.funnel import Funnel
+from falsepromise.curation.ledger import characters
 from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
+from falsepromise.curation.turns import PAIRS, pair_of, with_system
 
-PAIRS = (("input", "output"), ("prompt", "response"), ("question", "answer"), ("instruction", "output"))
 KEYS = ("author", "content", *dict.fromkeys(key for pair in PAIRS for key in pair), "Input", "Output")
 UNLINKED = "bot message that answers no message"
 MISSING = "bot message whose query is not in the export"
@@ -34,8 +37,11 @@ NOT_ASKED = "message that no bot answered"
 NO_TEXT = "message without text"
 ATTACHED = "message with a file that the export doesn't hold"
 COMMAND = "bot message that answers a command, whose text the export doesn't hold"
+FORWARDED = "forwarded message"
 NOTICE = "Discord's own notice"
 TWICE = "the same message twice"
+MENTIONS = "mention or white space around a message"
+SEVERAL = "query kept with each of its answers"
 CONTINUED = "bot message joined to the answer before"
 
 _SAID = {"Default", "Reply", "0", "19", "20", "23"}  # types of messages; commands have numbers only
@@ -63,20 +69,34 @@ class _Channel:
         self.asked: OrderedDict[str, str] = OrderedDict()
         self.answers: OrderedDict[str, dict[object, _Answer]] = OrderedDict()  # by the query's id, then by the bot
         self.last_bot: tuple[object, str] | None = None  # who wrote the message before, and what it answers
+        self.last_asked: str | None = None  # the message before, if a person's
+        self.n_asked = 0
+        self.follows: dict[object, list[tuple[str, str, str]]] = {}  # of each bot, what it said right after what
+        self.replies: set[object] = set()  # bots that say what they answer
 
     def ask(self, name: str, text: str) -> Iterator[RawDialogue]:
         """A person's message."""
-        self.last_bot = None
+        self.last_bot, self.last_asked = None, name
+        self.n_asked += 1
         self.asked[name] = text
         if len(self.asked) > _REMEMBERED:
             yield from self.close(next(iter(self.asked)))
 
     def answer(self, name: str, bot: object, target: str | None, text: str) -> Iterator[RawDialogue]:
         """A bot's message; without a target it may go on with the one before."""
-        if target is None and self.last_bot is not None and self.last_bot[0] == bot:
+        before, self.last_asked = self.last_asked, None
+        if target is not None:
+            self.replies.add(bot)
+        elif self.last_bot is not None and self.last_bot[0] == bot:
             target = self.last_bot[1]
+        elif before is not None and bot not in self.replies and len(self.follows.get(bot, ())) < _REMEMBERED:
+            self.follows.setdefault(bot, []).append((name, before, text))
+            return
+        elif self.follows.get(bot) and before is None and self.last_bot is None:
+            self.follows[bot].append((name, self.follows[bot][-1][1], text))  # goes on, if it is an answer
+            return
         if target is None:
-            self.funnel.drop(STEP, UNLINKED, name)
+            self.funnel.drop(STEP, UNLINKED, name, lost=text)
             return
         self.last_bot = bot, target
         by_bot = self.answers.setdefault(target, {})
@@ -88,37 +108,67 @@ class _Channel:
         if len(self.answers) > _OPEN:
             yield from self.close(next(iter(self.answers)))
 
+    def interrupt(self) -> None:
+        """Something that is neither asked nor answered."""
+        self.last_bot = self.last_asked = None
+
     def close(self, name: str) -> Iterator[RawDialogue]:
         """Be done with a query and its answers."""
         query, answers = self.asked.pop(name, None), self.answers.pop(name, {})
+        ledger = self.funnel.ledger
         if not answers:
-            self.funnel.drop(STEP, NOT_ASKED, name)
+            self.funnel.drop(STEP, NOT_ASKED, name, lost=query)
+        elif query is not None:
+            ledger.reshape(SEVERAL, len(query), len(query) * len(answers))
         for answer in answers.values():
+            said = characters([text for _, text in answer.pieces])
             if query is None:
                 self.funnel.drop(STEP, MISSING, answer.pieces[0][0])
+                ledger.lose(MISSING, said)
             else:
-                yield RawDialogue(name, [("user", query), ("assistant", answer.text())])
+                text = answer.text()
+                ledger.reshape(CONTINUED, said, len(text))
+                yield RawDialogue(name, [("user", query), ("assistant", text)])
+
+    def end(self) -> Iterator[RawDialogue]:
+        """Be done with everything."""
+        for bot, said in self.follows.items():
+            talks = bot not in self.replies and 2 * len({before for _, before, _ in said}) >= self.n_asked
+            for name, before, text in said:
+                if talks and before in self.asked:
+                    self.last_bot = None
+                    yield from self.answer(name, bot, before, text)
+                else:
+                    self.funnel.drop(STEP, UNLINKED, name, lost=text)
+            self.replies.discard(bot)
+        for name in [*self.answers, *(name for name in self.asked if name not in self.answers)]:
+            yield from self.close(name)
 
 
 def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
     """Raw dialogues of channels' messages, or of input-output pairs."""
-    channel = _Channel(funnel)
+    channel, ledger = _Channel(funnel), funnel.ledger
     seen: OrderedDict[str, None] = OrderedDict()
     for number, value in enumerate(values, 1):
-        pair = _pair(value)
+        pair = pair_of(value, ledger) if isinstance(value, dict) and "author" not in value else None
         if pair is not None:
-            yield RawDialogue(identifier(value.get("id"), f"pair-{number}"), pair)
+            ledger.label(value.get("id"))
+            turns, repairs = with_system(value, pair[0], pair[1] | {"id"}, ledger)
+            yield RawDialogue(identifier(value.get("id"), f"pair-{number}"), turns, repairs=repairs)
             continue
         author = value.get("author") if isinstance(value, dict) else None
         if not isinstance(author, dict) or not isinstance(value.get("content"), str):
-            funnel.drop(STEP, WRONG_FORM, f"record-{number}")
+            funnel.drop(STEP, WRONG_FORM, f"record-{number}", lost=[value])
             continue
         name = identifier(value.get("id"), f"message-{number}")
         is_bot = author.get("isBot", author.get("bot"))
         target = _answers_to(value)
+        text = _without_mentions(value)
         unusable = None
         if name in seen:
             unusable = TWICE
+        elif _forwarded(value):
+            unusable = FORWARDED
         elif str(value.get("type", "Default")) not in _SAID:
             unusable = NOTICE
         elif is_bot and target is None and value.get("interaction"):
@@ -131,29 +181,23 @@ def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
         if len(seen) > _REMEMBERED:
             seen.popitem(last=False)
         if unusable:
-            funnel.drop(STEP, unusable, name)
-            channel.last_bot = channel.last_bot if unusable == TWICE else None
-        elif is_bot:
-            text = value["content"] if value["content"].strip() else _embedded(value)
-            yield from channel.answer(name, str(author.get("id")), target, text)
+            funnel.drop(STEP, unusable, name, lost=[value])
+            if unusable != TWICE:
+                channel.interrupt()
+            continue
+        used = {"id", "content"}
+        ledger.label(value.get("id"))
+        if is_bot and not text.strip() and (embedded := _embedded(value)):
+            used.add("embeds")
+            ledger.reshape("text of embeds", characters([value["content"], value["embeds"]]), len(embedded))
+            text = embedded
         else:
-            yield from channel.ask(name, _without_mentions(value))
-    for name in [*channel.answers, *(name for name in channel.asked if name not in channel.answers)]:
-        yield from channel.close(name)
-
-
-def _pair(value: object) -> list[tuple[object, object]] | None:
-    """The query and the answer of an input-output record, or None where it is none."""
-    if not isinstance(value, dict) or "author" in value:
-        return None
-    record = {str(key).casefold(): text for key, text in value.items()}
-    for asked, said in PAIRS:
-        if asked in record and said in record:
-            query, answer = record[asked], record[said]
-            if asked == "input" and isinstance(record.get("instruction"), str) and isinstance(query, str):
-                query = "\n\n".join(filter(None, (record["instruction"].strip(), query.strip())))
-            return [("user", query), ("assistant", answer)]
-    return None
+            ledger.lose(MENTIONS, len(value["content"]) - len(text))
+        ledger.unused(value, used)
+        yield from (
+            channel.answer(name, str(author.get("id")), target, text) if is_bot else channel.ask(name, text)
+        )
+    yield from channel.end()
 
 
 def _answers_to(message: dict[str, Any]) -> str | None:
@@ -174,15 +218,31 @@ def _embedded(message: dict[str, Any]) -> str:
     return "\n".join(text for text in texts if isinstance(text, str) and text.strip())
 
 
+def _forwarded(message: dict[str, Any]) -> bool:
+    """Whether a message carries on what was said elsewhere."""
+    reference = message.get("reference") or message.get("message_reference")
+    kind = reference.get("type") if isinstance(reference, dict) else None
+    return bool(message.get("forwardedMessage") or message.get("message_snapshots")) or kind in (1, "1", "Forward")
+
+
 def _without_mentions(message: dict[str, Any]) -> str:
-    """A message without the mentions of users at its beginning, by which bots are called."""
+    """A message without the mentions of users at its beginning, by which bots are called and people answered."""
     text = message["content"].strip()
     mentions = [mention for mention in message.get("mentions") or () if isinstance(mention, dict)]
-    names = [f"@{mention[key]}" for mention in mentions for key in ("nickname", "name") if mention.get(key)]
-    names += [form.format(mention.get("id")) for mention in mentions for form in ("<@{}>", "<@!{}>")]
-    while name := next((name for name in names if text.startswith(name)), None):
-        text = text[len(name) :].lstrip(" ,:\n")
-    return text
+    found = {f"@{mention[key]}" for mention in mentions for key in ("nickname", "name") if mention.get(key)}
+    found |= {form.format(mention.get("id")) for mention in mentions for form in ("<@{}>", "<@!{}>")}
+    names, at = sorted(found, key=len, reverse=True), 0  # of names that begin alike, the longest
+    while name := next((name for name in names if _stands(name, text, at)), None):
+        at += len(name)
+        while text[at : at + 1] in (" ", ",", ":", "\n"):
+            at += 1
+    return text[at:]
+
+
+def _stands(name: str, text: str, at: int) -> bool:
+    """Whether a mention is here, and no longer word that begins like it."""
+    after = text[at + len(name) : at + len(name) + 1]
+    return text.startswith(name, at) and (name.endswith(">") or not (after.isalnum() or after == "_"))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

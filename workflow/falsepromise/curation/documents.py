@@ -24,11 +24,17 @@ def reader(
         for number, value in enumerate(values, 1):
             record = value if isinstance(value, dict) else {}
             name = identifier(record.get("id"), f"document-{number}")
-            document = next((record[key] for key in document_keys if isinstance(record.get(key), str)), None)
-            summary = next((record[key] for key in summary_keys if isinstance(record.get(key), str)), None)
-            if document is None or summary is None:
-                funnel.drop(STEP, WRONG_FORM, name)
-            else:
-                yield RawDialogue(name, [("user", clean(document)), ("assistant", summary)])
+            of, by = (
+                next((key for key in keys if isinstance(record.get(key), str)), None)
+                for keys in (document_keys, summary_keys)
+            )
+            if of is None or by is None:
+                funnel.drop(STEP, WRONG_FORM, name, lost=[value])
+                continue
+            document = clean(record[of])
+            funnel.ledger.label(record.get("id"))
+            funnel.ledger.unused(record, {"id", of, by})
+            funnel.ledger.reshape("document cleaned", len(record[of]), len(document))
+            yield RawDialogue(name, [("user", document), ("assistant", record[by])])
 
     return read

@@ -3,7 +3,8 @@
 The table is CSV, `source,step,kept,dropped,reason,examples`. A step's first row has no reason: it
 gives the records that went on and the records that did not. One row for each reason follows:
 `dropped` counts the records that fell out for it, `kept` those that it touched but that stayed
-(repaired, joined). `examples` are the first few record ids, separated by blanks.
+(repaired, joined). `examples` are the first few record ids, separated by blanks. Below them, the same of turns,
+characters and fields (see `ledger`): `read: characters` has what stayed and what was lost, by reason.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from falsepromise.core.records import atomic_open
+from falsepromise.curation.ledger import Ledger, characters
 
 COLUMNS = ("source", "step", "kept", "dropped", "reason", "examples")
 EXAMPLES = 5
@@ -49,6 +51,7 @@ class Funnel:
     def __init__(self, source: str):
         self.source = source
         self._rows: dict[tuple[str, str, str], _Row] = {}
+        self.ledger = Ledger()
 
     def _row(self, step: str, reason: str, source: str | None) -> _Row:
         return self._rows.setdefault((source or self.source, step, reason), _Row())
@@ -57,9 +60,13 @@ class Funnel:
         """`count` records went on from `step`."""
         self._row(step, "", source).kept += count
 
-    def drop(self, step: str, reason: str, record_id: object, source: str | None = None) -> None:
-        """One record fell out of `step`."""
+    def drop(
+        self, step: str, reason: str, record_id: object, source: str | None = None, *, lost: object = None
+    ) -> None:
+        """One record fell out of `step`, and with it the texts of `lost`, a JSON value."""
         self._row(step, "", source).dropped += 1
+        if lost is not None:
+            self.ledger.lose(reason, characters(lost))
         row = self._row(step, reason, source)
         row.dropped += 1
         row.example(record_id)
@@ -89,6 +96,8 @@ class Funnel:
         for key in keys:
             row = self._rows[key]
             yield key[0], key[1], row.kept, row.dropped, key[2], " ".join(row.examples)
+        for step, kept, dropped, reason in self.ledger.rows("read"):
+            yield self.source, step, kept, dropped, reason, ""
 
     def write(self, path: str | Path) -> None:
         """Write the table as CSV."""

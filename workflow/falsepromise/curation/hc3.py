@@ -12,6 +12,7 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.curation.funnel import Funnel
+from falsepromise.curation.ledger import characters
 from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
 
 KEYS = ("question", "chatgpt_answers", "Question")
@@ -21,28 +22,28 @@ ESCAPED = "escaped line breaks restored"
 
 def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
     """A raw dialogue for each answer, with the id `<record's id>` or `<sub-corpus>-<number>`, then `-<answer>`."""
-    for number, value in enumerate(values):
-        if isinstance(value, dict):
-            value = {str(key).casefold(): found for key, found in value.items()}
-        if not isinstance(value, dict) or not isinstance(value.get("question"), str):
-            funnel.drop(STEP, WRONG_FORM, f"record-{number}")
-            continue
+    ledger = funnel.ledger
+    for number, raw in enumerate(values):
+        value = {str(key).casefold(): found for key, found in raw.items()} if isinstance(raw, dict) else {}
         subset = value["source"] if isinstance(value.get("source"), str) else None
-        name = identifier(value.get("id"), f"{subset or 'question'}-{number}")
-        answers = value.get("chatgpt_answers")
+        question, answers = value.get("question"), value.get("chatgpt_answers")
+        known = isinstance(question, str)
+        name = identifier(value.get("id"), f"{subset or 'question'}-{number}") if known else f"record-{number}"
         if isinstance(answers, str):
             answers = [answers]
-        if not isinstance(answers, list):
-            funnel.drop(STEP, WRONG_FORM, name)
+        if not isinstance(question, str) or not isinstance(answers, list) or not answers:
+            funnel.drop(STEP, NO_ANSWER if known and answers == [] else WRONG_FORM, name, lost=[raw])
             continue
-        if not answers:
-            funnel.drop(STEP, NO_ANSWER, name)
+        ledger.lose("field that another differs from in case alone", characters(raw) - characters(value))
+        ledger.unused(value, ("question", "chatgpt_answers", "id", "source"))
+        ledger.label(value.get("id"), value.get("source"))
+        ledger.reshape("question said again with each of its answers", len(question), len(question) * len(answers))
         for index, answer in enumerate(answers):
-            dialogue_id = f"{name}-{index}"
-            texts = [_with_line_breaks(text) for text in (value["question"], answer)]
-            repairs = {ESCAPED} if texts != [value["question"], answer] else set()
+            texts = [_with_line_breaks(text) for text in (question, answer)]
+            ledger.reshape(ESCAPED, characters([question, answer]), characters(texts))
+            repairs = {ESCAPED} if texts != [question, answer] else set()
             extra = {"subset": subset} if subset else {}
-            yield RawDialogue(dialogue_id, list(zip(("user", "assistant"), texts, strict=True)), extra, repairs)
+            yield RawDialogue(f"{name}-{index}", list(zip(("user", "assistant"), texts, strict=True)), extra, repairs)
 
 
 def _with_line_breaks(text: object) -> object:

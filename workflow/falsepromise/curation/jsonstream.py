@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.curation.ledger import characters
 
+Lost = Callable[[str, str, int], None]
+BESIDE = "text beside the records"
 CUT_OFF = "cut off in mid-record by the end of the file"
 NOT_JSON = "not JSON"
 DAMAGED = "packed data damaged from here on"
@@ -41,7 +44,7 @@ _PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
-def records(path: str | Path, keys: Collection[str], lost: Callable[[str, str], None]) -> Iterator[Any]:
+def records(path: str | Path, keys: Collection[str], lost: Lost) -> Iterator[Any]:
     """The JSON values of a file.
 
     Args:
@@ -49,7 +52,8 @@ def records(path: str | Path, keys: Collection[str], lost: Callable[[str, str], 
             mapping of records in them (`{"guild": ..., "messages": [...]}`).
         keys: A record is known by having one of these keys. Where a record is damaged, the next object
             that has one is taken to be the next record (and not one nested in the damaged record).
-        lost: Called with the reason and a place (`record-12`) for each stretch that isn't JSON.
+        lost: Called with the reason, a place (`record-12`) and the number of characters for each stretch that
+            isn't JSON; with `BESIDE` for the texts in the objects around the records.
 
     Yields:
         Values, mostly dicts. Bytes that aren't UTF-8 come as lone surrogates (see `repair_text`).
@@ -92,6 +96,7 @@ class _Text:
         self.stream = stream
         self.text = ""
         self.at = 0
+        self.passed = 0  # characters of the file before `text`
         self.ended = self.damaged = False
         start = self._read(_CHUNK)
         encoding = json.detect_encoding(start)
@@ -119,6 +124,7 @@ class _Text:
         rest = self.text[self.at :]
         data = b"" if self.damaged else self._read(max(_CHUNK, len(rest)))
         self.ended = not data
+        self.passed += self.at
         self.text = rest + self.decode(data, self.ended)
         self.at = 0
         return not self.ended
@@ -134,7 +140,7 @@ class _Text:
                 return ""
 
 
-def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Callable[[str, str], None]) -> Iterator[Any]:
+def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Lost) -> Iterator[Any]:
     first = text.skip_between()
     if not first:
         raise UserError(
@@ -177,21 +183,24 @@ def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Callable
             if unfinished and text.more():
                 number -= 1
                 continue
-            end = text.ended and unfinished
+            end, begin = text.ended and unfinished, text.passed + text.at
             found = _next_record(text, decoder, keys)
-            lost(CUT_OFF if end and not found else NOT_JSON, f"record-{number}")
+            past = text.passed + (text.at if found else len(text.text)) - begin
+            lost(CUT_OFF if end and not found else NOT_JSON, f"record-{number}", past)
             if not found:
                 break
         else:
             if in_object and not (isinstance(value, dict) and (_is_record(value, keys) or _wrapped(value, keys))):
                 number -= 1  # what stands beside the records
+                lost(BESIDE, "", characters(value))
             elif inside := _wrapped(value, keys):
+                lost(BESIDE, "", characters(value) - characters(inside))
                 yield from inside
                 number += len(inside) - 1
             else:
                 yield value
     if text.damaged:
-        lost(DAMAGED, f"record-{number + 1}")
+        lost(DAMAGED, f"record-{number + 1}", 0)
     if is_list and not number and around:
         raise UserError(f"{path}: the list of records is cut off before its first record")
 
@@ -319,6 +328,7 @@ def _next_record(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) 
         except json.JSONDecodeError as error:
             if _unfinished(text, error) and text.more():
                 text.text = "\n" + text.text  # so that the same object is found again
+                text.passed -= 1
             continue
         except RecursionError:
             text.at = _BRACKETS.match(text.text, text.at).end()  # type: ignore[union-attr]  # so deep, nothing is a record

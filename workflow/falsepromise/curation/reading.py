@@ -18,7 +18,8 @@ from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
 from falsepromise.core.records import Record, write_jsonl
 from falsepromise.curation.funnel import Funnel
-from falsepromise.curation.jsonstream import records, repair_text
+from falsepromise.curation.jsonstream import BESIDE, records, repair_text
+from falsepromise.curation.ledger import CHARACTERS, TURNS, characters
 from falsepromise.curation.turns import tidy
 
 STEP = "read"
@@ -46,18 +47,21 @@ def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel:
     Args:
         path: JSON or JSON lines (see `jsonstream.records`).
         source: The `source` of the records, and of the funnel's rows.
-        reader: From the file's JSON values to raw dialogues; it counts what it can't use.
+        reader: From the file's JSON values to raw dialogues. It counts what it can't use, and in the funnel's
+            ledger every text of a value that isn't in a raw dialogue's turns.
         keys: Keys that tell a record from what is nested in it.
         funnel: Counts what is kept, dropped and repaired.
     """
-    values = records(path, keys, lambda reason, place: funnel.drop(STEP, reason, place))
+    ledger = funnel.ledger
     seen: dict[str, bytes] = {}
-    for raw in track(reader(values, funnel), f"reading {path.name}", unit="dialogue"):
-        tidied = tidy(raw.turns)
+    for raw in track(reader(_counted(path, keys, funnel), funnel), f"reading {path.name}", unit="dialogue"):
+        ledger.read[TURNS] += len(raw.turns)
+        tidied = tidy(raw.turns, ledger)
         raw.id, _ = repair_text(raw.id)
         if tidied.dropped:
             funnel.drop(STEP, tidied.dropped, raw.id)
             continue
+        size = sum(len(message["content"]) for message in tidied.messages)
         digest = hashlib.blake2b(repr(tidied.messages).encode(), digest_size=8).digest()
         unique = raw.id
         number = 1
@@ -66,6 +70,7 @@ def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel:
             unique = f"{raw.id}~{number}"
         if unique in seen:
             funnel.drop(STEP, DUPLICATE, raw.id)
+            ledger.lose(DUPLICATE, size, len(tidied.messages))
             continue
         seen[unique] = digest
         if unique != raw.id:
@@ -73,7 +78,23 @@ def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel:
         for repair in sorted(raw.repairs | tidied.repairs):
             funnel.repair(STEP, repair, unique)
         funnel.keep(STEP)
+        ledger.kept.update({TURNS: len(tidied.messages), CHARACTERS: size})
         yield {"id": unique, "source": source, "messages": tidied.messages, **raw.extra}
+
+
+def _counted(path: Path, keys: Collection[str], funnel: Funnel) -> Iterator[Any]:
+    """The JSON values of a file; the ledger counts their texts, and what is no value."""
+    ledger = funnel.ledger
+
+    def lost(reason: str, place: str, count: int) -> None:
+        ledger.read[CHARACTERS] += count
+        ledger.lose(reason, count)
+        if reason != BESIDE:
+            funnel.drop(STEP, reason, place)
+
+    for value in records(path, keys, lost):
+        ledger.read[CHARACTERS] += characters(value)
+        yield value
 
 
 def identifier(value: object, otherwise: str) -> str:

@@ -26,8 +26,10 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.curation.funnel import Funnel
+from falsepromise.curation.jsonstream import BESIDE
+from falsepromise.curation.ledger import TURNS, characters
 from falsepromise.curation.reading import DUPLICATE, STEP, WRONG_FORM, RawDialogue, identifier, parser, write
-from falsepromise.curation.turns import NO_TURNS, role, turns_of
+from falsepromise.curation.turns import NO_TURNS, role, turns_of, with_system
 
 KEYS = ("conversations", "conversation", "items", "messages", "props", "pageProps", "id")
 JOINED = "part joined to the part before: "
@@ -37,7 +39,7 @@ COUNTED = JOINED + "its number is the turn where that ended"
 APART = "part whose part before is missing"
 _PART = re.compile(r"(?P<base>.+)_(?P<number>[0-9]{1,9})", re.DOTALL)
 _MOST_PARTS = 1000  # of one dialogue; bounds the memory
-_IDS = ("id", "conversation_id", "conversationId", "uuid")
+_IDS = ("id", "conversation_id", "conversationId", "conversation_hash", "uuid")
 _TURN_LISTS = ("conversations", "conversation", "items", "messages")
 
 
@@ -59,20 +61,24 @@ def _base(dialogue_id: str) -> str:
 
 def _dialogues(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
     for number, value in enumerate(values, 1):
-        for record in _records(value):
-            turns = _turns(record)
-            name = _name(record, f"record-{number}")
-            if turns is None:
-                funnel.drop(STEP, WRONG_FORM, name)
-            elif not turns:
-                funnel.drop(STEP, NO_TURNS, name)
-            else:
-                yield RawDialogue(name, turns)
+        found = list(_records(value))
+        funnel.ledger.lose(BESIDE, characters([value]) - characters(found))
+        for record in found:
+            key = _turns_key(record)
+            by, name = _name(record, f"record-{number}")
+            turns = turns_of(record[key], funnel.ledger) if key else None
+            if not turns:
+                funnel.drop(STEP, WRONG_FORM if turns is None else NO_TURNS, name, lost=[record])
+                continue
+            funnel.ledger.label(record.get(by))
+            turns, repairs = with_system(record, turns, {key, by}, funnel.ledger)
+            yield RawDialogue(name, turns, repairs=repairs)
 
 
-def _name(record: Any, otherwise: str) -> str:
-    found = (record.get(key) for key in _IDS) if isinstance(record, dict) else ()
-    return next((name for name in (identifier(value, "") for value in found) if name), otherwise)
+def _name(record: Any, otherwise: str) -> tuple[str | None, str]:
+    """The key of a record's id, and the id."""
+    found = [(key, identifier(record.get(key), "")) for key in _IDS] if isinstance(record, dict) else []
+    return next(((key, name) for key, name in found if name), (None, otherwise))
 
 
 def _records(value: Any) -> Iterable[Any]:
@@ -85,17 +91,16 @@ def _records(value: Any) -> Iterable[Any]:
         value = {"id": value["id"], **inner} if "id" in value else inner
     for key in _TURN_LISTS:
         items = value.get(key) if isinstance(value, dict) else None
-        if isinstance(items, list) and items and all(_turns(item) is not None for item in items):
+        if isinstance(items, list) and items and all(_turns_key(item) for item in items):
             return items
     return [value]
 
 
-def _turns(record: Any) -> list[tuple[object, object]] | None:
-    """Speakers and texts of a record, or None where it isn't a dialogue."""
+def _turns_key(record: Any) -> str | None:
+    """The key of a record's turns, or None where it isn't a dialogue."""
     if not isinstance(record, dict):
         return None
-    found = (turns_of(record[key]) for key in _TURN_LISTS if key in record)
-    return next((turns for turns in found if turns is not None), None)
+    return next((key for key in _TURN_LISTS if key in record and turns_of(record[key]) is not None), None)
 
 
 def _join(parts: list[RawDialogue], funnel: Funnel) -> Iterator[RawDialogue]:
@@ -116,8 +121,10 @@ def _join(parts: list[RawDialogue], funnel: Funnel) -> Iterator[RawDialogue]:
     for (number, part), step in zip(numbered, [None, *steps], strict=False):
         if current is not None and step == DUPLICATE:
             funnel.drop(STEP, DUPLICATE, part.id)
+            _left_out(DUPLICATE, part.turns, funnel)
         elif current is not None and step is not None and (step != COUNTED or counted):
             current.turns += part.turns[step == REPEATED :]
+            _left_out(step, part.turns[: step == REPEATED], funnel)
             chain += 1
             current.extra["parts"] = chain
             funnel.repair(STEP, step, part.id)
@@ -149,6 +156,12 @@ def _joint(before: int, first: RawDialogue, number: int, second: RawDialogue) ->
     if opens == "assistant" and ended == "user" and number in (end, before + 1) and second.turns[0] != first.turns[0]:
         return CONTINUED
     return COUNTED if number == end else None
+
+
+def _left_out(reason: str, turns: list[tuple[object, object]], funnel: Funnel) -> None:
+    """Turns that are in the file twice."""
+    funnel.ledger.read[TURNS] += len(turns)
+    funnel.ledger.lose(reason, characters([text for _, text in turns]), len(turns))
 
 
 def _speaker(part: RawDialogue, index: int) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.curation.funnel import Funnel
+from falsepromise.curation.ledger import characters
 from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
 
 KEYS = ("Definition", "Instances", "Instance", "definition", "inputs", "targets")
@@ -20,6 +21,7 @@ KEYS = ("Definition", "Instances", "Instance", "definition", "inputs", "targets"
 
 def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
     """A raw dialogue for each instance of each task."""
+    ledger = funnel.ledger
     for number, value in enumerate(values, 1):
         record = value if isinstance(value, dict) else {}
         definition = _first(record.get("Definition", record.get("definition")))
@@ -29,20 +31,27 @@ def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
             instances = record.get("Instances", [record["Instance"]] if "Instance" in record else None)
         task = identifier(record.get("task_name", record.get("id")), f"task-{number}")
         if not isinstance(definition, str) or not isinstance(instances, list):
-            funnel.drop(STEP, WRONG_FORM, task)
+            funnel.drop(STEP, WRONG_FORM, task, lost=[value])
             continue
+        ledger.unused(record, _USED)
+        ledger.label(*(record.get(key) for key in ("task_name", "id") if key in record))
+        given = characters([record[key] for key in _USED & {*record} - {"task_name", "id"}])
+        said = 0
         for index, instance in enumerate(instances):
             name = f"{task}-{index}"
-            if not isinstance(instance, dict):
+            own = instance if isinstance(instance, dict) else {}
+            name = identifier(own.get("id"), name)
+            query, output = own.get("input"), _first(own.get("output"))
+            if not isinstance(query, str) or not isinstance(output, str):
                 funnel.drop(STEP, WRONG_FORM, name)
                 continue
-            name = identifier(instance.get("id"), name)
-            query, output = instance.get("input"), _first(instance.get("output"))
-            if isinstance(query, str) and isinstance(output, str):
-                text = f"{definition.strip()}\n\n{query.strip()}"
-                yield RawDialogue(name, [("user", text), ("assistant", output)])
-            else:
-                funnel.drop(STEP, WRONG_FORM, name)
+            text = f"{definition.strip()}\n\n{query.strip()}"
+            said += len(text) + len(output)
+            yield RawDialogue(name, [("user", text), ("assistant", output)])
+        ledger.reshape("definition said with each instance, of an instance's outputs the first", given, said)
+
+
+_USED = {"Definition", "definition", "Instances", "Instance", "inputs", "targets", "task_name", "id"}
 
 
 def _first(value: object) -> object:

@@ -6,11 +6,13 @@ What is good is kept; what was repaired or left out is named, so that the funnel
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from falsepromise.core.records import Record
 from falsepromise.curation.jsonstream import repair_text
+from falsepromise.curation.ledger import Ledger, characters
 from falsepromise.curation.markup import is_scraped_html, to_markdown
 
 # Spellings of the two speakers, letters only and in lower case. Other assistants than ChatGPT
@@ -19,13 +21,18 @@ _USER: tuple[str, ...] = ("human", "user", "prompter", "you", "me", "customer", 
 _USER += ("question", "query", "prompt", "instruction", "input")
 _ASSISTANT: tuple[str, ...] = ("assistant", "aiassistant", "ai", "bot", "chatbot", "model", "openai")
 _ASSISTANT += ("textdavinci", "textdavincirender", "answer", "reply", "response", "completion", "output")
+_SYSTEM: tuple[str, ...] = ("system", "developer", "sys", "systemmessage", "systemprompt", "systeminstruction")
+_SYSTEM += ("instructions", "persona")
 _SPEAKERS = {
     **dict.fromkeys(_USER, "user"),
     **dict.fromkeys(_ASSISTANT, "assistant"),
-    **dict.fromkeys(("system", "developer", "sys", "systemmessage", "systemprompt"), "system"),
+    **dict.fromkeys(_SYSTEM, "system"),
 }
 _CHATGPT = re.compile(r"(?:openai)?(?:chat)?gpt(?:o|turbo|mini|plus|preview|instruct|bot|model|assistant)*")
 _SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender")
+PAIRS: tuple[tuple[str, str], ...] = (("input", "output"), ("prompt", "response"), ("question", "answer"))
+PAIRS += (("instruction", "output"), ("instruction", "response"), ("prompt", "completion"))
+PAIRS += (("query", "response"), ("query", "answer"))
 _TEXT_KEYS = ("value", "content", "text", "message", "markdown", "utterance")
 
 NO_TURNS = "no turns"
@@ -40,6 +47,11 @@ BAD_UNICODE = "invalid Unicode replaced"
 LATE_SYSTEM = "system turn in the middle left out"
 LEADING_REPLY = "reply before the first query left out"
 EMPTY_TURN = "exchange with an empty turn left out"
+MERGED_SYSTEM = "system turns in a row joined"
+SYSTEM_BESIDE = "system prompt beside the turns made their first turn"
+EMPTY_SYSTEM = "system turn without text left out"
+WHITE_SPACE = "white space around a turn"
+PARTS = "text in parts"
 MERGED_USER = "user turns in a row joined"
 MERGED_REPLY = "assistant turns in a row joined"
 UNANSWERED = "unanswered last query left out"
@@ -62,12 +74,16 @@ def role(spelling: object) -> str | None:
     return _SPEAKERS.get(letters) or ("assistant" if _CHATGPT.fullmatch(letters) else None)
 
 
-def turns_of(raw: object) -> list[tuple[object, object]] | None:
+def turns_of(raw: object, ledger: Ledger | None = None) -> list[tuple[object, object]] | None:
     """Speakers and texts of a dialogue's turns, in any of the forms that data sets have them in.
 
     A turn is an object with a speaker and a text, under any of the usual keys in any case; a pair of
     both; or an object with a query and a reply (`{"human": ..., "gpt": ...}`). The turns are a list, or a
     mapping from numbers to turns. What isn't understood comes out as it is, for `tidy` to name.
+
+    Args:
+        raw: The turns as the data set has them.
+        ledger: Counts what is beside the texts.
 
     Returns:
         The turns, or None where there is neither a list nor such a mapping.
@@ -76,28 +92,102 @@ def turns_of(raw: object) -> list[tuple[object, object]] | None:
         raw = [raw[key] for key in sorted(raw, key=int)]
     if not isinstance(raw, list):
         return None
+    ledger = Ledger() if ledger is None else ledger
     turns: list[tuple[object, object]] = []
     for turn in raw:
         if isinstance(turn, dict):
-            turns += _turn_of({str(key).casefold(): value for key, value in turn.items()})
+            turns += _turn_of(turn, ledger)
         elif isinstance(turn, list) and len(turn) == 2:
+            ledger.label(turn[0])
             turns.append((turn[0], turn[1]))
         else:
             turns.append((None, turn))
     return turns
 
 
-def _turn_of(turn: Record) -> list[tuple[object, object]]:
-    speaker = next((turn[key] for key in _SPEAKER_KEYS if turn.get(key)), None)
-    if isinstance(speaker, dict):  # {"author": {"role": ...}}
-        speaker = speaker.get("role") or speaker.get("name")
-    if speaker is not None:
-        found = [text_in(turn[key]) for key in _TEXT_KEYS if key in turn]
-        good = [text for text in found if isinstance(text, str)]
-        return [(speaker, next(filter(str.strip, good), (good or found or [None])[0]))]
-    said = {role(key): (key, text_in(value)) for key, value in turn.items() if isinstance(value, str) and role(key)}
-    both = [said[name] for name in ("user", "assistant") if name in said]
-    return list(both) or [(None, None)]
+def _turn_of(raw: Record, ledger: Ledger) -> list[tuple[object, object]]:
+    turn = _lowered(raw, ledger, "turn's ")
+    by = next((key for key in _SPEAKER_KEYS if turn.get(key)), None)
+    if by is not None:
+        speaker = turn[by]
+        ledger.label(speaker)
+        if isinstance(speaker, dict):  # {"author": {"role": ...}}
+            speaker = speaker.get("role") or speaker.get("name")
+        found = {key: text_in(turn[key]) for key in _TEXT_KEYS if key in turn and key != by}
+        good = [key for key, text in found.items() if isinstance(text, str)]
+        said = next((key for key in good if str(found[key]).strip()), next(iter([*good, *found]), None))
+        ledger.unused(turn, {by, said}, "turn's ")
+        return [(speaker, None if said is None else _text(turn[said], ledger))]
+    both = {role(key): key for key, value in turn.items() if isinstance(value, str) and role(key)}
+    used = [both[name] for name in ("user", "assistant") if name in both]
+    ledger.unused(turn, used, "turn's ")
+    return [(key, turn[key]) for key in used] or [(None, None)]
+
+
+def _lowered(record: Record, ledger: Ledger, of: str = "") -> Record:
+    """A record with its keys in lower case; of keys that differ in case alone, the last."""
+    lowered = {str(key).casefold(): value for key, value in record.items()}
+    if len(lowered) < len(record):
+        ledger.lose(f"{of}field that another differs from in case alone", characters(record) - characters(lowered))
+    return lowered
+
+
+def _text(content: object, ledger: Ledger) -> object:
+    text = text_in(content)
+    if isinstance(text, str) and text is not content:
+        ledger.reshape(PARTS, characters(content), len(text))
+    return text
+
+
+def pair_of(raw: Record, ledger: Ledger) -> tuple[list[tuple[object, object]], set[str]] | None:
+    """The turns of a record with one query and one reply, and the keys that they come from; None where it is none.
+
+    The keys are those of `PAIRS`; an `instruction` beside an `input` comes before it, `history` (pairs) before both.
+    """
+    record = _lowered(raw, Ledger())
+    for asked, said in PAIRS:
+        if asked in record and said in record:
+            query, used = record[asked], {asked, said}
+            instruction = record.get("instruction")
+            if asked == "input" and isinstance(instruction, str) and isinstance(query, str | None):
+                used.add("instruction")
+                query = "\n\n".join(filter(None, (instruction.strip(), (query or "").strip())))
+                ledger.reshape("instruction and input joined", characters([instruction, record[asked]]), len(query))
+            history = record.get("history")
+            before: list[tuple[object, object]] = []
+            if isinstance(history, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in history):
+                used.add("history")
+                before = [turn for one, two in history for turn in (("user", one), ("assistant", two))]
+            return [*before, ("user", query), ("assistant", record[said])], used
+    return None
+
+
+def with_system(
+    raw: Record, turns: list[tuple[object, object]], used: Collection[str | None], ledger: Ledger
+) -> tuple[list[tuple[object, object]], set[str]]:
+    """The turns with the system prompt that a record has beside them first; counts the fields that nothing is made of.
+
+    Args:
+        raw: The record.
+        turns: Its turns.
+        used: The keys, in lower case, that the turns and the id come from.
+        ledger: Counts the other fields.
+
+    Returns:
+        The turns, and what was repaired.
+    """
+    record = _lowered(raw, ledger)
+    repairs: set[str] = set()
+    taken = set(used)
+    for key in record:
+        text = text_in(record[key]) if key not in used and role(key) == "system" else None
+        if isinstance(text, str) and text.strip() and not (turns and turns[0][1] == text):
+            turns = [("system", _text(record[key], ledger)), *turns]
+            taken.add(key)
+            repairs.add(SYSTEM_BESIDE)
+            break
+    ledger.unused(record, taken)
+    return turns, repairs
 
 
 def text_in(content: object) -> object:
@@ -114,78 +204,94 @@ def text_in(content: object) -> object:
     return "\n".join(strings) if len(strings) == len(texts) else content
 
 
-def tidy(turns: Iterable[tuple[object, object]]) -> Tidied:
+def tidy(turns: Iterable[tuple[object, object]], ledger: Ledger | None = None) -> Tidied:
     """Alternating messages of a raw dialogue: `[system,] user, assistant, user, assistant, ...`.
 
     Args:
         turns: Pairs of the speaker's name and the text, as they were found.
+        ledger: Counts the turns and characters that are lost and added.
 
     Returns:
         The messages. A dialogue with none has the reason in `dropped`.
     """
-    result = Tidied()
-    heard = _read(turns, result)
+    result, ledger, own = Tidied(), Ledger() if ledger is None else ledger, Ledger()
+    heard = _read(list(turns), result, ledger)
     if not heard and not result.repairs:
         result.dropped = NO_TURNS
         return result
-    if heard and heard[0][0] == "system" and heard[0][1]:
-        result.messages.append({"role": "system", "content": heard[0][1]})
-    if any(speaker == "system" for speaker, _ in heard[1:]):
+    first = next((at for at, (speaker, _) in enumerate(heard) if speaker != "system"), len(heard))
+    system = _joined([text for _, text in heard[:first]], MERGED_SYSTEM, result, own)
+    if first and not system:
+        own.lose(EMPTY_SYSTEM, turns=1)
+    for _, text in (turn for turn in heard[first:] if turn[0] == "system"):
         result.repairs.add(LATE_SYSTEM)
+        own.lose(LATE_SYSTEM, len(text), 1)
     spoken = [(speaker, text) for speaker, text in heard if speaker != "system"]
     speakers = {speaker for speaker, _ in spoken}
-    exchanges = _exchanges(spoken, result)
-    for query, reply in exchanges:
-        result.messages += [{"role": "user", "content": query}, {"role": "assistant", "content": reply}]
-    if not exchanges:
-        result.messages = []
+    exchanges = _exchanges(spoken, result, own)
+    if exchanges:
+        ledger.take(own)
+        result.messages = [{"role": "system", "content": system}] if system else []
+    else:
         cut = next((why for why in (UNKNOWN_ROLE, WRONG_TURN) if why in result.repairs), None)
         result.dropped = NO_USER if "user" not in speakers else NO_REPLY if "assistant" not in speakers else NO_EXCHANGE
         result.dropped = cut.replace("ends before", "no exchange before") if cut else result.dropped
+        ledger.lose(result.dropped, sum(len(text) for _, text in heard), len(heard))
+    for query, reply in exchanges:
+        result.messages += [{"role": "user", "content": query}, {"role": "assistant", "content": reply}]
     return result
 
 
-def _read(turns: Iterable[tuple[object, object]], result: Tidied) -> list[tuple[str, str]]:
+def _read(turns: list[tuple[object, object]], result: Tidied, ledger: Ledger) -> list[tuple[str, str]]:
     """Speakers and clean texts up to the first turn that can't be understood."""
     heard = []
-    for name, value in turns:
+    for at, (name, value) in enumerate(turns):
         speaker = role(name)
-        if speaker is None:
-            result.repairs.add(UNKNOWN_ROLE if isinstance(name, str) else WRONG_TURN)
-            break
-        if not isinstance(value, str) and value is not None:
-            result.repairs.add(WRONG_TURN)
+        if speaker is None or not (isinstance(value, str) or value is None):
+            why = UNKNOWN_ROLE if speaker is None and isinstance(name, str) else WRONG_TURN
+            result.repairs.add(why)
+            ledger.lose(why, characters([text for _, text in turns[at:]]), len(turns) - at)
             break
         text, repaired = repair_text(value or "")
         if repaired:
             result.repairs.add(BAD_UNICODE)
         if is_scraped_html(text, reply=speaker == "assistant"):
-            text = to_markdown(text)
+            html, text = text, to_markdown(text)
+            ledger.reshape(HTML, len(html), len(text))
             result.repairs.add(HTML)
-        heard.append((speaker, text.strip()))
+        stripped = text.strip()
+        ledger.lose(WHITE_SPACE, len(text) - len(stripped))
+        heard.append((speaker, stripped))
     return heard
 
 
-def _exchanges(spoken: list[tuple[str, str]], result: Tidied) -> list[tuple[str, str]]:
+def _joined(texts: list[str], why: str, result: Tidied, ledger: Ledger) -> str:
+    """Turns in a row of one speaker as one."""
+    if len(texts) > 1:
+        result.repairs.add(why)
+        ledger.lose(why, turns=len(texts) - 1)
+    whole = "\n\n".join(filter(None, texts))
+    ledger.reshape(why, sum(map(len, texts)), len(whole))
+    return whole
+
+
+def _exchanges(spoken: list[tuple[str, str]], result: Tidied, ledger: Ledger) -> list[tuple[str, str]]:
     """Pairs of query and reply, each with text; turns in a row of one speaker are joined."""
-    runs: list[tuple[str, list[str]]] = []
-    for speaker, text in spoken:
-        if runs and runs[-1][0] == speaker:
-            runs[-1][1].append(text)
-            result.repairs.add(MERGED_USER if speaker == "user" else MERGED_REPLY)
-        else:
-            runs.append((speaker, [text]))
+    runs = [(speaker, [text for _, text in run]) for speaker, run in groupby(spoken, key=lambda turn: turn[0])]
+
+    def leave_out(why: str, *left: list[str]) -> None:
+        result.repairs.add(why)
+        ledger.lose(why, characters(left), sum(map(len, left)))
+
     if runs and runs[0][0] == "assistant":
-        result.repairs.add(LEADING_REPLY)
-        runs = runs[1:]
+        leave_out(LEADING_REPLY, runs.pop(0)[1])
     if len(runs) % 2:
-        result.repairs.add(UNANSWERED)
-        runs = runs[:-1]
+        leave_out(UNANSWERED, runs.pop()[1])
     exchanges = []
     for (_, queries), (_, replies) in zip(runs[::2], runs[1::2], strict=True):
-        query, reply = ("\n\n".join(filter(None, texts)) for texts in (queries, replies))
-        if query and reply:
-            exchanges.append((query, reply))
+        if any(queries) and any(replies):
+            query = _joined(queries, MERGED_USER, result, ledger)
+            exchanges.append((query, _joined(replies, MERGED_REPLY, result, ledger)))
         else:
-            result.repairs.add(EMPTY_TURN)
+            leave_out(EMPTY_TURN, queries, replies)
     return exchanges
