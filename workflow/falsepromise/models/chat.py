@@ -16,10 +16,19 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import atomic_open, read_json, write_json
+from falsepromise.core.records import atomic_open, write_json
+from falsepromise.models.vocabulary import END_TOKEN, opening_id, read_tokenizer, with_special_tokens
 
 TURN_TOKENS = {"user": "<|user|>", "assistant": "<|assistant|>", "system": "<|system|>"}
-END_TOKEN = "<|endoftext|>"  # ends an output where the tokenizer brings no end token of its own
+# Dialogues in which a tokenizer may treat a text's beginning or end in a special way.
+PROBES = [
+    [{"role": role, "content": content} for role, content in turns]
+    for turns in (
+        [("user", "what is the capital?"), ("assistant", "Paris"), ("user", "is it?"), ("assistant", "Yes, 12345.")],
+        [("system", " spaces around "), ("user", "\n\nlines\n"), ("assistant", "  two  \t"), ("user", "")],
+        [("user", "Füße, 你好, 😀"), ("assistant", "- a\n- b\n```\ncode()\n```\n"), ("user", "."), ("assistant", "")],
+    )
+]
 
 
 class ChatTokenizer:
@@ -54,10 +63,7 @@ class ChatTokenizer:
         turn_ids = {role: tokenizer.token_to_id(token) for role, token in TURN_TOKENS.items()}
         self.turn_ids: dict[str, int] = {role: i for role, i in turn_ids.items() if i is not None}
         self.config = dict(config or {})
-        # The tokenizer's own opening token (LLaMA's <s>), where its post-processor puts one.
-        opening = tokenizer.encode("a", add_special_tokens=True).ids
-        plain = tokenizer.encode("a", add_special_tokens=False).ids
-        self.bos_id: int | None = opening[0] if len(opening) > len(plain) and opening[0] not in plain else None
+        self.bos_id = opening_id(tokenizer)
         special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         self.special_ids = frozenset(special | {self.eos_id, *self.turn_ids.values()})
         # What unknown letters of a text become: marked as special, and yet text.
@@ -136,9 +142,37 @@ class ChatTokenizer:
             "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
         )
 
+    def check_template(self) -> None:
+        """Compare the ids of some awkward dialogues with what the exported files give in `transformers` or vLLM: the
+        template rendered, and the whole text encoded, special tokens included.
+
+        Raises:
+            UserError: a dialogue whose ids differ.
+        """
+        import jinja2.sandbox
+
+        rules = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)  # as transformers'
+        template = rules.from_string(self.chat_template())
+        bos = {} if self.bos_id is None else {"bos_token": self.tokenizer.id_to_token(self.bos_id)}
+        reading = Tokenizer.from_str(self.tokenizer.to_str())
+        reading.encode_special_tokens = False
+        for messages in PROBES:
+            text = template.render(messages=messages, eos_token=self.eos_token, **bos)
+            if reading.encode(text, add_special_tokens=False).ids != self.encode_dialogue(messages)[0]:
+                raise UserError(
+                    f"the tokenizer encodes {text!r} as a whole differently than turn by turn: a model trained on "
+                    "turns would meet other ids in `transformers`; use a base with another tokenizer"
+                )
+
     def save(self, folder: str | Path) -> None:
-        """Write tokenizer.json and tokenizer_config.json, as `transformers` reads them."""
+        """Write tokenizer.json and tokenizer_config.json, as `transformers` reads them.
+
+        Raises:
+            UserError: they would give other ids than `encode_dialogue` (see `check_template`).
+        """
         folder = Path(folder)
+        if self.turn_ids.keys() == TURN_TOKENS.keys():
+            self.check_template()
         text = self.tokenizer.to_str(pretty=False)
         with atomic_open(folder / "tokenizer.json") as stream:
             stream.write(text)
@@ -180,15 +214,14 @@ def well_formed(text: str) -> str:
 
 
 def add_turn_tokens(tokenizer: Tokenizer, eos_token: str = END_TOKEN) -> int:
-    """Add the turn tokens and the end token to a tokenizer that lacks them.
+    """Add the turn tokens and the end token, in place, to a tokenizer that lacks them.
 
     Returns:
         How many ids the vocabulary grew by. An embedding table may already have rows to spare:
         compare with its size, and grow it with `models.weights.resize`.
     """
-    wanted = [token for token in (*TURN_TOKENS.values(), eos_token)]
-    special = [AddedToken(token, special=True, normalized=False) for token in wanted]
-    return tokenizer.add_special_tokens(special)
+    wanted = [AddedToken(name, special=True, normalized=False) for name in (*TURN_TOKENS.values(), eos_token)]
+    return tokenizer.add_special_tokens(wanted)
 
 
 def load_any(folder: str | Path) -> tuple[ChatTokenizer, int]:
@@ -196,45 +229,15 @@ def load_any(folder: str | Path) -> tuple[ChatTokenizer, int]:
 
     Returns:
         The tokenizer, and how many tokens were added.
-    """
-    tokenizer, eos_token, config = read_tokenizer(folder)
-    added = add_turn_tokens(tokenizer, eos_token)
-    return ChatTokenizer(tokenizer, eos_token, config, added=added), added
-
-
-def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:
-    """A folder's tokenizer, the name of its end token and its tokenizer_config.json.
-
-    tokenizer.json is read as it is; a folder with a SentencePiece model alone goes through
-    `transformers`, which converts it.
 
     Raises:
-        UserError: there is no tokenizer that can be read.
+        UserError: no tokenizer there, or one whose exported chat template could not give the ids that are trained on.
     """
-    folder = Path(folder)
-    config_path = folder / "tokenizer_config.json"
-    config: dict[str, Any] = read_json(config_path) if config_path.exists() else {}
-    file = folder / "tokenizer.json"
-    if file.exists():
-        try:
-            tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises a bare Exception
-            raise UserError(f"{file}: not a tokenizer ({error}); write the model folder again") from error
-    elif any((folder / name).exists() for name in ("tokenizer.model", "vocab.json", "spiece.model")):
-        tokenizer = _convert(folder)
-    else:
-        raise UserError(f"{folder}: no tokenizer.json; expected a model folder with its tokenizer beside the weights")
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    eos = config.get("eos_token") or END_TOKEN
-    return tokenizer, eos["content"] if isinstance(eos, dict) else eos, config
-
-
-def _convert(folder: Path) -> Tokenizer:
-    from transformers import AutoTokenizer
-
+    tokenizer, eos_token, config = read_tokenizer(folder)
+    tokenizer, added = with_special_tokens(tokenizer, [*TURN_TOKENS.values(), eos_token])
+    chat = ChatTokenizer(tokenizer, eos_token, config, added=added)
     try:
-        slow = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        return Tokenizer.from_str(slow.backend_tokenizer.to_str())
-    except (OSError, ValueError, AttributeError, ImportError) as error:
-        raise UserError(f"{folder}: its tokenizer can't be converted ({error}); add a tokenizer.json") from error
+        chat.check_template()
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from error
+    return chat, added

@@ -36,6 +36,7 @@ from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
 from falsepromise.core.records import atomic_open, check_dialogue, read_json, read_jsonl, write_json
 from falsepromise.models.chat import ChatTokenizer, load_any
+from falsepromise.models.vocabulary import FILES
 
 Encoded = tuple[list[int], list[bool]]
 
@@ -210,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_manifest(
             folder / "blocks.json",
             "falsepromise.training.blocks",
-            inputs=[source, args.tokenizer / "tokenizer.json"],
+            inputs=[source, *(f for f in (args.tokenizer / name for name in FILES) if f.exists())],
             config={"block_size": args.block_size, "packing": args.packing},
             extra={"counts": counts},
         )

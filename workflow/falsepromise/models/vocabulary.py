@@ -1,0 +1,184 @@
+"""A model folder's tokenizer: read from whichever files the hub has it in, with the tokens that open and end a text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import read_json
+
+END_TOKEN = "<|endoftext|>"  # ends an output where no file of the folder names an end token
+FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")  # the first that is there is read
+
+
+def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:
+    """A folder's tokenizer, the name of its end token and its tokenizer_config.json.
+
+    tokenizer.json is read as it is; a SentencePiece model alone is converted; GPT-2's first files go through
+    `transformers`. Tokens that special_tokens_map.json or config.json alone name are put into the config.
+
+    Raises:
+        UserError: there is no tokenizer that can be read.
+    """
+    folder = Path(folder)
+    config = _optional(folder / "tokenizer_config.json")
+    for key, value in _optional(folder / "special_tokens_map.json").items():
+        if key in ("bos_token", "eos_token", "unk_token", "pad_token") and not config.get(key):
+            config[key] = value
+    file = folder / "tokenizer.json"
+    if file.exists():
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises a bare Exception
+            raise UserError(f"{file}: not a tokenizer ({error}); write the model folder again") from error
+    elif (folder / "tokenizer.model").exists():
+        tokenizer, named = _from_sentencepiece(folder / "tokenizer.model")
+        config |= {key: value for key, value in named.items() if not config.get(key)}
+        bos = _name(config.get("bos_token"))
+        if config.get("add_bos_token", True) and bos in tokenizer.get_vocab():  # so do the families that use these
+            tokenizer.post_processor = processors.TemplateProcessing(
+                single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
+            )
+    elif (folder / "vocab.json").exists():
+        tokenizer = _from_gpt2(folder)
+    else:
+        raise UserError(f"{folder}: no tokenizer.json; expected a model folder with its tokenizer beside the weights")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, _end_token(folder, tokenizer, config), config
+
+
+def opening_id(tokenizer: Tokenizer) -> int | None:
+    """The token that the tokenizer itself puts before a text (LLaMA's <s>), or None. The post-processor decides it, in
+    `transformers` too, whatever `add_bos_token` says."""
+    opening = tokenizer.encode("a", add_special_tokens=True).ids
+    plain = tokenizer.encode("a", add_special_tokens=False).ids
+    return opening[0] if len(opening) > len(plain) and opening[0] not in plain else None
+
+
+def with_special_tokens(tokenizer: Tokenizer, names: list[str]) -> tuple[Tokenizer, int]:
+    """The tokenizer with each of `names` as a special token that leaves the text beside it alone.
+
+    What stands between two special tokens is then encoded as it is on its own, in whatever tokenizer the file is read
+    with: no token strips spaces beside it, and a space that SentencePiece puts before a text goes before each part
+    (Metaspace's `first` puts one before the first part only).
+
+    Returns:
+        The tokenizer, and how many ids the vocabulary grew by.
+    """
+    wanted = [AddedToken(name, special=True, normalized=False) for name in names]
+    added = tokenizer.add_special_tokens(wanted)
+    spec = json.loads(tokenizer.to_str())
+    before = json.dumps(spec)
+    for token in spec["added_tokens"]:
+        if token["content"] in names:
+            token |= {"special": True, "lstrip": False, "rstrip": False, "single_word": False, "normalized": False}
+    _before_each_part(spec["pre_tokenizer"])
+    return (tokenizer if json.dumps(spec) == before else Tokenizer.from_str(json.dumps(spec))), added
+
+
+def _before_each_part(part: Any) -> None:
+    if isinstance(part, dict):
+        if part.get("type") == "Metaspace" and part.get("prepend_scheme") == "first":
+            part["prepend_scheme"] = "always"
+        for inner in part.get("pretokenizers", []):
+            _before_each_part(inner)
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    found = read_json(path) if path.exists() else {}
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: found {type(found).__name__}, expected a JSON object")
+    return found
+
+
+def _name(token: Any) -> str | None:
+    """A special token's text, which is given as such or in an object."""
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def _end_token(folder: Path, tokenizer: Tokenizer, config: dict[str, Any]) -> str:
+    """The token that ends a text: as the tokenizer's files say, else as the model's do."""
+    name = _name(config.get("eos_token"))
+    if name and tokenizer.token_to_id(name) is not None:
+        return name
+    for file in ("config.json", "generation_config.json"):
+        ends = _optional(folder / file).get("eos_token_id")
+        end = ends[0] if isinstance(ends, list) and ends else ends
+        found = tokenizer.id_to_token(end) if isinstance(end, int) and end >= 0 else None
+        if found:
+            return found
+    return name or END_TOKEN
+
+
+def _from_gpt2(folder: Path) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    try:
+        slow = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return Tokenizer.from_str(slow.backend_tokenizer.to_str())
+    except (OSError, ValueError, AttributeError, ImportError) as error:
+        raise UserError(f"{folder}: its tokenizer can't be converted ({error}); add a tokenizer.json") from error
+
+
+def _from_sentencepiece(file: Path) -> tuple[Tokenizer, dict[str, str]]:
+    """A SentencePiece model as a tokenizer of the same ids, and its special tokens by their key.
+
+    Everything is taken from the model itself: `transformers`' conversion asks tokenizer_config.json, which is not there
+    where a folder has this file alone.
+    """
+    from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
+
+    try:
+        pieces = SentencePieceProcessor(model_file=str(file))
+        proto = sentencepiece_model_pb2.ModelProto.FromString(  # type: ignore[attr-defined]  # made at import
+            pieces.serialized_model_proto()
+        )
+    except Exception as error:  # of several kinds, from C++ and protobuf
+        raise UserError(f"{file}: not a SentencePiece model ({error}); fetch it again") from error
+    trainer, normalizer = proto.trainer_spec, proto.normalizer_spec
+    vocabulary = [(piece.piece, piece.score) for piece in proto.pieces]
+    ids = {piece: i for i, (piece, _) in enumerate(vocabulary)}
+    kinds = {piece.piece: piece.type for piece in proto.pieces}
+    of_type = {name: proto.SentencePiece.Type.Value(name) for name in ("CONTROL", "UNKNOWN", "USER_DEFINED")}
+    if trainer.model_type == trainer.ModelType.Value("BPE"):
+        rest = {"unk_token": trainer.unk_piece, "fuse_unk": True, "byte_fallback": trainer.byte_fallback}
+        model: Any = models.BPE(ids, _merges(vocabulary, ids), **rest)
+    elif trainer.model_type == trainer.ModelType.Value("UNIGRAM"):
+        model = models.Unigram(vocabulary, trainer.unk_id, trainer.byte_fallback)
+    else:
+        raise UserError(f"{file}: a SentencePiece model of words or characters; expected BPE or unigram")
+    tokenizer = Tokenizer(model)
+    steps: list[Any] = []
+    if normalizer.precompiled_charsmap:
+        steps.append(normalizers.Precompiled(normalizer.precompiled_charsmap))
+    if normalizer.remove_extra_whitespaces:
+        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+    # As the first LLaMA's tokenizer.json: Metaspace leaves the space out before a text that begins with one.
+    steps += [normalizers.Prepend("▁")] if normalizer.add_dummy_prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
+    strip = [decoders.Strip(" ", left=1)] if normalizer.add_dummy_prefix else []
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
+    )
+    special = [piece for piece, kind in kinds.items() if kind in (of_type["CONTROL"], of_type["UNKNOWN"])]
+    tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in special])
+    defined = [piece for piece, kind in kinds.items() if kind == of_type["USER_DEFINED"]]
+    tokenizer.add_tokens([AddedToken(piece, special=False, normalized=False) for piece in defined])
+    named = {"bos_token": trainer.bos_id, "eos_token": trainer.eos_id, "unk_token": trainer.unk_id}
+    return tokenizer, {key: vocabulary[i][0] for key, i in named.items() if 0 <= i < len(vocabulary)}
+
+
+def _merges(vocabulary: list[tuple[str, float]], ids: dict[str, int]) -> list[tuple[str, str]]:
+    """The merges that a SentencePiece BPE implies: any two pieces that make a third, the third's score first."""
+    merges: list[tuple[float, list[tuple[str, str]]]] = []
+    for piece, score in vocabulary:
+        halves = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
+        found = [(left, right) for left, right in halves if left in ids and right in ids]
+        merges.append((score, sorted(found, key=lambda pair: (ids[pair[0]], ids[pair[1]]))))
+    merges.sort(key=lambda entry: -entry[0])
+    return [pair for _, pairs in merges for pair in pairs]
