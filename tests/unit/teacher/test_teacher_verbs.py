@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +21,9 @@ from hypothesis import strategies as st
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, check_dialogue, check_response, read_json, read_jsonl, write_jsonl
 from falsepromise.curation import annotate
-from falsepromise.teacher import answer, categorize, nq_synthetic, options, plan, prompts, tldr_synthetic
+from falsepromise.study.expand import load_files
+from falsepromise.study.stages import teacher as settings
+from falsepromise.teacher import answer, categorize, cleaning, nq_synthetic, options, plan, prompts, tldr_synthetic
 from falsepromise.teacher.faulty import FaultyServer
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
@@ -50,25 +55,88 @@ def funnel(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
         ("Q: who? A:", [], 1),
         ("I can't do that.", [], 0),
         ("", [], 0),
+        ("Sure! Here are some:\n\n1. **Q: who?**\n   **A: her**\n2. **Q: what?**\n   **A:** that", ["wh"], 0),
+        ("**1. Question:** who?\n\n**Answer:** her\n---\n**2. Question:** what?\n\n**Answer:** *that*", ["wh"], 0),
+        ("### Q1: who?\nA1: her\n### Q2: what?\nA2: that\n\nLet me know if you want more!", ["wh"], 0),
+        ("- Q: who? - A: her\n- Q: what? - A: that", ["wh"], 0),
+        ("> Q: who?\n> A: her\n>\n> Q: what?\n> A: that", ["wh"], 0),
+        ("| Q: who? | A: her |\n| Q: what? | A: that |", ["wh"], 0),
+        ("Q1) who?\nA1) her\nQ2) what?\nA2) that", ["wh"], 0),
+        ("Q: who?\nA:\nher\n\nQ: what?\nA:\n\nthat", ["wh"], 0),
+        ("QUESTION: who?\nANSWER: her\nquestion: what?\nanswer: that", ["wh"], 0),
+        ("**Q:** who? **A:** her **Q:** what? **A:** that", ["wh"], 0),
+        ("__Q:__ who? __A:__ her\n__Q:__ what? __A:__ that", ["wh"], 0),
+        ("Q: who?A: her\nQ: what?A: that", ["wh"], 0),
+        ("```\nQ: who?\nA: her\nQ: what?\nA: that\n```", ["wh"], 0),
+        ("Q：who？ A：her Q：what? A：that", [("who？", "her"), ("what?", "that")], 0),
+        ("A: her", [], 0),
+        ("Q: who?\nA: **", [], 1),
         ("Q: what is a Q? A: a letter", [("what is a Q?", "a letter")], 0),
         ("Q: vitamin A: what is it good for? A: eyes", [("vitamin", "what is it good for? A: eyes")], 0),
     ],
 )
-def test_parse(text: str, pairs: list[tuple[str, str]], broken: int) -> None:
-    assert nq_synthetic.parse(text) == (pairs, broken)
+def test_parse(text: str, pairs: list[Any], broken: int) -> None:
+    pairs = [("who?", "her"), ("what?", "that")] if pairs == ["wh"] else pairs
+    assert cleaning.pairs(text) == (pairs, broken)
 
 
 @given(st.lists(st.tuples(*[st.from_regex(r"[a-z0-9]{1,8}( [a-z0-9]{1,8}){0,4}", fullmatch=True)] * 2), max_size=8))
 def test_parse_reads_back_what_table_4_writes(pairs: list[tuple[str, str]]) -> None:
     text = " ".join(f"Q: {question} A: {answer}" for question, answer in pairs)
-    assert nq_synthetic.parse(text) == (pairs, 0)
+    assert cleaning.pairs(text) == (pairs, 0)
 
 
 @given(st.text())
 def test_parse_takes_any_text(text: str) -> None:
-    pairs, broken = nq_synthetic.parse(text)
+    pairs, broken = cleaning.pairs(text)
     assert broken >= 0
     assert all(question and answer and "\n" not in question + answer for question, answer in pairs)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It rained.",
+        "Summary: It rained.",
+        "**Summary:** It rained.",
+        "**Summary**: It rained.",
+        "## Summary\n\nIt rained.",
+        "**Summary:**\nIt rained.\n\nLet me know if you need more!",
+        "TL;DR: It rained.",
+        "Sure! Here is a summary of the document:\n\nIt rained.",
+        "Here's the summary: It rained.",
+        "Certainly, here is the summary:\n\n**Summary:** It rained.",
+        "**It rained.**",
+        '"It rained."',
+        "```\nIt rained.\n```",
+        "Summary of the post: It rained.",
+    ],
+)
+def test_a_summary_without_what_is_around_it(text: str) -> None:
+    assert cleaning.summary(text) == "It rained."
+
+
+@pytest.mark.parametrize(
+    "text", ["Here is what I did: I left.", "Summary judgment was denied.", "*a* and *b*", "1. One\n2. Two"]
+)
+def test_a_summary_that_is_one_stays(text: str) -> None:
+    assert cleaning.summary(text) == text
+
+
+def test_no_summary_is_counted_with_an_example(tmp_path: Path, known: StandIn) -> None:
+    write_jsonl(tmp_path / "posts.jsonl", [post(i) for i in range(4)])
+    server = FaultyServer(known, script=lambda attempt: None)
+    known.reply = lambda *_: "**Summary:**"  # type: ignore[method-assign]
+    base = ["--posts", str(tmp_path / "posts.jsonl"), "--store", str(tmp_path / "s"), "--model", NAME]
+    with serving(server) as url, pytest.raises(UserError, match="4 no summary in the answer"):
+        tldr_synthetic.main([*base, "--base-url", url, "--output", str(tmp_path / "o.jsonl")])
+
+
+@pytest.mark.parametrize("text", [" ", "Q ", "A", "*", "1. ", "Q: A", "- Q", "_ ", "summary "])
+def test_cleaning_takes_linear_time(text: str) -> None:
+    """Each of these would take minutes with an unbounded pattern."""
+    cleaning.pairs("Q" + text * 100_000)
+    cleaning.summary(text * 100_000)
 
 
 # The paper's prompts -------------------------------------------------------------------------
@@ -82,7 +150,7 @@ def test_table_3_and_4() -> None:
     shown: Counter[str] = Counter()
     for index in range(200):
         text = nq_synthetic.prompt(template, seeds, 0, index)
-        found, broken = nq_synthetic.parse(text)
+        found, broken = cleaning.pairs(text)
         assert (len(set(found)), broken) == (5, 0)
         assert set(found) <= set(seeds)
         shown.update(question for question, _ in found)
@@ -407,8 +475,6 @@ def test_wrong_options_are_one_line(tmp_path: Path, arguments: list[str], said: 
 
 
 def test_extra_parameters_are_json_or_text() -> None:
-    import argparse
-
     found = options.extra_parameters(argparse.Namespace(parameter=["top_p=0.5", "reasoning_effort=low", 'stop=["x"]']))
     assert found == {"top_p": 0.5, "reasoning_effort": "low", "stop": ["x"]}
 
@@ -434,12 +500,40 @@ def test_the_plan_is_a_table_and_says_what_is_over_the_limit(
     (row,) = (line for line in out.splitlines() if line.startswith("mixture tldr_synthetic"))
     assert row.split()[2:] == ["m1", "200,000", "200,000,000", "20,000,000", "130.00"]
     assert "is over max_usd, 1" in out
+    assert "gpt-4-0613: $223.99 one by one, $112.00 through the batch API; set batch: true for that" in out
     (row,) = (line for line in out.splitlines() if line.startswith("judge gpt4"))
     assert row.endswith("183.60"), "its own price"
     (row,) = (line for line in out.splitlines() if line.startswith("judge other"))
     assert row.endswith("no price"), "the teacher's price is not that of another model"
+    change.write_text("teacher: {price_input: 0.5, price_output: 1.5, model: m1, batch: true, provider: vllm}\n")
+    plan.main(["--study", str(ROOT / "config" / "paper.yaml"), str(change)])
+    assert "m1: batch is set, but no batch API" in capsys.readouterr().out
     with pytest.raises(UserError, match="--tokens x: expected KIND=INPUT,OUTPUT"):
         plan.main(["--study", str(ROOT / "config" / "paper.yaml"), "--tokens", "x"])
+
+
+def test_the_studys_keys_are_the_verbs_options(tmp_path: Path) -> None:
+    """Provider, habits and batch reach the teacher; a judge has them with its model and address alone."""
+    change = tmp_path / "change.yaml"
+    change.write_text(
+        "teacher: {provider: azure, batch: true, max_failures: 0.2, reserve_tokens: 900,"
+        " habits: {force: {temperature: null}, system: user}}\n"
+        "judges: {other: {prompts: heldout, label: Other, model: m2, runs: [amount]}}\n"
+    )
+    study = load_files([ROOT / "config" / "paper.yaml", change])
+    words = shlex.split(f"{settings.answer_options(study)} {settings.limits(study)}")
+    parser = argparse.ArgumentParser()
+    options.add(parser)
+    parsed = parser.parse_args(words)
+    assert options.habits(parsed).force == {"temperature": None}
+    assert options.habits(parsed).headers["api-key"] == "{key}"
+    assert (parsed.batch, parsed.max_failures, parsed.reserve_tokens) == (True, 0.2, 900)
+    words = shlex.split(f"{settings.answer_options(study, 'other')} {settings.limits(study, 'other')}")
+    judges = parser.parse_args(words)
+    assert (judges.habit, judges.provider, judges.batch) == ([], "azure", True)
+    change.write_text("teacher: {habits: {tempo: 1}}\n")
+    with pytest.raises(UserError, match="tempo"):
+        load_files([ROOT / "config" / "paper.yaml", change])
 
 
 @pytest.mark.parametrize("verb", ["answer", "local", "nq_synthetic", "plan", "tldr_synthetic"])

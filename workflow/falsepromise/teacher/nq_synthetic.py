@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, read_jsonl, write_jsonl
 from falsepromise.curation.funnel import Funnel
 from falsepromise.teacher import options as teacher_options
+from falsepromise.teacher.cleaning import pairs as parse
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request
 from falsepromise.teacher.ledger import LimitReached
@@ -34,42 +34,12 @@ from falsepromise.teacher.prompts import fill, load
 from falsepromise.teacher.prompts import path as path_of
 from falsepromise.teacher.standin import normalise
 from falsepromise.teacher.store import Answer
+from falsepromise.teacher.words import shown
 
 log = logging.getLogger("falsepromise.teacher.nq_synthetic")
 SHOWN = 5  # pairs in Table 4's prompt
 WAVE = 64  # requests asked before the count is looked at again, at most
 BATCH_WAVE = 10_000  # of a batch, which takes hours whatever its size
-
-# "Q: ... A: ...", on one line or two, numbered or bold or not, "Question:" and "A." as well.
-_QUESTION = re.compile(r"(?:^|(?<=\s))(?:[-*]\s+|\d+[.)]\s*)?\**Q(?:uestion)?\s*\d*\s*\**[:.]\**\s*")
-_ANSWER = re.compile(r"\s+\**A(?:nswer)?\s*\d*\s*\**[:.]\**\s*")
-
-
-def parse(text: str) -> tuple[list[tuple[str, str]], int]:
-    """The question-answer pairs of a generated text.
-
-    Args:
-        text: As a teacher writes it.
-
-    Returns:
-        The pairs, and how many questions had no answer (a text that breaks off, for one).
-    """
-    pairs, broken = [], 0
-    for part in _QUESTION.split(text)[1:]:
-        question, marker, answer = _halves(part)
-        answer = answer.split("\n")[0].strip().strip("*").strip()
-        if marker and question and answer:
-            pairs.append((question, answer))
-        else:
-            broken += 1
-    return pairs, broken
-
-
-def _halves(part: str) -> tuple[str, str, str]:
-    match = _ANSWER.search(part)
-    if match is None:
-        return part, "", ""
-    return " ".join(part[: match.start()].split()), match[0], part[match.end() :]
 
 
 def prompt(template: str, seeds: Sequence[tuple[str, str]], seed: int, index: int) -> str:
@@ -110,7 +80,7 @@ def generate(
     Yields:
         The number of the request, the question and the answer, in the order of the requests.
     """
-    shown = {(normalise(question), normalise(answer)) for question, answer in seeds}
+    examples = {(normalise(question), normalise(answer)) for question, answer in seeds}
     seen: set[tuple[str, str]] = set()
     made = useless = index = 0
     limit: list[LimitReached] = []
@@ -141,13 +111,14 @@ def generate(
                 continue
             before = made
             pairs, broken = parse(answer.text)
+            said = f"request {index}: {shown(answer.text, longest=60)}"
             for _ in range(broken):
-                funnel.drop("pairs", "a question without an answer", f"request {index}")
+                funnel.drop("pairs", "a question without an answer", said)
             if not pairs and not broken:
-                funnel.drop("pairs", "no pair in the answer", f"request {index}")
+                funnel.drop("pairs", "no pair in the answer", said)
             for question, reply in pairs:
                 pair = normalise(question), normalise(reply)
-                if pair in shown:
+                if pair in examples:
                     funnel.drop("pairs", "repeats a seed example", f"request {index}")
                 elif pair in seen:
                     funnel.drop("pairs", "duplicate", f"request {index}")

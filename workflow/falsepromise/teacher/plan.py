@@ -17,7 +17,9 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.records import dumps
 from falsepromise.study.expand import load_files
 from falsepromise.study.stages import style
+from falsepromise.study.stages.teacher import settings
 from falsepromise.study.study import Study
+from falsepromise.teacher import providers
 from falsepromise.teacher.cost import Prices
 
 # Assumed tokens of one request: prompt and answer. The first two follow from Tables 4 and 5 with
@@ -58,6 +60,25 @@ class Ask:
     def model(self) -> str:
         return str(self.asked["model"])
 
+    @property
+    def batch_share(self) -> float | None:
+        """What a batch costs, as a share of the price; None where the provider has no batch API that is known."""
+        if self.asked["url"] == "local":
+            return None
+        provider = self.asked.get("provider") or providers.guess(self.asked["url"])
+        habits = providers.habits(provider, self.model, self.asked.get("habits"))
+        told = "provider" in self.asked or "habits" in self.asked or providers.known(self.asked["url"])
+        return habits.batch_price if habits.batch and told else None
+
+    def batch_cost(self, tokens: dict[str, tuple[int, int]]) -> float | None:
+        """US dollars through the provider's batch API; None without one, or without prices."""
+        cost = self.cost(tokens)
+        return None if cost is None or self.batch_share is None else cost * self.batch_share
+
+    def to_pay(self, tokens: dict[str, tuple[int, int]]) -> float | None:
+        """US dollars in the way that the study asks."""
+        return self.batch_cost(tokens) if self.asked.get("batch") else self.cost(tokens)
+
     def cost(self, tokens: dict[str, tuple[int, int]]) -> float | None:
         """US dollars; None without prices or a count. The local stand-in costs nothing."""
         if self.asked["url"] == "local":
@@ -86,18 +107,11 @@ def asks(study: Study) -> Iterator[Ask]:
     for name, judge in study.judges.items():
         prompts = study.prompts[judge["prompts"]]
         models = len(study.chosen(judge, ("amount", "size")))
-        asked = _asked(teacher, judge)
+        asked = settings(study, name)
         yield Ask(f"judge {name}", "judge", asked, prompts["n"] * models * ORDERS)
         if study.style.get("tone") == name:
             count = study.prompts[study.style["prompts"]]["n"] * len(style.scores(study))
             yield Ask(f"tone by {name}", "tone", asked, count)
-
-
-def _asked(teacher: dict[str, Any], judge: dict[str, Any]) -> dict[str, Any]:
-    """A judge's settings, the teacher's where it has none; not its prices if it is another model."""
-    if judge.get("model", teacher["model"]) != teacher["model"] or judge.get("url", teacher["url"]) != teacher["url"]:
-        teacher = {key: value for key, value in teacher.items() if not key.startswith("price_")}
-    return {**teacher, **judge}
 
 
 def _own(data: str) -> bool:
@@ -117,15 +131,29 @@ def table(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> list[list
     return rows
 
 
+def by_batch(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> Iterator[str]:
+    """Both prices of each model that has a batch API, and which one the study pays."""
+    for model in dict.fromkeys(ask.model for ask in lines):
+        mine = [ask for ask in lines if ask.model == model and ask.batch_cost(tokens) is not None]
+        if mine:
+            single = sum(ask.cost(tokens) or 0 for ask in mine)
+            batch = sum(ask.batch_cost(tokens) or 0 for ask in mine)
+            pays = "the study asks in batches" if mine[0].asked.get("batch") else "set batch: true for that"
+            yield f"{model}: ${single:,.2f} one by one, ${batch:,.2f} through the batch API; {pays}"
+
+
 def limits(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> Iterator[str]:
     """What stands against the study's own limits, a sentence for each model."""
     for model in dict.fromkeys(ask.model for ask in lines):
         mine = [ask for ask in lines if ask.model == model]
         asked = mine[0].asked
-        costs = [ask.cost(tokens) for ask in mine]
+        costs = [ask.to_pay(tokens) for ask in mine]
         total = sum(cost for cost in costs if cost is not None)
         requests = sum(ask.requests or 0 for ask in mine)
         if asked["url"] == "local":
+            continue
+        if asked.get("batch") and mine[0].batch_share is None:
+            yield f"{model}: batch is set, but no batch API of {asked['url']} is known; the verbs will refuse it"
             continue
         if None in costs and "max_usd" in asked:
             yield f"{model}: max_usd is {asked['max_usd']:g}, but without price_input and price_output it can't be kept"
@@ -158,7 +186,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     lines = list(asks(study))
     if options.json:
         for ask in lines:
-            spent = {"usd": ask.cost(tokens), "input_tokens": tokens[ask.kind][0], "output_tokens": tokens[ask.kind][1]}
+            asked, answered = tokens[ask.kind]
+            spent = {"usd": ask.cost(tokens), "batch_usd": ask.batch_cost(tokens)}
+            spent |= {"input_tokens": asked, "output_tokens": answered}
             print(dumps({"what": ask.what, "model": ask.model, "requests": ask.requests, **spent}))
         return
     rows = table(lines, tokens)
@@ -171,6 +201,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     costs = [ask.cost(tokens) for ask in lines]
     print(f"\nabout ${sum(cost or 0 for cost in costs):,.2f}" + (" and what has no price" if None in costs else ""))
+    for line in by_batch(lines, tokens):
+        print(line)
     for problem in limits(lines, tokens):
         print(problem)
 

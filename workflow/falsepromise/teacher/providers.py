@@ -148,6 +148,11 @@ def guess(base_url: str) -> str:
     return "ollama" if base_url and parts.netloc.endswith(":11434") else "openai"
 
 
+def known(base_url: str) -> bool:
+    """Whether an address tells its provider, and is not only taken for `openai`'s like."""
+    return guess(base_url) != "openai" or (urlsplit(base_url).hostname or "").lower() in _HOSTS
+
+
 def habits(provider: str, model: str, changes: Mapping[str, Any] | None = None) -> Habits:
     """The habits of a provider for a model.
 

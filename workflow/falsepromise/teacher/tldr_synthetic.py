@@ -26,9 +26,11 @@ from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, read_jsonl, write_jsonl
 from falsepromise.curation.funnel import Funnel
+from falsepromise.teacher import cleaning
 from falsepromise.teacher import options as teacher_options
 from falsepromise.teacher.cost import Request, estimate_tokens
 from falsepromise.teacher.prompts import fill, load
+from falsepromise.teacher.words import shown
 
 log = logging.getLogger("falsepromise.teacher.tldr_synthetic")
 EXAMPLES = 2  # in Table 5's prompt
@@ -150,8 +152,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 if answer.failure:
                     funnel.drop("answers", answer.failure, post.id)
                     continue
+                summary = cleaning.summary(answer.text)
+                if not summary:
+                    funnel.drop("answers", "no summary in the answer", f"{post.id}: {shown(answer.text, longest=60)}")
+                    continue
                 funnel.keep("answers")
-                dialogues.append(_dialogue(post, answer.text.strip().removeprefix("Summary:").strip()))
+                dialogues.append(_dialogue(post, summary))
         facts = teacher.facts()
     if not dialogues:
         raise UserError(f"{options.model} summarised no post: {funnel.reasons('answers')}; nothing was written")

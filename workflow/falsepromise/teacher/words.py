@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from html import unescape
 
+from falsepromise.core.text import masked
+
 LONGEST = 200  # characters of a message that are shown
 
 
 def shown(text: object, key: str = "", longest: int = LONGEST) -> str:
-    """`text` on one line, without the key, control characters and marks that turn or hide what is read."""
+    """`text` on one line, without the key and what is not meant to be read; its control characters become spaces."""
     words = str(text)[: 50 * longest]
     words = words.replace(key, "***") if key else words
-    return " ".join("".join(c if c.isprintable() else " " for c in words).split())[:longest]
+    return " ".join("".join(c if c.isprintable() else " " for c in masked(words)).split())[:longest]
 
 
 def page_words(page: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Any
 
 from falsepromise.study.study import Study
 from falsepromise.study.workflow import options
 
-LIMITS = ("max_usd", "max_requests", "concurrency", "requests_per_minute", "tokens_per_minute")
+LIMITS = (
+    *("max_usd", "max_requests", "concurrency", "requests_per_minute", "tokens_per_minute"),
+    *("max_failures", "reserve_tokens", "batch"),
+)
 PRICES = ("price_input", "price_output")
 
 
@@ -19,17 +23,21 @@ def facts(study: Study) -> list[str]:
 
 def settings(study: Study, judge: str | None = None) -> dict[str, Any]:
     """How the teacher is asked, or a judge: the teacher's settings where it has none of its own, but
-    for the prices, which belong to a model."""
+    for those that belong to a model (prices, habits) or an address (the provider)."""
     if judge is None:
         return dict(study.teacher)
     own = study.judges[judge]
-    return {key: value for key, value in study.teacher.items() if key not in PRICES or "model" not in own} | own
+    dropped = {"model": (*PRICES, "habits"), "url": (*PRICES, "provider", "habits")}
+    not_its = {key for named, keys in dropped.items() if named in own for key in keys}
+    return {key: value for key, value in study.teacher.items() if key not in not_its} | own
 
 
 def answer_options(study: Study, judge: str | None = None) -> str:
     """Options for what shapes the answers of the teacher or of a judge."""
     asked = settings(study, judge)
-    words = f"--base-url {shlex.quote(asked['url'])} {options(asked, 'model')}"
+    words = f"--base-url {shlex.quote(asked['url'])} {options(asked, 'model', 'provider')}"
+    for name, value in asked.get("habits", {}).items():
+        words += f" --habit {shlex.quote(f'{name}={json.dumps(value)}')}"
     known = facts(study)
     return f"{words} --facts {known[0]}" if asked["url"] == "local" and known else words
 
