@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, query_of
@@ -16,6 +17,26 @@ def shingles(query: str) -> set[str]:
     """A normalised query's runs of three words; the whole query where it is shorter."""
     words = query.split()
     return {" ".join(words[at : at + SHINGLE]) for at in range(max(len(words) - SHINGLE + 1, 1))}
+
+
+def sketches(threshold: float) -> tuple[Any, Callable[[str], Any]]:
+    """An index of sketches for a Jaccard similarity, and what makes a sketch of a normalised text.
+
+    Raises:
+        UserError: `datasketch` isn't installed.
+    """
+    try:
+        from datasketch import MinHash, MinHashLSH
+    except ImportError as error:
+        install = "pip install 'falsepromise[near-duplicates]'"
+        raise UserError(f"near-duplicates need the package datasketch: {install}") from error
+
+    def sketch(text: str) -> Any:
+        made = MinHash(num_perm=PERMUTATIONS, seed=1)
+        made.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in shingles(text)])
+        return made
+
+    return MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS), sketch
 
 
 def without_near_duplicates(
@@ -32,22 +53,15 @@ def without_near_duplicates(
     Raises:
         UserError: `datasketch` isn't installed.
     """
-    try:
-        from datasketch import MinHash, MinHashLSH
-    except ImportError as error:
-        install = "pip install 'falsepromise[near-duplicates]'"
-        raise UserError(f"--near-duplicates needs the package datasketch: {install}") from error
     from falsepromise.curation.clean import normalized
 
-    index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS)
+    index, sketch = sketches(threshold)
     for number, dialogue in enumerate(dialogues):
-        sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
-        found = shingles(normalized(query_of(dialogue)))
-        sketch.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in found])
+        found = sketch(normalized(query_of(dialogue)))
         source = dialogue.get("source")
-        if index.query(sketch):
+        if index.query(found):
             funnel.drop(step, f"query nearly seen before (Jaccard {threshold:g})", dialogue["id"], source)
         else:
-            index.insert(number, sketch)
+            index.insert(number, found)
             funnel.keep(step, source=source)
             yield dialogue
