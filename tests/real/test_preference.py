@@ -29,3 +29,10 @@ def test_pandalm(real_data):
     for name in (*names, "no_majority"):
         assert result["metrics"][name]["value"] == pytest.approx(outcomes[name] / len(rows))
     assert result["counts"]["items"] == len(rows) == 999
+    # The one model of all votes says what the votes say: wins and half of the ties, three raters of like care.
+    worth = np.select([codes == 1, codes == 0], [1.0, 0.5], 0.0).mean(axis=1)
+    rate = result["metrics"]["win_rate"]
+    assert rate["value"] == pytest.approx(worth.mean(), abs=0.01)
+    width = 2 * 1.96 * worth.std() / len(rows) ** 0.5
+    assert rate["ci95"][1] - rate["ci95"][0] == pytest.approx(width, rel=0.15)
+    assert all(0.5 < rater["noise"]["value"] < 1.5 and rater["with_others"] > 0.8 for rater in result["raters"])

@@ -6,12 +6,11 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
 from falsepromise.preference import aggregate, agreement, regression
-from falsepromise.preference.logistic import fit_logistic, length_controlled
 from falsepromise.preference.votes import CHOICES, fleiss_kappa, majority, read_votes
 
 INTER_RATER = pytest.importorskip("statsmodels.stats.inter_rater")
@@ -76,7 +75,9 @@ def test_kappa_leaves_out_single_ratings():
 
 
 def test_unreadable_votes_are_counted(tmp_path):
-    record = run(tmp_path, [vote("1", "a", "left"), vote("2", "a", None), vote("3", "a", "tie")])
+    record = run(tmp_path, [vote("1", "a", "left"), vote("2", "a", None, unreadable="cut"), vote("3", "a", "tie")])
+    assert record["counts"]["unreadable_by_reason"] == {"cut": 1}
+    assert record["metrics"]["left"]["bounds"] == pytest.approx([1 / 3, 2 / 3])
     assert record["counts"]["unreadable_votes"] == 1
     assert record["counts"]["items_without_readable_votes"] == 1
     assert record["metrics"]["left"]["n"] == 2
@@ -84,6 +85,7 @@ def test_unreadable_votes_are_counted(tmp_path):
     assert "two raters" in record["absent"]["fleiss_kappa"]
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from([*CHOICES, None]), min_size=1, max_size=3), min_size=1, max_size=4).filter(
         lambda items: any(choice for ballot in items for choice in ballot) and None in [c for b in items for c in b]
@@ -102,12 +104,11 @@ def test_bounds_are_the_extremes_over_all_readings_of_what_is_missing(ballots):
     for side in ("left", "right"):
         given = aggregate.by_item([{**v, "choice": v["choice"] or side} for v in votes])
         readings.append([majority(g.values()) for g in given.values()])
-    result = aggregate.aggregate(votes)
-    assert result["counts"]["unreadable_by_reason"] == {"refusal": len(missing)}
+    result = aggregate.bounds(votes)
     for name in ("left", "right", "equal_or_better"):
         shares = [sum(o in aggregate.OUTCOMES[name] for o in outcomes) / len(ballots) for outcomes in readings]
-        assert result["metrics"][name]["bounds"] == pytest.approx([min(shares), max(shares)])
-        low, high = result["metrics"][name]["bounds_ci95"]
+        assert result[name]["bounds"] == pytest.approx([min(shares), max(shares)])
+        low, high = result[name]["bounds_ci95"]
         assert low <= min(shares) <= max(shares) <= high
 
 
@@ -170,7 +171,9 @@ def test_numbers_for_names_and_choices_in_capitals(tmp_path):
 def test_raters_are_described(tmp_path):
     votes = [vote("1", r, c, seconds=s) for r, c, s in (("a", "left", 3), ("b", "left", 5), ("c", "tie", 9))]
     raters = {rater["rater"]: rater for rater in run(tmp_path, votes)["raters"]}
-    assert raters["a"] == {"rater": "a", "items": 1, "with_majority": 1.0, "seconds_median": 3.0}
+    expected = {"rater": "a", "items": 1, "with_majority": 1.0, "with_others": 0.5, "seconds_median": 3.0}
+    assert {key: raters["a"][key] for key in expected} == expected
+    assert raters["c"]["with_others"] == 0.0
     assert raters["c"]["with_majority"] == 0.0
     assert run(tmp_path, votes)["seconds"] == {"median": 5.0, "mean": pytest.approx(17 / 3), "n": 3}
     assert run(tmp_path, [vote("1", "a", "left")])["seconds"] is None
@@ -193,33 +196,6 @@ def test_raters_are_described(tmp_path):
 def test_bad_votes_are_refused_in_one_line(tmp_path, votes, message):
     with pytest.raises(UserError, match=message):
         run(tmp_path, votes)
-
-
-def test_logistic_regression_is_statsmodels():
-    api = pytest.importorskip("statsmodels.api")
-    rng = np.random.default_rng(0)
-    features = np.column_stack([np.ones(200), rng.normal(size=(200, 2))])
-    wins = rng.integers(0, 3, 200) / 2
-    weights, covariance = fit_logistic(features, wins)
-    fitted = api.GLM(wins, features, family=api.families.Binomial()).fit()
-    np.testing.assert_allclose(weights, fitted.params, rtol=1e-6)
-    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), fitted.bse, rtol=1e-5)
-
-
-def test_separable_outcomes_have_no_fit():
-    features = np.column_stack([np.ones(4), [-1.0, -2.0, 1.0, 2.0]])
-    with pytest.raises(ValueError, match="separate"):
-        fit_logistic(features, np.array([0.0, 0.0, 1.0, 1.0]))
-
-
-def test_a_rate_that_length_explains_is_even_at_equal_length():
-    rng = np.random.default_rng(1)
-    difference = rng.normal(50, 50, 2000)  # ours is mostly longer, and the longer reply mostly wins
-    wins = (rng.random(2000) < 1 / (1 + np.exp(-2 * np.tanh(difference / difference.std())))).astype(float)
-    rate = length_controlled(wins, difference)
-    assert wins.mean() > 0.65
-    assert rate["ci95"][0] < 0.5 < rate["ci95"][1] + 0.02
-    assert abs(rate["value"] - 0.5) < 0.06
 
 
 def test_cohen_kappa_by_hand():
@@ -303,19 +279,35 @@ def test_the_regression_is_statsmodels_with_robust_errors():
     assert result["wald"]["p"] == pytest.approx(float(wald.pvalue), rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("majorities", "why"),
-    [(["left"] * 6, "same outcome"), (["left", "right"] * 3, "separate"), ([], "no item could be judged")],
-)
-def test_where_there_is_no_fit_the_record_says_why(majorities, why):
-    style = [
+def two_lengths(n):
+    """Style records of which every second is longer than its reference, alike else."""
+    return [
         {
             **{"id": str(i), "words": 100 * (i % 2), "reference_words": 50, "unigram_intersection": 0.5},
             **dict.fromkeys(("list", "reference_list", "summary_paragraph", "reference_summary_paragraph"), False),
         }
-        for i in range(6)
+        for i in range(n)
     ]
-    result = regression.regress([{"id": str(i), "majority": m} for i, m in enumerate(majorities)], style)
+
+
+@pytest.mark.parametrize("majorities", [["left"] * 6, ["left", "right"] * 3])
+def test_outcomes_that_style_separates_have_a_finite_and_wide_fit(majorities):
+    result = regression.regress([{"id": str(i), "majority": m} for i, m in enumerate(majorities)], two_lengths(6))
+    low, high = result["rate_at_equal_style"]["ci95"]
+    assert "Firth" in result["method"]
+    assert all(np.isfinite(c["value"]) for c in result["coefficients"].values())
+    assert high - low > 0.3
+    if majorities[1] == "right":
+        assert result["coefficients"]["length"]["value"] < -1
+        assert result["coefficients"]["length"]["ci95"][1] < 0
+
+
+@pytest.mark.parametrize(
+    ("majorities", "why"),
+    [(["left"] * 2, "fewer items"), (["left"], "style does not vary"), ([], "no item could be judged")],
+)
+def test_where_there_is_no_fit_the_record_says_why(majorities, why):
+    result = regression.regress([{"id": str(i), "majority": m} for i, m in enumerate(majorities)], two_lengths(6))
     assert why in result["absent"]
     assert "coefficients" not in result
 

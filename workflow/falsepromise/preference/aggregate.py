@@ -17,12 +17,14 @@ which one it is). Writes a score record. Each item has the choice of more than h
   length_controlled               estimated share of wins at equal length, ties as half
                                   (with --responses and --reference)
 
-Each has its 95 % bootstrap interval over items; "sd" is the standard deviation over items and "se"
+win_rate and place have 95 % credible intervals, length_controlled has that of the penalised profile
+likelihood, the others a 95 % bootstrap interval over items; "sd" is the standard deviation over items and "se"
 that of the mean. Votes that can't be read are not missing at random (a judge refuses what is worst):
 left, right, preferred and equal_or_better come with "bounds", the least and the most that they could be
 were all of these votes for one side, and "bounds_ci95", from the lower end of the one's interval to the
 upper end of the other's. What can't be had is absent, and "absent" says why. "seconds" is the time a vote took,
-"raters" has each rater's votes, agreement with the majority and time.
+"raters" has each rater's votes, agreement with the majority and with the others (leaving the rater out),
+noise (1 is the middle) and time; "item_share" is how much of a vote is the item's.
 """
 
 from __future__ import annotations
@@ -39,10 +41,10 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, write_json
 from falsepromise.core.statistics import bootstrap, mean_metric
+from falsepromise.preference.hierarchy import fit
 from falsepromise.preference.logistic import length_controlled
 from falsepromise.preference.votes import CHOICES, by_item, fleiss_kappa, majority, read_votes
 from falsepromise.style.pairs import read_responses
-from falsepromise.style.words import words
 
 log = logging.getLogger(__name__)
 Metric = dict[str, Any]
@@ -79,7 +81,7 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         }
     unread = [vote for vote in votes if vote["choice"] is None]
     if unread and metrics:
-        for name, between in _bounds(votes, seed).items():
+        for name, between in bounds(votes, seed).items():
             metrics[name] |= between
     prompts = {vote["item"]: str(vote.get("prompt_id", vote["item"])) for vote in votes}
     absent = {}
@@ -101,6 +103,8 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         metrics["with_majority"] = mean_metric(agreeing, seed)
     else:
         absent["with_majority"] = "no item has two votes or more and a majority"
+    model = fit(votes, seed) if outcomes else {}
+    metrics |= {name: model[name] for name in ("win_rate", "place") if name in model}
     flips = _flips(votes)
     if flips:
         metrics["order_flip"] = mean_metric(list(flips.values()), seed)
@@ -117,20 +121,22 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
             "votes_per_item": dict(sorted(Counter(str(len(given)) for given in choices.values()).items())),
         },
         "seconds": _seconds([vote["seconds"] for vote in votes if _is_time(vote)]),
-        "raters": _raters(votes, choices, outcomes),
+        "raters": _raters(votes, choices, outcomes, model.get("raters", {})),
+        **{name: model[name] for name in ("item_share",) if name in model},
         "items": [
             {
                 "id": item,
                 "prompt_id": prompts[item],
                 "majority": outcome,
                 "votes": dict(Counter(choices[item].values())),
+                "rate": model["items"][item],
             }
             for item, outcome in outcomes.items()
         ],
     }
 
 
-def _bounds(votes: Sequence[Record], seed: int) -> dict[str, Metric]:
+def bounds(votes: Sequence[Record], seed: int = 0) -> dict[str, Metric]:
     """What the shares of either side could be: with each unreadable vote the model's, with each the other's.
 
     These shares never fall when a vote comes to their side, so that the two are the extremes.
@@ -177,8 +183,10 @@ def _flips(votes: Sequence[Record]) -> dict[str, float]:
     }
 
 
-def _raters(votes: Sequence[Record], choices: dict[str, dict[str, str]], outcomes: dict[str, str]) -> list[Record]:
-    """For each rater: items rated, share in line with the items' majority, median seconds a vote."""
+def _raters(
+    votes: Sequence[Record], choices: dict[str, dict[str, str]], outcomes: dict[str, str], fitted: Record
+) -> list[Record]:
+    """For each rater: items rated, agreement with the majority and with the others, noise, median seconds a vote."""
     seconds: dict[str, list[float]] = {}
     for vote in votes:
         seconds.setdefault(vote["rater"], [])
@@ -189,11 +197,15 @@ def _raters(votes: Sequence[Record], choices: dict[str, dict[str, str]], outcome
         rated = [item for item, given in choices.items() if rater in given]
         decided = [item for item in rated if outcomes[item] != "no_majority" and len(choices[item]) > 1]
         agreeing = sum(choices[item][rater] == outcomes[item] for item in decided)
+        others = {i: [c for r, c in choices[i].items() if r != rater] for i in rated if len(choices[i]) > 1}
+        same = [given.count(choices[i][rater]) / len(given) for i, given in others.items()]
         raters.append(
             {
                 "rater": rater,
                 "items": len(rated),
                 "with_majority": agreeing / len(decided) if decided else None,
+                "with_others": sum(same) / len(same) if same else None,
+                **({"noise": fitted[rater]["noise"], "win_rate": fitted[rater]["rate"]} if rater in fitted else {}),
                 "seconds_median": float(np.median(spent)) if spent else None,
             }
         )
@@ -220,7 +232,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if result.get("not_scored"):
         log.warning("%s: %s", ", ".join(args.votes), result["not_scored"])
     elif args.responses:
-        result["metrics"]["length_controlled"] = _length_controlled(result["items"], args)
+        try:
+            result["metrics"]["length_controlled"] = _length_controlled(result["items"], args)
+        except ValueError as error:
+            result["absent"]["length_controlled"] = str(error)
     model = args.model or next((vote["left"] for vote in votes if vote.get("left")), "left")
     stand_in = args.stand_in or next((vote["stand_in"] for vote in votes if vote.get("stand_in")), None)
     items = result.pop("items")
@@ -244,8 +259,8 @@ def _length_controlled(items: Sequence[Record], args: Any) -> Metric:
             if prompt not in side:
                 raise UserError(f"{path}: no response for prompt {prompt!r}, which was voted on; give the same files")
         wins.append({"left": 1.0, "right": 0.0}.get(item["majority"], 0.5))
-        differences.append(len(words(ours[prompt]["response"])) - len(words(theirs[prompt]["response"])))
-    return length_controlled(np.array(wins), np.array(differences, dtype=float), args.seed)
+        differences.append(len(ours[prompt]["response"]) - len(theirs[prompt]["response"]))
+    return length_controlled(np.array(wins), np.array(differences, dtype=float))
 
 
 if __name__ == "__main__":

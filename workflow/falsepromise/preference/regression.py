@@ -8,9 +8,11 @@ by items, a tie counting as half a win. The features, each standardised: length 
 difference in words over its standard deviation), our list without one of the teacher's (1, 0, -1),
 the same for a summary paragraph, and the words in common. Writes for each coefficient its value,
 robust (HC0) standard error, z, p and 95 % interval; the Wald test that all but the intercept are 0
-(does style explain anything?); McFadden's pseudo R2; and the rate of wins at equal length and style
-(the intercept's). Where there is no fit (style separates the outcomes, too few items), "absent" says
-why. Correlation is not cause: a longer reply may also be a better one.
+(does style explain anything?); McFadden's pseudo R2; the rate of wins at equal length and style (the
+intercept's). Where that has no optimum (style separates the outcomes, or all are the same), the fit
+is Firth's, finite and with the wide intervals of its penalised likelihood: "method" says so. Where there is
+none at all (too few items, style that does not vary), "absent" says why. Correlation is
+not cause: a longer reply may also be a better one.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, read_json, write_json
-from falsepromise.preference.logistic import fit_logistic
+from falsepromise.preference.logistic import firth_interval, fit_firth, fit_logistic
 
 log = logging.getLogger(__name__)
 UNNAMED = "left"  # the model in a record of `preference.aggregate` whose votes name none
@@ -90,8 +92,8 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
 
     Returns:
         `coefficients`, `wald` (of all but the intercept), `pseudo_r2`, `rate_at_equal_style`, `n`,
-        and `constant` (features that do not vary here and were left out); or `absent`, `n` and
-        `constant` where the fit has no optimum.
+        `method` and `constant` (features that do not vary here and were left out); or `absent`, `n` and
+        `constant` where there is no fit.
 
     Raises:
         UserError: an item of the preferences has no style.
@@ -118,9 +120,14 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
     try:
         if not used:
             raise ValueError("style does not vary")
-        if np.all(wins == wins[0]):
-            raise ValueError("all items have the same outcome")
-        weights, bread = fit_logistic(features, wins)
+        if len(wins) <= features.shape[1]:
+            raise ValueError("fewer items than it takes to tell the features apart")
+        try:
+            if np.all(wins == wins[0]):
+                raise ValueError("all items have the same outcome")
+            weights, bread = fit_logistic(features, wins)
+        except ValueError:
+            return {**_penalised_fit(features, wins, ["intercept", *used]), "constant": constant}
     except ValueError as error:
         return {"absent": f"no fit on {len(wins)} items: {error}", "n": len(wins), "constant": constant}
     # A tie is half a win, so the outcomes are no coin throws: the sandwich, not the Fisher information alone.
@@ -149,7 +156,28 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
             "n": len(wins),
         },
         "n": len(wins),
+        "method": "maximum likelihood, robust errors",
         "constant": constant,
+    }
+
+
+def _penalised_fit(features: np.ndarray, wins: np.ndarray, names: Sequence[str]) -> Record:
+    """Firth's fit in the form of `regress`; p values are of the penalised likelihood's ratio."""
+    weights, best = fit_firth(features, wins)
+    coefficients: Record = {}
+    for column, name in enumerate(names):
+        low, high = firth_interval(features, wins, column)
+        ratio = 2 * (best - fit_firth(features, wins, {column: 0.0})[1])
+        coefficients[name] = {"value": float(weights[column]), "p": float(chi2.sf(ratio, 1)), "ci95": [low, high]}
+    ratio = 2 * (best - fit_firth(features, wins, dict.fromkeys(range(1, len(names)), 0.0))[1])
+    interval = [float(expit(end)) for end in coefficients["intercept"]["ci95"]]
+    return {
+        "coefficients": coefficients,
+        "wald": {"chi2": ratio, "df": len(names) - 1, "p": float(chi2.sf(ratio, len(names) - 1))},
+        "pseudo_r2": None,
+        "rate_at_equal_style": {"value": float(expit(weights[0])), "ci95": interval, "n": len(wins)},
+        "n": len(wins),
+        "method": "Firth's penalised likelihood: style separates the outcomes, or all are the same",
     }
 
 
@@ -172,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made = manifest("falsepromise.preference.regression", inputs, {})
     about = {key: preference[key] for key in ("model", "benchmark", "stand_in") if key in preference}
     write_json(args.output, {**about, **result, "manifest": made})
-    found = result.get("absent") or f"pseudo R2 {result['pseudo_r2']:.3f}, Wald p {result['wald']['p']:.3g}"
+    found = result.get("absent") or f"{result['method']}; that style explains nothing has p {result['wald']['p']:.3g}"
     log.info("%s: %s (%d items)", preference["model"], found, result["n"])
 
 
