@@ -14,7 +14,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from falsepromise.models.attention import attend, visible
+from falsepromise.models.attention import View, attend
 
 
 def plain(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
@@ -27,7 +27,7 @@ def plain(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
 
 def ours(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """The same by models.attention."""
-    return attend(q, k, v, visible(q.shape[1], None, None, None), True, "xla")
+    return attend(q, k, v, View(), "xla")
 
 
 def step(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:

@@ -50,3 +50,35 @@ def test_a_mesh_changes_nothing(folders: dict[str, Path], engines: dict) -> None
         assert found[mesh]["devices"] == 8
         assert found[mesh]["ids"] == [ids[i] for i in range(len(texts))]
         assert found[mesh]["scores"] == pytest.approx(scores, abs=1e-4)
+
+
+DECODING = """
+import json
+from dataclasses import astuple
+from falsepromise.generation.compile import decoding
+from falsepromise.models.config import ModelConfig
+from falsepromise.training.program import collectives
+from falsepromise.training.sharding import make_mesh
+config = ModelConfig("llama", 2048, 256, 688, 2, 8, 8, 32, 1024, tie_embeddings=False)
+for mesh in ("tensor=8", "data=4,tensor=2"):
+    for part in decoding(config, make_mesh(mesh), rows=8, prompt=32, slots=128).values():
+        print(json.dumps([astuple(c) for c in collectives(part.compile().as_text())]))
+"""
+
+
+@pytest.mark.slow
+def test_decoding_gathers_nothing() -> None:
+    """The compiled prefill and decoding step: two sums of [rows, hidden] a layer and one for the embedding."""
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(ROOT / "workflow"),
+        "JAX_PLATFORMS": "cpu",
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", DECODING], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    shapes = [[8, 32, 256], [8, 1, 256], [8, 32, 256], [2, 1, 256]]  # a prefill's rows come from the host as they are
+    programs = list(map(json.loads, done.stdout.splitlines()))
+    assert len(programs) == len(shapes)
+    for program, shape in zip(programs, shapes, strict=True):
+        sums = [(s, count) for operation, _, s, _, count in program if operation == "all-reduce" and len(s) > 1]
+        assert sums == [(shape, 2 * 2 + 1)]
+        assert all(o == "all-reduce" and len(s) < 2 for o, _, s, *_ in program if s != shape)

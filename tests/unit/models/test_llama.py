@@ -53,14 +53,15 @@ def test_remat_changes_no_gradient(config, remat):
 
 
 def test_attention_gradient_equals_automatic_differentiation():
-    from falsepromise.models.attention import attend, visible
+    from falsepromise.models.attention import View, attend
 
     keys = jax.random.split(jax.random.key(0), 4)
     q = jax.random.normal(keys[0], (2, 150, 4, 6))
     k, v = (jax.random.normal(key, (2, 150, 2, 6)) for key in keys[1:3])
     direction = jax.random.normal(keys[3], (2, 150, 24))
     segments = jnp.broadcast_to(jnp.arange(150) // 40, (2, 150))
-    mask = visible(150, segments, None, None)
+    view = View(segments)
+    mask = view.mask(150)
 
     def plain(q, k, v):
         k, v = jnp.repeat(k, 2, axis=2), jnp.repeat(v, 2, axis=2)
@@ -69,7 +70,7 @@ def test_attention_gradient_equals_automatic_differentiation():
         return (jnp.einsum("bnts,bsnh->btnh", p, v).reshape(2, 150, 24) * direction).sum()
 
     def ours(q, k, v):
-        return (attend(q, k, v, mask, False, "xla") * direction).sum()
+        return (attend(q, k, v, view, "xla") * direction).sum()
 
     pair = [jax.jit(jax.grad(function, (0, 1, 2)))(q, k, v) for function in (ours, plain)]
     for a, b in zip(*pair, strict=True):

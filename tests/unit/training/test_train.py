@@ -274,7 +274,7 @@ def gradients(made: Path, recipe: Recipe) -> tuple[float, dict[str, np.ndarray]]
     graph, params = nnx.split(model, nnx.Param)
     batch = Batches(Blocks.open(made / "blocks"), recipe.batch_size, 1, 0, None, 0.0)(0)
     sgd = optax.sgd(1.0)
-    step = train.make_step(graph, recipe, sgd)
+    step = train.make_step(graph, recipe, sgd, place)
     state, loss = step({"params": params, "optimizer": sgd.init(params)}, place_batch(place, batch))
     leaves = jax.tree_util.tree_leaves_with_path(state["params"])
     return float(loss), {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
@@ -300,7 +300,7 @@ def losses(made: Path, mesh: str | None = None, steps: int = 6) -> list[float]:
     graph, params = nnx.split(model, nnx.Param)
     batches = Batches(Blocks.open(made / "blocks"), recipe.batch_size, 1, 0, None, 0.0)
     transformation = optimizer.make(recipe, steps)
-    step = train.make_step(graph, recipe, transformation)
+    step = train.make_step(graph, recipe, transformation, place)
     state, curve = {"params": params, "optimizer": transformation.init(params)}, []
     for number in range(steps):
         state, loss = step(state, place_batch(place, batches(number)))

@@ -12,6 +12,7 @@ the slots of the cache and the length of a prefill are rounded up.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,19 +25,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.generation import steps
 from falsepromise.generation.continuation import Continuation
+from falsepromise.generation.placing import decoding_sharding, spread
 from falsepromise.generation.request import Ids, Prompt, Request, Result
 from falsepromise.generation.sampling import Sampling, mode_of
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
-from falsepromise.training.sharding import make_mesh, weight_sharding
+from falsepromise.training.sharding import check_mesh, make_mesh
 
 __all__ = ["Engine", "Request", "Result"]
 log = logging.getLogger("falsepromise.generation")
@@ -92,13 +93,14 @@ class Engine:
                 f"{name}: the tokenizer has {tokenizer.vocab_size} ids, the model {config.vocab_size}; "
                 "the two don't belong together"
             )
-        self.graph, self.state = nnx.split(model)
+        self.graph, state = nnx.split(model)
         self.config, self.tokenizer, self.name = config, tokenizer, name
         self.batch_size, self.mesh = batch_size, mesh
         self.max_length = min(max_length or config.max_positions, config.max_positions)
-        platform = jax.default_backend()
-        self.dtype = jnp.dtype(dtype or (jnp.float32 if platform == "cpu" else jnp.bfloat16))
-        self._compile_flops = COMPILE_FLOPS.get(platform, COMPILE_FLOPS_ACCELERATOR)
+        self.dtype = jnp.dtype(dtype or default_dtype())
+        # Decoding reads all weights for each token: they are kept in the type that they are multiplied in.
+        self.state = jax.tree.map(lambda x: x.astype(self.dtype), state)
+        self._compile_flops = COMPILE_FLOPS.get(jax.default_backend(), COMPILE_FLOPS_ACCELERATOR)
         self.ends = sorted({tokenizer.eos_id, *config.more_eos_ids, *([config.eos_id] if config.eos_id else [])})
         self.produced = 0
 
@@ -108,18 +110,22 @@ class Engine:
 
         Args:
             folder: The model's.
-            mesh: Sizes of the mesh's axes, as "data=2,tensor=4". None: `tensor` over all devices,
-                where there are several.
+            mesh: Sizes of the mesh's axes, as "data=2,tensor=4". None: `tensor` over all devices, where there are
+                several, as far as it divides the heads; `data` over the rest.
             options: As in `Engine`.
 
         Raises:
             UserError: the folder lacks weights or tokenizer, or the mesh doesn't fit the devices.
         """
         use_compile_cache()
-        devices = len(jax.devices())
-        placed = make_mesh(mesh or f"tensor={devices}") if mesh or devices > 1 else None
-        sharding = partial(weight_sharding, placed) if placed is not None else None
-        model, config = weights.load(folder, sharding)
+        placed = sharding = None
+        if mesh or len(jax.devices()) > 1:
+            config = weights.read_config(folder)
+            placed = make_mesh(mesh or default_mesh(config, len(jax.devices())))
+            check_mesh(config, placed.shape)
+            sharding = partial(decoding_sharding, placed)
+        dtype = options.get("dtype") or default_dtype()
+        model, config = weights.load(folder, sharding, dtype)
         return cls(model, config, ChatTokenizer.load(folder, turns=False), mesh=placed, name=str(folder), **options)
 
     def encode(self, prompt: Prompt) -> list[int]:
@@ -199,7 +205,8 @@ class Engine:
         waiting = sorted(rows, key=lambda row: len(row.ids))  # taken from the end: the longest first
         places: list[_Row | None] = [None] * b
         keep = np.ones(b, bool)
-        batch = self._spread(steps.empty(self.graph, self.state, b, slots, self.dtype))
+        batch = steps.empty(self.graph, self.state, b, slots, self.dtype)
+        batch = batch if self.mesh is None else spread(self.mesh, batch)
         ends = jnp.asarray(self.ends, jnp.int32)
         while waiting or any(places):
             free = [i for i, row in enumerate(places) if row is None]
@@ -230,21 +237,6 @@ class Engine:
                     places[i] = None
                     keep[i] = False
                     yield self._done(result)
-
-    def _spread(self, arrays: Any) -> Any:
-        """Arrays whose first axis is rows, and whose second is key heads where there are four, on the mesh."""
-        mesh = self.mesh
-        if mesh is None:
-            return arrays
-        sizes = mesh.shape
-        rows = ("data", "fsdp") if sizes["data"] * sizes["fsdp"] > 1 else None
-
-        def place(a: Any) -> jax.Array:
-            first = rows if rows and a.shape[0] % (sizes["data"] * sizes["fsdp"]) == 0 else None
-            heads = ("tensor" if a.shape[1] % sizes["tensor"] == 0 else None,) if a.ndim == 4 else ()
-            return jax.device_put(a, NamedSharding(mesh, P(first, *heads)))
-
-        return jax.tree.map(place, arrays)
 
     def _admit(
         self, batch: Any, rows: list[_Row], taken: list[int], t: int, p: int, shared: Any, shared_length: int
@@ -319,6 +311,17 @@ class Engine:
         from falsepromise.generation import likelihood
 
         return likelihood.loglikelihood(self, pairs, progress)
+
+
+def default_dtype() -> Any:
+    """Of the computation: float32 on a CPU, bfloat16 elsewhere."""
+    return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+
+
+def default_mesh(config: ModelConfig, devices: int) -> str:
+    """`tensor` over all devices as far as that divides the model, `data` over the rest."""
+    tensor = math.gcd(devices, config.num_heads, config.num_kv_heads, config.intermediate_size)
+    return f"data={devices // tensor},tensor={tensor}"
 
 
 def power_of_two(n: int, least: int) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.generation import steps
+from falsepromise.generation.placing import spread
 
 if TYPE_CHECKING:
     from falsepromise.generation.engine import Engine
@@ -141,7 +142,8 @@ def _score(engine: Engine, rows: list[_Input], shared: int, cache: Any) -> Itera
             tokens[i, : len(own)] = own
             where[i, : row.n] = np.arange(len(own) - row.n, len(own))
             targets[i, : row.n, : len(row.targets)] = np.array(row.targets).T
-        tokens, where, targets = engine._spread((tokens, where, targets))
+        if engine.mesh is not None:
+            tokens, where, targets = spread(engine.mesh, (tokens, where, targets))
         scores, likeliest = steps.score(engine.graph, engine.state, tokens, where, targets, cache,
                                         np.int32(shared), engine.dtype)  # fmt: skip
         scores, likeliest = np.asarray(scores), np.asarray(likeliest)

@@ -47,59 +47,65 @@ def cache_length(cache: Cache) -> int:
     return cache[0].k_bksh.shape[2]
 
 
-def visible(
-    length: int,
-    segments_bt: jax.Array | None,
-    positions_bt: jax.Array | None,
-    slots: int | None,
-) -> jax.Array:
-    """Which keys each query sees, `(1 or b, t, s)` boolean.
+class View(NamedTuple):
+    """What queries see: keys of the same row at or before them, and of the same segment where there are segments.
 
-    Without a cache: keys at or before the query, of the same segment. With one of `slots` slots:
-    every slot at or before the query's position, whatever padding was written behind it.
+    Attributes:
+        segments_bt: Each token's segment, or None.
+        slots_bts: With a cache, the slots that each query sees, `(b, t, s)` boolean; then it is all that counts.
     """
-    if slots is not None:
-        return jnp.arange(slots)[None, None, :] <= positions_bt[:, :, None]  # type: ignore[index]  # given with a cache
-    causal_1ts = jnp.tril(jnp.ones((length, length), bool))[None]
-    if segments_bt is None:
-        return causal_1ts
-    return causal_1ts & (segments_bt[:, :, None] == segments_bt[:, None, :])
+
+    segments_bt: jax.Array | None = None
+    slots_bts: jax.Array | None = None
+
+    @classmethod
+    def of(cls, segments_bt: jax.Array | None, positions_bt: jax.Array, cache: Cache | None) -> View:
+        """With a cache: every slot at or before the query's position, whatever padding was written behind it."""
+        if cache is None:
+            return cls(segments_bt)
+        return cls(None, jnp.arange(cache_length(cache))[None, None, :] <= positions_bt[:, :, None])
+
+    def mask(self, length: int) -> jax.Array:
+        """The same of a row of `length` tokens as `(1 or b, t, s)` boolean."""
+        causal_1ts = jnp.tril(jnp.ones((length, length), bool))[None]
+        if self.segments_bt is None:
+            return causal_1ts
+        return causal_1ts & (self.segments_bt[:, :, None] == self.segments_bt[:, None, :])
 
 
 def write(cache: LayerCache, k_btkh: jax.Array, v_btkh: jax.Array, positions_bt: jax.Array) -> LayerCache:
     """The cache with keys and values at their positions; positions beyond its end are not written."""
-    rows = jnp.arange(k_btkh.shape[0])[:, None, None]
-    heads = jnp.arange(k_btkh.shape[2])[None, None, :]
-    at = (rows, heads, positions_bt[:, :, None])  # of shape (b, t, k), as the values'
+
+    def put(slots_sh: jax.Array, new_th: jax.Array, positions_t: jax.Array) -> jax.Array:
+        return slots_sh.at[positions_t].set(new_th.astype(slots_sh.dtype), mode="drop")
+
+    # Mapped over rows and heads, so that devices which share these write each their own.
+    put_all = jax.vmap(jax.vmap(put, in_axes=(0, 1, None)))
     return LayerCache(
-        cache.k_bksh.at[at].set(k_btkh.astype(cache.k_bksh.dtype), mode="drop"),
-        cache.v_bksh.at[at].set(v_btkh.astype(cache.v_bksh.dtype), mode="drop"),
+        put_all(cache.k_bksh, k_btkh, positions_bt),
+        put_all(cache.v_bksh, v_btkh, positions_bt),
     )
 
 
 def attend(
-    q_btnh: jax.Array,
-    k_btkh: jax.Array,
-    v_btkh: jax.Array,
-    visible_bts: jax.Array,
-    plain_causal: bool,
-    implementation: Implementation,
+    q_btnh: jax.Array, k_btkh: jax.Array, v_btkh: jax.Array, view: View, implementation: Implementation
 ) -> jax.Array:
     """Causal softmax attention within rows, softmax in float32, `(b, t, n * h)`.
 
     Args:
-        visible_bts: Which keys a query sees; none behind it.
-        plain_causal: That mask is the causal one alone, so a fused kernel may make its own.
+        view: Which keys a query sees.
         implementation: "xla", or "cudnn" for the fused kernel of NVIDIA GPUs (half precision only).
     """
     b, t, n, h = q_btnh.shape
     if implementation == "cudnn":
         # With segments the mask is given as it is: the kernel's own segment support ignores them in places.
-        mask = None if plain_causal else visible_bts[:, None]
+        plain = view.segments_bt is None
+        mask = None if plain else view.mask(t)[:, None]
         out_btnh = jax.nn.dot_product_attention(
-            q_btnh, k_btkh, v_btkh, mask=mask, is_causal=plain_causal, implementation="cudnn"
+            q_btnh, k_btkh, v_btkh, mask=mask, is_causal=plain, implementation="cudnn"
         )
         return out_btnh.reshape(b, t, n * h)
+    visible_bts = view.mask(t)
     q_bkgth = grouped(q_btnh, k_btkh.shape[2])
     k_bksh, v_bksh = k_btkh.swapaxes(1, 2), v_btkh.swapaxes(1, 2)
     blocks = min(max(t // QUERY_BLOCK, 1), QUERY_BLOCKS)
@@ -116,10 +122,11 @@ def attend(
     return ungrouped(out_bkgth)
 
 
-def attend_cache(q_btnh: jax.Array, cache: LayerCache, visible_bts: jax.Array) -> jax.Array:
+def attend_cache(q_btnh: jax.Array, cache: LayerCache, view: View) -> jax.Array:
     """Softmax attention over a cache, `(b, t, n * h)`; arguments as `attend`."""
     k_bksh, v_bksh = (a.astype(q_btnh.dtype) for a in cache)
-    return ungrouped(_softmax_attention(grouped(q_btnh, k_bksh.shape[1]), k_bksh, v_bksh, visible_bts))
+    q_bkgth = grouped(q_btnh, k_bksh.shape[1])
+    return ungrouped(_softmax_attention(q_bkgth, k_bksh, v_bksh, view.slots_bts))  # type: ignore[arg-type]  # with a cache
 
 
 def grouped(q_btnh: jax.Array, key_heads: int) -> jax.Array:

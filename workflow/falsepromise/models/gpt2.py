@@ -20,15 +20,16 @@ from falsepromise.models.attention import (
     Cache,
     Implementation,
     LayerCache,
+    View,
     attend,
     attend_cache,
-    cache_length,
     empty_cache,
-    visible,
     write,
 )
 from falsepromise.models.config import ModelConfig
-from falsepromise.models.parts import Remat, checkpointed, linear
+from falsepromise.models.layers import Remat, through
+from falsepromise.models.parallel import enter
+from falsepromise.models.parts import linear, looked_up
 
 
 class GPT2(nnx.Module):
@@ -71,19 +72,11 @@ class GPT2(nnx.Module):
             positions_bt = jnp.arange(t)[None]
         # Padding may point behind the table; NaN from there would spread through the cache.
         rows_bt = jnp.minimum(positions_bt, self.config.max_positions - 1)
-        x_btd = self.embed[...].astype(dtype)[tokens_bt] + self.positions[...].astype(dtype)[rows_bt]
-        if cache is not None:
-            positions_bt = jnp.broadcast_to(positions_bt, tokens_bt.shape)
-        mask = visible(t, segments_bt, positions_bt, cache_length(cache) if cache else None)
-        plain = segments_bt is None and cache is None
-
-        new: Cache = []
-        for index, layer in enumerate(self.layers):
-            if cache is not None:
-                x_btd, kept = layer(x_btd, None, mask, plain, attention, cache[index], positions_bt)
-                new.append(kept)
-            else:
-                x_btd = checkpointed(layer, remat)(x_btd, None, mask, plain, attention)
+        x_btd = looked_up(self.embed[...], tokens_bt, dtype, self.config.vocab_size)
+        x_btd = x_btd + looked_up(self.positions[...], rows_bt, dtype, self.config.max_positions)
+        positions_bt = jnp.broadcast_to(positions_bt, tokens_bt.shape)
+        view = View.of(segments_bt, positions_bt, cache)
+        x_btd, new = through(self.layers, x_btd, None, view, attention, remat, cache, positions_bt)
         x_btd = layer_norm(x_btd, self.norm, self.norm_bias, self.config.norm_eps)
         return x_btd if cache is None else (x_btd, new)
 
@@ -132,29 +125,28 @@ class Layer(nnx.Module):
         self,
         x_btd: jax.Array,
         rope: None,
-        mask_bts: jax.Array,
-        plain_causal: bool,
+        view: View,
         implementation: Implementation,
         cache: LayerCache | None = None,
         positions_bt: jax.Array | None = None,
     ) -> Any:
         b, t, _ = x_btd.shape
-        heads = (b, t, self.config.num_heads, self.config.head_dim)
+        heads = (b, t, -1, self.config.head_dim)
 
-        y_btd = layer_norm(x_btd, self.attention_norm, self.attention_norm_bias, self.config.norm_eps)
+        y_btd = enter(layer_norm(x_btd, self.attention_norm, self.attention_norm_bias, self.config.norm_eps))
         q_btnh = linear(y_btd, self.q, self.q_bias).reshape(heads)  # columns into heads
         k_btnh = linear(y_btd, self.k, self.k_bias).reshape(heads)
         v_btnh = linear(y_btd, self.v, self.v_bias).reshape(heads)
         if cache is not None:
             cache = write(cache, k_btnh, v_btnh, positions_bt)  # type: ignore[arg-type]  # given with a cache
-            y_btd = attend_cache(q_btnh, cache, mask_bts)
+            y_btd = attend_cache(q_btnh, cache, view)
         else:
-            y_btd = attend(q_btnh, k_btnh, v_btnh, mask_bts, plain_causal, implementation)
-        x_btd = x_btd + linear(y_btd, self.o, self.o_bias)
+            y_btd = attend(q_btnh, k_btnh, v_btnh, view, implementation)
+        x_btd = x_btd + linear(y_btd, self.o, self.o_bias, summed=True)
 
-        y_btd = layer_norm(x_btd, self.mlp_norm, self.mlp_norm_bias, self.config.norm_eps)
+        y_btd = enter(layer_norm(x_btd, self.mlp_norm, self.mlp_norm_bias, self.config.norm_eps))
         y_btf = jax.nn.gelu(linear(y_btd, self.up, self.up_bias), approximate=True)
-        x_btd = x_btd + linear(y_btf, self.down, self.down_bias)
+        x_btd = x_btd + linear(y_btf, self.down, self.down_bias, summed=True)
         return x_btd if cache is None else (x_btd, cache)
 
 

@@ -19,15 +19,16 @@ from falsepromise.models.attention import (
     Cache,
     Implementation,
     LayerCache,
+    View,
     attend,
     attend_cache,
-    cache_length,
     empty_cache,
-    visible,
     write,
 )
 from falsepromise.models.config import ModelConfig
-from falsepromise.models.parts import Remat, checkpointed, linear
+from falsepromise.models.layers import Remat, through
+from falsepromise.models.parallel import enter
+from falsepromise.models.parts import linear, looked_up
 
 
 class Llama(nnx.Module):
@@ -78,19 +79,10 @@ class Llama(nnx.Module):
         if positions_bt is None:
             positions_bt = jnp.arange(t)[None]
         rope = rotary_table(self.config, positions_bt, dtype)
-        if cache is not None:
-            positions_bt = jnp.broadcast_to(positions_bt, tokens_bt.shape)
-        mask = visible(t, segments_bt, positions_bt, cache_length(cache) if cache else None)
-        plain = segments_bt is None and cache is None
-        x_btd = self.embed[...].astype(dtype)[tokens_bt]
-
-        new: Cache = []
-        for index, layer in enumerate(self.layers):
-            if cache is not None:
-                x_btd, kept = layer(x_btd, rope, mask, plain, attention, cache[index], positions_bt)
-                new.append(kept)
-            else:
-                x_btd = checkpointed(layer, remat)(x_btd, rope, mask, plain, attention)
+        positions_bt = jnp.broadcast_to(positions_bt, tokens_bt.shape)
+        view = View.of(segments_bt, positions_bt, cache)
+        x_btd = looked_up(self.embed[...], tokens_bt, dtype, self.config.vocab_size)
+        x_btd, new = through(self.layers, x_btd, rope, view, attention, remat, cache, positions_bt)
         x_btd = rms_norm(x_btd, self.norm[...], self.config.norm_eps)
         return x_btd if cache is None else (x_btd, new)
 
@@ -141,8 +133,7 @@ class Layer(nnx.Module):
         self,
         x_btd: jax.Array,
         rope: tuple[jax.Array, jax.Array],
-        mask_bts: jax.Array,
-        plain_causal: bool,
+        view: View,
         implementation: Implementation,
         cache: LayerCache | None = None,
         positions_bt: jax.Array | None = None,
@@ -150,21 +141,21 @@ class Layer(nnx.Module):
         b, t, _ = x_btd.shape
         c = self.config
 
-        y_btd = rms_norm(x_btd, self.attention_norm[...], c.norm_eps)
-        q_btnh = linear(y_btd, self.q, self.q_bias).reshape(b, t, c.num_heads, c.head_dim)  # columns into heads
-        k_btkh = linear(y_btd, self.k, self.k_bias).reshape(b, t, c.num_kv_heads, c.head_dim)
-        v_btkh = linear(y_btd, self.v, self.v_bias).reshape(b, t, c.num_kv_heads, c.head_dim)
+        y_btd = enter(rms_norm(x_btd, self.attention_norm[...], c.norm_eps))
+        q_btnh = linear(y_btd, self.q, self.q_bias).reshape(b, t, -1, c.head_dim)  # columns into heads
+        k_btkh = linear(y_btd, self.k, self.k_bias).reshape(b, t, -1, c.head_dim)
+        v_btkh = linear(y_btd, self.v, self.v_bias).reshape(b, t, -1, c.head_dim)
         q_btnh, k_btkh = rotate(q_btnh, rope), rotate(k_btkh, rope)
         if cache is not None:
             cache = write(cache, k_btkh, v_btkh, positions_bt)  # type: ignore[arg-type]  # given with a cache
-            y_btd = attend_cache(q_btnh, cache, mask_bts)
+            y_btd = attend_cache(q_btnh, cache, view)
         else:
-            y_btd = attend(q_btnh, k_btkh, v_btkh, mask_bts, plain_causal, implementation)
-        x_btd = x_btd + linear(y_btd, self.o, self.o_bias)
+            y_btd = attend(q_btnh, k_btkh, v_btkh, view, implementation)
+        x_btd = x_btd + linear(y_btd, self.o, self.o_bias, summed=True)
 
-        y_btd = rms_norm(x_btd, self.mlp_norm[...], c.norm_eps)
+        y_btd = enter(rms_norm(x_btd, self.mlp_norm[...], c.norm_eps))
         y_btf = jax.nn.silu(linear(y_btd, self.gate)) * linear(y_btd, self.up)
-        x_btd = x_btd + linear(y_btf, self.down)
+        x_btd = x_btd + linear(y_btf, self.down, summed=True)
         return x_btd if cache is None else (x_btd, cache)
 
 

@@ -1,19 +1,25 @@
-"""What the architectures share beside attention: a linear map, and what the backward pass keeps."""
+"""What the architectures share beside attention: a linear map and the look-up of tokens."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-Remat = Literal["full", "dots"]
+from falsepromise.models import parallel
 
 
-def linear(x: jax.Array, weight: nnx.Param, bias: nnx.Param | None = None) -> jax.Array:
-    """`x @ weight + bias`, in x's type."""
+def linear(x: jax.Array, weight: nnx.Param, bias: nnx.Param | None = None, summed: bool = False) -> jax.Array:
+    """`x @ weight + bias`, in x's type.
+
+    Args:
+        summed: x is what this device's own heads or units gave: the products are summed over the devices of `tensor`.
+    """
     y = x @ weight[...].astype(x.dtype)
+    y = parallel.leave(y) if summed else y
     return y if bias is None else y + bias[...].astype(x.dtype)
 
 
@@ -27,15 +33,35 @@ def turned(x: jax.Array) -> jax.Array:
     return jax.lax.reduce_precision(x, kind.nexp, kind.nmant).swapaxes(-1, -2)
 
 
-def checkpointed(layer: nnx.Module, remat: Remat | None) -> Any:
-    """The layer's call, of which the backward pass keeps what `remat` says."""
-    if remat is None:
-        return layer
-    graph, state = nnx.split(layer)
-    policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
+def looked_up(table_vd: jax.Array, ids_bt: jax.Array, dtype: Any, rows: int) -> jax.Array:
+    """Rows of a table, `(b, t, d)` in `dtype`; the table's gradient is summed in float32.
 
-    def call(state: Any, x: jax.Array, rope: Any, mask: jax.Array, plain: bool, implementation: Any) -> jax.Array:
-        return nnx.merge(graph, state)(x, rope, mask, plain, implementation)
+    Args:
+        table_vd: The table, or this device's share of it.
+        rows: Of the whole table.
+    """
+    return _looked_up(table_vd, ids_bt, dtype, len(table_vd), len(table_vd) < rows)
 
-    call = jax.checkpoint(call, policy=policy, static_argnums=(4, 5))
-    return lambda *arguments: call(state, *arguments)
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _looked_up(table_vd: jax.Array, ids_bt: jax.Array, dtype: Any, rows: int, cut: bool) -> jax.Array:
+    whole_vd = parallel.gathered(table_vd, 1, dtype)
+    if not cut:
+        return whole_vd[ids_bt]
+    own_bt, inside_bt = parallel.own_rows(ids_bt, rows)
+    return parallel.leave(jnp.where(inside_bt[..., None], whole_vd[own_bt], 0))
+
+
+def _look_up(table_vd: jax.Array, ids_bt: jax.Array, dtype: Any, rows: int, cut: bool) -> Any:
+    return _looked_up(table_vd, ids_bt, dtype, rows, cut), ids_bt
+
+
+def _add_up(dtype: Any, rows: int, cut: bool, ids_bt: jax.Array, d_btd: jax.Array) -> Any:
+    d_btd = d_btd.astype(jnp.float32)
+    if cut:
+        ids_bt, inside_bt = parallel.own_rows(ids_bt, rows)
+        d_btd = jnp.where(inside_bt[..., None], d_btd, 0)
+    return parallel.scattered(jnp.zeros((rows, d_btd.shape[-1]), jnp.float32).at[ids_bt].add(d_btd), 1), None
+
+
+_looked_up.defvjp(_look_up, _add_up)

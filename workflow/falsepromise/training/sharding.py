@@ -1,16 +1,9 @@
-"""Where weights and batches live: one mesh setting and one ordered table of patterns.
-
-The mesh has three axes: `data` (each device has all weights, and its share of the batch), `fsdp`
-(each device also has its share of the weights only) and `tensor` (matrices are cut along heads and
-feed-forward units). The paper trains with "a combination of fully shared data parallelism and
-tensor parallelism" (section 4.1).
-"""
+"""Where weights and batches live: a mesh's setting, and the table of weights of `models.parallel`."""
 
 from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Mapping
 
 import jax
@@ -19,17 +12,10 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from falsepromise.core.errors import UserError
+from falsepromise.models.config import ModelConfig
+from falsepromise.models.parallel import ROWS, axes_of
 from falsepromise.study.planning import AXES, mesh_sizes
-
-# Matrices are stored (in, out). The first pattern that matches a weight's path gives its axes; an
-# axis that does not divide a weight's length is left out for it.
-RULES: tuple[tuple[str, P], ...] = (
-    (r"^(embed|head)$", P("tensor", "fsdp")),  # (vocabulary, hidden)
-    (r"^positions$", P(None, "fsdp")),
-    (r"\.(q|k|v|gate|up)$", P("fsdp", "tensor")),
-    (r"\.(o|down)$", P("tensor", "fsdp")),
-    (r".", P()),  # norms and biases: every device has them
-)
+from falsepromise.training.recipe import Recipe
 
 
 def make_mesh(setting: str | None) -> Mesh:
@@ -52,14 +38,62 @@ def make_mesh(setting: str | None) -> Mesh:
 
 
 def weight_sharding(mesh: Mesh, path: str, shape: tuple[int, ...]) -> NamedSharding:
-    """Where the weight `path` (as `layers.0.q`) of `shape` lives, by `RULES`."""
-    spec = next(spec for pattern, spec in RULES if re.search(pattern, path))
+    """Where the weight `path` (as `layers.0.q`) of `shape` lives, by `parallel.RULES`.
+
+    A vocabulary that `tensor` doesn't divide is whole on each of its devices; `check_mesh` refuses the rest.
+    """
     sizes: Mapping[str, int] = mesh.shape
     axes = [
         axis if axis is not None and length % sizes[axis] == 0 else None
-        for axis, length in zip((*spec, *[None] * len(shape)), shape, strict=False)
+        for axis, length in zip((*axes_of(path), *[None] * len(shape)), shape, strict=False)
     ]
     return NamedSharding(mesh, P(*axes))
+
+
+def check_mesh(config: ModelConfig, sizes: Mapping[str, int]) -> None:
+    """Refuse a mesh that can't share a model evenly.
+
+    Raises:
+        UserError: what doesn't divide, and what would.
+    """
+    if config.hidden_size % sizes["fsdp"]:
+        raise UserError(
+            f"--mesh fsdp={sizes['fsdp']} doesn't divide the model's hidden size {config.hidden_size}; "
+            f"fsdp can be {_listed(divisors(config.hidden_size))}"
+        )
+    if (inner := math.gcd(config.num_heads, config.num_kv_heads, config.intermediate_size)) % sizes["tensor"]:
+        raise UserError(
+            f"--mesh tensor={sizes['tensor']} doesn't divide the model's {config.num_heads} heads, "
+            f"{config.num_kv_heads} key heads and {config.intermediate_size} feed-forward units; "
+            f"tensor can be {_listed(divisors(inner))}"
+        )
+
+
+def check_rows(recipe: Recipe, sizes: Mapping[str, int]) -> None:
+    """Refuse a batch of which devices can't have as many rows each.
+
+    Raises:
+        UserError: what doesn't divide, and what would.
+    """
+    rows, batch, parts = sizes["data"] * sizes["fsdp"], recipe.batch_size, recipe.accumulate
+    if batch % (rows * parts):
+        if others := [n for n in divisors(batch) if batch % (rows * n) == 0]:
+            hint = f"accumulate can be {_listed(others)}"
+        else:
+            hint = f"batch_size {-(-batch // (rows * parts)) * rows * parts} could"
+        raise UserError(
+            f"recipe: batch_size {batch} in {parts} parts (accumulate) can't be spread over {rows} devices "
+            f"(data x fsdp); {hint}"
+        )
+
+
+def divisors(n: int) -> list[int]:
+    """Of n, in order."""
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:-1])) + (" or " if len(numbers) > 1 else "") + str(numbers[-1])
 
 
 def place_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
@@ -71,7 +105,7 @@ def place_batch(mesh: Mesh, batch: dict[str, np.ndarray]) -> dict[str, jax.Array
     size = len(batch["inputs"])
     if size % rows:
         raise UserError(f"recipe: batch_size {size} can't be spread over {rows} devices (data x fsdp)")
-    where = NamedSharding(mesh, P(("data", "fsdp")))
+    where = NamedSharding(mesh, P(ROWS))
     return {name: jax.make_array_from_callback(a.shape, where, a.__getitem__) for name, a in batch.items()}
 
 

@@ -28,9 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
@@ -48,73 +46,13 @@ from falsepromise.training.checkpoint import Checkpoints
 from falsepromise.training.data import Batches
 from falsepromise.training.log import TrainingLog
 from falsepromise.training.loop import STOPPED, HeldOut, Loop
-from falsepromise.training.loss import cross_entropy_sum
 from falsepromise.training.recipe import Recipe
-from falsepromise.training.sharding import make_mesh, start_processes
+from falsepromise.training.sharding import check_mesh, check_rows, make_mesh, start_processes
 from falsepromise.training.state import begin, check_length
+from falsepromise.training.step import loss_function, make_loss, make_step
 
 log = logging.getLogger(__name__)
 __all__ = ["STOPPED", "loss_function", "main", "make_step", "train"]
-Tree = Any
-
-
-def loss_function(graph: nnx.GraphDef, recipe: Recipe) -> Any:
-    """`f(params, batch) -> (sum of the losses, number of tokens that count)`."""
-    dtype = jnp.dtype(recipe.dtype)
-
-    def of(params: Tree, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        model = nnx.merge(graph, params)
-        apart = recipe.keep_documents_apart
-        hidden_btd = model.hidden(
-            batch["inputs"],
-            segments_bt=batch["segments"] if apart else None,
-            positions_bt=batch["positions"] if apart else None,
-            dtype=dtype,
-            attention=recipe.attention,
-            remat=None if recipe.remat == "none" else recipe.remat,
-        )
-        mask_n = batch["mask"].reshape(-1)
-        total = cross_entropy_sum(
-            hidden_btd.reshape(-1, hidden_btd.shape[-1]),  # (B * T, D)
-            model.unembedding().astype(dtype),
-            batch["targets"].reshape(-1),
-            mask_n,
-            recipe.loss_chunk,
-        )
-        return total, mask_n.sum()
-
-    return of
-
-
-def make_step(graph: nnx.GraphDef, recipe: Recipe, transformation: optax.GradientTransformation) -> Any:
-    """The jitted training step: `(state, batch) -> (state, loss)`; the state's memory is used again.
-
-    The gradient is that of the mean over all tokens that count in the batch, whatever
-    `recipe.accumulate` splits it into.
-    """
-    gradient_of = jax.value_and_grad(loss_function(graph, recipe), has_aux=True)
-
-    def step(state: dict[str, Tree], batch: dict[str, jax.Array]) -> tuple[dict[str, Tree], jax.Array]:
-        params = state["params"]
-        if recipe.accumulate == 1:
-            (total, count), gradient = gradient_of(params, batch)
-        else:
-            parts = jax.tree.map(
-                lambda x: x.reshape(recipe.accumulate, -1, *x.shape[1:]),  # (A, B / A, T)
-                batch,
-            )
-
-            def add(carry: Tree, part: dict[str, jax.Array]) -> tuple[Tree, None]:
-                return jax.tree.map(jnp.add, carry, gradient_of(params, part)), None
-
-            zero = ((jnp.zeros(()), jnp.zeros(())), jax.tree.map(jnp.zeros_like, params))
-            ((total, count), gradient), _ = jax.lax.scan(add, zero, parts)
-        count = jnp.maximum(count, 1.0)  # a batch without any reply has no gradient
-        gradient = jax.tree.map(lambda g: g / count, gradient)
-        updates, optimizer_state = transformation.update(gradient, state["optimizer"], params)
-        return {"params": optax.apply_updates(params, updates), "optimizer": optimizer_state}, total / count
-
-    return jax.jit(step, donate_argnums=0)
 
 
 def train(
@@ -147,6 +85,8 @@ def train(
     """
     begun = time.monotonic()
     config = weights.read_config(base)
+    check_mesh(config, mesh.shape)
+    check_rows(recipe, mesh.shape)
     for blocks in (batches.blocks, held_out and held_out.blocks):
         if blocks:
             check_length(base, config, blocks.block_size)
@@ -155,9 +95,9 @@ def train(
     graph = nnx.split(weights.abstract(config), nnx.Param)[0]
     transformation = optimizer.make(recipe, batches.steps)
     if held_out:
-        held_out.prepare(loss_function(graph, recipe), recipe, mesh)
+        held_out.prepare(make_loss(graph, recipe, mesh), recipe, mesh)
     loop = Loop(
-        make_step(graph, recipe, transformation),
+        make_step(graph, recipe, transformation, mesh),
         optimizer.schedule(recipe, batches.steps),
         batches,
         config,

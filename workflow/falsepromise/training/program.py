@@ -1,0 +1,117 @@
+"""What a compiled program does between devices, read from XLA's text of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+OPERATIONS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+_COLLECTIVE = re.compile(rf"^\s*(?:ROOT )?%?\S+ = (.+?) ({'|'.join(OPERATIONS)})(-start)?\(")
+_ARRAY = re.compile(r"\b(pred|[suf]\d+|bf16|f8\w+|c64)\[([\d,]*)\]")
+_CALLED = re.compile(r"(?:body|condition|calls|to_apply|true_computation|false_computation)=%?([\w.\-]+)")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+# Which devices exchange with each other is written as lists, as a shape (groups x members), or as axes of a mesh.
+_GROUPS = re.compile(r"replica_groups=(?:\{\{([\d,]*)\}|\[(?:\d+,)*?(\d+)\]<=|mesh\[([^\]]*)\][^{]*\{([^}]*)\})")
+
+
+@dataclass(frozen=True)
+class Collective:
+    """One kind of exchange between devices.
+
+    Attributes:
+        operation: One of `OPERATIONS`.
+        type: Of its elements, as XLA calls it ("bf16").
+        shape: Of one device's result.
+        group: Devices that take part together.
+        count: Times a step.
+    """
+
+    operation: str
+    type: str
+    shape: tuple[int, ...]
+    group: int
+    count: int
+
+    @property
+    def bytes(self) -> int:
+        """Of one time: what the largest of operand and result holds on one device."""
+        width = 1 if self.type == "pred" else int(re.search(r"\d+", self.type)[0]) // 8  # type: ignore[index]
+        return math.prod(self.shape) * width * (self.group if self.operation == "reduce-scatter" else 1)
+
+    @property
+    def sent(self) -> float:
+        """Bytes that one device sends in one time, around a ring."""
+        share = (self.group - 1) / self.group
+        return self.bytes * share * (2 if self.operation == "all-reduce" else 1)
+
+
+def collectives(text: str) -> list[Collective]:
+    """The exchanges of a compiled program (`compiled.as_text()`), most bytes first; loops count all their rounds."""
+    bodies = _computations(text)
+    rounds = _rounds(bodies)
+    everyone = int((re.search(r"num_partitions=(\d+)", text) or ["", "1"])[1])
+    found: Counter[tuple[str, str, tuple[int, ...], int]] = Counter()
+    for name, lines in bodies.items():
+        for line in lines:
+            match = _COLLECTIVE.match(line)
+            if not match or not rounds[name]:
+                continue
+            arrays = _ARRAY.findall(match[1])
+            if match[3] and match[2] in ("all-gather", "collective-permute"):
+                arrays = arrays[len(arrays) // 2 :] if len(arrays) > 1 else arrays  # (operands, results)
+            groups = _GROUPS.search(line)
+            group = everyone if groups is None else (int(groups[2]) if groups[2] else len(groups[1].split(",")))
+            for kind, sizes in arrays:
+                shape = tuple(int(n) for n in sizes.split(",") if n)
+                found[match[2], kind, shape, group] += rounds[name]
+    listed = [Collective(*key, count) for key, count in found.items() if key[3] > 1]
+    return sorted(listed, key=lambda c: -c.bytes * c.count)
+
+
+def _group(line: str) -> int | None:
+    """Devices that exchange with each other; None: all."""
+    match = _GROUPS.search(line)
+    if match is None:
+        return None
+    listed, members, mesh, axes = match.groups()
+    if mesh is None:
+        return int(members or len(listed.split(",")))
+    sizes = dict(axis.split("=") for axis in mesh.split(","))
+    return math.prod(int(sizes[axis.split(":")[0].strip()]) for axis in axes.split(","))
+
+
+def _computations(text: str) -> dict[str, list[str]]:
+    """The lines of each computation by its name; the one that is run is called "ENTRY"."""
+    bodies: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith(("%", "ENTRY")) and line.rstrip().endswith("{"):
+            name = "ENTRY" if line.startswith("ENTRY") else line.split()[0].lstrip("%")
+            bodies[name] = []
+        elif bodies and line.startswith(" "):
+            bodies[next(reversed(bodies))].append(line)
+    return bodies
+
+
+def _rounds(bodies: dict[str, list[str]]) -> Counter[str]:
+    """How often each computation is run; a loop of unknown length counts once."""
+    rounds: Counter[str] = Counter()
+
+    def visit(name: str, times: int) -> None:
+        rounds[name] += times
+        for callee, trips in _calls(bodies.get(name, [])):
+            visit(callee, times * trips)
+
+    visit("ENTRY", 1)
+    return rounds
+
+
+def _calls(lines: list[str]) -> Iterator[tuple[str, int]]:
+    for line in lines:
+        trips = _TRIPS.search(line)
+        for callee in _CALLED.findall(line):
+            yield callee, int(trips[1]) if trips else 1
+        if branches := re.search(r"branch_computations=\{([^}]*)\}", line):
+            yield from ((callee.strip().lstrip("%"), 1) for callee in branches[1].split(","))
