@@ -62,8 +62,7 @@ def collectives(text: str) -> list[Collective]:
             arrays = _ARRAY.findall(match[1])
             if match[3] and match[2] in ("all-gather", "collective-permute"):
                 arrays = arrays[len(arrays) // 2 :] if len(arrays) > 1 else arrays  # (operands, results)
-            groups = _GROUPS.search(line)
-            group = everyone if groups is None else (int(groups[2]) if groups[2] else len(groups[1].split(",")))
+            group = _group(line) or everyone
             for kind, sizes in arrays:
                 shape = tuple(int(n) for n in sizes.split(",") if n)
                 found[match[2], kind, shape, group] += rounds[name]
