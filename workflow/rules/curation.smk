@@ -100,6 +100,7 @@ rule prompts:
         prompts="<results>/curation/prompts/{prompts}.jsonl",
         references="<results>/curation/prompts/{prompts}.references.jsonl",
         funnel="<results>/curation/prompts/{prompts}.funnel.csv",
+        leaks="<results>/curation/prompts/{prompts}.leaks.json",
     log:
         "<logs>/curation/prompts/{prompts}.log",
     conda:
@@ -116,7 +117,8 @@ rule prompts:
     shell:
         "python -m falsepromise.curation.prompts --pool {input.pool} --training {input.training}"
         " --n {params.n} {params.options} --seed {params.seed}"
-        " --output {output.prompts} --references {output.references} --funnel {output.funnel} > {log} 2>&1"
+        " --output {output.prompts} --references {output.references} --funnel {output.funnel}"
+        " --leaks {output.leaks} > {log} 2>&1"
 
 
 localrules:

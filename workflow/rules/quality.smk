@@ -4,7 +4,7 @@ Takes: <results>/curation/clean/{pool}.jsonl, <results>/curation/mixtures/{mixtu
 Gives: <results>/curation/diversity/{pool}.json and {pool}.pairs.csv, pairs to read
        <results>/curation/categories/{pool}.by_teacher.json, Table 6 as the teacher sorts the queries
        <results>/benchmarks/overlap/{benchmark}/{mixture}.json
-       results/figures/fig_diversity.{pdf,svg,png}, results/tables/overlap.*
+       results/figures/fig_diversity.{pdf,svg,png}, results/tables/overlap.*, results/tables/leaks.*
 """
 
 
@@ -135,7 +135,39 @@ rule table_overlap:
         " --mixtures {params.mixtures:q} --output {output.csv} > {log} 2>&1"
 
 
+rule table_leaks:
+    input:
+        code=closure("falsepromise.figures.table_leaks"),
+        study="<results>/study.json",
+        scores=benchmarks.capabilities(study),
+        reports=[report for report, _, _ in quality.overlaps(study)],
+    output:
+        csv="results/tables/leaks.csv",
+        html=report(
+            "results/tables/leaks.html",
+            caption="../report/table_leaks.rst",
+            category="Data",
+            labels={"table": "leaks", "shows": "scores without items that were trained on"},
+        ),
+        md="results/tables/leaks.md",
+        tex="results/tables/leaks.tex",
+    log:
+        "<logs>/tables/leaks.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        benchmarks=[benchmark for benchmark, _ in quality.leaks(study)],
+        mixtures=[mixtures for _, mixtures in quality.leaks(study)],
+    message:
+        "Write {output.csv}"
+    shell:
+        "python -m falsepromise.figures.table_leaks --study {input.study} --scores {input.scores}"
+        " --reports {input.reports} --benchmarks {params.benchmarks:q} --mixtures {params.mixtures:q}"
+        " --output {output.csv} > {log} 2>&1"
+
+
 localrules:
     categories_by_teacher,
     fig_diversity,
     table_overlap,
+    table_leaks,

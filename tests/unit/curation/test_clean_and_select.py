@@ -228,7 +228,7 @@ def test_prompts_are_english_not_coding_and_away_from_training(tmp_path):
         "draw": ("2", "0"),
     }
     assert funnel["draw", "fewer than the 5 asked for: all taken"]["kept"] == "2"
-    assert funnel["training overlap", "BLEU over 20 with a training query"]["examples"] == "d0"
+    assert funnel["training overlap", "is a turn of the training data"]["examples"] == "d0"
 
 
 def test_prompts_of_ones_own_have_no_reference(tmp_path):
@@ -252,7 +252,7 @@ def test_prompts_of_ones_own_have_no_reference(tmp_path):
     }
     assert (tmp_path / "references.out").read_bytes() == b""
     assert funnel["selection", "no query with a reply"]["examples"] == "reply"
-    assert funnel["training overlap", "BLEU over 20 with a training query"]["examples"] == "tea"
+    assert funnel["training overlap", "is a turn of the training data"]["examples"] == "tea"
     with pytest.raises(UserError, match=r"own\.jsonl, line 1: 'messages' is missing"):
         run_prompts(tmp_path, pool, training, "--single-exchanges")
 

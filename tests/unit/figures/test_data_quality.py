@@ -11,7 +11,7 @@ from falsepromise.benchmarks import overlap
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import write_jsonl
 from falsepromise.curation import diversity
-from falsepromise.figures import fig_diversity, table_overlap
+from falsepromise.figures import fig_diversity, table_leaks, table_overlap
 
 
 def test_diversity_from_queries_to_the_figure(tmp_path):
@@ -75,3 +75,42 @@ def test_overlap_of_every_kind_of_benchmark(tmp_path, task):
     assert "100.0 [100.0, 100.0]" in (tmp_path / "o.md").read_text()
     (row,) = csv.DictReader((tmp_path / "o.csv").open(encoding="utf-8"))
     assert (row["Benchmark"], row["Data"], row["Questions"], row["Queries in the data"]) == ("NQ", "Mix", "1", "1")
+
+
+def test_scores_without_the_items_that_were_trained_on(tmp_path):
+    """Two items of four are planted in the mixture, in another spelling and in a longer turn."""
+    questions = ["Which river is the longest of all?", "Who painted the ceiling of that chapel?",
+                 "How many legs has a common spider?", "Where do most of the penguins live?"]  # fmt: skip
+    write_jsonl(tmp_path / "b.jsonl", [{"id": q[:9], "question": q, "answer": ["x"]} for q in questions])
+    said = ["WHICH RIVER is the longest of all", f"Tell me, please: {questions[1]} I need to know.", "How many legs?"]
+    write_jsonl(tmp_path / "t.jsonl", [
+        {"id": f"d{n}", "messages": [{"role": "user", "content": text}, {"role": "assistant", "content": "No."}]}
+        for n, text in enumerate(said)
+    ])  # fmt: skip
+    report = tmp_path / "r.json"
+    overlap.main(["--task", "nq", "--data", str(tmp_path / "b.jsonl"), "--training", str(tmp_path / "t.jsonl"),
+                  "--output", str(report)])  # fmt: skip
+    flagged = json.loads(report.read_text())["flagged"]
+    assert len(flagged) == 2
+    model = {"base": "B", "mixture": "mix", "tokens": None, "label": "B + mix"}
+    study = {"study": "s", "bases": {"B": {"parameters": 1.0}}, "runs": {"amount": ["m0", "m1"]},
+             "models": {"m0": {**model, "seed": 0}, "m1": {**model, "seed": 1}, "B": {"base": "B", "mixture": None}},
+             "benchmarks": {"nq": {"label": "NQ", "task": "nq", "metric": "exact_match"}}}  # fmt: skip
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    ids = [item["id"] for item in json.loads(report.read_text())["items"]]
+    scores = []
+    for name in ("m0", "m1"):
+        lucky = sorted(set(ids) - {*flagged})[: name == "m1"]  # the second seed also knows one that wasn't planted
+        values = {key: float(key in flagged or key in lucky) for key in ids}
+        mean = sum(values.values()) / 4
+        record = {"model": name, "benchmark": "nq", "items": [{"id": k, "exact_match": v} for k, v in values.items()],
+                  "metrics": {"exact_match": {"value": mean, "ci95": [0.0, 1.0], "n": 4}}}  # fmt: skip
+        scores.append(tmp_path / f"{name}.json")
+        scores[-1].write_text(json.dumps(record))
+    options = ["--study", str(tmp_path / "study.json"), "--scores", *map(str, scores), "--reports", str(report)]
+    table_leaks.main([*options, "--benchmarks", "nq", "--mixtures", "mix+other", "--output", str(tmp_path / "l.csv")])
+    (row,) = csv.DictReader((tmp_path / "l.csv").open(encoding="utf-8"))
+    assert (row["Flagged items"], float(row["Score"]), float(row["Score without them"])) == ("2", 0.625, 0.25)
+    (tmp_path / "x.json").write_text("{}")
+    with pytest.raises(UserError, match="'flagged' items"):
+        table_leaks.flagged_in(tmp_path / "x.json")

@@ -189,15 +189,19 @@ def test_check_start_names_a_missing_key(config: dict[str, Any], monkeypatch: py
         workflow.check_start(load(put(config, "teacher.url", "https://example.org/v1")))
 
 
-def test_prompts_of_ones_own_stay_away_from_all_pools(config: dict[str, Any]) -> None:
+def test_prompts_stay_away_from_all_that_any_model_is_trained_on(config: dict[str, Any]) -> None:
     config["sources"]["own"] = {"uri": "file:own.jsonl"}
     config["prompts"]["own"] = {"source": "own", "n": 5, "references": "teacher"}
     study = workflow.read(config, ["study.yaml"])
     assert curation.prompts_from(study, "own") == "results/test/sources/own"
-    every = [f"results/test/curation/clean/{pool}.train.jsonl" for pool in study.pools]
-    assert curation.prompts_stay_away_from(study, "own") == every
     assert curation.prompts_from(study, "heldout") == "results/test/curation/clean/sharegpt_mix.heldout.jsonl"
-    assert curation.prompts_stay_away_from(study, "heldout") == ["results/test/curation/clean/sharegpt_mix.train.jsonl"]
+    trained = {model["mixture"] for model in study.models.values() if model["mixture"]}
+    dialogues = {name for name in trained if "text" not in study.mixtures[name]}
+    assert any("teacher" in study.mixtures[name] for name in dialogues), "teacher-written data are among them"
+    for prompts in ("own", "heldout"):
+        files = curation.prompts_stay_away_from(study, prompts)
+        assert {Path(file).name.partition(".s")[0] for file in files} == dialogues
+        assert len(files) == len(dialogues), "one order of each mixture"
     assert teacher.references(study, "own") == "results/test/teacher/answers/own.jsonl"
 
 

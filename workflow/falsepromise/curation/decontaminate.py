@@ -1,29 +1,41 @@
 """Take out of a prompt set what is too close to training data, and report the overlap.
 
 A prompt's overlap is its highest BLEU with any user query of the training data (the prompt as the
-hypothesis; section 4.1, footnote 2). `falsepromise.benchmarks.overlap` reports the same of a benchmark.
+hypothesis; section 4.1, footnote 2); a prompt is also too close where the data have it in another spelling, in a
+longer turn or in 13 words in a row (see `curation.leaks`). `falsepromise.benchmarks.overlap` reports the same
+of a benchmark.
 
-The report is `{"n", "kept", "dropped", "max_bleu", "mean_bleu", "ci95", "share_over", "histogram",
-"items": [{"id", "bleu", "query", "training_query", "kept"}]}`, the items from the closest on; queries are
-shown by their beginnings, and `share_over` is the share over `max_bleu` with its interval.
+The report is `{"n", "kept", "dropped", "max_bleu", "mean_bleu", "ci95", "share_over", "flagged", "by_reason",
+"histogram", "items": [{"id", "bleu", "query", "training_query", "kept", "reasons", "training"}]}`, the items from the
+closest on; queries are shown by their beginnings, and `share_over` is the share over `max_bleu` with its interval.
+`flagged` are the ids that training has by `curation.leaks`, whatever their BLEU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import query_of, read_jsonl, write_json, write_jsonl
+from falsepromise.core.records import check_dialogue, query_of, read_jsonl, write_json, write_jsonl
 from falsepromise.core.statistics import mean_metric
-from falsepromise.curation import bleu
+from falsepromise.curation import bleu, leaks
 from falsepromise.curation.diversity import check_query, histogram
-from falsepromise.curation.prompts import training_queries
 
 SHOWN = 200  # characters of a query in the report
+
+
+def training_queries(paths: Iterable[Path]) -> list[str]:
+    """Every user turn of the training dialogues, each text once."""
+    queries: dict[str, None] = {}
+    for path in paths:
+        for dialogue in read_jsonl(path, check_dialogue):
+            queries.update((m["content"], None) for m in dialogue["messages"] if m["role"] == "user")
+    return list(queries)
 
 
 def overlap(
@@ -43,16 +55,22 @@ def overlap(
     queries = training_queries(training)
     found = bleu.nearest(texts, queries, "BLEU with the training queries")
     scores = [min(score, 100.0) for score in found.bleu.tolist()]
-    stays = [score <= max_bleu + 1e-9 for score in scores]  # 100 is 100 also after rounding
+    over = [score > max_bleu + 1e-9 for score in scores]  # 100 is 100 also after rounding
+    turns = (turn for path in training for turn in leaks.turns_in(path))
+    seen: dict[int, list[leaks.Leak]] = {}
+    for leak in sorted(leaks.exact(texts, turns), key=lambda leak: leaks.REASONS.index(leak.reason)):
+        seen.setdefault(leak.index, []).append(leak)
+    stays = [not far and number not in seen for number, far in enumerate(over)]
     items = [
         {
             "id": name,
             "bleu": score,
             "query": text[:SHOWN],
             "training_query": queries[index][:SHOWN] if index >= 0 else None,
-            "kept": kept,
+            "kept": stays[number],
+            **_shown(text, seen.get(number, [])),
         }
-        for name, text, score, index, kept in zip(ids, texts, scores, found.index.tolist(), stays, strict=True)
+        for number, (name, text, score, index) in enumerate(zip(ids, texts, scores, found.index.tolist(), strict=True))
     ]
     mean = mean_metric(scores)
     report = {
@@ -63,11 +81,22 @@ def overlap(
         "max_bleu": max_bleu,
         "mean_bleu": mean["value"],
         "ci95": mean["ci95"],
-        "share_over": mean_metric([float(not kept) for kept in stays]),
+        "share_over": mean_metric([float(far) for far in over]),
+        "flagged": [ids[number] for number in sorted(seen)],
+        "by_reason": dict(Counter(leak.reason for some in seen.values() for leak in some)),
         "histogram": histogram(scores),
         "items": sorted(items, key=lambda item: -item["bleu"]),
     }
     return report, stays
+
+
+def _shown(text: str, found: Sequence[leaks.Leak]) -> dict[str, Any]:
+    """What an item's record says about leaks: how it leaked, and the training turn to read."""
+    if not found:
+        return {}
+    turn = found[0].turn
+    return {"reasons": [leak.reason for leak in found], "training": {"file": turn.file, "id": turn.id,
+            "text": leaks.shown(text, turn.text)}}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -83,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     prompts = list(read_jsonl(args.prompts, check_query))
     report, stays = overlap([p["id"] for p in prompts], list(map(query_of, prompts)), args.training, args.max_bleu)
     if not any(stays):
-        raise UserError(f"{args.prompts}: every prompt has a BLEU over {args.max_bleu:g} with the training data")
+        raise UserError(f"{args.prompts}: every prompt is too close to the training data (BLEU over {args.max_bleu:g})")
     write_jsonl(args.output, (prompt for prompt, kept in zip(prompts, stays, strict=True) if kept))
     write_json(args.report, report)
     for output in (args.output, args.report):

@@ -4,9 +4,9 @@ The first query of each held-out dialogue (or, with --single-exchanges, each que
 candidate. So is a prompt without a reply: {"id", "prompt"}, a user's query as the paper's released
 test set has it, or {"id", "messages"} that ends with the user. In this order are dropped: those that
 aren't in the language; coding ones (the rule is `curation.coding`'s); those seen before among the
-candidates; and those with a BLEU of more than --max-bleu with any user query of the training
-dialogues (the candidate as the hypothesis). Of the rest, N are drawn by the seed; if fewer are left,
-all are taken, and the funnel says so.
+candidates; and those that the training dialogues have, in any spelling: equal, contained, with 13 words in
+a row, or with a BLEU of more than --max-bleu (see `curation.leaks`; --leaks has the pairs to read). Of the rest,
+N are drawn by the seed; if fewer are left, all are taken, and the funnel says so.
 
 A dialogue's own reply becomes the reference response, under the model name `<teacher>`; a prompt
 without one has no reference, and the teacher has to be asked.
@@ -16,12 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import Record, check_dialogue, check_prompt, query_of, read_jsonl, write_jsonl
-from falsepromise.curation import bleu, selection
+from falsepromise.core.records import (
+    Record,
+    check_dialogue,
+    check_prompt,
+    query_of,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
+from falsepromise.curation import leaks, selection
 from falsepromise.curation.clean import check_language, normalized
 from falsepromise.curation.coding import is_coding
 from falsepromise.curation.funnel import Funnel
@@ -91,26 +100,36 @@ def distinct(records: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
             yield record
 
 
-def away_from(records: Sequence[Record], queries: Sequence[str], max_bleu: float, funnel: Funnel) -> list[Record]:
-    """Those with no more than `max_bleu` (0 to 100) with every one of `queries`."""
-    found = bleu.nearest([query_of(record) for record in records], queries, "BLEU with the training queries")
+def away_from(
+    records: Sequence[Record], training: Sequence[Path], max_bleu: float, funnel: Funnel
+) -> tuple[list[Record], dict[str, Any]]:
+    """Those that the training data don't have, by no measure of `curation.leaks`; and its report."""
+    asked = [(number, text) for number, record in enumerate(records) for text in _asked(record)]
+    texts = [text for _, text in asked]
+    found, n_turns = leaks.find(texts, training, max_bleu)
+    why: dict[int, str] = {}
+    for place in found:
+        why.setdefault(asked[place][0], found[place][0].reason)
+    reasons = {
+        leaks.EQUAL: "is a turn of the training data",
+        leaks.CONTAINED: "is within a turn of the training data",
+        leaks.NGRAM: "has 13 words in a row of the training data",
+        leaks.BLEU: f"BLEU over {max_bleu:g} with a training query",
+    }
     kept = []
-    for record, score in zip(records, found.bleu.tolist(), strict=True):
-        if score > max_bleu:
-            funnel.drop("training overlap", f"BLEU over {max_bleu:g} with a training query", record["id"])
+    for number, record in enumerate(records):
+        if number in why:
+            funnel.drop("training overlap", reasons[why[number]], record["id"])
         else:
             funnel.keep("training overlap")
             kept.append(record)
-    return kept
+    return kept, leaks.report([records[number]["id"] for number, _ in asked], texts, found, n_turns)
 
 
-def training_queries(paths: Iterable[Path]) -> list[str]:
-    """Every user turn of the training dialogues, each text once."""
-    queries: dict[str, None] = {}
-    for path in paths:
-        for dialogue in read_jsonl(path, check_dialogue):
-            queries.update((m["content"], None) for m in dialogue["messages"] if m["role"] == "user")
-    return list(queries)
+def _asked(record: Record) -> list[str]:
+    """What leaks are looked for in: the first query, and later ones that are more than a few words."""
+    later = [m["content"] for m in record["messages"] if m["role"] == "user"][1:]
+    return [query_of(record), *(text for text in later if len(text.split()) >= leaks.SHORTEST)]
 
 
 def draw(records: Sequence[Record], n: int, seed: int, funnel: Funnel) -> list[Record]:
@@ -154,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="prompt records")
     parser.add_argument("--references", type=Path, required=True, help="response records: the dialogues' own replies")
     parser.add_argument("--funnel", type=Path, required=True, help="CSV of each step's counts")
+    parser.add_argument("--leaks", type=Path, help="JSON of the candidates that training has, with the pairs to read")
     selection.add_options(parser)
     args = parser.parse_args(argv)
     check_language(args.language)
@@ -167,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     chosen = list(selection.select(found, args, funnel))
     chosen = in_language(chosen, args.language, funnel)
     chosen = list(distinct(not_coding(chosen, funnel), funnel))
-    chosen = away_from(chosen, training_queries(args.training), args.max_bleu, funnel)
+    chosen, report = away_from(chosen, args.training, args.max_bleu, funnel)
     chosen = draw(chosen, args.n, args.seed, funnel)
     if not chosen:
         steps = "; ".join(filter(None, map(funnel.reasons, ("selection", "language", "coding", "training overlap"))))
@@ -175,6 +195,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_jsonl(args.output, map(prompt_of, chosen))
     write_jsonl(args.references, (reference_of(record) for record in chosen if reply_of(record) is not None))
     funnel.write(args.funnel)
+    if args.leaks:
+        write_json(args.leaks, {**report, "max_bleu": args.max_bleu})
     config = {"n": args.n, "max_bleu": args.max_bleu, "language": args.language, **selection.options(args)}
     for output in (args.output, args.references):
         write_manifest(

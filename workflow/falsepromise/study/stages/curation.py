@@ -24,10 +24,15 @@ def prompts_from(study: Study, prompts: str) -> str:
 
 
 def prompts_stay_away_from(study: Study, prompts: str) -> list[str]:
-    """The training dialogues that evaluation prompts must not resemble: their pool's, or all pools'."""
-    entry = study.prompts[prompts]
-    pools = [entry["pool"]] if "pool" in entry else study.pools
-    return [f"{study.results}/curation/clean/{pool}.train.jsonl" for pool in pools]
+    """The training dialogues that evaluation prompts must not resemble: all that any model is trained on.
+
+    The order that a seed gives them makes no difference, so each mixture is looked through once.
+    """
+    once = {name.rpartition(".s")[0]: name for name in reversed(used_mixtures(study))}
+    pools = [study.prompts[prompts]["pool"]] if "pool" in study.prompts[prompts] else [] if once else [*study.pools]
+    trained = {study.mixtures[name].get("pool") for name in once}
+    files = [f"{study.results}/curation/clean/{pool}.train.jsonl" for pool in pools if pool not in trained]
+    return files + [f"{study.results}/curation/mixtures/{name}.jsonl" for name in sorted(once.values())]
 
 
 def used_mixtures(study: Study) -> list[str]:

@@ -43,6 +43,7 @@ def final(study: Study) -> list[str]:
         "tables/summary.csv": True,
         "tables/funnel.csv": bool(study.pools),
         "tables/overlap.csv": bool(quality.overlaps(study)),
+        "tables/leaks.csv": bool(quality.overlaps(study)),
         "tables/prompts.md": True,
         "tables/manifests.csv": True,
         "tables/table1.csv": "targeted" in study.runs and bool(tasks & {"nq", "cnn"}),

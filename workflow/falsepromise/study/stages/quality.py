@@ -14,20 +14,30 @@ def pool_labels(study: Study) -> list[str]:
     return [named.get(pool, pool) for pool in study.pools]
 
 
+def _distinct(study: Study) -> dict[str, list[str]]:
+    """The mixtures of dialogues, each with all that have the same: those that differ in their recipe alone."""
+    found: dict[str, list[str]] = {}
+    for name, mixture in study.mixtures.items():
+        if "text" not in mixture:
+            origin = {key: value for key, value in mixture.items() if key not in ("label", "recipe")}
+            found.setdefault(json.dumps(origin if "pool" in mixture else name, sort_keys=True), []).append(name)
+    return {names[0]: names for names in found.values()}
+
+
 def overlaps(study: Study) -> list[tuple[str, str, str]]:
     """The reports of how close benchmarks come to mixtures: file, benchmark's label, mixture's label. Mixtures
     that differ in their recipe alone have the same dialogues and are reported once.
     """
-    distinct: dict[str, str] = {}
-    for name, mixture in study.mixtures.items():
-        if "text" not in mixture:
-            origin = {key: value for key, value in mixture.items() if key not in ("label", "recipe")}
-            distinct.setdefault(json.dumps(origin if "pool" in mixture else name, sort_keys=True), name)
     return [
         (f"{study.results}/benchmarks/overlap/{name}/{mixture}.json", b["label"], study.mixture_label(mixture))
         for name, b in study.benchmarks.items()
-        for mixture in distinct.values()
+        for mixture in _distinct(study)
     ]
+
+
+def leaks(study: Study) -> list[tuple[str, str]]:
+    """The benchmark and the mixtures of each of these reports, the latter joined by `+`."""
+    return [(name, "+".join(mixtures)) for name in study.benchmarks for mixtures in _distinct(study).values()]
 
 
 def teacher_as_annotator(study: Study) -> str:
