@@ -4,6 +4,7 @@ import csv
 import datetime
 import html
 import http.server
+import io
 import json
 import threading
 import xml.etree.ElementTree as ElementTree
@@ -12,6 +13,7 @@ import pytest
 
 from falsepromise.core.errors import UserError
 from falsepromise.preference import crowd, mturk
+from falsepromise.preference import results as result_files
 from falsepromise.preference.votes import read_votes
 
 FIRST, SECOND, SAME = crowd.ANSWERS
@@ -187,10 +189,130 @@ def test_a_result_csv_becomes_votes_for_models_not_places(batch, tmp_path):
 
 def test_rejected_and_unknown_answers_are_counted(batch):
     key = crowd.read_key(batch)
-    with pytest.raises(UserError, match="no assignment that was not rejected"):
-        crowd.votes_of_csv(results(batch, {"W1": FIRST}, AssignmentStatus="Rejected"), key)
-    votes, _ = crowd.votes_of_csv(results(batch, {"W1": "Both are fine", "W2": ""}), key)
+    with pytest.raises(UserError, match="no rating that was not rejected"):
+        result_files.votes_of_csv(results(batch, {"W1": FIRST}, AssignmentStatus="Rejected"), key)
+    found = results(batch, {"W1": "Both are fine", "W2": "", "W3": SAME})
+    votes = result_files.votes_of_csv(found, key).votes
     assert [vote["unreadable"] for vote in votes[:2]] == ["unknown answer 'Both are fine'", "no answer"]
+
+
+def test_an_import_of_which_nothing_was_read_is_refused(batch):
+    with pytest.raises(UserError, match=r"none of its 6 answers could be read, the first being unknown answer 'A'"):
+        result_files.votes_of_csv(results(batch, {"W1": "A"}), crowd.read_key(batch))
+
+
+def rewritten(path, rows, delimiter=",", encoding="utf-8", before=""):
+    """The same rows as another program would have saved them."""
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, list(rows[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows)
+    path.write_bytes((before + stream.getvalue()).encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "encoding", "before"),
+    [(";", "utf-8-sig", ""), ("\t", "utf-16", ""), (";", "cp1252", "sep=;\r\n"), (",", "utf-8", "")],
+)
+@pytest.mark.parametrize("form", ["label", "taskAnswers", "columns"])
+def test_files_are_read_in_every_form_in_which_they_occur(batch, form, delimiter, encoding, before):
+    def answered(label):
+        if form == "label":
+            return {"Answer.choice.label": label}
+        if form == "taskAnswers":
+            return {"Answer.taskAnswers": json.dumps([{"choice": {"label": label}}])}
+        return {f"Answer.choice.{one}": str(one == label).lower() for one in crowd.ANSWERS}
+
+    made = [
+        {
+            **{"Title": "Größe, \"quoted\"; und", "Input.user_query": row["user_query"], **answered(label)},
+            **{"Approve": "", "Reject": "", "WorkTimeInSeconds": "31,5", "Input.item": row["item"]},
+            **{"AssignmentStatus": "Submitted", "WorkerId": worker, "Input.batch": row["batch"]},
+        }
+        for row in rows(batch)
+        for worker, label in (("W1", FIRST), ("W2", SECOND), ("W3", SAME))
+    ]
+    key = crowd.read_key(batch)
+    found = result_files.votes_of_csv(rewritten(batch / "r.csv", made, delimiter, encoding, before), key)
+    assert len(found.votes) == 18
+    assert {vote["seconds"] for vote in found.votes} == {31.5}
+    for row, label, vote in zip(made, [FIRST, SECOND, SAME] * 6, found.votes, strict=True):
+        first = key[row["Input.item"]]["first"]
+        assert vote["choice"] == ("tie" if label == SAME else first if label == FIRST else crowd._OTHER_SIDE[first])
+
+
+def test_a_rejected_assignment_may_be_handed_in_again_and_a_row_twice_is_one(batch):
+    row = rows(batch)[0]
+    common = {"WorkerId": "W1", "Input.item": row["item"], "Input.batch": row["batch"], "Answer.choice.label": FIRST}
+    made = [
+        {**common, "AssignmentId": "A1", "AssignmentStatus": "Rejected", "Reject": ""},
+        {**common, "AssignmentId": "A2", "AssignmentStatus": "Submitted", "Reject": "too fast"},
+        {**common, "AssignmentId": "A3", "AssignmentStatus": "Approved", "Reject": ""},
+        {**common, "AssignmentId": "A3", "AssignmentStatus": "Approved", "Reject": ""},
+        dict.fromkeys([*common, "AssignmentId", "AssignmentStatus", "Reject"], ""),
+    ]
+    found = result_files.votes_of_csv(rewritten(batch / "r.csv", made), crowd.read_key(batch))
+    assert (len(found.votes), found.rejected, found.again) == (1, 2, 1)
+
+
+def test_ids_begin_with_a_letter_and_one_that_became_a_number_is_explained(batch):
+    assert all(row[name][0].isalpha() for row in rows(batch) for name in ("item", "batch"))
+    made = [{"WorkerId": "W1", "Input.item": "7,4E+15", "Answer.choice.label": FIRST}]
+    with pytest.raises(UserError, match=r"row 2: item '7,4E\+15'.*a spreadsheet made a number of the id"):
+        result_files.votes_of_csv(rewritten(batch / "r.csv", made), crowd.read_key(batch))
+
+
+def test_prolifics_participants_and_who_gave_up(batch):
+    made = [
+        {"item": row["item"], "PROLIFIC_PID": person, "choice": FIRST}
+        for row in rows(batch)
+        for person in ("5f1a", "60bb", "61cc")
+    ]
+    people = [
+        {"Submission id": "s", "Participant id": person, "Status": status, "Time taken": "600"}
+        for person, status in (("5f1a", "APPROVED"), ("60bb", "TIMED-OUT"), ("61cc", "AWAITING REVIEW"))
+    ]
+    files = rewritten(batch / "r.csv", made), crowd.read_key(batch), rewritten(batch / "s.csv", people)
+    found = result_files.votes_of_csv(*files)
+    assert (len(found.votes), found.rejected) == (12, 6)
+    assert len({vote["rater"] for vote in found.votes}) == 2
+    assert "seconds" not in found.votes[0], "Prolific's time is the whole session's"
+
+
+def test_attention_checks_are_planted_and_the_inattentive_named(tmp_path, batch, caplog):
+    files = [str(tmp_path / f"{name}.jsonl") for name in "pot"]
+    folder = tmp_path / "checked"
+    inputs = ["--prompts", files[0], "--responses", files[1], "--reference", files[2]]
+    mturk.main(["export", *inputs, "--checks", "2", "--output", str(folder)])
+    key = crowd.read_key(folder)
+    checks = {item: entry for item, entry in key.items() if "expected" in entry}
+    assert (len(key), len(checks)) == (8, 2)
+    assert json.loads((folder / "batch.json").read_text())["items"] == 8
+    made = []
+    for row in rows(folder):
+        first = key[row["item"]]["first"]
+        right = FIRST if checks.get(row["item"], {}).get("expected", "left") == first else SECOND
+        if row["item"] in checks:
+            good = row["model_response1" if right == FIRST else "model_response2"]
+            assert good == "theirs says", "the real reply is the one to choose"
+        for worker, label in (("careful", right), ("careless", SAME)):
+            made.append({"WorkerId": worker, "Input.item": row["item"], "Answer.choice.label": label})
+    arguments = ["import", "--batch", str(folder), "--results", str(rewritten(folder / "r.csv", made))]
+    with caplog.at_level("INFO"):
+        mturk.main([*arguments, "--output", str(tmp_path / "v.jsonl")])
+        mturk.main([*arguments, "--attentive", "--output", str(tmp_path / "w.jsonl")])
+    assert len(read_votes([tmp_path / "v.jsonl"])) == 12
+    assert len(read_votes([tmp_path / "w.jsonl"])) == 6
+    assert "attention checks: 2 passed, 2 failed; failed more than they passed:" in caplog.text
+    assert "(6 ratings left out)" in caplog.text
+    with pytest.raises(UserError, match="--checks 9: expected at most 6"):
+        mturk.main(["export", *inputs, "--checks", "9", "--output", str(tmp_path / "more")])
+
+
+def test_the_cost_is_told_before_anything_is_written(capsys):
+    mturk.main(["cost", "--items", "255"])
+    assert capsys.readouterr().out == "255 items x 3 ratings x $0.50 with fees: $459.00\n"
 
 
 def test_a_worker_who_rated_an_item_twice_is_named(batch):
@@ -198,16 +320,16 @@ def test_a_worker_who_rated_an_item_twice_is_named(batch):
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines, lines[1]]) + "\n")
     with pytest.raises(UserError, match=r"row 8: worker W1 rated item \w+ already, in row 2"):
-        crowd.votes_of_csv(path, crowd.read_key(batch))
+        result_files.votes_of_csv(path, crowd.read_key(batch))
 
 
 def test_a_csv_of_another_batch_is_refused(batch):
     path = results(batch, {"W1": FIRST}, **{"Input.batch": "another"})
     with pytest.raises(UserError, match=r"row 2: .* of batch 'another', expected batch"):
-        crowd.votes_of_csv(path, crowd.read_key(batch))
+        result_files.votes_of_csv(path, crowd.read_key(batch))
     path.write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="no column WorkerId"):
-        crowd.votes_of_csv(path, crowd.read_key(batch))
+        result_files.votes_of_csv(path, crowd.read_key(batch))
 
 
 def create(batch, *more):
@@ -264,9 +386,10 @@ def test_ratings_are_collected_from_the_market(batch, market, tmp_path, caplog):
     assert votes[0]["seconds"] == 40.0
     assert votes[2]["unreadable"] == "unknown answer 'Both are fine'"
     assert votes[0]["rater"] == votes[2]["rater"] != votes[1]["rater"]
-    assert "3 ratings, 1 rejected ones left out, 0 items without a HIT" in caplog.text
+    assert "3 ratings, 1 rejected ones left out" in caplog.text
+    assert "0 items without a HIT" in caplog.text
     assert "items by their number of ratings: 1: 1, 2: 1" in caplog.text
-    assert crowd.answer_of("not xml") is None
+    assert crowd.free_texts("not xml") == []
 
 
 def test_money_is_not_spent_unasked(batch, market):

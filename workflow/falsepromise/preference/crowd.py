@@ -11,12 +11,12 @@ import hashlib
 import html
 import json
 import math
+import random
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, atomic_open, read_jsonl, write_json, write_jsonl
@@ -67,7 +67,9 @@ def shown(text: str) -> str:
     return escaped.replace("\n", "&#10;").encode("ascii", "xmlcharrefreplace").decode()
 
 
-def write_batch(folder: str | Path, pairs: Sequence[Pair], seed: int, cost: Cost) -> list[Record]:
+def write_batch(
+    folder: str | Path, pairs: Sequence[Pair], seed: int, cost: Cost, checks: Sequence[tuple[Pair, str]] = ()
+) -> list[Record]:
     """Write `batch.csv` (to upload), `hit.html` (its template), `key.jsonl` and `batch.json`.
 
     Args:
@@ -75,22 +77,28 @@ def write_batch(folder: str | Path, pairs: Sequence[Pair], seed: int, cost: Cost
         pairs: What to rate.
         seed: Of the sides.
         cost: The reward, ratings and items.
+        checks: Planted pairs and the side that is to be chosen, which come between the others.
 
     Returns:
-        The key: which model stands where. Its items are opaque; raters must not see it.
+        The key: which model stands where. Its items are opaque and begin with a letter, so that no spreadsheet
+        takes them for numbers; raters must not see it.
 
     Raises:
         UserError: an item is too long for a HIT.
     """
     folder = Path(folder)
+    expected = {pair.item: side for pair, side in checks}
+    pairs = [*pairs, *(pair for pair, _ in checks)]
+    if checks:
+        random.Random(seed).shuffle(pairs)
     first = shuffled_sides([pair.item for pair in pairs], seed)
     content = json.dumps([[vars(pair), first[pair.item]] for pair in pairs])
-    batch = hashlib.sha256(content.encode()).hexdigest()[:16]
+    batch = "b" + hashlib.sha256(content.encode()).hexdigest()[:15]
     template = TEMPLATE.read_text(encoding="utf-8")
     rows, key = [], []
     for pair in pairs:
         texts = (pair.left, pair.right) if first[pair.item] == "left" else (pair.right, pair.left)
-        item = hashlib.sha256(f"{batch}/{pair.item}".encode()).hexdigest()[:16]
+        item = "i" + hashlib.sha256(f"{batch}/{pair.item}".encode()).hexdigest()[:15]
         row = dict(zip(COLUMNS, (batch, item, shown(pair.question), *map(shown, texts)), strict=True))
         size = len(question(template, row).encode())
         if size > MAX_QUESTION_BYTES:
@@ -100,9 +108,8 @@ def write_batch(folder: str | Path, pairs: Sequence[Pair], seed: int, cost: Cost
             )
         rows.append(row)
         vote = pair.vote("", None, first[pair.item])
-        key.append(
-            {"batch": batch, "hit_item": item, **{k: v for k, v in vote.items() if k not in ("rater", "choice")}}
-        )
+        entry = {"batch": batch, "hit_item": item, **{k: v for k, v in vote.items() if k not in ("rater", "choice")}}
+        key.append(entry | ({"expected": expected[pair.item]} if pair.item in expected else {}))
     with atomic_open(folder / "batch.csv") as stream:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
@@ -150,83 +157,33 @@ def vote(entry: Record, worker: str, answer: str | None, seconds: float | None) 
     return made
 
 
-def votes_of_csv(path: str | Path, key: dict[str, Record]) -> tuple[list[Record], int]:
-    """Votes of a result CSV that Mechanical Turk's requester page gave.
+def free_texts(xml: str) -> list[str]:
+    """The texts in an assignment's answer (QuestionFormAnswers); none where it is no XML."""
+    try:
+        return [e.text or "" for e in ElementTree.fromstring(xml).iter() if e.tag.endswith("FreeText")]
+    except ElementTree.ParseError:
+        return []
+
+
+def planted(pairs: Sequence[Pair], count: int, seed: int) -> list[tuple[Pair, str]]:
+    """Attention checks: a question with its real reply and, as the other one, a scrambled reply to another question.
 
     Returns:
-        The votes, and how many rejected assignments were left out.
+        Pairs whose items say that they are checks, each with the side that is the real reply.
 
     Raises:
-        UserError: a column is missing, a row is of another batch, or a worker rated an item twice.
+        UserError: there are fewer pairs than checks, or no two questions.
     """
-    batch = next(iter(key.values()))["batch"]
-    votes: list[Record] = []
-    rejected = 0
-    seen: dict[tuple[str, str], int] = {}
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns = reader.fieldnames or []
-            answer = next((name for name in columns if name.startswith("Answer.choice")), "Answer.choice.label")
-            for column in ("WorkerId", "Input.batch", "Input.item", answer):
-                if column not in columns:
-                    raise UserError(f"{path}: no column {column}; expected the batch's result CSV")
-            for number, row in enumerate(reader, 2):
-                entry = key.get(row["Input.item"] or "")
-                if row["Input.batch"] != batch or entry is None:
-                    raise UserError(
-                        f"{path}, row {number}: item {row['Input.item']!r} of batch {row['Input.batch']!r}, "
-                        f"expected batch {batch!r}; give the key that was exported with this CSV"
-                    )
-                if row.get("AssignmentStatus") == "Rejected":
-                    rejected += 1
-                    continue
-                before = seen.setdefault((row["Input.item"], row["WorkerId"]), number)
-                if before != number:
-                    raise UserError(
-                        f"{path}, row {number}: worker {row['WorkerId']} rated item {row['Input.item']} already, "
-                        f"in row {before}; expected one rating a worker and item: remove the extra row"
-                    )
-                spent = row.get("WorkTimeInSeconds") or ""
-                votes.append(vote(entry, row["WorkerId"], row[answer], float(spent) if spent.isdigit() else None))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: can't be read: {error}") from error
-    if not votes:
-        raise UserError(f"{path}: no assignment that was not rejected; expected the batch's result CSV")
-    return votes, rejected
-
-
-def answer_of(xml: str) -> str | None:
-    """The chosen label in an assignment's answer (QuestionFormAnswers); None where there is none."""
-    try:
-        fields = [
-            element.text or "" for element in ElementTree.fromstring(xml).iter() if element.tag.endswith("FreeText")
-        ]
-    except ElementTree.ParseError:
-        return None
-    for field in fields:
-        try:
-            found: Any = json.loads(field)
-        except json.JSONDecodeError:
-            continue
-        for entry in found if isinstance(found, list) else [found]:
-            choice = entry.get("choice") if isinstance(entry, dict) else None
-            if isinstance(choice, dict):
-                choice = choice.get("label")
-            if isinstance(choice, str):
-                return choice
-    return next((field for field in fields if field in ANSWERS), None)
-
-
-def votes_of_assignments(assignments: Iterable[dict[str, Any]], entry: Record) -> list[Record]:
-    """Votes of one HIT's assignments as the API lists them; rejected ones are left out."""
-    return [
-        vote(
-            entry,
-            assignment["WorkerId"],
-            answer_of(assignment.get("Answer", "")),
-            (assignment["SubmitTime"] - assignment["AcceptTime"]).total_seconds(),
-        )
-        for assignment in assignments
-        if assignment["AssignmentStatus"] != "Rejected"
-    ]
+    if count and (count > len(pairs) or len(pairs) < 2):
+        raise UserError(f"--checks {count}: expected at most {len(pairs)}, one a pair, and two pairs or more")
+    rng = random.Random(f"{seed}/checks")
+    made = []
+    telling = [pair for pair in pairs if len(pair.right.split()) >= 10]  # a scrambled word is no worse than the word
+    for number, pair in enumerate(rng.sample(telling if len(telling) >= count else list(pairs), count)):
+        other = rng.choice([p for p in pairs if p is not pair])
+        words = other.right.split() or ["word"]
+        rng.shuffle(words)
+        side = rng.choice(("left", "right"))
+        texts = {side: pair.right, _OTHER_SIDE[side]: " ".join(words)}
+        made.append((replace(pair, item=f"check/{number}", **texts), side))
+    return made

@@ -1,15 +1,17 @@
 """Human raters by Mechanical Turk (paper section 4.1, appendix B).
 
+  cost     what a batch would cost, before anything is written
   export   write a batch: batch.csv and hit.html to upload by hand, key.jsonl (who is who), batch.json
   create   make the batch's HITs through the API; the sandbox unless --live
   collect  fetch the ratings so far as votes
-  import   turn a result CSV from the requester page into votes
+  import   turn a result CSV into votes: the requester page's, or one of a survey for Prolific's participants
 
 Three ratings an item; raters with an approval of at least 95 %, at least 100 HITs, in an
 English-speaking country. `create --live` spends money: it names the cost of the HITs that are missing
 and refuses unless --spend-usd allows it and the account holds it. A HIT that exists is not made again,
-also after a kill. `create` and `collect` need boto3 (the extra `mturk`) and its usual credentials in
-the environment.
+also after a kill. --checks plants pairs that an attentive rater can't get wrong; who fails more of them
+than they pass is named, and left out with --attentive. `create` and `collect` need boto3 (the extra
+`mturk`) and its usual credentials in the environment.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from falsepromise.core.progress import track
 from falsepromise.core.records import Record, read_json, write_jsonl
 from falsepromise.preference import crowd
 from falsepromise.preference.pairs import read_pairs
+from falsepromise.preference.results import Ratings, label_of, votes_of_csv
 
 log = logging.getLogger(__name__)
 REGION = "us-east-1"  # the only one that Mechanical Turk has
@@ -157,26 +160,35 @@ def check_money(cost: crowd.Cost, folder: Path, spend_usd: float | None) -> None
         )
 
 
-def collect(client: Any, folder: Path) -> tuple[list[Record], int, int]:
-    """Votes of a batch so far, how many were rejected and left out, and how many items have no HIT."""
+def collect(client: Any, folder: Path) -> tuple[Ratings, int]:
+    """The ratings of a batch so far, and how many items have no HIT."""
     key = crowd.read_key(folder)
     hits = existing_hits(client, next(iter(key.values()))["batch"])
-    votes: list[Record] = []
-    rejected = 0
+    found = Ratings()
     pages = client.get_paginator("list_assignments_for_hit")
     for item in track([item for item in key if item in hits], "HITs read", unit="HIT"):
         for page in pages.paginate(HITId=hits[item], AssignmentStatuses=["Submitted", "Approved", "Rejected"]):
-            found = crowd.votes_of_assignments(page["Assignments"], key[item])
-            rejected += len(page["Assignments"]) - len(found)
-            votes += found
-    return votes, rejected, sum(item not in hits for item in key)
+            for assignment in page["Assignments"]:
+                if assignment["AssignmentStatus"] == "Rejected":
+                    found.rejected += 1
+                    continue
+                texts = crowd.free_texts(assignment.get("Answer", ""))
+                answer = next(filter(None, map(label_of, texts)), None)
+                spent = (assignment["SubmitTime"] - assignment["AcceptTime"]).total_seconds()
+                found.add(key[item], crowd.vote(key[item], assignment["WorkerId"], answer, spent))
+    return found, sum(item not in hits for item in key)
+
+
+def _cost(args: argparse.Namespace) -> None:
+    reward = args.reward or crowd.fair_reward(args.hourly, args.seconds)
+    print(crowd.Cost(args.items, args.ratings, reward))
 
 
 def _export(args: argparse.Namespace) -> None:
     pairs = read_pairs(args.prompts, args.responses, args.reference)
     reward = args.reward or crowd.fair_reward(args.hourly, args.seconds)
-    cost = crowd.Cost(len(pairs), args.ratings, reward)
-    crowd.write_batch(args.output, pairs, args.seed, cost)
+    cost = crowd.Cost(len(pairs) + args.checks, args.ratings, reward)
+    crowd.write_batch(args.output, pairs, args.seed, cost, crowd.planted(pairs, args.checks, args.seed))
     write_manifest(
         Path(args.output) / "batch.csv",
         module="falsepromise.preference.mturk",
@@ -199,42 +211,67 @@ def _create(args: argparse.Namespace) -> None:
 
 def _collect(args: argparse.Namespace) -> None:
     with connected(args.live) as client:
-        votes, rejected, without = collect(client, Path(args.batch))
-    if not votes:
+        found, without = collect(client, Path(args.batch))
+    if not found.votes:
         raise UserError(f"{args.batch}: no ratings yet ({without} items without a HIT); come back later")
-    _write_votes(args.output, votes, [Path(args.batch) / "key.jsonl"])
-    log.info("%d ratings, %d rejected ones left out, %d items without a HIT", len(votes), rejected, without)
+    _write_votes(args, found, [Path(args.batch) / "key.jsonl"])
+    log.info("%d items without a HIT", without)
 
 
 def _import(args: argparse.Namespace) -> None:
-    votes, rejected = crowd.votes_of_csv(args.results, crowd.read_key(args.batch))
-    _write_votes(args.output, votes, [args.results, Path(args.batch) / "key.jsonl"])
-    log.info("%d ratings, %d rejected ones left out", len(votes), rejected)
+    found = votes_of_csv(args.results, crowd.read_key(args.batch), args.submissions)
+    inputs = [args.results, *([args.submissions] if args.submissions else [])]
+    _write_votes(args, found, [*inputs, Path(args.batch) / "key.jsonl"])
 
 
-def _write_votes(output: str, votes: list[Record], inputs: Sequence[str | Path]) -> None:
-    write_jsonl(output, votes)
+def _write_votes(args: argparse.Namespace, found: Ratings, inputs: Sequence[str | Path]) -> None:
+    left_out = found.inattentive if args.attentive else []
+    votes = [vote for vote in found.votes if vote["rater"] not in left_out]
+    if not votes:
+        raise UserError(f"{inputs[0]}: no rating of an attentive rater is left; leave --attentive out to see them")
+    write_jsonl(args.output, votes)
     unreadable = sum(vote["choice"] is None for vote in votes)
     each = Counter(Counter(vote["item"] for vote in votes).values())
+    log.info("%d ratings, %d rejected ones left out, %d rows twice", len(found.votes), found.rejected, found.again)
     log.info("items by their number of ratings: %s", ", ".join(f"{n}: {each[n]}" for n in sorted(each)))
-    extra = {"votes": len(votes), "unreadable": unreadable, "items_by_ratings": {str(n): each[n] for n in each}}
-    write_manifest(output, module="falsepromise.preference.mturk", inputs=inputs, config={}, extra=extra)
+    if found.checks:
+        log.info(
+            "attention checks: %d passed, %d failed; failed more than they passed: %s%s",
+            sum(counts["passed"] for counts in found.checks.values()),
+            sum(counts["failed"] for counts in found.checks.values()),
+            ", ".join(found.inattentive) or "nobody",
+            f" ({len(found.votes) - len(votes)} ratings left out)" if left_out else "",
+        )
+    extra: Record = {"votes": len(votes), "unreadable": unreadable, "items_by_ratings": {str(n): each[n] for n in each}}
+    extra |= {"rejected": found.rejected, "rows_twice": found.again, "left_out_as_inattentive": left_out}
+    extra["checks"] = {rater: dict(counts) for rater, counts in sorted(found.checks.items())}
+    write_manifest(args.output, module="falsepromise.preference.mturk", inputs=inputs, config={}, extra=extra)
+
+
+def _add_pay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ratings", type=int, default=3, help="ratings an item (default: 3)")
+    parser.add_argument("--hourly", type=float, default=15.0, help="pay in US dollars an hour (default: 15)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="expected time a rating (default: 120)")
+    parser.add_argument("--reward", type=float, help="US dollars a rating, in place of --hourly and --seconds")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Export, create, collect or import; see the module's help."""
+    """Tell the cost, export, create, collect or import; see the module's help."""
     parser = cli.parser(__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="export|create|collect|import")
+    verbs = parser.add_subparsers(required=True, metavar="cost|export|create|collect|import")
+
+    cost = verbs.add_parser("cost", help="what a batch would cost")
+    cost.add_argument("--items", type=int, required=True, help="pairs and attention checks")
+    _add_pay(cost)
+    cost.set_defaults(run=_cost)
 
     export = verbs.add_parser("export", help="write a batch")
     export.add_argument("--prompts", required=True, help="prompt records")
     export.add_argument("--responses", required=True, help="replies of the model under study")
     export.add_argument("--reference", required=True, help="replies that it is compared to (the teacher's)")
     export.add_argument("--seed", type=int, default=0, help="of the sides")
-    export.add_argument("--ratings", type=int, default=3, help="ratings an item (default: 3)")
-    export.add_argument("--hourly", type=float, default=15.0, help="pay in US dollars an hour (default: 15)")
-    export.add_argument("--seconds", type=float, default=120.0, help="expected time a rating (default: 120)")
-    export.add_argument("--reward", type=float, help="US dollars a rating, in place of --hourly and --seconds")
+    _add_pay(export)
+    export.add_argument("--checks", type=int, default=0, help="attention checks to plant, rated as often as the pairs")
     export.add_argument("--output", required=True, help="the batch's folder")
     export.set_defaults(run=_export)
 
@@ -249,12 +286,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     fetch = verbs.add_parser("collect", help="fetch the ratings")
     fetch.add_argument("--batch", required=True, help="the batch's folder")
     fetch.add_argument("--live", action="store_true", help="the real market")
+    fetch.add_argument("--attentive", action="store_true", help="leave out who failed more checks than they passed")
     fetch.add_argument("--output", required=True, help="vote records")
     fetch.set_defaults(run=_collect)
 
     read = verbs.add_parser("import", help="read a result CSV")
     read.add_argument("--batch", required=True, help="the batch's folder")
     read.add_argument("--results", required=True, help="the result CSV")
+    read.add_argument("--submissions", help="Prolific's export of submissions, for who was rejected or gave up")
+    read.add_argument("--attentive", action="store_true", help="leave out who failed more checks than they passed")
     read.add_argument("--output", required=True, help="vote records")
     read.set_defaults(run=_import)
 
