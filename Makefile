@@ -5,6 +5,7 @@
 
 CORES ?= $(shell nproc)
 STAMP := .venv/.made-from-lock
+OURS  := .venv/.ours-installed
 WITH  := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 .PHONY: quickstart test env lock
@@ -21,7 +22,7 @@ test: env
 	@$(WITH) envs/timed "Types" mypy
 	@$(WITH) envs/timed "Tests on $(CORES) cores" pytest -n $(CORES) --dist loadfile --durations 15
 
-env: $(STAMP)
+env: $(OURS)
 
 # uv comes by pip from a hash-pinned file; it installs the locked packages, from the index that pip is set to.
 $(STAMP): requirements.lock envs/uv.lock
@@ -30,7 +31,12 @@ $(STAMP): requirements.lock envs/uv.lock
 	@index=$$(.venv/bin/pip config get global.index-url 2>/dev/null); \
 	  $${index:+env UV_DEFAULT_INDEX=$$index} envs/timed "Packages of requirements.lock" \
 	  .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --require-hashes -r requirements.lock
-	@echo "$(CURDIR)/workflow" > "$$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/falsepromise.pth"
+	@touch $@
+
+# This checkout's package and its SLURM executor, as they are in the checkout: an edit counts at once.
+$(OURS): $(STAMP) pyproject.toml executor/pyproject.toml
+	@envs/timed "Our own packages" .venv/bin/uv pip install --quiet --offline --no-deps --no-build-isolation \
+	  --python .venv/bin/python --editable . --editable ./executor
 	@touch $@
 
 lock:

@@ -66,13 +66,15 @@ def _free(port: int) -> bool:
 class Run:
     """A Snakemake that is at work."""
 
-    def __init__(self, path: Path, command: tuple[str, ...], environment: dict[str, str]):
+    def __init__(
+        self, path: Path, command: tuple[str, ...], environment: dict[str, str], targets: tuple[str, ...] = TARGETS
+    ):
         self.path = path
         self.file = path / f"run-{time.monotonic_ns()}.log"
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "PYTHONPATH", "SBATCH"))}
         with self.file.open("w", encoding="utf-8") as out:
             self.process = subprocess.Popen(
-                [*command, "--", *TARGETS],
+                [*command, "--", *targets],
                 cwd=path,
                 env=kept | environment,
                 stdout=out,

@@ -51,3 +51,9 @@ def test_versions_agree() -> None:
 
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert PROJECT["version"] == falsepromise.__version__ == citation["version"]
+
+
+def test_the_executor_is_pinned_to_the_plugin_whose_private_names_it_uses() -> None:
+    wanted = tomllib.loads((ROOT / "executor/pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    assert f"snakemake-executor-plugin-slurm=={locked()['snakemake-executor-plugin-slurm']}" in wanted
+    assert names(wanted) <= set(locked())

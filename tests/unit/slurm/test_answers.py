@@ -11,13 +11,13 @@ from snakemake_executor_plugin_slurm_resilient import cluster, efficiency
 
 QUEUE = """\
 CLUSTER: wice
-11|PENDING|PartitionTimeLimit|N/A|snakemake-outputs aa,bb cc|train-llama-13b-sharegpt_mix-150M-s0|/study
-12|RUNNING|None|2026-03-01T10:00:00|snakemake-outputs dd cc|score-nq-tiny-s0|/study
-13|CANCELLED|None|2026-03-01T10:00:00|(null)|bash|/home/me
-14_[1-9]|PENDING|ReqNodeNotAvail, UnavailableNodes:n1|N/A|a|b|c|d
-67108879|REVOKED|None|2026-03-01T10:00:00|snakemake-outputs ee cc|score|/study
-67108880|RUNNING|None|2026-03-01T10:00:00|snakemake-outputs ff cc|score|/study
-67108880|REVOKED|None|2026-03-01T10:00:00|snakemake-outputs ff cc|score|/study
+11|PENDING|PartitionTimeLimit|N/A|N/A|snakemake-outputs aa,bb cc|train-llama-13b-sharegpt_mix-150M-s0|/study
+12|RUNNING|None|2026-03-01T10:00:00|N/A|snakemake-outputs dd cc|score-nq-tiny-s0|/study
+13|CANCELLED|None|2026-03-01T10:00:00|2026-03-01T10:05:00|(null)|bash|/home/me
+14_[1-9]|PENDING|ReqNodeNotAvail, UnavailableNodes:n1|N/A|N/A|a|b|c|d
+67108879|REVOKED|None|2026-03-01T10:00:00|N/A|snakemake-outputs ee cc|score|/study
+67108880|RUNNING|None|2026-03-01T10:00:00|N/A|snakemake-outputs ff cc|score|/study
+67108880|REVOKED|None|2026-03-01T10:00:00|N/A|snakemake-outputs ff cc|score|/study
 """
 
 
@@ -38,13 +38,13 @@ def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def test_queue(answer) -> None:
     answer("squeue", QUEUE)
     jobs = cluster.queue()
-    assert jobs is not None
-    assert jobs["11"].reason in cluster.NEVER
+    assert jobs["11"].never
     assert not jobs["11"].ended
     assert jobs["11"].start is None
     assert jobs["12"].state == "RUNNING"
     assert jobs["12"].start is not None
     assert jobs["13"].ended
+    assert jobs["13"].end == jobs["13"].start + 300
     assert jobs["14_[1-9]"].reason == "ReqNodeNotAvail,_UnavailableNodes:n1"
     # In a federation, the cluster that a job did not start on calls it revoked: another one has it.
     assert "67108879" not in jobs
@@ -55,9 +55,8 @@ def test_queue(answer) -> None:
 
 def test_a_controller_without_an_answer_is_not_an_empty_queue(answer) -> None:
     answer("squeue", "", 1, "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
-    assert cluster.queue() is None
-    with pytest.raises(RuntimeError, match="does not answer"):
-        cluster.in_folder("/study")
+    with pytest.raises(cluster.Silent, match="Unable to contact slurm controller"):
+        cluster.queue()
 
 
 def test_a_slow_controller_is_one_without_an_answer(answer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +64,8 @@ def test_a_slow_controller_is_one_without_an_answer(answer, monkeypatch: pytest.
     answer("squeue", QUEUE)
     script = Path(cluster.shutil.which("squeue") or "")
     script.write_text("#!/bin/sh\nexec sleep 60\n")
-    assert cluster.queue() is None
+    with pytest.raises(cluster.Silent, match="no answer in"):
+        cluster.queue()
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,9 @@ def test_a_submitted_jobs_id(answer, said: str) -> None:
 
 def test_a_refusal_keeps_slurms_words(answer) -> None:
     answer("sbatch", "", 1, "sbatch: error: invalid partition specified: nosuch")
-    with pytest.raises(RuntimeError, match="invalid partition specified: nosuch"):
+    with pytest.raises(cluster.NotTaken, match="invalid partition specified: nosuch") as refused:
         cluster.submit(["sbatch"], "#!/bin/sh\n")
+    assert refused.value.kind is cluster.Refusal.NEVER
 
 
 def test_efficiency(answer) -> None:

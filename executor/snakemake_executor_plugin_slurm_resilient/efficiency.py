@@ -64,7 +64,7 @@ def table(names: Mapping[str, str]) -> list[dict[str, Any]]:
         job, _, step = number.partition(".")
         if not step:  # the job itself; its steps follow, and know the memory
             gpus = re.search(r"gres/gpu=(\d+)", tres)
-            row = {
+            row: dict[str, Any] = {
                 "slurm_job": job, "name": names.get(job, ""), "state": state,
                 "minutes_asked": float(limit) if limit.isdigit() else 0.0,  # UNLIMITED
                 "minutes_used": round(int(elapsed) / 60, 1),

@@ -1,29 +1,32 @@
-"""A SLURM executor for Snakemake that survives what clusters do to jobs.
+"""A SLURM executor for Snakemake that leaves no job behind and survives what clusters do to jobs.
 
 It is the plugin `slurm` (its options, under `--slurm-resilient-...`, its resources, its sbatch command) with another
-way to submit and to watch; docs/slurm.md describes each upstream fault that made this necessary.
+way to submit, to watch and to stop; docs/slurm.md describes each upstream fault that made this necessary.
 
 - The state of a job is the controller's (squeue), then accounting's (sacct): every state that ends a job ends it here,
   requeued jobs are waited for, a silent controller is waited for, a job that SLURM has lost is a failure.
-- A failed sbatch is tried again where it may help.
+- A failed sbatch is tried again where it may help, and waited for where a limit frees itself.
 - A job of an earlier run in the same folder that is still on its way is taken over, or cancelled where its inputs
-  changed: no job is computed twice at the same time.
+  changed. Two jobs that make the same files never run at the same time: SLURM itself is told so.
+- A run that is ended by Ctrl-C, SIGTERM or a lost terminal cancels what it submitted.
 - A job runs one Snakemake, not two: `srun` starts it right in the batch script.
 """
-
-from __future__ import annotations
 
 import asyncio
 import os
 import shlex
 import shutil
-import time
+import signal
+import threading
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from snakemake_executor_plugin_slurm import Executor as SlurmExecutor
-from snakemake_executor_plugin_slurm import ExecutorSettings, common_settings
+from snakemake_executor_plugin_slurm import ExecutorSettings as SlurmSettings
+from snakemake_executor_plugin_slurm import common_settings
 from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
@@ -31,19 +34,41 @@ from snakemake_executor_plugin_slurm_jobstep import get_cpu_setting
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from snakemake_executor_plugin_slurm_resilient import cluster, efficiency
+from snakemake_executor_plugin_slurm_resilient.fleet import End, Fleet, Stopped, Task
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
-SUBMIT_WAITS_S = (2, 5, 15, 30, 60, 120)  # between the attempts of a submission: four minutes in all
-LOST_S = 120  # a job that neither squeue nor sacct has known for so long is lost
-SILENT_S = 300  # between two messages that the controller is silent
 LAST_LINES = 12
 OUT_OF_MEMORY = ("exceeded memory limit", "oom_kill", "oom-kill")  # the state says FAILED, where there are no cgroups
-REFUSED = ("invalid", "not permitted", "denied", "violates", "unrecognized", "not available", "unknown", "must specify")
+# Of a SLURM job in which Snakemake itself runs, jobs must inherit nothing but where SLURM is.
+KEPT_VARIABLES = ("SLURM_CONF", "SLURM_CLUSTERS")
+UPSTREAMS_RATE = (100, 1.0)  # Snakemake's default for --max-jobs-per-timespan: nobody asked for it
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass
+class ExecutorSettings(SlurmSettings):
+    """The options of the plugin `slurm`, and our own."""
+
+    no_cancel: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave SLURM jobs there when Snakemake is ended by Ctrl-C, SIGTERM or a lost terminal; the next "
+            "run takes them over.",
+            "env_var": False,
+            "required": False,
+        },
+    )
 
 
 class Executor(SlurmExecutor):
     """Submits each job to SLURM and watches it to its end."""
+
+    def __init__(self, workflow: Any, logger: Any):
+        if "SLURM_JOB_ID" in os.environ:
+            for name in [name for name in os.environ if name.startswith("SLURM_") and name not in KEPT_VARIABLES]:
+                del os.environ[name]
+        super().__init__(workflow, logger)
 
     def __post_init__(self, test_mode: bool = False) -> None:
         if not shutil.which("squeue"):
@@ -53,14 +78,25 @@ class Executor(SlurmExecutor):
         if self.workflow.executor_settings.array_jobs:
             raise SystemExit("error: job arrays are not submitted here: leave --slurm-resilient-array-jobs out")
         super().__post_init__(test_mode)
-        self._submitted: dict[str, str] = {}  # SLURM's id -> the job's name, for all of this run
-        self._ended: set[str] = set()
-        self._seen: dict[str, tuple[str, str]] = {}  # state and reason that were told last
-        self._missing_since: dict[str, float] = {}
-        self._silent_since: float | None = None
-        self._told_silent = 0.0
+        began = psutil.Process().create_time()
+        self.fleet = Fleet(self.workflow.workdir_init, self.logger.info, self.logger.warning, began)
+        asked = self.workflow.scheduling_settings.max_jobs_per_timespan
+        if asked and (asked.max_jobs, asked.timespan) != UPSTREAMS_RATE:
+            self.fleet.pace = (asked.max_jobs, asked.timespan)
         self._reached: dict[str, int] = {}  # the last step of which a job has kept the state
-        self._earlier = self._find_earlier()
+        self._handlers: dict[int, Any] = {}  # what signals did before
+        self._signal: int | None = None
+        try:
+            self.fleet.find_earlier()
+        except cluster.Silent as silent:
+            raise SystemExit(
+                f"error: SLURM's controller does not answer ({silent}); jobs of an earlier run can't be looked for; "
+                "try again later"
+            ) from None
+
+    def get_python_executable(self) -> str:
+        """Quoted: its path may hold spaces."""
+        return shlex.quote(super().get_python_executable())
 
     def additional_general_args(self) -> str:
         # A job's own Snakemake runs its one job here and now, whatever profile the user's environment names.
@@ -79,35 +115,48 @@ class Executor(SlurmExecutor):
 
     # Submitting ----------------------------------------------------------------------------
 
+    def run_jobs(self, jobs: list[Any]) -> None:
+        if not self._handlers and threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    self._handlers[number] = signal.signal(number, self._end)
+        super().run_jobs(jobs)
+
     def run_job(self, job: Any) -> None:
         """Submit a job, or take over the one of an earlier run that makes the same. Called in a thread of a pool."""
+        task: Task | None = None
         try:
-            comment = cluster.mark(map(str, job.output), _made_by(job))
             log = self._log(job)
-            number = self._take_over(job, comment)
-            if not number:
-                number = self._submit(job, comment, log)
-                self.logger.info(f"{_name(job)}: submitted as SLURM job {number}")
+            task = self._task(job, log)
+            number = self.fleet.submit(task)
             log = log.with_name(log.name.replace("%j", number))
-            self._submitted[number] = _name(job)
             info = SubmittedJobInfo(job, external_jobid=number, aux={"slurm_logfile": log})
             self._report_job_submission_threadsafe(info)
-        except Exception as error:
-            if any(word in str(error).lower() for word in REFUSED):
+        except Stopped:
+            pass
+        except cluster.NotTaken as refused:
+            if refused.kind is cluster.Refusal.NEVER:
                 job.attempt = job.restart_times + 1  # the next attempt would be refused as well
+            asked = f"    {shlex.join(task.command)}\n" if task else ""
+            message = f"{_name(job)}: SLURM does not take the job: {refused}\n{asked}"
+            self._report_job_error_threadsafe(SubmittedJobInfo(job), message)
+        except Exception as error:
             self._report_job_error_threadsafe(SubmittedJobInfo(job), f"{_name(job)}: {error}\n")
 
-    def _submit(self, job: Any, comment: str, log: Path) -> str:
+    def _task(self, job: Any, log: Path) -> Task:
         validate_slurm_extra(job)
         for key in ("cluster", "clusters", "slurm_cluster"):
             if job.resources.get(key):  # squeue, scancel and sacct would ask another cluster
-                raise RuntimeError(
+                raise cluster.NotTaken(
                     f"invalid resource {key!r}: for all of SLURM's commands, export SLURM_CLUSTERS instead"
                 )
+        outputs = sorted(map(str, job.output))
         parameters = {
-            "run_uuid": _name(job),  # upstream's words for the job's name
-            "slurm_logfile": log,
-            "comment_str": comment,
+            # One user's jobs of one name run one after another (singleton): the name tells folders apart.
+            "run_uuid": f"{_name(job)}-{cluster.digest(repr((self.fleet.folder, outputs)))[:6]}",
+            # In the folder's and the log's own name, a percent sign is no pattern.
+            "slurm_logfile": str(log.with_name(log.name.replace("%j", "\0"))).replace("%", "%%").replace("\0", "%j"),
+            "comment_str": cluster.mark(outputs, _made_by(job)),
             "account": next(self.get_account_arg(job)),
             "partition": self.get_partition_arg(job),
             "workdir": self.workflow.workdir_init,
@@ -116,63 +165,20 @@ class Executor(SlurmExecutor):
         settings = self.workflow.executor_settings
         call = get_submit_command(job, parameters, settings=settings, failed_nodes=self._failed_nodes)
         command = shlex.split(call + set_gres_string(job))
+        command.insert(1, "--dependency=singleton")  # `slurm_extra`, further back, may say otherwise
         if job.resources.get("seconds_to_save"):  # so long before the time limit, the job is asked to save and stop
             command.append(f"--signal=TERM@{job.resources.seconds_to_save}")
         step = ""
         if not job.resources.get("mpi"):  # such a rule calls srun itself
             step = f"srun --ntasks=1 --nodes=1 --cpu-bind=quiet {get_cpu_setting(job, False)} "
         script = f"#!/bin/sh\nexec {step}{self.format_job_exec(job)}\n"
-        for wait in (*SUBMIT_WAITS_S, None):
-            try:
-                return cluster.submit(command, script)
-            except RuntimeError as error:
-                said = str(error)
-                if wait is None or any(word in said.lower() for word in REFUSED):
-                    raise RuntimeError(f"SLURM does not take the job: {said}\n    {shlex.join(command)}") from error
-            self.logger.warning(f"{_name(job)}: sbatch failed ({said}); trying again in {wait} s")
-            time.sleep(wait)
-            # A submission that timed out may have arrived all the same.
-            arrived = (cluster.queue() or {}).values()
-            mine = [j for j in arrived if j.comment == comment and not j.ended and j.id not in self._submitted]
-            if mine:
-                return mine[0].id
-        raise AssertionError
+        inputs = tuple(map(str, job.input))
+        return Task(_name(job), parameters["comment_str"], tuple(command), script, inputs)
 
     def _log(self, job: Any) -> Path:
         """SLURM's log of a job: beside the rule's own, whose path mirrors the output's."""
         rule_log = Path(str(job.log[0])) if job.log else Path("logs/slurm") / f"{_name(job)}.log"
         return Path(self.workflow.workdir_init) / rule_log.with_name(f"{rule_log.stem}.slurm-%j.log")
-
-    # What an earlier run left --------------------------------------------------------------
-
-    def _find_earlier(self) -> list[cluster.Job]:
-        try:
-            earlier = cluster.in_folder(self.workflow.workdir_init)
-        except RuntimeError as error:
-            raise SystemExit(f"error: {error}; jobs of an earlier run can't be looked for; try again later") from None
-        if earlier:
-            names = ", ".join(f"{job.id} ({job.name})" for job in earlier)
-            self.logger.info(f"SLURM jobs of an earlier run in this folder are on their way: {names}")
-        return earlier
-
-    def _take_over(self, job: Any, comment: str) -> str:
-        """The id of the earlier run's job that makes just what this one would, or "".
-
-        One that makes the same files in another way, or of inputs that have changed since, is cancelled, and
-        waited for to its very end.
-        """
-        for earlier in [found for found in self._earlier if cluster.same_outputs(found.comment, comment)]:
-            self._earlier.remove(earlier)
-            changed = [str(file) for file in job.input if _modified(str(file)) > (earlier.start or float("inf"))]
-            if earlier.comment == comment and (earlier.state == "PENDING" or not changed):
-                self.logger.info(f"{_name(job)}: taken over from an earlier run, SLURM job {earlier.id}")
-                return earlier.id
-            why = f"{changed[0]} is newer" if changed else "it was started with other parameters"
-            self.logger.warning(f"{_name(job)}: SLURM job {earlier.id} of an earlier run is cancelled ({why})")
-            cluster.cancel([earlier.id])
-            while (jobs := cluster.queue()) is None or (earlier.id in jobs and not jobs[earlier.id].ended):
-                time.sleep(2)
-        return ""
 
     # Watching ------------------------------------------------------------------------------
 
@@ -181,64 +187,25 @@ class Executor(SlurmExecutor):
         if not active_jobs:
             return
         async with self.status_rate_limiter:
-            jobs = await asyncio.to_thread(cluster.queue)
-        if jobs is None:
-            self._tell_silence()
-            for info in active_jobs:
-                yield info
-            return
-        self._silent_since = None
-        forgotten = [info.external_jobid for info in active_jobs if info.external_jobid not in jobs]
-        remembered = await asyncio.to_thread(cluster.accounted, forgotten)
+            looked = await asyncio.to_thread(self.fleet.look, [info.external_jobid for info in active_jobs])
         for info in active_jobs:
-            number = info.external_jobid
-            found = jobs.get(number) or cluster.Job(number, remembered.get(number, ""))
-            if found.id not in jobs and not found.ended:
-                since = self._missing_since.setdefault(number, time.monotonic())
-                if time.monotonic() - since < LOST_S:
-                    yield info
-                    continue
-                self._fail(info, f"SLURM no longer knows job {number}")
-            elif not found.ended:
-                self._missing_since.pop(number, None)
-                if found.reason in cluster.NEVER and self._seen.get(number) == ("PENDING", found.reason):
-                    cluster.cancel([number])
-                    self._fail(info, f"SLURM will never start job {number} ({found.reason}); ask for less", final=True)
-                    continue
-                self._tell(found)
+            end = looked[info.external_jobid]
+            if end is None:
                 yield info
-            elif found.state == "COMPLETED":
-                self._ended.add(number)
+            elif end.success:
                 if not self.workflow.executor_settings.keep_successful_logs:
                     info.aux["slurm_logfile"].unlink(missing_ok=True)
                 self.report_job_success(info)
             else:
-                self._fail(info, f"SLURM job {number} ended with {found.state}")
+                self._fail(info, end)
 
-    def _tell(self, job: cluster.Job) -> None:
-        """One line where a job starts, or begins to wait for something that a person may have to do."""
-        reason = job.reason if job.state == "PENDING" and job.reason not in cluster.ORDINARY else ""
-        if self._seen.get(job.id, ("PENDING", "")) != (job.state, reason) and (reason or job.state != "COMPLETING"):
-            self._seen[job.id] = (job.state, reason)
-            self.logger.info(f"{self._submitted[job.id]}: SLURM job {job.id} is {job.state} {reason}".rstrip())
-
-    def _tell_silence(self) -> None:
-        now = time.monotonic()
-        self._silent_since = self._silent_since or now
-        if now - self._told_silent > SILENT_S:
-            self._told_silent = now
-            self.logger.warning(
-                f"SLURM's controller has not answered for {now - self._silent_since:.0f} s; jobs are waited for"
-            )
-
-    def _fail(self, info: SubmittedJobInfo, what: str, final: bool = False) -> None:
-        self._ended.add(info.external_jobid)
-        job = info.job
-        if final:
+    def _fail(self, info: SubmittedJobInfo, end: End) -> None:
+        job, what = info.job, end.what
+        if end.final:
             job.attempt = job.restart_times + 1
         reached, more = _reached(job), job.restart_times + 1 - job.attempt
         again = f"; it is submitted again ({more} more {'time' if more == 1 else 'times'})" if more > 0 else ""
-        if reached > self._reached.get(_name(job), -1) and job.restart_times and not final:
+        if reached > self._reached.get(_name(job), -1) and job.restart_times and not end.final:
             # It got further than the attempt before, and the next one goes on from there: that one was not in vain.
             self._reached[_name(job)] = reached
             job.attempt -= 1
@@ -251,18 +218,39 @@ class Executor(SlurmExecutor):
 
     # Ending --------------------------------------------------------------------------------
 
-    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """Cancel what this run submitted, those too whose state is just being asked."""
-        cluster.cancel([number for number in self._submitted if number not in self._ended])
+    def _end(self, number: int, _frame: Any) -> None:
+        """The first signal ends the run as Ctrl-C does; a further one can't make it forget its jobs."""
+        self.fleet.stopping.set()
+        if self._signal is None:
+            self._signal = number
+            raise KeyboardInterrupt
+        self.logger.warning("SLURM jobs are being cancelled; a moment (after kill -9, the next run sees to them)")
+
+    def cancel(self) -> None:
+        """End the run: no further submission, and no job of it left on SLURM (but for `no_cancel`)."""
+        self.fleet.stopping.set()
+        self._job_submission_executor.shutdown(wait=True, cancel_futures=True)  # an sbatch at work ends first
+        if self._signal:  # from the terminal, Ctrl-C reaches programs on this machine too; other signals don't
+            here = os.getsid(0)
+            for child in psutil.Process().children(recursive=True):
+                if child.is_running() and os.getsid(child.pid) == here:
+                    child.terminate()
+        self.fleet.stop(cancel=not self.workflow.executor_settings.no_cancel)
+        self.shutdown()
 
     def shutdown(self) -> None:
         super().shutdown()
-        if self._earlier:
-            names = ", ".join(f"{job.id} ({job.name})" for job in self._earlier)
+        if self.fleet.earlier:
+            names = ", ".join(f"{job.id} ({job.name})" for job in self.fleet.earlier)
             self.logger.info(f"SLURM jobs of an earlier run that this one had no need of: {names}")
-        if self._submitted:
+        if self.fleet.names and not self.fleet.stopping.is_set():
             logs = Path(self.workflow.workdir_init) / (self.workflow.executor_settings.logdir or "logs/slurm")
-            efficiency.report(self._submitted, logs, self.logger)
+            try:
+                efficiency.report(self.fleet.names, logs, self.logger)
+            except OSError as error:  # a full disk: nothing hangs on this table
+                self.logger.warning(f"What jobs asked for and used is not told: {error}")
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
 
 def _name(job: Any) -> str:
@@ -274,20 +262,17 @@ def _name(job: Any) -> str:
 def _made_by(job: Any) -> str:
     """All that decides what a job writes, but for the contents of its inputs."""
     jobs = job.jobs if job.is_group() else [job]
-    return "\n".join(sorted(f"{one.rule.name}\n{one.shellcmd}\n{' '.join(map(str, one.output))}" for one in jobs))
+    parts = [
+        (one.rule.name, one.shellcmd, sorted(map(str, one.output)), sorted((k, str(v)) for k, v in one.params.items()))
+        for one in jobs
+    ]
+    return repr(sorted(parts))
 
 
 def _reached(job: Any) -> int:
     """The last step of which a job that goes on by itself (`resources: checkpoints=FOLDER`) has kept the state."""
     steps = Path(str(job.resources.get("checkpoints") or "/dev/null")) / "steps"
     return max((int(path.name) for path in steps.glob("*") if path.name.isdigit()), default=-1)
-
-
-def _modified(path: str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _last_lines(file: str) -> list[str]:
