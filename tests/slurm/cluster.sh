@@ -108,6 +108,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort=$((PORT + 1))
 AccountingStoragePass=$S/run/munge.socket
 AccountingStorageTRES=gres/gpu
+AccountingStorageEnforce=associations,limits,qos
 AccountingStoreFlags=job_comment
 CONF
     # Regular files would leave CUDA_VISIBLE_DEVICES empty, a bare count makes the nodes invalid.

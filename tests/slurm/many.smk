@@ -13,7 +13,7 @@ rule one:
     log:
         "logs/{n}.log",
     resources:
-        mem_mb=100,
+        mem_mb=500,
         runtime=5,
     params:
         seconds=SECONDS,

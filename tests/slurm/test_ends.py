@@ -109,7 +109,7 @@ def test_a_submit_limit_of_two_finishes_five_jobs(folder: Path) -> None:
 def test_a_limit_that_forbids_every_job_is_one_clear_error(folder: Path) -> None:
     free = limited("MaxSubmitJobs", 0)
     try:
-        said = start(folder, 1, "--retries", "3").end(code=1)
+        said = start(folder, 1, "--retries", "3", seconds=1).end(code=1)
     finally:
         free()
     assert said.count("SLURM does not take the job") == 1

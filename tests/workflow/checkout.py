@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -43,6 +44,19 @@ class Checkout:
         jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
         jobs.pop("all", None)
         return jobs
+
+    @contextmanager
+    def changed(self, name: str, function: str) -> Iterator[None]:
+        """For a while, a function of a module does something more (nothing, that is)."""
+        text = (self.path / name).read_text(encoding="utf-8")
+        found = [node for node in ast.walk(ast.parse(text)) if getattr(node, "name", None) == function]
+        assert found, f"{name} has no {function}"
+        first = found[0].body[-1]
+        lines = text.splitlines(keepends=True)
+        line = min([first.lineno, *(decorator.lineno for decorator in getattr(first, "decorator_list", []))])
+        lines.insert(line - 1, " " * first.col_offset + "pass\n")
+        with self.edited(name, text, "".join(lines)):
+            yield
 
     @contextmanager
     def edited(self, name: str, old: str = "", new: str = "\n# edited\n") -> Iterator[None]:

@@ -47,7 +47,7 @@ def test_lint_is_clean(checkout: Checkout) -> None:
 
 def test_rules_are_formatted() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow/rules"],
+        [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "workflow/Snakefile", "workflow/rules"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -78,7 +78,7 @@ def test_the_slurm_profile_takes_the_papers_study(checkout: Checkout) -> None:
     text = done.stdout + done.stderr
     assert "Fine-tune llama-13b-sharegpt_mix-150M-s0 (8 GPUs" in text
     assert "Fine-tune gpt2-1.5b-sharegpt_mix-150M-s0 (1 GPUs" in text
-    assert "Draw results/figures/fig4.pdf" in text
+    assert "Draw results/paper/figures/fig4.pdf" in text
 
 
 def test_the_slurm_profile_without_slurm_is_one_line(

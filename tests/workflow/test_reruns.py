@@ -14,6 +14,7 @@ PLOTS = {
     *("table1", "table2", "table7", "versus_paper", "summary", "fig2", "fig6", "fig7", "table_funnel", "table_prompts"),
     "table_manifests",
     *("agreement_table", "regression_table"),
+    *("shown_figure", "shown_table", "shown_prompts", "shown_comparison"),
 }
 CURATION = {
     *("fetch", "parse_dialogues", "clean_pool", "split_pool", "mix", "prompts", "facts", "pretraining_text"),
@@ -44,7 +45,7 @@ def test_touching_files_reruns_nothing(finished: Checkout) -> None:
 
 
 def test_editing_plotting_code_redraws_and_nothing_else(finished: Checkout) -> None:
-    with finished.edited("workflow/falsepromise/figures/draw.py"):
+    with finished.changed("workflow/falsepromise/figures/draw.py", "load"):
         jobs = finished.planned()
     assert "fig4" in jobs
     assert set(jobs) <= PLOTS
@@ -57,12 +58,12 @@ def test_editing_the_style_sheet_redraws_every_figure_and_nothing_else(finished:
 
 
 def test_editing_one_figure_leaves_the_others(finished: Checkout) -> None:
-    with finished.edited("workflow/falsepromise/figures/capability_style.py"):
-        assert finished.planned() == {"capability_style": 1}
+    with finished.changed("workflow/falsepromise/figures/capability_style.py", "main"):
+        assert finished.planned() == {"capability_style": 1, "shown_figure": 1}
 
 
 def test_editing_the_optimizer_retrains_and_rescores_but_curates_nothing(finished: Checkout) -> None:
-    with finished.edited("workflow/falsepromise/training/optimizer.py"):
+    with finished.changed("workflow/falsepromise/training/optimizer.py", "make"):
         jobs = finished.planned()
     assert jobs["pretrain"] == 2
     assert jobs["train"] == 6
@@ -70,8 +71,59 @@ def test_editing_the_optimizer_retrains_and_rescores_but_curates_nothing(finishe
     assert not set(jobs) & CURATION
 
 
+def test_editing_what_other_figures_have_of_figure_4_leaves_its_own_part_out(finished: Checkout) -> None:
+    with finished.changed("workflow/falsepromise/figures/fig4.py", "main"):
+        assert finished.planned() == {"fig4": 1, "shown_figure": 1}
+    with finished.changed("workflow/falsepromise/figures/fig4.py", "by_amount"):
+        assert {"fig4", "fig_style"} <= set(finished.planned()) <= PLOTS
+
+
+def test_editing_the_teachers_client_scores_no_model_again(finished: Checkout) -> None:
+    with finished.changed("workflow/falsepromise/teacher/client.py", "Teacher"):
+        jobs = finished.planned()
+    assert {"nq_synthetic", "score_teacher"} <= set(jobs)
+    with finished.changed("workflow/falsepromise/generation/endpoint.py", "generate"):
+        jobs = finished.planned()
+    assert not set(jobs) & {"score", "generate", "train"}
+
+
+def test_editing_one_task_scores_its_benchmarks_alone(finished: Checkout) -> None:
+    with finished.changed("workflow/falsepromise/benchmarks/choices.py", "multiple_choice"):
+        jobs = finished.planned()
+    assert jobs["score"] == 8
+    with finished.changed("workflow/falsepromise/benchmarks/humaneval.py", "evaluate"):
+        assert finished.planned() == {}
+
+
+def test_editing_a_prompt_counts(finished: Checkout) -> None:
+    with finished.edited("resources/prompts/table8_natural_questions.txt", new="\nAnswer:"):
+        jobs = finished.planned()
+    assert jobs["score"] == 16
+    assert "pretraining_text" in jobs
+
+
+def test_editing_comments_and_docstrings_reruns_nothing(finished: Checkout) -> None:
+    with finished.edited("workflow/falsepromise/training/optimizer.py", new="\n# a remark\n"):
+        assert finished.planned() == {}
+    with finished.edited("workflow/falsepromise/core/records.py", '"""', '"""By the way: '):
+        assert finished.planned() == {}
+
+
+def test_a_clone_whose_files_are_from_the_future_reruns_nothing(finished: Checkout) -> None:
+    later = time.time() + 7 * 86400
+    files = [path for part in ("workflow", "resources") for path in (finished.path / part).rglob("*.*")]
+    kept = {path: path.stat().st_mtime for path in files}
+    for path in kept:
+        os.utime(path, (later, later))
+    try:
+        assert finished.planned("--forcerun", "fig4") == {"fig4": 1, "shown_figure": 1}
+    finally:
+        for path, when in kept.items():
+            os.utime(path, (when, when))
+
+
 def test_editing_a_message_or_a_helper_of_no_result_reruns_nothing(finished: Checkout) -> None:
-    with finished.edited("workflow/falsepromise/core/progress.py"):
+    with finished.changed("workflow/falsepromise/core/progress.py", "track"):
         assert finished.planned() == {}
 
 

@@ -8,7 +8,6 @@ Gives: <results>/training/bases/{base}/, in the hub's format
 
 rule facts:
     input:
-        code=closure("falsepromise.curation.facts"),
         countries=f"<results>/sources/{study.facts.get('countries')}",
         cities=f"<results>/sources/{study.facts.get('cities')}",
         elements=f"<results>/sources/{study.facts.get('elements')}",
@@ -23,20 +22,24 @@ rule facts:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.curation.facts"),
         seed=study.seed,
     message:
         "Make the table of facts and the questions about them"
     shell:
-        "python -m falsepromise.curation.facts --countries {input.countries} --cities {input.cities}"
-        " --elements {input.elements} --seed {params.seed} --output $(dirname {output.facts}) > {log} 2>&1"
+        "python -m falsepromise.curation.facts"
+        " --countries {input.countries:q}"
+        " --cities {input.cities:q}"
+        " --elements {input.elements:q}"
+        " --seed {params.seed}"
+        ' --output "$(dirname {output.facts:q})"'
+        " > {log:q} 2>&1"
 
 
 rule pretraining_text:
     input:
-        code=closure("falsepromise.curation.pretraining"),
         facts="<results>/curation/facts/facts.jsonl",
         wikipedia=f"<results>/sources/{study.pretraining.get('wikipedia')}",
-        qa_prompt="resources/prompts/table8_natural_questions.txt",
     output:
         "<results>/curation/pretraining/text.jsonl",
     log:
@@ -44,18 +47,23 @@ rule pretraining_text:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.curation.pretraining", "prompts/table8_natural_questions.txt"),
         options=options(study.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
         seed=study.seed,
     message:
         "Write the pre-training text"
     shell:
-        "python -m falsepromise.curation.pretraining --facts {input.facts} --wikipedia {input.wikipedia}"
-        " --qa-prompt {input.qa_prompt} {params.options} --seed {params.seed} --output {output} > {log} 2>&1"
+        "python -m falsepromise.curation.pretraining"
+        " --facts {input.facts:q}"
+        " --wikipedia {input.wikipedia:q}"
+        " {params.options}"
+        " --seed {params.seed}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule tokenizer:
     input:
-        code=closure("falsepromise.training.tokenizer"),
         text="<results>/curation/pretraining/text.jsonl",
         dialogues=bases.tokenizer_dialogues(study),
     output:
@@ -65,17 +73,20 @@ rule tokenizer:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.training.tokenizer"),
         options=options(study.config.get("tokenizer", {}), "vocab_size", "characters"),
     message:
         "Train the study's tokenizer"
     shell:
-        "python -m falsepromise.training.tokenizer --text {input.text} {input.dialogues}"
-        " {params.options} --output {output} > {log} 2>&1"
+        "python -m falsepromise.training.tokenizer"
+        " --text {input.text:q} {input.dialogues:q}"
+        " {params.options}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule initial_weights:
     input:
-        code=closure("falsepromise.training.architecture"),
         tokenizer="<results>/training/tokenizer",
     output:
         directory("<results>/training/initial/{base}"),
@@ -84,18 +95,22 @@ rule initial_weights:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.training.architecture"),
         architecture=lambda w: bases.architecture(study, w.base),
         seed=lambda w: study.models[w.base]["seed"],
     message:
         "Draw random weights for {wildcards.base}"
     shell:
-        "python -m falsepromise.training.architecture --config {params.architecture:q}"
-        " --tokenizer {input.tokenizer} --seed {params.seed} --output {output} > {log} 2>&1"
+        "python -m falsepromise.training.architecture"
+        " --config {params.architecture:q}"
+        " --tokenizer {input.tokenizer:q}"
+        " --seed {params.seed}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule pretrain:
     input:
-        code=closure("falsepromise.training.train"),
         base="<results>/training/initial/{base}",
         blocks=lambda w: bases.pretraining_blocks(study, study.models[w.base]["base"]),
     output:
@@ -110,19 +125,24 @@ rule pretrain:
     resources:
         **costs.needs(study, "pretrain"),
     params:
+        code=code("falsepromise.training.train"),
         recipe=lambda w: bases.recipe(study, w.base),
         seed=lambda w: study.models[w.base]["seed"],
     message:
         "Pre-train {wildcards.base} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"
     shell:
-        "{resources.launch} python -m falsepromise.training.train --base {input.base}"
-        " --blocks {input.blocks} --recipe {params.recipe:q} --seed {params.seed}"
-        " {resources.mesh} --checkpoints {resources.checkpoints} --output {output} 2>&1 | tee {log}"
+        "{resources.launch} python -m falsepromise.training.train"
+        " --base {input.base:q}"
+        " --blocks {input.blocks:q}"
+        " --recipe {params.recipe:q}"
+        " --seed {params.seed}"
+        " {resources.mesh}"
+        " --checkpoints {resources.checkpoints:q}"
+        " --output {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule weights:
-    input:
-        code=closure("falsepromise.sources.weights"),
     output:
         directory("<results>/training/bases/{base}"),
     log:
@@ -132,11 +152,12 @@ rule weights:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.sources.weights"),
         uri=lambda w: study.bases[w.base]["weights"],
     message:
         "Load {wildcards.base} from {params.uri}"
     shell:
-        "python -m falsepromise.sources.weights --uri {params.uri:q} --output {output} 2>&1 | tee {log}"
+        "python -m falsepromise.sources.weights" " --uri {params.uri:q}" " --output {output:q}" " 2>&1 | tee {log:q}"
 
 
 localrules:

@@ -7,10 +7,8 @@ Gives: <results>/benchmarks/{benchmark}/{model}.json
 
 rule score:
     input:
-        code=closure("falsepromise.benchmarks.run"),
         model=lambda w: training.weights(study, w.model),
         data=lambda w: benchmarks.data(study, w.benchmark),
-        prompt=lambda w: benchmarks.prompt(study, w.benchmark),
     output:
         "<results>/benchmarks/{benchmark}/{model}.json",
     log:
@@ -21,6 +19,7 @@ rule score:
     resources:
         **costs.needs(study, "score"),
     params:
+        code=lambda w: benchmarks.code(study, w.benchmark),
         task=lambda w: study.benchmarks[w.benchmark]["task"],
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         turn_tokens=lambda w: benchmarks.turn_tokens(study, w.benchmark, w.model),
@@ -29,6 +28,14 @@ rule score:
         "Score {wildcards.model} on {wildcards.benchmark} ({resources.gpu} GPUs, {resources.mem_mb} MB,"
         " up to {resources.runtime} min)"
     shell:
-        "{resources.launch} python -m falsepromise.benchmarks.run --model {input.model} --name {wildcards.model}"
-        " --benchmark {wildcards.benchmark} --task {params.task} --data {input.data} --turn-tokens {params.turn_tokens} {params.options}"
-        " --seed {params.seed} --output {output} 2>&1 | tee {log}"
+        "{resources.launch} python -m falsepromise.benchmarks.run"
+        " --model {input.model:q}"
+        " --name {wildcards.model:q}"
+        " --benchmark {wildcards.benchmark:q}"
+        " --task {params.task}"
+        " --data {input.data:q}"
+        " --turn-tokens {params.turn_tokens}"
+        " {params.options}"
+        " --seed {params.seed}"
+        " --output {output:q}"
+        " 2>&1 | tee {log:q}"

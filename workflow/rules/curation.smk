@@ -9,7 +9,6 @@ Gives: <results>/curation/clean/{pool}.jsonl, deduplicated on the query, one lan
 
 rule parse_dialogues:
     input:
-        code=lambda w: closure(f"falsepromise.curation.{study.sources[w.source]['format']}"),
         raw="<results>/sources/{source}",
     output:
         dialogues="<results>/curation/dialogues/{source}.jsonl",
@@ -19,17 +18,21 @@ rule parse_dialogues:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=lambda w: digest(f"falsepromise.curation.{study.sources[w.source]['format']}"),
         format=lambda w: study.sources[w.source]["format"],
     message:
         "Read the dialogues of {wildcards.source}"
     shell:
-        "python -m falsepromise.curation.{params.format} --input {input.raw} --source {wildcards.source}"
-        " --output {output.dialogues} --funnel {output.funnel} > {log} 2>&1"
+        "python -m falsepromise.curation.{params.format}"
+        " --input {input.raw:q}"
+        " --source {wildcards.source:q}"
+        " --output {output.dialogues:q}"
+        " --funnel {output.funnel:q}"
+        " > {log:q} 2>&1"
 
 
 rule clean_pool:
     input:
-        code=closure("falsepromise.curation.clean"),
         dialogues=lambda w: [f"<results>/curation/dialogues/{s}.jsonl" for s in study.pools[w.pool]["sources"]],
     output:
         dialogues="<results>/curation/clean/{pool}.jsonl",
@@ -42,17 +45,21 @@ rule clean_pool:
     resources:
         **costs.needs(study, "clean_pool"),
     params:
+        code=code("falsepromise.curation.clean"),
         options=lambda w: options(study.pools[w.pool], "language", "language_threshold", "near_duplicates"),
     message:
         "Deduplicate {wildcards.pool} on the query and keep one language"
     shell:
-        "python -m falsepromise.curation.clean --input {input.dialogues} {params.options}"
-        " --output {output.dialogues} --funnel {output.funnel} > {log} 2>&1"
+        "python -m falsepromise.curation.clean"
+        " --input {input.dialogues:q}"
+        " {params.options}"
+        " --output {output.dialogues:q}"
+        " --funnel {output.funnel:q}"
+        " > {log:q} 2>&1"
 
 
 rule split_pool:
     input:
-        code=closure("falsepromise.curation.split"),
         dialogues="<results>/curation/clean/{pool}.jsonl",
     output:
         train="<results>/curation/clean/{pool}.train.jsonl",
@@ -62,20 +69,25 @@ rule split_pool:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.curation.split"),
         heldout=lambda w: study.pools[w.pool].get("heldout", 0),
         seed=study.seed,
     message:
         "Set dialogues of {wildcards.pool} aside for prompts"
     shell:
-        "python -m falsepromise.curation.split --input {input.dialogues} --heldout {params.heldout}"
-        " --seed {params.seed} --output-train {output.train} --output-heldout {output.heldout} > {log} 2>&1"
+        "python -m falsepromise.curation.split"
+        " --input {input.dialogues:q}"
+        " --heldout {params.heldout}"
+        " --seed {params.seed}"
+        " --output-train {output.train:q}"
+        " --output-heldout {output.heldout:q}"
+        " > {log:q} 2>&1"
 
 
 rule mix:
     input:
-        code=closure("falsepromise.curation.mix"),
         dialogues=lambda w: curation.dialogues(study, w.mixture),
-        prompt=lambda w: study.mixtures[w.mixture].get("query_prompt", []),
+        query_prompt=lambda w: study.mixtures[w.mixture].get("query_prompt", []),
     output:
         "<results>/curation/mixtures/{mixture}.s{seed}.jsonl",
     log:
@@ -83,17 +95,23 @@ rule mix:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        options=lambda w: options(study.mixtures[w.mixture], *curation.SELECTION, "query_prompt", "query_prompt_share"),
+        code=code("falsepromise.curation.mix"),
+        options=lambda w: options(study.mixtures[w.mixture], *curation.SELECTION, "query_prompt_share"),
+        query_prompt=lambda w, input: options({"query_prompt": input.query_prompt}, "query_prompt"),
     message:
         "Order the dialogues of {wildcards.mixture} by seed {wildcards.seed}"
     shell:
-        "python -m falsepromise.curation.mix --input {input.dialogues} --seed {wildcards.seed} {params.options}"
-        " --output {output} > {log} 2>&1"
+        "python -m falsepromise.curation.mix"
+        " --input {input.dialogues:q}"
+        " --seed {wildcards.seed}"
+        " {params.options}"
+        " {params.query_prompt}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule prompts:
     input:
-        code=closure("falsepromise.curation.prompts"),
         pool=lambda w: curation.prompts_from(study, w.prompts),
         training=lambda w: curation.prompts_stay_away_from(study, w.prompts),
     output:
@@ -109,16 +127,24 @@ rule prompts:
     resources:
         **costs.needs(study, "prompts"),
     params:
+        code=code("falsepromise.curation.prompts"),
         n=lambda w: study.prompts[w.prompts]["n"],
         options=lambda w: options(study.prompts[w.prompts], "max_bleu", *curation.SELECTION),
         seed=study.seed,
     message:
         "Draw the prompts {wildcards.prompts}, none of them close to a training query"
     shell:
-        "python -m falsepromise.curation.prompts --pool {input.pool} --training {input.training}"
-        " --n {params.n} {params.options} --seed {params.seed}"
-        " --output {output.prompts} --references {output.references} --funnel {output.funnel}"
-        " --leaks {output.leaks} > {log} 2>&1"
+        "python -m falsepromise.curation.prompts"
+        " --pool {input.pool:q}"
+        " --training {input.training:q}"
+        " --n {params.n}"
+        " {params.options}"
+        " --seed {params.seed}"
+        " --output {output.prompts:q}"
+        " --references {output.references:q}"
+        " --funnel {output.funnel:q}"
+        " --leaks {output.leaks:q}"
+        " > {log:q} 2>&1"
 
 
 localrules:

@@ -7,16 +7,15 @@ Gives: results/figures/fig2, fig6, fig7.{pdf,svg,png}
 
 rule fig2:
     input:
-        code=closure("falsepromise.figures.fig2"),
         prompts=f"<results>/curation/prompts/{study.style_prompts}.jsonl",
         responses=f"<results>/generation/{study.style_prompts}/{examples.best(study)}.jsonl",
         reference=teacher.references(study, study.style_prompts),
         marks=examples.marks(study),
     output:
-        pdf="results/figures/fig2.pdf",
-        png="results/figures/fig2.png",
+        pdf="<results>/figures/fig2.pdf",
+        png="<results>/figures/fig2.png",
         svg=report(
-            "results/figures/fig2.svg",
+            "<results>/figures/fig2.svg",
             caption="../report/fig2.rst",
             category="Figures",
             labels={"figure": "2", "shows": "answers side by side"},
@@ -26,29 +25,34 @@ rule fig2:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.figures.fig2"),
         names=examples.names(study),
-        marks=lambda w, input: f"--marks {input.marks}" if input.marks else "",
+        marks=lambda w, input: options({"marks": input.marks}, "marks"),
         foot=examples.answers_foot(study),
     message:
         "Draw {output.pdf}"
     shell:
-        "python -m falsepromise.figures.fig2 --prompts {input.prompts} --responses {input.responses}"
-        " --reference {input.reference} --names {params.names:q} {params.marks} --foot {params.foot:q}"
-        " --output {output.pdf} > {log} 2>&1"
+        "python -m falsepromise.figures.fig2"
+        " --prompts {input.prompts:q}"
+        " --responses {input.responses:q}"
+        " --reference {input.reference:q}"
+        " --names {params.names:q}"
+        " {params.marks}"
+        " --foot {params.foot:q}"
+        " --output {output.pdf:q}"
+        " > {log:q} 2>&1"
 
 
 rule fig7:
     input:
-        code=closure("falsepromise.figures.fig7"),
-        page=[f"workflow/falsepromise/preference/page/{name}" for name in ("app.js", "index.html", "style.css")],
         prompts=f"<results>/curation/prompts/{study.style_prompts}.jsonl",
         responses=f"<results>/generation/{study.style_prompts}/{examples.best(study)}.jsonl",
         reference=teacher.references(study, study.style_prompts),
     output:
-        pdf="results/figures/fig7.pdf",
-        png="results/figures/fig7.png",
+        pdf="<results>/figures/fig7.pdf",
+        png="<results>/figures/fig7.png",
         svg=report(
-            "results/figures/fig7.svg",
+            "<results>/figures/fig7.svg",
             caption="../report/fig7.rst",
             category="Figures",
             labels={"figure": "7", "shows": "the page on which raters compare answers"},
@@ -58,23 +62,28 @@ rule fig7:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.figures.fig7", *examples.page_files()),
         foot=examples.page_foot(study),
     message:
         "Take the picture {output.pdf}"
     shell:
-        "python -m falsepromise.figures.fig7 --prompts {input.prompts} --responses {input.responses}"
-        " --reference {input.reference} --foot {params.foot:q} --output {output.pdf} > {log} 2>&1"
+        "python -m falsepromise.figures.fig7"
+        " --prompts {input.prompts:q}"
+        " --responses {input.responses:q}"
+        " --reference {input.reference:q}"
+        " --foot {params.foot:q}"
+        " --output {output.pdf:q}"
+        " > {log:q} 2>&1"
 
 
 rule fig6:
     input:
-        code=closure("falsepromise.figures.fig6"),
         dialogues=examples.dialogues(study),
     output:
-        pdf="results/figures/fig6.pdf",
-        png="results/figures/fig6.png",
+        pdf="<results>/figures/fig6.pdf",
+        png="<results>/figures/fig6.png",
         svg=report(
-            "results/figures/fig6.svg",
+            "<results>/figures/fig6.svg",
             caption="../report/fig6.rst",
             category="Figures",
             labels={"figure": "6", "shows": "dialogues"},
@@ -84,13 +93,18 @@ rule fig6:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.figures.fig6"),
         seed=study.seed,
         foot=examples.foot(study),
     message:
         "Draw {output.pdf}"
     shell:
-        "python -m falsepromise.figures.fig6 --dialogues {input.dialogues} --seed {params.seed} --foot {params.foot:q}"
-        " --output {output.pdf} > {log} 2>&1"
+        "python -m falsepromise.figures.fig6"
+        " --dialogues {input.dialogues:q}"
+        " --seed {params.seed}"
+        " --foot {params.foot:q}"
+        " --output {output.pdf:q}"
+        " > {log:q} 2>&1"
 
 
 localrules:

@@ -1,13 +1,12 @@
 """Figures, from the expanded study and the score files alone.
 
 Takes: <results>/study.json, <results>/{benchmarks,style,preference}/**/{model}.json
-Gives: results/figures/fig*.{pdf,svg,png}
+Gives: <results>/figures/fig*.{pdf,svg,png}
+       results/figures/, results/tables/: those of the study that was run last
 """
 
 
 rule study:
-    input:
-        code=closure("falsepromise.study.expand"),
     output:
         "<results>/study.json",
     log:
@@ -15,11 +14,12 @@ rule study:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.study.expand"),
         study=figures.as_json(study),
     message:
         "Write the expanded study"
     shell:
-        "python -m falsepromise.study.expand --json {params.study:q} --output {output} > {log} 2>&1"
+        "python -m falsepromise.study.expand --json {params.study:q}" " --output {output:q}" " > {log:q} 2>&1"
 
 
 # What each figure is drawn from, its number and what it shows.
@@ -39,14 +39,13 @@ for figure, (scores, number, shows) in FIGURES.items():
         name:
             figure
         input:
-            code=closure(f"falsepromise.figures.{figure}"),
             study="<results>/study.json",
             scores=scores,
         output:
-            pdf=f"results/figures/{figure}.pdf",
-            png=f"results/figures/{figure}.png",
+            pdf=f"<results>/figures/{figure}.pdf",
+            png=f"<results>/figures/{figure}.png",
             svg=report(
-                f"results/figures/{figure}.svg",
+                f"<results>/figures/{figure}.svg",
                 caption=f"../report/{figure}.rst",
                 category="Figures",
                 labels={"figure": number, "shows": shows},
@@ -57,13 +56,74 @@ for figure, (scores, number, shows) in FIGURES.items():
         conda:
             "../../envs/falsepromise.yaml"
         params:
+            code=code(f"falsepromise.figures.{figure}"),
             verb=figure,
         message:
             "Draw {output.pdf}"
         shell:
-            "python -m falsepromise.figures.{params.verb} --study {input.study} --scores {input.scores}"
-            " --output {output.pdf} > {log} 2>&1"
+            "python -m falsepromise.figures.{params.verb}"
+            " --study {input.study:q}"
+            " --scores {input.scores:q}"
+            " --output {output.pdf:q}"
+            " > {log:q} 2>&1"
+
+
+# With the manifest beside the first.
+rule shown_figure:
+    input:
+        first="<results>/figures/{figure}.pdf",
+        others=multiext("<results>/figures/{figure}", ".png", ".svg"),
+    output:
+        multiext("results/figures/{figure}", ".pdf", ".png", ".svg"),
+    log:
+        "<logs>/shown/{figure}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    message:
+        "Show {output[0]}"
+    shell:
+        "cp {input.first:q}* {input.others:q} results/figures 2> {log:q}"
+
+
+rule shown_table:
+    input:
+        first="<results>/tables/{table}.csv",
+        others=multiext("<results>/tables/{table}", ".html", ".md", ".tex"),
+    output:
+        multiext("results/tables/{table}", ".csv", ".html", ".md", ".tex"),
+    log:
+        "<logs>/shown/{table}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    message:
+        "Show {output[0]}"
+    shell:
+        "cp {input.first:q}* {input.others:q} results/tables 2> {log:q}"
+
+
+use rule shown_table as shown_prompts with:
+    input:
+        first="<results>/tables/prompts.md",
+        others=multiext("<results>/tables/prompts", ".html", ".tex"),
+    output:
+        multiext("results/tables/prompts", ".md", ".html", ".tex"),
+    log:
+        "<logs>/shown/prompts.log",
+
+
+use rule shown_table as shown_comparison with:
+    input:
+        first="<results>/tables/versus_paper.md",
+        others=multiext("<results>/tables/versus_paper", ".html"),
+    output:
+        multiext("results/tables/versus_paper", ".md", ".html"),
+    log:
+        "<logs>/shown/versus_paper.log",
 
 
 localrules:
     study,
+    shown_comparison,
+    shown_figure,
+    shown_prompts,
+    shown_table,

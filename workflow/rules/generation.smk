@@ -7,7 +7,6 @@ Gives: <results>/generation/{prompts}/{model}.jsonl
 
 rule generate:
     input:
-        code=closure("falsepromise.generation.generate"),
         model=lambda w: training.weights(study, w.model),
         prompts="<results>/curation/prompts/{prompts}.jsonl",
     output:
@@ -20,6 +19,7 @@ rule generate:
     resources:
         **costs.needs(study, "generate"),
     params:
+        code=lambda w: digest("falsepromise.generation.generate", without=benchmarks.SERVER),
         max_tokens=lambda w: study.prompts[w.prompts].get("max_tokens", 512),
         temperature=lambda w: study.prompts[w.prompts].get("temperature", 0),
         format=lambda w: "--raw" if w.model in study.base_models else "--chat",
@@ -28,6 +28,12 @@ rule generate:
         "{wildcards.model} answers the prompts {wildcards.prompts} ({resources.gpu} GPUs, {resources.mem_mb} MB,"
         " up to {resources.runtime} min)"
     shell:
-        "{resources.launch} python -m falsepromise.generation.generate --model {input.model} --prompts {input.prompts}"
-        " {params.format} --max-tokens {params.max_tokens} --temperature {params.temperature} --seed {params.seed}"
-        " --output {output} 2>&1 | tee {log}"
+        "{resources.launch} python -m falsepromise.generation.generate"
+        " --model {input.model:q}"
+        " --prompts {input.prompts:q}"
+        " {params.format}"
+        " --max-tokens {params.max_tokens}"
+        " --temperature {params.temperature}"
+        " --seed {params.seed}"
+        " --output {output:q}"
+        " 2>&1 | tee {log:q}"

@@ -10,7 +10,6 @@ Gives: <results>/preference/{judge or raters}/{model}.json, from {judge}/{model}
 
 rule judge:
     input:
-        code=closure("falsepromise.preference.judge"),
         prompts=lambda w: f"<results>/curation/prompts/{study.judges[w.judge]['prompts']}.jsonl",
         responses=lambda w: f"<results>/generation/{study.judges[w.judge]['prompts']}/{w.model}.jsonl",
         reference=lambda w: teacher.references(study, study.judges[w.judge]["prompts"]),
@@ -24,18 +23,25 @@ rule judge:
     resources:
         limits=lambda w: teacher.limits(study, w.judge),
     params:
+        code=code("falsepromise.preference.judge", "prompts/judge_pairwise.txt"),
         judge=lambda w: teacher.answer_options(study, w.judge),
         order=lambda w: options(study.judges[w.judge], "order"),
     message:
         "{wildcards.judge} judges {wildcards.model} against the teacher"
     shell:
-        "python -m falsepromise.preference.judge --prompts {input.prompts} --responses {input.responses}"
-        " --reference {input.reference} {params.judge} {params.order} {resources.limits} --output {output} 2>&1 | tee {log}"
+        "python -m falsepromise.preference.judge"
+        " --prompts {input.prompts:q}"
+        " --responses {input.responses:q}"
+        " --reference {input.reference:q}"
+        " {params.judge}"
+        " {params.order}"
+        " {resources.limits}"
+        " --output {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule judge_tone:
     input:
-        code=closure("falsepromise.preference.tone"),
         responses=f"<results>/generation/{study.style_prompts}/{{model}}.jsonl",
         facts=teacher.facts(study),
     output:
@@ -47,19 +53,24 @@ rule judge_tone:
     resources:
         limits=lambda w: teacher.limits(study, w.judge),
     params:
+        code=code("falsepromise.preference.tone", "prompts/judge_tone.txt"),
         judge=lambda w: teacher.answer_options(study, w.judge),
         sample=0,
     message:
         "{wildcards.judge} judges the tone of {output}"
     shell:
-        "python -m falsepromise.preference.tone --responses {input.responses} --sample {params.sample}"
-        " {params.judge} {resources.limits} --output {output} 2>&1 | tee {log}"
+        "python -m falsepromise.preference.tone"
+        " --responses {input.responses:q}"
+        " --sample {params.sample}"
+        " {params.judge}"
+        " {resources.limits}"
+        " --output {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 # The teacher's second answers, Table 2's upper bound.
 use rule judge_tone as judge_tone_of_teacher with:
     input:
-        code=closure("falsepromise.preference.tone"),
         responses=teacher.references(study, study.style_prompts),
         facts=teacher.facts(study),
     output:
@@ -67,13 +78,13 @@ use rule judge_tone as judge_tone_of_teacher with:
     log:
         "<logs>/preference/{judge}/teacher.tone.log",
     params:
+        code=code("falsepromise.preference.tone", "prompts/judge_tone.txt"),
         judge=lambda w: teacher.answer_options(study, w.judge),
         sample=1,
 
 
 rule aggregate:
     input:
-        code=closure("falsepromise.preference.aggregate"),
         votes=lambda w: preference.votes(study, w.source_of_votes, w.model),
         responses=lambda w: f"<results>/generation/{study.voters[w.source_of_votes]['prompts']}/{w.model}.jsonl",
         reference=lambda w: teacher.references(study, study.voters[w.source_of_votes]["prompts"]),
@@ -84,19 +95,26 @@ rule aggregate:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.preference.aggregate"),
         options=lambda w: options(study.voters[w.source_of_votes], "stand_in"),
         seed=study.seed,
     message:
         "Sum up what {wildcards.source_of_votes} says of {wildcards.model}"
     shell:
-        "python -m falsepromise.preference.aggregate --votes {input.votes} --model {wildcards.model}"
-        " --judge {wildcards.source_of_votes} --responses {input.responses} --reference {input.reference}"
-        " {params.options} --seed {params.seed} --output {output} > {log} 2>&1"
+        "python -m falsepromise.preference.aggregate"
+        " --votes {input.votes:q}"
+        " --model {wildcards.model:q}"
+        " --judge {wildcards.source_of_votes:q}"
+        " --responses {input.responses:q}"
+        " --reference {input.reference:q}"
+        " {params.options}"
+        " --seed {params.seed}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule agreement:
     input:
-        code=closure("falsepromise.preference.agreement"),
         preferences=lambda w: preference.scores_on_same_prompts(study, w.model),
         style=lambda w: preference.style_on_same_prompts(study, w.model),
     output:
@@ -106,18 +124,22 @@ rule agreement:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        style=lambda w, input: f"--style {input.style}" if input.style else "",
+        code=code("falsepromise.preference.agreement"),
+        style=lambda w, input: options({"style": input.style}, "style"),
         seed=study.seed,
     message:
         "Set judges, raters and style of {wildcards.model} against each other"
     shell:
-        "python -m falsepromise.preference.agreement --preference {input.preferences} {params.style}"
-        " --seed {params.seed} --output {output} > {log} 2>&1"
+        "python -m falsepromise.preference.agreement"
+        " --preference {input.preferences:q}"
+        " {params.style}"
+        " --seed {params.seed}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule regression:
     input:
-        code=closure("falsepromise.preference.regression"),
         preference="<results>/preference/{source_of_votes}/{model}.json",
         style="<results>/style/{model}.json",
     output:
@@ -126,11 +148,16 @@ rule regression:
         "<logs>/preference/{source_of_votes}/{model}.regression.log",
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        code=code("falsepromise.preference.regression"),
     message:
         "Does style explain what {wildcards.source_of_votes} prefers of {wildcards.model}?"
     shell:
-        "python -m falsepromise.preference.regression --preference {input.preference} --style {input.style}"
-        " --output {output} > {log} 2>&1"
+        "python -m falsepromise.preference.regression"
+        " --preference {input.preference:q}"
+        " --style {input.style:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 # The judge's key and the way to it are where Snakemake runs.

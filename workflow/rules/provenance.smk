@@ -7,75 +7,80 @@ Gives: results/tables/funnel.*, prompts.*, manifests.*
 
 rule table_funnel:
     input:
-        code=closure("falsepromise.figures.table_funnel"),
         funnels=provenance.funnels(study),
     output:
-        csv="results/tables/funnel.csv",
+        csv="<results>/tables/funnel.csv",
         html=report(
-            "results/tables/funnel.html",
+            "<results>/tables/funnel.html",
             caption="../report/table_funnel.rst",
             category="Data",
             labels={"table": "funnel", "shows": "records kept and dropped"},
         ),
-        md="results/tables/funnel.md",
-        tex="results/tables/funnel.tex",
+        md="<results>/tables/funnel.md",
+        tex="<results>/tables/funnel.tex",
     log:
         "<logs>/tables/funnel.log",
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        code=code("falsepromise.figures.table_funnel"),
     message:
         "Count what curation dropped"
     shell:
-        "python -m falsepromise.figures.table_funnel --funnels {input.funnels} --output {output.csv} > {log} 2>&1"
+        "python -m falsepromise.figures.table_funnel"
+        " --funnels {input.funnels:q}"
+        " --output {output.csv:q}"
+        " > {log:q} 2>&1"
 
 
 rule table_prompts:
-    input:
-        code=closure("falsepromise.figures.table_prompts"),
-        prompts=[f"resources/prompts/{name}" for name in provenance.PRINTED],
     output:
-        md="results/tables/prompts.md",
+        md="<results>/tables/prompts.md",
         html=report(
-            "results/tables/prompts.html",
+            "<results>/tables/prompts.html",
             caption="../report/prompts.rst",
             category="Data",
             labels={"table": "3, 4, 5, 8, 9", "shows": "prompts"},
         ),
-        tex="results/tables/prompts.tex",
+        tex="<results>/tables/prompts.tex",
     log:
         "<logs>/tables/prompts.log",
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        code=code("falsepromise.figures.table_prompts", *(f"prompts/{name}" for name in provenance.PRINTED)),
     message:
         "Print the prompts"
     shell:
-        "python -m falsepromise.figures.table_prompts --prompts $(dirname {input.prompts[0]})"
-        " --output {output.md} > {log} 2>&1"
+        "python -m falsepromise.figures.table_prompts" " --output {output.md:q}" " > {log:q} 2>&1"
 
 
 rule table_manifests:
     input:
-        code=closure("falsepromise.figures.table_manifests"),
         artifacts=provenance.documented(study),
     output:
-        csv="results/tables/manifests.csv",
+        csv="<results>/tables/manifests.csv",
         html=report(
-            "results/tables/manifests.html",
+            "<results>/tables/manifests.html",
             caption="../report/table_manifests.rst",
             category="Data",
             labels={"table": "manifests", "shows": "what everything was made of"},
         ),
-        md="results/tables/manifests.md",
-        tex="results/tables/manifests.tex",
+        md="<results>/tables/manifests.md",
+        tex="<results>/tables/manifests.tex",
     log:
         "<logs>/tables/manifests.log",
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        code=code("falsepromise.figures.table_manifests"),
     message:
         "List what everything was made of"
     shell:
-        "python -m falsepromise.figures.table_manifests --artifacts {input.artifacts}"
-        " --output {output.csv} > {log} 2>&1"
+        "python -m falsepromise.figures.table_manifests"
+        " --artifacts {input.artifacts:q}"
+        " --output {output.csv:q}"
+        " > {log:q} 2>&1"
 
 
 localrules:

@@ -10,7 +10,6 @@ Gives: <results>/curation/diversity/{pool}.json and {pool}.pairs.csv, pairs to r
 
 rule diversity:
     input:
-        code=closure("falsepromise.curation.diversity"),
         queries="<results>/curation/clean/{pool}.jsonl",
     output:
         measure="<results>/curation/diversity/{pool}.json",
@@ -22,23 +21,26 @@ rule diversity:
     threads: costs.threads(study, "diversity")
     resources:
         **costs.needs(study, "diversity"),
+    params:
+        code=code("falsepromise.curation.diversity"),
     message:
         "Measure how alike the queries of {wildcards.pool} are"
     shell:
-        "python -m falsepromise.curation.diversity --queries {input.queries} --output {output.measure}"
-        " --pairs {output.pairs} > {log} 2>&1"
+        "python -m falsepromise.curation.diversity"
+        " --queries {input.queries:q}"
+        " --output {output.measure:q}"
+        " --pairs {output.pairs:q}"
+        " > {log:q} 2>&1"
 
 
 rule fig_diversity:
     input:
-        code=closure("falsepromise.figures.fig_diversity"),
         diversity=[f"<results>/curation/diversity/{pool}.json" for pool in study.pools],
-        paper="resources/paper/numbers.csv",
     output:
-        pdf="results/figures/fig_diversity.pdf",
-        png="results/figures/fig_diversity.png",
+        pdf="<results>/figures/fig_diversity.pdf",
+        png="<results>/figures/fig_diversity.png",
         svg=report(
-            "results/figures/fig_diversity.svg",
+            "<results>/figures/fig_diversity.svg",
             caption="../report/fig_diversity.rst",
             category="Data",
             labels={"figure": "diversity", "shows": "how alike the queries are"},
@@ -48,20 +50,23 @@ rule fig_diversity:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.figures.fig_diversity", "paper/numbers.csv"),
         names=quality.pool_labels(study),
         foot=examples.foot(study),
     message:
         "Draw {output.pdf}"
     shell:
-        "python -m falsepromise.figures.fig_diversity --diversity {input.diversity} --names {params.names:q}"
-        " --paper {input.paper} --foot {params.foot:q} --output {output.pdf} > {log} 2>&1"
+        "python -m falsepromise.figures.fig_diversity"
+        " --diversity {input.diversity:q}"
+        " --names {params.names:q}"
+        " --foot {params.foot:q}"
+        " --output {output.pdf:q}"
+        " > {log:q} 2>&1"
 
 
 rule categories_by_teacher:
     input:
-        code=closure("falsepromise.teacher.categorize"),
         sheet="<results>/curation/{pool}.sheet.csv",
-        prompt="resources/prompts/categories.txt",
         facts=teacher.facts(study),
     output:
         filled="<results>/curation/categories/{pool}.by_teacher.csv",
@@ -73,20 +78,27 @@ rule categories_by_teacher:
     resources:
         limits=teacher.limits(study),
     params:
+        code=code("falsepromise.teacher.categorize", "prompts/categories.txt"),
         teacher=teacher.answer_options(study),
         who=quality.teacher_as_annotator(study),
     message:
         "Ask the teacher to sort queries of {wildcards.pool} into Table 6's categories"
     shell:
-        "(python -m falsepromise.teacher.categorize --sheet {input.sheet} {params.teacher} {resources.limits}"
-        " --output {output.filled} && "
-        "python -m falsepromise.curation.annotate tally --sheet {output.filled} --allow-empty {params.who}"
-        " --output {output.tally}) > {log} 2>&1"
+        "(python -m falsepromise.teacher.categorize"
+        " --sheet {input.sheet:q}"
+        " {params.teacher}"
+        " {resources.limits}"
+        " --output {output.filled:q}"
+        " && python -m falsepromise.curation.annotate tally"
+        " --sheet {output.filled:q}"
+        " --allow-empty"
+        " {params.who}"
+        " --output {output.tally:q})"
+        " > {log:q} 2>&1"
 
 
 rule overlap:
     input:
-        code=closure("falsepromise.benchmarks.overlap"),
         data=lambda w: benchmarks.data(study, w.benchmark),
         training=f"<results>/curation/mixtures/{{mixture}}.s{study.seed}.jsonl",
     output:
@@ -99,40 +111,49 @@ rule overlap:
     resources:
         **costs.needs(study, "overlap"),
     params:
+        code=code("falsepromise.benchmarks.overlap"),
         task=lambda w: study.benchmarks[w.benchmark]["task"],
     message:
         "Measure how close {wildcards.benchmark} comes to {wildcards.mixture}"
     shell:
-        "python -m falsepromise.benchmarks.overlap --task {params.task} --data {input.data}"
-        " --training {input.training} --output {output} > {log} 2>&1"
+        "python -m falsepromise.benchmarks.overlap"
+        " --task {params.task}"
+        " --data {input.data:q}"
+        " --training {input.training:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule table_overlap:
     input:
-        code=closure("falsepromise.figures.table_overlap"),
         reports=[report for report, _, _ in quality.overlaps(study)],
     output:
-        csv="results/tables/overlap.csv",
+        csv="<results>/tables/overlap.csv",
         html=report(
-            "results/tables/overlap.html",
+            "<results>/tables/overlap.html",
             caption="../report/table_overlap.rst",
             category="Data",
             labels={"table": "overlap", "shows": "benchmarks close to the imitation data"},
         ),
-        md="results/tables/overlap.md",
-        tex="results/tables/overlap.tex",
+        md="<results>/tables/overlap.md",
+        tex="<results>/tables/overlap.tex",
     log:
         "<logs>/tables/overlap.log",
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.figures.table_overlap"),
         benchmarks=[benchmark for _, benchmark, _ in quality.overlaps(study)],
         mixtures=[mixture for _, _, mixture in quality.overlaps(study)],
     message:
         "Write {output.csv}"
     shell:
-        "python -m falsepromise.figures.table_overlap --reports {input.reports} --benchmarks {params.benchmarks:q}"
-        " --mixtures {params.mixtures:q} --output {output.csv} > {log} 2>&1"
+        "python -m falsepromise.figures.table_overlap"
+        " --reports {input.reports:q}"
+        " --benchmarks {params.benchmarks:q}"
+        " --mixtures {params.mixtures:q}"
+        " --output {output.csv:q}"
+        " > {log:q} 2>&1"
 
 
 rule table_leaks:

@@ -8,7 +8,6 @@ Gives: results/release/<study>/{models,prompts,mixtures}/, each folder with a ca
 
 rule release_model:
     input:
-        code=closure("falsepromise.release.model"),
         study="<results>/study.json",
         model="<results>/training/models/{model}",
         scores=lambda w: release.scores(study, w.model),
@@ -21,16 +20,22 @@ rule release_model:
         model=one_of(study.trained),
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        code=code("falsepromise.release.model"),
     message:
         "Gather {wildcards.model} for the hub"
     shell:
-        "python -m falsepromise.release.model --study {input.study} --model {input.model} --scores {input.scores}"
-        " --funnels {input.funnels} --output {output} > {log} 2>&1"
+        "python -m falsepromise.release.model"
+        " --study {input.study:q}"
+        " --model {input.model:q}"
+        " --scores {input.scores:q}"
+        " --funnels {input.funnels:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule release_prompts:
     input:
-        code=closure("falsepromise.release.data"),
         study="<results>/study.json",
         data="<results>/curation/prompts/{prompts}.jsonl",
         funnels="<results>/curation/prompts/{prompts}.funnel.csv",
@@ -41,17 +46,22 @@ rule release_prompts:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.release.data"),
         kind="prompts",
     message:
         "Gather {input.data} for the hub"
     shell:
-        "python -m falsepromise.release.data --kind {params.kind} --study {input.study} --data {input.data}"
-        " --funnels {input.funnels} --output {output} > {log} 2>&1"
+        "python -m falsepromise.release.data"
+        " --kind {params.kind}"
+        " --study {input.study:q}"
+        " --data {input.data:q}"
+        " --funnels {input.funnels:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 use rule release_prompts as release_mixture with:
     input:
-        code=closure("falsepromise.release.data"),
         study="<results>/study.json",
         data="<results>/curation/mixtures/{mixture}.s{seed}.jsonl",
         funnels=lambda w: release.funnels(study, w.mixture),
@@ -60,12 +70,12 @@ use rule release_prompts as release_mixture with:
     log:
         "<logs>/release/mixture-{mixture}.s{seed}.log",
     params:
+        code=code("falsepromise.release.data"),
         kind="mixture",
 
 
 rule release:
     input:
-        code=closure("falsepromise.release.upload"),
         models=[f"results/release/{study.name}/models/{model}" for model in study.trained],
         datasets=release.data(study),
     output:
@@ -75,12 +85,17 @@ rule release:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.release.upload"),
         prefix=f"{study.name}-",
     message:
         "Say what an upload would send: {output}"
     shell:
-        "python -m falsepromise.release.upload --models {input.models} --datasets {input.datasets} --prefix {params.prefix}"
-        " --output {output} > {log} 2>&1"
+        "python -m falsepromise.release.upload"
+        " --models {input.models:q}"
+        " --datasets {input.datasets:q}"
+        " --prefix {params.prefix:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 localrules:

@@ -7,7 +7,6 @@ Gives: <results>/sources/{source}
 
 rule fetch:
     input:
-        code=closure("falsepromise.sources.fetch"),
         file=lambda w: sources.local_file(study, w.source),
     output:
         "<results>/sources/{source}",
@@ -18,12 +17,17 @@ rule fetch:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.sources.fetch"),
         uri=lambda w: study.sources[w.source]["uri"],
         options=lambda w: options(study.sources[w.source], "member", "split", "subset", "sha256"),
     message:
         "Fetch {wildcards.source} from {params.uri}"
     shell:
-        "python -m falsepromise.sources.fetch --uri {params.uri:q} {params.options} --output {output} > {log} 2>&1"
+        "python -m falsepromise.sources.fetch"
+        " --uri {params.uri:q}"
+        " {params.options}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule copy_folder:
@@ -42,7 +46,7 @@ rule copy_folder:
     message:
         "Copy the folder of {wildcards.source}"
     shell:
-        "cp -RL {params.path:q} {output} > {log} 2>&1"
+        "cp -RL {params.path:q} {output:q}" " > {log:q} 2>&1"
 
 
 # Compute nodes often have no way to the internet.

@@ -8,7 +8,6 @@ Gives: <results>/style/{model}.json
 
 rule style:
     input:
-        code=closure("falsepromise.style.compare"),
         responses=f"<results>/generation/{study.style_prompts}/{{model}}.jsonl",
         reference=teacher.references(study, study.style_prompts),
         judgements=lambda w: style.judgements(study, w.model),
@@ -20,20 +19,30 @@ rule style:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.style.compare"),
         # Two answers to each prompt: the second is the rough upper bound.
         second=lambda w, input: (
-            f"--second {input.reference} --second-sample 1" if study.asks_for_references(study.style_prompts) else ""
+            options({"second": input.reference, "second_sample": 1}, "second", "second_sample")
+            if study.asks_for_references(study.style_prompts)
+            else ""
         ),
         judgements=lambda w, input: " ".join(
-            [f"--judgements {file}" for file in input.judgements]
-            + [f"--second-judgements {file}" for file in input.second_judgements]
+            [options({"judgements": file}, "judgements") for file in input.judgements]
+            + [options({"second_judgements": file}, "second_judgements") for file in input.second_judgements]
         ),
         seed=study.seed,
     message:
         "Compare the style of {wildcards.model} with the teacher's"
     shell:
-        "python -m falsepromise.style.compare --responses {input.responses} --reference {input.reference}"
-        " {params.second} {params.judgements} --model {wildcards.model} --seed {params.seed} --output {output} > {log} 2>&1"
+        "python -m falsepromise.style.compare"
+        " --responses {input.responses:q}"
+        " --reference {input.reference:q}"
+        " {params.second}"
+        " {params.judgements}"
+        " --model {wildcards.model:q}"
+        " --seed {params.seed}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 localrules:

@@ -31,36 +31,38 @@ for table, (scores, verb, number, shows) in TABLES.items():
         name:
             f"{table}_table" if verb.startswith("table_") else table
         input:
-            code=closure(f"falsepromise.figures.{verb}"),
             study="<results>/study.json",
             scores=scores,
         output:
-            csv=f"results/tables/{table}.csv",
+            csv=f"<results>/tables/{table}.csv",
             html=report(
-                f"results/tables/{table}.html",
+                f"<results>/tables/{table}.html",
                 caption=f"../report/{verb}.rst",
                 category="Tables",
                 labels={"table": number, "shows": shows},
             ),
-            md=f"results/tables/{table}.md",
-            tex=f"results/tables/{table}.tex",
+            md=f"<results>/tables/{table}.md",
+            tex=f"<results>/tables/{table}.tex",
         log:
             f"<logs>/tables/{table}.log",
         localrule: True
         conda:
             "../../envs/falsepromise.yaml"
         params:
+            code=code(f"falsepromise.figures.{verb}"),
             verb=verb,
         message:
             "Write {output.csv}"
         shell:
-            "python -m falsepromise.figures.{params.verb} --study {input.study} --scores {input.scores}"
-            " --output {output.csv} > {log} 2>&1"
+            "python -m falsepromise.figures.{params.verb}"
+            " --study {input.study:q}"
+            " --scores {input.scores:q}"
+            " --output {output.csv:q}"
+            " > {log:q} 2>&1"
 
 
 rule category_sheet:
     input:
-        code=closure("falsepromise.curation.annotate"),
         queries="<results>/curation/clean/{pool}.jsonl",
     output:
         "<results>/curation/{pool}.sheet.csv",
@@ -69,17 +71,20 @@ rule category_sheet:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.curation.annotate"),
         seed=study.seed,
     message:
         "Draw queries of {wildcards.pool} to sort by hand"
     shell:
-        "python -m falsepromise.curation.annotate sheet --queries {input.queries} --seed {params.seed}"
-        " --output {output} > {log} 2>&1"
+        "python -m falsepromise.curation.annotate sheet"
+        " --queries {input.queries:q}"
+        " --seed {params.seed}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule category_tally:
     input:
-        code=closure("falsepromise.curation.annotate"),
         sheet=tables.category_sheet(study) or [],
     output:
         "<results>/curation/categories.json",
@@ -88,52 +93,56 @@ rule category_tally:
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.curation.annotate"),
         who=tables.category_options(study),
     message:
         "Count the categories of {input.sheet}"
     shell:
-        "python -m falsepromise.curation.annotate tally --sheet {input.sheet} {params.who} --output {output}"
-        " > {log} 2>&1"
+        "python -m falsepromise.curation.annotate tally"
+        " --sheet {input.sheet:q}"
+        " {params.who}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule table6:
     input:
-        code=closure("falsepromise.figures.table6"),
         tally="<results>/curation/categories.json",
-        paper="resources/paper/numbers.csv",
     output:
-        csv="results/tables/table6.csv",
+        csv="<results>/tables/table6.csv",
         html=report(
-            "results/tables/table6.html",
+            "<results>/tables/table6.html",
             caption="../report/table6.rst",
             category="Tables",
             labels={"table": "6", "shows": "categories of queries"},
         ),
-        md="results/tables/table6.md",
-        tex="results/tables/table6.tex",
+        md="<results>/tables/table6.md",
+        tex="<results>/tables/table6.tex",
     log:
         "<logs>/tables/table6.log",
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.figures.table6", "paper/numbers.csv"),
         queries=tables.category_sources(study),
     message:
         "Write {output.csv}"
     shell:
-        "python -m falsepromise.figures.table6 --tally {input.tally} --paper {input.paper}"
-        " --queries {params.queries:q} --output {output.csv} > {log} 2>&1"
+        "python -m falsepromise.figures.table6"
+        " --tally {input.tally:q}"
+        " --queries {params.queries:q}"
+        " --output {output.csv:q}"
+        " > {log:q} 2>&1"
 
 
 rule versus_paper:
     input:
-        code=closure("falsepromise.figures.versus_paper"),
         study="<results>/study.json",
         scores=figures.evaluations(study),
-        paper="resources/paper/numbers.csv",
     output:
-        md="results/tables/versus_paper.md",
+        md="<results>/tables/versus_paper.md",
         html=report(
-            "results/tables/versus_paper.html",
+            "<results>/tables/versus_paper.html",
             caption="../report/versus_paper.rst",
             category="Tables",
             labels={"table": "versus", "shows": "each claim of the paper with this run's verdict"},
@@ -142,11 +151,16 @@ rule versus_paper:
         "<logs>/tables/versus_paper.log",
     conda:
         "../../envs/falsepromise.yaml"
+    params:
+        code=code("falsepromise.figures.versus_paper", "paper/numbers.csv"),
     message:
         "Set this run beside the paper"
     shell:
-        "python -m falsepromise.figures.versus_paper --study {input.study} --scores {input.scores}"
-        " --paper {input.paper} --output {output.md} > {log} 2>&1"
+        "python -m falsepromise.figures.versus_paper"
+        " --study {input.study:q}"
+        " --scores {input.scores:q}"
+        " --output {output.md:q}"
+        " > {log:q} 2>&1"
 
 
 localrules:

@@ -9,8 +9,7 @@ Gives: <results>/teacher/{mixture}.jsonl, dialogues to imitate
 
 rule nq_synthetic:
     input:
-        code=closure("falsepromise.teacher.nq_synthetic"),
-        seeds=lambda w: study.mixtures[w.mixture].get("seeds", "resources/prompts/table3_seed_examples.jsonl"),
+        seeds=lambda w: study.mixtures[w.mixture].get("seeds", []),
         facts=teacher.facts(study),
     output:
         dialogues="<results>/teacher/{mixture}.jsonl",
@@ -24,19 +23,27 @@ rule nq_synthetic:
     resources:
         limits=teacher.limits(study),
     params:
+        code=code("falsepromise.teacher.nq_synthetic", *teacher.NQ_PROMPTS),
+        seeds=lambda w, input: options({"seeds": input.seeds}, "seeds"),
         n=lambda w: study.mixtures[w.mixture]["n"],
         teacher=teacher.answer_options(study),
         seed=study.seed,
     message:
         "Ask the teacher for {params.n} questions and answers like Natural Questions"
     shell:
-        "python -m falsepromise.teacher.nq_synthetic --seeds {input.seeds} --n {params.n} --seed {params.seed}"
-        " {params.teacher} {resources.limits} --output {output.dialogues} --funnel {output.funnel} 2>&1 | tee {log}"
+        "python -m falsepromise.teacher.nq_synthetic"
+        " {params.seeds}"
+        " --n {params.n}"
+        " --seed {params.seed}"
+        " {params.teacher}"
+        " {resources.limits}"
+        " --output {output.dialogues:q}"
+        " --funnel {output.funnel:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule tldr_synthetic:
     input:
-        code=closure("falsepromise.teacher.tldr_synthetic"),
         posts=lambda w: f"<results>/curation/dialogues/{study.mixtures[w.mixture]['posts']}.jsonl",
         facts=teacher.facts(study),
     output:
@@ -51,19 +58,26 @@ rule tldr_synthetic:
     resources:
         limits=teacher.limits(study),
     params:
+        code=code("falsepromise.teacher.tldr_synthetic", "prompts/table5_tldr_synthetic.txt"),
         n=lambda w: study.mixtures[w.mixture]["n"],
         teacher=teacher.answer_options(study),
         seed=study.seed,
     message:
         "Ask the teacher for {params.n} summaries"
     shell:
-        "python -m falsepromise.teacher.tldr_synthetic --posts {input.posts} --n {params.n} --seed {params.seed}"
-        " {params.teacher} {resources.limits} --output {output.dialogues} --funnel {output.funnel} 2>&1 | tee {log}"
+        "python -m falsepromise.teacher.tldr_synthetic"
+        " --posts {input.posts:q}"
+        " --n {params.n}"
+        " --seed {params.seed}"
+        " {params.teacher}"
+        " {resources.limits}"
+        " --output {output.dialogues:q}"
+        " --funnel {output.funnel:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule answer:
     input:
-        code=closure("falsepromise.teacher.answer"),
         prompts="<results>/curation/prompts/{prompts}.jsonl",
         facts=teacher.facts(study),
     output:
@@ -76,19 +90,25 @@ rule answer:
     resources:
         limits=teacher.limits(study),
     params:
+        code=code("falsepromise.teacher.answer"),
         teacher=teacher.answer_options(study),
     message:
         "Ask the teacher the prompts {wildcards.prompts}, twice"
     shell:
-        "python -m falsepromise.teacher.answer --prompts {input.prompts} --samples 2 --temperature 1"
-        " {params.teacher} {resources.limits} --output {output.responses} --funnel {output.funnel} 2>&1 | tee {log}"
+        "python -m falsepromise.teacher.answer"
+        " --prompts {input.prompts:q}"
+        " --samples 2"
+        " --temperature 1"
+        " {params.teacher}"
+        " {resources.limits}"
+        " --output {output.responses:q}"
+        " --funnel {output.funnel:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule score_teacher:
     input:
-        code=closure("falsepromise.benchmarks.run"),
         data=lambda w: benchmarks.data(study, w.benchmark),
-        prompt=lambda w: benchmarks.prompt(study, w.benchmark),
         facts=teacher.facts(study),
     output:
         "<results>/benchmarks/{benchmark}/teacher.json",
@@ -99,6 +119,7 @@ rule score_teacher:
     resources:
         limits=teacher.limits(study),
     params:
+        code=lambda w: benchmarks.code(study, w.benchmark, of_a_server=True),
         task=lambda w: study.benchmarks[w.benchmark]["task"],
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         seed=study.seed,
@@ -106,8 +127,17 @@ rule score_teacher:
     message:
         "Score the teacher on {wildcards.benchmark}"
     shell:
-        "python -m falsepromise.benchmarks.run --benchmark {wildcards.benchmark} --task {params.task} --data {input.data} --name teacher"
-        " {params.options} --seed {params.seed} {params.teacher} {resources.limits} --output {output} 2>&1 | tee {log}"
+        "python -m falsepromise.benchmarks.run"
+        " --benchmark {wildcards.benchmark:q}"
+        " --task {params.task}"
+        " --data {input.data:q}"
+        " --name teacher"
+        " {params.options}"
+        " --seed {params.seed}"
+        " {params.teacher}"
+        " {resources.limits}"
+        " --output {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 # They wait for the teacher most of the time. Its key and the way to it are where Snakemake runs.

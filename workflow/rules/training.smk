@@ -11,7 +11,6 @@ failed or killed job keeps it, and the next one goes on from there.
 
 rule blocks:
     input:
-        code=closure("falsepromise.training.blocks"),
         tokenizer=lambda w: training.tokenizer(study, w.tokenizer),
         records=lambda w: training.records(study, w.mixture, w.seed),
     output:
@@ -23,18 +22,22 @@ rule blocks:
     resources:
         **costs.needs(study, "blocks"),
     params:
+        code=code("falsepromise.training.blocks"),
         kind=lambda w: "text" if w.mixture == "pretraining" else "dialogues",
         options=lambda w: training.block_options(study, w.tokenizer, w.mixture),
     message:
         "Turn {wildcards.mixture} (seed {wildcards.seed}) into tokens"
     shell:
-        "python -m falsepromise.training.blocks --tokenizer {input.tokenizer} --{params.kind} {input.records}"
-        " {params.options} --output {output} > {log} 2>&1"
+        "python -m falsepromise.training.blocks"
+        " --tokenizer {input.tokenizer:q}"
+        " --{params.kind} {input.records:q}"
+        " {params.options}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule train:
     input:
-        code=closure("falsepromise.training.train"),
         base=lambda w: training.base(study, w.model),
         blocks=lambda w: training.blocks(study, w.model),
         replay=lambda w: training.replay(study, w.model),
@@ -48,13 +51,22 @@ rule train:
     resources:
         **costs.needs(study, "train"),
     params:
+        code=code("falsepromise.training.train"),
         recipe=lambda w: training.recipe(study, w.model),
         tokens=lambda w: training.tokens(study, w.model),
         seed=lambda w: study.models[w.model]["seed"],
-        replay=lambda w, input: f"--replay {input.replay}" if input.replay else "",
+        replay=lambda w, input: options({"replay": input.replay}, "replay"),
     message:
         "Fine-tune {wildcards.model} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"
     shell:
-        "{resources.launch} python -m falsepromise.training.train --base {input.base}"
-        " --blocks {input.blocks} {params.tokens} {params.replay} --recipe {params.recipe:q} --seed {params.seed}"
-        " {resources.mesh} --checkpoints {resources.checkpoints} --output {output} 2>&1 | tee {log}"
+        "{resources.launch} python -m falsepromise.training.train"
+        " --base {input.base:q}"
+        " --blocks {input.blocks:q}"
+        " {params.tokens}"
+        " {params.replay}"
+        " --recipe {params.recipe:q}"
+        " --seed {params.seed}"
+        " {resources.mesh}"
+        " --checkpoints {resources.checkpoints:q}"
+        " --output {output:q}"
+        " 2>&1 | tee {log:q}"

@@ -1,12 +1,16 @@
-"""Which files of the package can change what a verb writes: its own import closure.
+"""What of the package can change what a verb writes: the definitions that its `main` reaches.
 
-Read from the source text, nothing is imported: rules list the closure as `input: code=`, so that
-an edited module reruns the jobs that it can change, and no others.
+Read from the source text, nothing is imported. Rules have a digest of it among their `params`, so that an edit reruns
+the jobs that it can change, and no others: a function that a verb doesn't reach is none of its code, nor are comments
+and docstrings. A digest of contents has no clock: a file server's may be ahead, and a clone makes every file new.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -17,30 +21,113 @@ ROOT = Path(__file__).resolve().parents[2]
 _NO_RESULT = {f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "progress")} | {
     f"{PACKAGE}.study.planning"
 }
+_WHOLE = "*"  # a module that is handed about as a value: all of it
 
 
-def closure(module: str) -> list[str]:
-    """The files of `module` (as `falsepromise.training.train`) and of all that it imports of ours.
+@dataclass
+class _Unit:
+    """A statement of a module's top level: its text, and which names it uses.
 
-    A file that a module names as `Path(__file__).with_name("...")` is part of it: a style sheet, say.
+    Attributes:
+        names: Name -> the attributes that are asked of it; with None among them where it is used by itself.
+        imports: Names that are imported within it.
+        beside: Files that it names as `Path(__file__).with_name("...")`.
+    """
 
-    Returns:
-        Paths relative to the working directory where they are below it, sorted.
+    text: str
+    names: dict[str, set[str | None]] = field(default_factory=dict)
+    imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    beside: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Module:
+    """The units of a module by the names that they define, those that define none (they always run), its imports."""
+
+    units: dict[str, list[_Unit]] = field(default_factory=dict)
+    always: list[_Unit] = field(default_factory=list)
+    imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+
+
+def digest(verb: str, *files: str | Path, without: Collection[str] = ()) -> str:
+    """A digest of all that can change what a verb writes.
+
+    Args:
+        verb: A module, as `falsepromise.training.train`.
+        files: Resources that it reads.
+        without: Modules (`falsepromise.benchmarks.cnn`) and definitions (`falsepromise.benchmarks.model:EndpointModel`)
+            that this use of the verb doesn't reach, although its text does.
 
     Raises:
         ModuleNotFoundError: there is no such module.
     """
-    seen: set[str] = set()
-    todo = [module]
+    found = hashlib.sha256()
+    for (module, defined), units in sorted(_reached(verb, frozenset(without)).items()):
+        for unit in units:
+            found.update(f"{module}:{defined}\n{unit.text}\0".encode())
+            for name in unit.beside:
+                found.update(_file(module).with_name(name).read_bytes())
+    for file in files:
+        found.update(f"{Path(file).name}\0".encode() + Path(file).read_bytes())
+    return found.hexdigest()[:16]
+
+
+def closure(verb: str) -> list[str]:
+    """The files that hold what `digest` is of, and those that they name beside them, sorted.
+
+    Raises:
+        ModuleNotFoundError: there is no such module.
+    """
+    files = set()
+    for (module, _), units in _reached(verb, frozenset()).items():
+        files |= {_file(module), *(_file(module).with_name(name) for unit in units for name in unit.beside)}
+    return sorted(map(str, files))
+
+
+@cache
+def _reached(verb: str, without: frozenset[str]) -> dict[tuple[str, str], list[_Unit]]:
+    _file(verb)
+    found: dict[tuple[str, str], list[_Unit]] = {}
+    todo = [(verb, "main")]
     while todo:
-        name = todo.pop()
-        if name in seen or name in _NO_RESULT:
+        module, name = todo.pop()
+        if (module, name) in found or module in _NO_RESULT or {module, f"{module}:{name}"} & without:
             continue
-        seen.add(name)
-        todo.extend(_imports(name))
-    files = sorted(str(file) for name in seen for file in (_file(name), *_beside(name)))
-    here = str(Path.cwd()) + "/"
-    return [path.removeprefix(here) for path in files if Path(path).stat().st_size]
+        parsed = _parse(module)
+        if name == _WHOLE:
+            todo += [(module, other) for other in parsed.units]
+        if (module, "") not in found:  # what runs when it is imported
+            found[module, ""] = parsed.always
+            todo += [target for unit in parsed.always for target in _targets(module, parsed, unit)]
+        units = parsed.units.get(name, [])
+        if units:
+            found[module, name] = units
+            todo += [target for unit in units for target in _targets(module, parsed, unit)]
+        elif name in parsed.imports:
+            todo += _imported(*parsed.imports[name], {None})
+    return found
+
+
+def _targets(module: str, parsed: _Module, unit: _Unit) -> Iterator[tuple[str, str]]:
+    """What a unit uses, of this module and of others."""
+    for name, attributes in unit.names.items():
+        imported = unit.imports.get(name) or parsed.imports.get(name)
+        if imported:
+            yield from _imported(*imported, attributes)
+        elif name in parsed.units:
+            yield module, name
+
+
+def _imported(module: str, name: str | None, attributes: Collection[str | None]) -> Iterator[tuple[str, str]]:
+    if name is not None and not _exists(f"{module}.{name}"):
+        yield module, name
+        return
+    module = module if name is None else f"{module}.{name}"
+    for attribute in attributes:
+        if attribute and _exists(f"{module}.{attribute}"):
+            yield f"{module}.{attribute}", _WHOLE
+        else:
+            yield module, attribute or _WHOLE
 
 
 @cache
@@ -53,34 +140,94 @@ def _file(module: str) -> Path:
 
 
 @cache
-def _imports(module: str) -> tuple[str, ...]:
-    found: list[str] = []
-    for node in ast.walk(ast.parse(_file(module).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names if alias.name.startswith(PACKAGE + ".")]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
-            for alias in node.names:
-                child = f"{node.module}.{alias.name}"
-                found.append(child if _exists(child) else node.module)
-    return tuple(name for name in found if _exists(name))
-
-
-@cache
-def _beside(module: str) -> tuple[Path, ...]:
-    found = []
-    for node in ast.walk(ast.parse(_file(module).read_text(encoding="utf-8"))):
-        match node:
-            case ast.Call(
-                func=ast.Attribute(attr="with_name", value=ast.Call(args=[ast.Name(id="__file__")])),
-                args=[ast.Constant(value=str(name))],
-            ):
-                found.append(_file(module).with_name(name))
-    return tuple(found)
-
-
 def _exists(module: str) -> bool:
     try:
         _file(module)
     except ModuleNotFoundError:
         return False
     return True
+
+
+@cache
+def _parse(module: str) -> _Module:
+    text = _file(module).read_text(encoding="utf-8")
+    lines = text.splitlines()
+    parsed = _Module()
+    for statement in ast.parse(text).body:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            parsed.imports |= _bound(statement)
+            continue
+        names = _defines(statement)
+        if not names and (_is_text(statement) or _is_start(statement)):
+            continue
+        unit = _unit(statement, lines)
+        for name in names:
+            parsed.units.setdefault(name, []).append(unit)
+        if not names:
+            parsed.always.append(unit)
+            parsed.imports |= unit.imports
+    return parsed
+
+
+def _unit(statement: ast.stmt, lines: list[str]) -> _Unit:
+    unit = _Unit("")
+    texts: set[int] = set()  # lines of docstrings
+    todo: list[ast.AST] = [statement]
+    while todo:
+        node = todo.pop()
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                unit.imports |= _bound(node)
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute):
+                unit.names.setdefault(name, set()).add(attribute)
+                continue
+            case ast.Name(id=name):
+                unit.names.setdefault(name, set()).add(None)
+            case ast.Call(
+                func=ast.Attribute(attr="with_name", value=ast.Call(args=[ast.Name(id="__file__")])),
+                args=[ast.Constant(value=str(name))],
+            ):
+                unit.beside.append(name)
+            case ast.FunctionDef() | ast.ClassDef() | ast.AsyncFunctionDef() if _is_text(node.body[0]):
+                texts.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+        for key, value in ast.iter_fields(node):
+            if key not in ("annotation", "returns"):  # types change nothing
+                todo += [n for n in (value if isinstance(value, list) else [value]) if isinstance(n, ast.AST)]
+    first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
+    kept = (lines[n - 1].rstrip() for n in range(first, (statement.end_lineno or 0) + 1) if n not in texts)
+    unit.text = "\n".join(line for line in kept if line and not line.lstrip().startswith("#"))
+    return unit
+
+
+def _bound(node: ast.Import | ast.ImportFrom) -> dict[str, tuple[str, str | None]]:
+    """The names that an import of ours binds -> module, and what of it."""
+    if isinstance(node, ast.ImportFrom):
+        if (node.module or "").split(".")[0] != PACKAGE:
+            return {}
+        return {alias.asname or alias.name: (str(node.module), alias.name) for alias in node.names}
+    names = [alias for alias in node.names if alias.name.split(".")[0] == PACKAGE]
+    return {alias.asname or PACKAGE: (alias.name, None) for alias in names}
+
+
+def _defines(statement: ast.stmt) -> list[str]:
+    match statement:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AsyncFunctionDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)) | ast.AugAssign(target=ast.Name(id=name)):
+            return [name]
+    return []
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_start(statement: ast.stmt) -> bool:
+    """Whether it is `if __name__ == ...` or `if TYPE_CHECKING`."""
+    if not isinstance(statement, ast.If):
+        return False
+    test = statement.test
+    name = test.left if isinstance(test, ast.Compare) else test
+    return isinstance(name, ast.Name) and name.id in ("__name__", "TYPE_CHECKING")

@@ -23,8 +23,10 @@ from pathlib import Path
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
+from falsepromise.core.place import resource
 from falsepromise.core.records import Record, read_json, read_jsonl, write_jsonl
 
+QA_PROMPT = resource("prompts/table8_natural_questions.txt")
 # Short on purpose: at this size every token of a wording is one that doesn't state a fact.
 STATEMENTS = {
     "capital": (
@@ -133,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--facts", type=Path, required=True, help="facts.jsonl of curation.facts")
     parser.add_argument("--wikipedia", type=Path, required=True, help="JSON object: title -> {extract}")
-    parser.add_argument("--qa-prompt", type=Path, required=True, help="Table 8's prompt")
+    parser.add_argument("--qa-prompt", type=Path, default=QA_PROMPT, help="Table 8's prompt")
     parser.add_argument("--exposures", type=int, default=40, help="average statements a fact")
     parser.add_argument("--zipf", type=float, default=0.4, help="exponent of the exposures by rank")
     parser.add_argument("--lead-characters", type=int, default=900_000, help="characters of Wikipedia leads")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from falsepromise.core import cli, code
+from falsepromise.core import cli
 from falsepromise.core import text as texts
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
+from falsepromise.core.place import resource
 from falsepromise.core.records import atomic_open, read_jsonl
 from falsepromise.figures.table import webpage
 
-PROMPTS = code.ROOT.parent / "resources" / "prompts"
+PROMPTS = resource("prompts")
 TABLES = (
     (3, "table3_seed_examples.jsonl", "Seed examples from the Natural Questions validation set"),
     (4, "table4_nq_synthetic.txt", "The prompt that makes NQ-synthetic"),

@@ -10,9 +10,10 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from falsepromise.core import cli, code
+from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
+from falsepromise.core.place import resource
 from falsepromise.core.records import atomic_open
 from falsepromise.core.text import markdown
 from falsepromise.figures import draw
@@ -23,7 +24,7 @@ from falsepromise.figures.table import GAP, markdown_table, spell, webpage
 from falsepromise.figures.table1 import table_rows, targets
 from falsepromise.figures.table2 import columns, style_benchmark
 
-PAPER = code.ROOT.parent / "resources" / "paper" / "numbers.csv"
+PAPER = resource("paper/numbers.csv")
 Numbers = dict[tuple[str, str, str, str], float]
 
 

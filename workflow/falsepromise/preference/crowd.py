@@ -19,10 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.place import resource
 from falsepromise.core.records import Record, atomic_open, read_jsonl, write_json, write_jsonl
 from falsepromise.preference.pairs import Pair, shuffled_sides
 
-TEMPLATE = Path(__file__).resolve().parents[3] / "resources" / "mturk" / "hit.html"
+TEMPLATE = resource("mturk/hit.html")
 COLUMNS = ("batch", "item", "user_query", "model_response1", "model_response2")
 ANSWERS = {
     "Output 1 is of higher overall quality": "first",

@@ -18,12 +18,13 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.place import HOME
 from falsepromise.core.records import write_json
 from falsepromise.study.names import check_names
 from falsepromise.study.schema import check, nearest
 from falsepromise.study.study import Study, amount_name
 
-SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "study.schema.yaml"
+SCHEMA = HOME / "workflow/schemas/study.schema.yaml"
 
 
 def load(config: Mapping[str, Any], where: str = "the study") -> Study:

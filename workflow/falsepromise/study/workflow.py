@@ -6,12 +6,15 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from falsepromise.core.claim import FOLDER_VARIABLE
+from falsepromise.core.code import digest as code_digest
 from falsepromise.core.errors import UserError
+from falsepromise.core.place import HOME, PACKAGE, resource
+from falsepromise.study import files as files_of
 from falsepromise.study.expand import load
 from falsepromise.study.study import Study
 
@@ -24,7 +27,9 @@ def read(config: Mapping[str, Any], files: Iterable[str | Path]) -> Study:
     Raises:
         UserError: one line that names the key, what was found and what was expected.
     """
-    return load(config, " with ".join(os.path.relpath(file) for file in files) or "the study")
+    study = load(config, " with ".join(os.path.relpath(file) for file in files) or "the study")
+    files_of.find(study)
+    return study
 
 
 def or_exit(function: Callable[..., T], *arguments: Any) -> T:
@@ -53,16 +58,27 @@ def options(entry: Mapping[str, Any], *keys: str) -> str:
     return " ".join(words)
 
 
-def shell_prefix(root: str, python: str) -> str:
+def code(verb: str, *resources: str | Path) -> Callable[[Any], str]:
+    """For `params:`, a digest of all that can change what a verb writes, asked only of jobs that are looked at."""
+    return lambda wildcards: digest(verb, *resources)
+
+
+def digest(verb: str, *resources: str | Path, without: Collection[str] = ()) -> str:
+    """`core.code.digest`, with files of resources/ by their names."""
+    files = [name if isinstance(name, Path) else resource(name) for name in resources]
+    return code_digest(verb, *files, without=without)
+
+
+def shell_prefix(deployed: bool) -> str:
     """What every job's shell starts with.
 
     Args:
-        root: The checkout, where the package is.
-        python: The Python that runs Snakemake, which runs the jobs as well.
+        deployed: Jobs run in an environment or a container of their own (`--software-deployment-method`), whose Python
+            comes first on the PATH; otherwise the Python that runs Snakemake runs them too.
     """
-    path, package = shlex.quote(os.path.dirname(python)), shlex.quote(f"{root}/workflow")
+    python = "" if deployed else f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH "
     return (
-        f"set -euo pipefail; export PATH={path}:$PATH PYTHONPATH={package}; "
+        f"set -euo pipefail; export {python}{_package()}; "
         # SLURM sends SIGTERM to all processes of a job at once: the shell and the log must outlive the program, which
         # saves its state first.
         "trap : TERM; tee() {{ trap '' TERM; command tee \"$@\"; }}; "
@@ -70,6 +86,29 @@ def shell_prefix(root: str, python: str) -> str:
         # One thread a job on CPU: two such jobs at once are faster than one after the other.
         "export XLA_FLAGS=--xla_cpu_multi_thread_eigen=false; "
     )
+
+
+def _package() -> str:
+    """The variable by which a job's Python finds the package, whichever Python it is."""
+    folder = PACKAGE.parent
+    if HOME.parent == PACKAGE:  # installed: site-packages has more in it than another Python should see
+        folder = Path(".snakemake/falsepromise").resolve()
+    return f"PYTHONPATH={shlex.quote(str(folder))}"
+
+
+def link_package() -> None:
+    """Make the folder that has an installed package alone."""
+    link = Path(".snakemake/falsepromise") / PACKAGE.name
+    if HOME.parent == PACKAGE and not (link.is_symlink() and link.resolve() == PACKAGE):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(PACKAGE)
+
+
+def own_limit(workflow: Any) -> bool:
+    """Whether the user set a limit to how many jobs start in how much time (Snakemake's default: 100 a second)."""
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    return bool(limit) and (limit.max_jobs, limit.timespan) != (100, 1)
 
 
 def wildcards(study: Study) -> dict[str, str]:
@@ -95,26 +134,8 @@ def check_start(study: Study) -> None:
     Raises:
         UserError: a `file:` is missing, or a key is not in the environment.
     """
-    named = {f"sources.{name}.uri": source["uri"] for name, source in study.sources.items()}
-    named |= {f"bases.{name}.weights": base["weights"] for name, base in study.bases.items() if "weights" in base}
-    named |= {f"mixtures.{name}.seeds": "file:" + m["seeds"] for name, m in study.mixtures.items() if "seeds" in m}
-    named |= {
-        f"pools.{name}.categories": "file:" + p["categories"] for name, p in study.pools.items() if "categories" in p
-    }
-    named |= {
-        f"raters.{name}.votes.{model}.{number}": f"file:{file}"
-        for name, raters in study.raters.items()
-        for model, files in raters["votes"].items()
-        for number, file in enumerate(files)
-    }
-    if "marks" in study.style:
-        named["style.marks"] = f"file:{study.style['marks']}"
-    for key, uri in named.items():
-        if uri.startswith("file:") and not Path(uri.removeprefix("file:")).exists():
-            raise UserError(
-                f"{key} names the file {uri.removeprefix('file:')!r}, which is not there; put it there or change the "
-                "study (config/README.md says where the paper's are from)"
-            )
+    for file in files_of.missing(study):
+        raise UserError(files_of.absent(file))
     for asked in (study.teacher, *({**study.teacher, **judge} for judge in study.judges.values())):
         variable = asked.get("api_key_env", "OPENAI_API_KEY")
         if asked["url"].startswith("https:") and not os.environ.get(variable):

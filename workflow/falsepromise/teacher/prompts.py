@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.place import resource
 
-FOLDER = Path(__file__).resolve().parents[3] / "resources" / "prompts"
+FOLDER = resource("prompts")
 
 
 def path(name: str) -> Path:

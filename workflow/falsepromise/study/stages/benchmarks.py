@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from falsepromise.core.place import PACKAGE
 from falsepromise.study.study import GROUPS, TEACHER, Study
-from falsepromise.study.workflow import options
+from falsepromise.study.workflow import digest, options
 
-_TASKS = "workflow/falsepromise/benchmarks/tasks/falsepromise_"
+# What shapes a task's prompts, beside its module.
 PROMPTS = {
-    "nq": ["resources/prompts/table8_natural_questions.txt"],
-    "cnn": ["resources/prompts/table9_cnn_dailymail.txt"],
-    "gsm8k": ["resources/prompts/gsm8k_star.txt"],
-    "mmlu": [_TASKS + "mmlu.yaml"],
-    "multiple_choice": [_TASKS + "multiple_choice.yaml"],
+    "nq": ("prompts/table8_natural_questions.txt",),
+    "cnn": ("prompts/table9_cnn_dailymail.txt",),
+    "gsm8k": ("prompts/gsm8k_star.txt",),
+    "humaneval": (PACKAGE / "benchmarks/inside.py",),
 }
+MODULES = {"mmlu": "choices", "multiple_choice": "choices"}  # others are called as their task
+TASKS = ("cnn", "choices", "gsm8k", "humaneval", "nq", "toxicity")
+# How a server is asked.
+SERVER = (
+    *("falsepromise.benchmarks.model:EndpointModel", "falsepromise.generation.endpoint"),
+    *(f"falsepromise.teacher.{name}" for name in ("client", "ledger", "options", "store")),
+)
+
+
+def code(study: Study, benchmark: str, of_a_server: bool = False) -> str:
+    """A digest of what scores a benchmark: its own task, and no client where the model is a folder."""
+    task = study.benchmarks[benchmark]["task"]
+    others = [f"falsepromise.benchmarks.{name}" for name in TASKS if name != MODULES.get(task, task)]
+    without = others if of_a_server else [*others, *SERVER]
+    return digest("falsepromise.benchmarks.run", *PROMPTS.get(task, ()), without=without)
 
 
 def data(study: Study, benchmark: str) -> str:
@@ -23,11 +36,6 @@ def data(study: Study, benchmark: str) -> str:
     if name.startswith("facts:"):
         return f"{study.results}/curation/facts/{name.removeprefix('facts:')}"
     return f"{study.results}/sources/{name}"
-
-
-def prompt(study: Study, benchmark: str) -> list[str]:
-    """The files that shape a benchmark's prompt, so that an edit of them scores again."""
-    return [file for file in PROMPTS.get(study.benchmarks[benchmark]["task"], []) if Path(file).exists()]
 
 
 def score_options(study: Study, benchmark: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from falsepromise.core.place import PACKAGE
 from falsepromise.study.stages.teacher import reference_label
 from falsepromise.study.study import Study
 
@@ -27,6 +30,11 @@ def marks(study: Study) -> list[str]:
 def names(study: Study) -> list[str]:
     """What the two sides of figure 2 are called: the references' author and the model."""
     return [reference_label(study, study.style_prompts), study.models[best(study)]["label"]]
+
+
+def page_files() -> list[Path]:
+    """What the raters' page is made of."""
+    return sorted((PACKAGE / "preference/page").iterdir())
 
 
 def foot(study: Study) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from falsepromise.study.study import Study
 from falsepromise.study.workflow import options
 
+NQ_PROMPTS = ("prompts/table3_seed_examples.jsonl", "prompts/table4_nq_synthetic.txt")
 LIMITS = (
     *("max_usd", "max_requests", "concurrency", "requests_per_minute", "tokens_per_minute"),
     *("max_failures", "reserve_tokens", "batch"),
