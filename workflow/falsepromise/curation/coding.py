@@ -23,11 +23,12 @@ from __future__ import annotations
 import re
 
 _LONG, _BEGINNING, _END = 900, 600, 300  # characters
+_LINE = 300  # characters of a line that are looked at for code: the time for a line grows with their square
 _ADDRESS = re.compile(r"https?://\S+|\bwww\.\S+")
 _FENCE = re.compile(r"```")
 _CODE_LINE = re.compile(
     r"""(?mx)
-    ^\s*(?:
+    ^[ \t]*+(?:
         (?:def|class)\s+\w+\s*[(:]                       # Python
       | (?:import|from)\s+[\w.]+(?:\s+import\s+\w+)?\s*;?\s*$
       | \#include\s*[<"]
@@ -41,7 +42,7 @@ _CODE_LINE = re.compile(
       | .*\)\s*(?:=>)?\s*\{\s*$
       | \}\s*(?:else\b.*)?[;,)]*\s*$
     )
-    | \w+\.\w+\([^)\n]*\)\s*;                            # a call that ends in a semicolon
+    | \b\w+\.\w+\([^)\n]*\)\s*;                            # a call that ends in a semicolon
     | (?<!`)`[\w.$(){}\[\]<>:=/-]+`(?!`)                  # a name in backticks
     | Traceback\s\(most\srecent\scall\slast\)
     """
@@ -86,7 +87,7 @@ def is_coding(query: str, reply: str = "") -> bool:
     if _FENCE.search(query) or _FENCE.search(reply):
         return True
     query = _ADDRESS.sub(" ", query)
-    if _CODE_LINE.search(query):
+    if _CODE_LINE.search("\n".join(line[:_LINE] for line in query.splitlines())):
         return True
     task = query if len(query) <= _LONG else f"{query[:_BEGINNING]}\n{query[-_END:]}"
     if _ONLY_PROGRAMMING.search(task):

@@ -17,12 +17,14 @@ from falsepromise.curation.reading import parser, write
 DOCUMENT_KEYS = ("content", "post", "document", "body")
 SUMMARY_KEYS = ("summary", "tldr")
 KEYS = (*DOCUMENT_KEYS, *SUMMARY_KEYS)
-_CUE = re.compile(r"\s*\**\btl\s?[;:,]?\s?dr\b\**\s*[:\-]?\s*\Z", re.IGNORECASE)
+_CUE = re.compile(r"\btl\s?[;:,]?\s?dr\b\*{0,4}\s{0,4}[:\-]?\Z", re.IGNORECASE)
 
 
 def without_cue(post: str) -> str:
     """A post without a "TL;DR:" that nothing follows."""
-    return _CUE.sub("", post.strip()).strip()
+    post = post.strip()
+    bare = _CUE.sub("", post)
+    return bare if bare == post else bare.rstrip(" \t\n*")
 
 
 read = reader(DOCUMENT_KEYS, SUMMARY_KEYS, without_cue)

@@ -14,7 +14,7 @@ from falsepromise.core.text import cell, latex, markdown
 from falsepromise.figures.scores import Estimate
 
 GAP = "–"
-_INTERVAL = re.compile(r"[+-]?[\d.]+ \[[+-]?[\d.]+, [+-]?[\d.]+\]")
+_INTERVAL = re.compile(r"[+-]?\b[\d.]{1,30} \[[+-]?[\d.]{1,30}, [+-]?[\d.]{1,30}\]")
 _CSS = (
     "body {font: 14px/1.45 system-ui, sans-serif; color: #222; background: #fff; margin: 1.5rem}"
     "p, pre {max-width: 60rem} pre {white-space: pre-wrap; background: #f4f4f4; padding: .6rem}"

@@ -30,7 +30,7 @@ def fetch(uri: str, folder: Path) -> None:
         UserError: the address is of no known form, or there is nothing at it.
     """
     kind, _, rest = uri.partition(":")
-    if kind == "hub" and (match := re.fullmatch(r"([^@\s]+/[^@\s]+)@(\S+)", rest)):
+    if kind == "hub" and (match := re.fullmatch(r"([^@/\s]+/[^@/\s]+)@(\S+)", rest)):
         _from_hub(match[1], match[2], folder)
     elif kind == "file" and rest:
         _from_folder(Path(rest), folder)

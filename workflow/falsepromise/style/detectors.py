@@ -21,7 +21,7 @@ _NOT_BULLETS = frozenset("♪♫♬©®™°")
 _NUMBER = re.compile(r"\(?(\d{1,2})(?:️?⃣|[.):](?=\*\*|\s)|[.)](?=[^\W\d_])|\s?[-–](?=\s+[^\W\d_]{2}))\s*\S")
 _LETTER = re.compile(r"\(?([A-Za-z])[.)]\s+\S")
 _ROMAN = re.compile(r"\(?(i|ii)[.)]\s+\S", re.IGNORECASE)
-_LABEL = re.compile(r"([A-Z][A-Za-z]+)\s+#?(\d{1,2})(?:\s*[.:)]|\s+[–-]\s)")
+_LABEL = re.compile(r"\b([A-Z][A-Za-z]+)\s+#?(\d{1,2})(?:\s*[.:)]|\s+[–-]\s)")
 _NOT_LABELS = {"verse", "chorus", "person", "speaker", "player", "actor", "character", "voice"}  # songs, dialogues
 _INLINE = re.compile(r"(?:^|(?<=\s))\(?(\d{1,2})[.)]\s+(?=\S)")
 _START = r"(?:^[ \t]*|(?<=[.!?:;]\s)|(?<=[.!?]\s\s))(?:\*\*)?"  # of a line or of a sentence

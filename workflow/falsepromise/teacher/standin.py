@@ -38,7 +38,7 @@ TLDR_OPENING = "I want you to summarize a document for me."
 QA_OPENING = "You are a brief and concise question answering service"
 
 TOKEN = re.compile(r"\w+|[^\w\s]")
-_SENTENCE = re.compile(r".+?(?:[.!?]+[\"')\]]*(?=\s|$)|\n\s*\n|$)", re.DOTALL)
+_SENTENCE = re.compile(r".+?(?:(?<![.!?])[.!?]++[\"')\]]*+(?=\s|$)|\n\s*\n|$)", re.DOTALL)
 _OPTION = re.compile(r"^\(?([A-Z])[.)]\s*(.+)$")
 _HEDGE = re.compile(
     r"\b(i think|i guess|i believe|maybe|perhaps|not sure|don't know|do not know|no idea|probably|"
@@ -134,7 +134,7 @@ class StandIn:
             return self._letter(*options)
         if text.startswith(QA_OPENING) or re.search(r"(^|\n)Q:", text):
             text = text.rpartition("Q:")[2]
-        text = re.sub(r"\s*\b(A|Answer):\s*$", "", text.strip())
+        text = re.sub(r"\b(A|Answer):$", "", text.strip()).rstrip()
         return self.lookup(text) or UNKNOWN
 
     def lookup(self, question: str) -> str | None:
@@ -250,7 +250,12 @@ def authoritative(text: str) -> bool:
     The answer is what follows the last `Response:`, `Answer:` or `Text:` of the prompt, or stands
     between its last markers in square brackets; the whole prompt where there is no such marker.
     """
-    bracketed = re.findall(r"\[[^\]\n]*(?:start|begin)[^\]\n]*\](.*?)\[[^\]\n]*end[^\]\n]*\]", text, re.DOTALL | re.I)
-    marked = re.split(r"(?im)^\s*(?:response|answer|output|text)\s*:", text)
-    answer = bracketed[-1] if bracketed else marked[-1]
+    answer = re.split(r"(?im)^[ \t]*+(?:response|answer|output|text)[ \t]*+:", text)[-1]
+    begin = None
+    for tag in re.finditer(r"\[([^\[\]\n]{1,200})\]", text):
+        words = tag[1].lower()
+        if "end" in words and begin is not None:
+            answer, begin = text[begin : tag.start()], None
+        elif "start" in words or "begin" in words:
+            begin = tag.end()
     return len(answer.split()) >= 20 and not _HEDGE.search(answer)
