@@ -235,7 +235,8 @@ class Executor(SlurmExecutor):
             for child in psutil.Process().children(recursive=True):
                 if child.is_running() and os.getsid(child.pid) == here:
                     child.terminate()
-        self.fleet.stop(cancel=not self.workflow.executor_settings.no_cancel)
+        if self.fleet.stop(cancel=not self.workflow.executor_settings.no_cancel):
+            self._tmpdir = os.devnull  # its folder, which is removed now, has what the jobs that are left wait for
         self.shutdown()
 
     def shutdown(self) -> None:

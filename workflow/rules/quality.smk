@@ -158,33 +158,38 @@ rule table_overlap:
 
 rule table_leaks:
     input:
-        code=closure("falsepromise.figures.table_leaks"),
         study="<results>/study.json",
         scores=benchmarks.capabilities(study),
         reports=[report for report, _, _ in quality.overlaps(study)],
     output:
-        csv="results/tables/leaks.csv",
+        csv="<results>/tables/leaks.csv",
         html=report(
-            "results/tables/leaks.html",
+            "<results>/tables/leaks.html",
             caption="../report/table_leaks.rst",
             category="Data",
             labels={"table": "leaks", "shows": "scores without items that were trained on"},
         ),
-        md="results/tables/leaks.md",
-        tex="results/tables/leaks.tex",
+        md="<results>/tables/leaks.md",
+        tex="<results>/tables/leaks.tex",
     log:
         "<logs>/tables/leaks.log",
     conda:
         "../../envs/falsepromise.yaml"
     params:
+        code=code("falsepromise.figures.table_leaks"),
         benchmarks=[benchmark for benchmark, _ in quality.leaks(study)],
         mixtures=[mixtures for _, mixtures in quality.leaks(study)],
     message:
         "Write {output.csv}"
     shell:
-        "python -m falsepromise.figures.table_leaks --study {input.study} --scores {input.scores}"
-        " --reports {input.reports} --benchmarks {params.benchmarks:q} --mixtures {params.mixtures:q}"
-        " --output {output.csv} > {log} 2>&1"
+        "python -m falsepromise.figures.table_leaks"
+        " --study {input.study:q}"
+        " --scores {input.scores:q}"
+        " --reports {input.reports:q}"
+        " --benchmarks {params.benchmarks:q}"
+        " --mixtures {params.mixtures:q}"
+        " --output {output.csv:q}"
+        " > {log:q} 2>&1"
 
 
 localrules:
