@@ -236,7 +236,7 @@ class Executor(SlurmExecutor):
                 if child.is_running() and os.getsid(child.pid) == here:
                     child.terminate()
         if self.fleet.stop(cancel=not self.workflow.executor_settings.no_cancel):
-            self._tmpdir = os.devnull  # its folder, which is removed now, has what the jobs that are left wait for
+            self._tmpdir = ".snakemake/tmp.none"  # its folder, which is removed now, has what the jobs that are left wait for
         self.shutdown()
 
     def shutdown(self) -> None:
