@@ -236,7 +236,8 @@ class Executor(SlurmExecutor):
                 if child.is_running() and os.getsid(child.pid) == here:
                     child.terminate()
         if self.fleet.stop(cancel=not self.workflow.executor_settings.no_cancel):
-            self._tmpdir = ".snakemake/tmp.none"  # its folder, which is removed now, has what the jobs that are left wait for
+            # The jobs that are left wait for what is in this run's own folder, which would be removed now.
+            self._tmpdir = ".snakemake/tmp.none"
         self.shutdown()
 
     def shutdown(self) -> None:
