@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,15 +46,16 @@ def one_of(names: Iterable[str]) -> str:
 
 
 def options(entry: Mapping[str, Any], *keys: str) -> str:
-    """Command-line options for the keys that `entry` has: `max_bleu: 20` -> `--max-bleu 20`."""
+    """Command-line options for the keys that `entry` has: `max_bleu: 20` -> `--max-bleu 20`. A list is several words."""
     words = []
     for key in keys:
         value = entry.get(key)
-        if value is None or value is False:
+        values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        if value is None or value is False or not values:
             continue
         words.append("--" + key.replace("_", "-"))
         if value is not True:
-            words.append(shlex.quote(str(value)))
+            words += [shlex.quote(str(each)) for each in values]
     return " ".join(words)
 
 
