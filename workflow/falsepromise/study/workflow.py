@@ -46,7 +46,7 @@ def one_of(names: Iterable[str]) -> str:
 
 
 def options(entry: Mapping[str, Any], *keys: str) -> str:
-    """Command-line options for the keys that `entry` has: `max_bleu: 20` -> `--max-bleu 20`. A list is several words."""
+    """Options for the keys that `entry` has: `max_bleu: 20` -> `--max-bleu 20`; a list is several words."""
     words = []
     for key in keys:
         value = entry.get(key)
