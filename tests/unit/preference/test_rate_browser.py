@@ -65,8 +65,10 @@ def begin(page, server, name="ann"):
 
 
 def press(page, key):
-    """Press a key on a pair that has been looked at: the page takes no answer at once."""
-    page.wait_for_timeout(250)
+    """Press a key on a pair that has been looked at and read: the page takes no answer at once."""
+    page.wait_for_timeout(450)
+    if key in "1234":
+        page.keyboard.press("r")
     page.keyboard.press(key)
 
 
@@ -119,7 +121,8 @@ def test_rating_by_keyboard_with_undo_reload_and_two_tabs(watched, serving, tmp_
         assert "what was done there stands" in other.inner_text("#problem")
         counted(other, "2 of 4")
         for done in (3, 4):
-            page.wait_for_timeout(250)
+            page.wait_for_timeout(450)
+            page.keyboard.press("r")
             page.click("[data-choice=tie]")
             counted(page, f"{done} of 4")
         page.wait_for_selector("#done:not([hidden])")
@@ -166,6 +169,110 @@ def test_hostile_replies_are_shown_and_do_nothing(watched, serving, tmp_path):
         page.wait_for_selector("#done:not([hidden])")
         assert not wrong
     assert len(read_votes(tmp_path / "r.sqlite")) == len(pairs)
+
+
+LONG = "\n\n".join(f"Paragraph {i} of an answer that goes on for several screens." for i in range(60))
+
+
+def test_no_vote_by_accident(watched, serving, tmp_path):
+    page, wrong = watched
+    page.set_viewport_size({"width": 1280, "height": 700})
+    pairs = [Pair(f"a/b/{i}", str(i), "Which?", "a", "b", f"left {LONG}", f"right {LONG}") for i in range(3)]
+    with serving(tmp_path / "r.sqlite", pairs, both_bad=True) as server:
+        begin(page, server)
+        page.wait_for_timeout(450)
+        gate = page.locator("#gate")
+        playwright.expect(gate).to_be_visible()
+        page.keyboard.press("1")
+        assert page.locator("[data-choice=first]").is_disabled(), "both answers are longer than the screen"
+        for _ in range(20):
+            page.keyboard.press("Space")
+        playwright.expect(gate).to_be_hidden()  # scrolled to both ends, by Space, which rates nothing
+        counted(page, "0 of 3")
+        page.dblclick("[data-choice=second]")
+        counted(page, "1 of 3")
+        page.wait_for_timeout(450)
+        counted(page, "1 of 3")
+        assert page.evaluate("document.activeElement.id") == "pair", "no button keeps the focus"
+        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
+        page.wait_for_timeout(100)
+        counted(page, "1 of 3")
+        assert page.inner_text("#said") == "Stored: Answer 2 is better."
+        page.click("#untoast")
+        counted(page, "0 of 3")
+        page.wait_for_timeout(450)
+        page.click("#read")
+        page.fill("#note", "Neither <b>helps</b>, 1 and 2")
+        page.keyboard.press("1")  # in the note
+        page.click("[data-choice=bad]")
+        counted(page, "1 of 3")
+        assert page.input_value("#note") == ""
+        assert not wrong
+    (vote,) = read_votes(tmp_path / "r.sqlite")
+    assert (vote["choice"], vote["both"], vote["note"]) == ("tie", "bad", "Neither <b>helps</b>, 1 and 21")
+
+
+def test_both_are_bad_is_offered_by_option_alone(browser, serving, tmp_path):
+    with serving(tmp_path / "r.sqlite", make(1)) as server:
+        page = browser.new_page()
+        begin(page, server)
+        assert page.is_hidden("[data-choice=bad]")
+        press(page, "4")
+        page.wait_for_timeout(100)
+        counted(page, "0 of 1")
+
+
+def test_the_organisers_page_and_its_export(watched, serving, tmp_path):
+    page, wrong = watched
+    pairs = [Pair(f"a/b/{i}", str(i), HOSTILE[i], "model <a>", "b", HOSTILE[i], "other") for i in range(6)]
+    with serving(tmp_path / "r.sqlite", pairs) as server:
+        for i, pair in enumerate(pairs):
+            for rater in ("ann", "<b>bob"):
+                side = dict(server.ballots.order(rater))[pair.item]
+                place = "first" if (side == "left") == (i < 5 or rater == "ann") else "second"
+                server.ballots.vote(rater, pair.item, place, 12.0, "<script>alert(1)</script>")
+        page.goto(server.overview)
+        text = page.inner_text("main")
+        assert "12 ratings; 6 pairs have two or more, on 5 of them all agree (Fleiss' kappa" in text
+        assert "To discuss: 1" in text
+        assert "<b>bob: b – <script>alert(1)</script>" in text
+        assert "ann\t6 of 6\t6\t0\t0\t83%\t12 s" in text
+        assert page.locator("main :is(script, img, svg, iframe, form, b b)").count() == 0
+        with page.expect_download() as download:
+            page.click("text=Export the votes")
+        lines = Path(download.value.path()).read_text().splitlines()
+        assert [json.loads(line)["choice"] for line in lines] == [vote["choice"] for vote in server.ballots.votes()]
+        page.goto(server.url.replace(server.token, server.organisers_token[:-1] + "x"))
+        assert "there is no such page" in page.inner_text("body")
+        wrong[:] = [problem for problem in wrong if "404" not in problem]
+        assert not wrong
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_screen_reader_finds_its_way(browser, serving, tmp_path, width, scheme):
+    """axe-core, all its rules, on each state of both pages."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    pairs = [Pair("a/b/0", "0", f"# Title\n\n{LONG}", "a", "b", f"## Answer\n\n{LEFT}", f"# A\n\n### B\n\n{LONG}")]
+    with serving(tmp_path / "r.sqlite", pairs, both_bad=True) as server:
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+
+        def check():
+            found = axe.run(page).response["violations"]
+            assert not found, [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found]
+
+        page.goto(server.url)
+        check()
+        begin(page, server)
+        page.click("#help")
+        check()
+        press(page, "4")
+        page.wait_for_selector("#done:not([hidden])")
+        check()
+        side = dict(server.ballots.order("bob"))["a/b/0"]
+        server.ballots.vote("bob", "a/b/0", "first" if side == "left" else "second")
+        page.goto(server.overview)
+        check()
 
 
 def test_several_raters_at_once(browser, serving, tmp_path):

@@ -76,14 +76,15 @@ class Ballots:
         with self._transaction() as db:
             return _last(db, rater)
 
-    def vote(self, rater: str, item: str, place: str, seconds: float | None = None) -> bool:
+    def vote(self, rater: str, item: str, place: str, seconds: float | None = None, note: str = "") -> bool:
         """Store a vote.
 
         Args:
             rater: The rater's name.
             item: What was rated.
-            place: `first`, `second` or `tie`, as shown to this rater.
+            place: `first`, `second`, `tie` or `bad` (both are: a tie with `"both": "bad"`), as shown to this rater.
             seconds: Time spent.
+            note: The rater's own words.
 
         Returns:
             Whether it was stored; False where the rater had voted on this item before.
@@ -93,8 +94,12 @@ class Ballots:
         """
         first = dict(self.order(rater))[item]
         other = {"left": "right", "right": "left"}[first]
-        choice = {"first": first, "second": other, "tie": "tie"}[place]
+        choice = {"first": first, "second": other, "tie": "tie", "bad": "tie"}[place]
         record = self.pairs[item].vote(rater, choice, first)
+        if place == "bad":
+            record["both"] = "bad"
+        if note:
+            record["note"] = note
         if seconds is not None:
             record["seconds"] = round(seconds, 1)
         record["at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -115,6 +120,11 @@ class Ballots:
             )
             db.execute("DELETE FROM votes WHERE rater = ? AND item = ?", (rater, item))
             return True
+
+    def votes(self) -> list[Record]:
+        """All votes so far, in the order in which they were made."""
+        with self._transaction() as db:
+            return [json.loads(vote) for (vote,) in db.execute("SELECT vote FROM votes ORDER BY number")]
 
     def close(self) -> None:
         """Close the file."""

@@ -2,7 +2,8 @@
 
 Prints an address with a token and serves it until interrupted; keys 1, 2 and 3 choose, U takes back.
 Each rater names themselves and gets the pairs in an order and with sides of their own, and goes on
-where they stopped. Ratings are in --database (SQLite), each stored before the next pair is shown.
+where they stopped. Ratings are in --database (SQLite), each stored before the next pair is shown. A
+second address is the organiser's: progress, agreement, what to discuss and the export, at any time.
 
     python -m falsepromise.preference.rate --prompts P --responses OURS --reference TEACHER --database R.sqlite
     python -m falsepromise.preference.rate --database R.sqlite --export VOTES.jsonl
@@ -33,6 +34,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import write_jsonl
+from falsepromise.preference import overview
 from falsepromise.preference.ballots import Ballots, read_votes
 from falsepromise.preference.pairs import read_pairs
 
@@ -48,8 +50,9 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 LOOPBACK = ("127.0.0.1", "localhost")
-MAX_BODY = 4096  # bytes; a vote takes a few hundred
+MAX_BODY = 16_384  # bytes; a vote takes a few hundred, and a note
 MAX_NAME = 60  # characters
+MAX_NOTE = 2000  # characters
 
 
 def markdown() -> MarkdownIt:
@@ -57,7 +60,19 @@ def markdown() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True})
     parser.enable("table").disable(["link", "image", "autolink"])
     parser.core.ruler.push("no_inline_style", _align_by_attribute)
+    parser.core.ruler.push("headings_below_ours", _lower_headings)
     return parser
+
+
+def _lower_headings(state: StateCore) -> None:
+    """A reply's headings come below the page's own and skip no level: a screen reader lists them all."""
+    above: list[int] = []
+    for token in state.tokens:
+        if token.type == "heading_open":
+            level = int(token.tag[1])
+            above = [other for other in above if other < level] + [level]
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, 2 + len(above))}"
 
 
 def _align_by_attribute(state: StateCore) -> None:
@@ -76,12 +91,21 @@ class Server(ThreadingHTTPServer):
         host: The address to listen on.
         port: The port; 0 takes a free one.
         token: The first part of every path; without it there is nothing to see.
+        both_bad: Whether raters may say that both answers are bad.
     """
 
     daemon_threads = True
 
-    def __init__(self, ballots: Ballots, host: str = "127.0.0.1", port: int = 0, token: str | None = None):
+    def __init__(
+        self,
+        ballots: Ballots,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str | None = None,
+        both_bad: bool = False,
+    ):
         self.ballots, self.token, self.markdown = ballots, token or secrets.token_urlsafe(16), markdown()
+        self.organisers_token, self.both_bad = secrets.token_urlsafe(16), both_bad
         try:
             super().__init__((host, port), Handler)
         except OSError as error:
@@ -94,8 +118,16 @@ class Server(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """The address to open."""
+        return self._address(self.token)
+
+    @property
+    def overview(self) -> str:
+        """The organiser's address: it names the models, raters must not have it."""
+        return self._address(self.organisers_token)
+
+    def _address(self, token: str) -> str:
         host, port = self.server_address[:2]
-        return f"http://{host!s}:{port}/{self.token}/"
+        return f"http://{host!s}:{port}/{token}/"
 
     def state(self, rater: str) -> dict[str, Any]:
         """What the page shows to a rater next."""
@@ -104,6 +136,7 @@ class Server(ThreadingHTTPServer):
             "rated": self.ballots.rated(rater),
             "total": len(self.ballots.pairs),
             "last": None if last is None else self.numbers[last],
+            "both_bad": self.both_bad,
             "pair": None,
         }
         if following is not None:
@@ -115,7 +148,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The page's files, `state` (GET), `vote` and `undo` (POST), all below the token."""
+    """The page's files, `state` (GET), `vote` and `undo` (POST), all below the token; the organiser's below another."""
 
     server: Server
     protocol_version = "HTTP/1.1"
@@ -123,6 +156,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
+        if self._below(parts.path, self.server.organisers_token):
+            return self._overview(parts.path.rpartition("/")[2])
         name = self._name(parts.path)
         if name is None:
             return
@@ -152,22 +187,41 @@ class Handler(BaseHTTPRequestHandler):
             if name == "vote":
                 seconds = body.get("seconds")
                 spent = float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 86_400 else None
-                stored = self.server.ballots.vote(rater, item, str(body["choice"]), spent)
+                place = str(body["choice"])
+                if place == "bad" and not self.server.both_bad:
+                    raise KeyError(place)
+                note = str(body.get("note") or "").strip()[:MAX_NOTE]
+                stored = self.server.ballots.vote(rater, item, place, spent, note)
             else:
                 stored = self.server.ballots.undo(rater, item)
         except (ValueError, KeyError, TypeError, AttributeError):
             return self._problem(400, "expected a rater, an item of this list and a choice")
         self._json(200, {**self.server.state(rater), "stored": stored})
 
-    def _name(self, path: str) -> str | None:
-        """What is asked for below the token; None, with an answer sent, where the token is wrong."""
-        token, _, name = path.lstrip("/").partition("/")
+    def _overview(self, name: str) -> None:
+        if name == "":
+            self._send(200, overview.page(self.server.ballots).encode("utf-8", "replace"), FILES[""][1])
+        elif name == "style.css":
+            self._send(200, (PAGE / name).read_bytes(), FILES[name][1])
+        elif name == "votes.jsonl":
+            lines = "".join(json.dumps(vote) + "\n" for vote in self.server.ballots.votes())
+            self._send(200, lines.encode(), "application/jsonl")
+        else:
+            self._problem(404, "there is no such page")
+
+    def _below(self, path: str, token: str) -> bool:
+        """Whether a path has the token before it and comes from the server's own name."""
+        given, _, _ = path.lstrip("/").partition("/")
         host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
         wrong_host = self.server.local and host not in LOOPBACK  # another site's name, made to lead here
-        if wrong_host or not hmac.compare_digest(token.encode(), self.server.token.encode()) or "/" not in path[1:]:
+        return not wrong_host and hmac.compare_digest(given.encode(), token.encode()) and "/" in path[1:]
+
+    def _name(self, path: str) -> str | None:
+        """What is asked for below the token; None, with an answer sent, where the token is wrong."""
+        if not self._below(path, self.server.token):
             self._problem(404, "there is no such page: use the whole address that was printed")
             return None
-        return name
+        return path.lstrip("/").partition("/")[2]
 
     def _json(self, status: int, value: Any) -> None:
         self._send(status, json.dumps(value).encode(), "application/json")
@@ -211,6 +265,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--responses", help="replies of the model under study")
     parser.add_argument("--reference", help="replies that it is compared to (the teacher's)")
     parser.add_argument("--seed", type=int, default=0, help="of the orders and sides")
+    parser.add_argument("--both-bad", action="store_true", help="offer 'Both are bad' too: a tie, marked as such")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
     parser.add_argument("--no-browser", action="store_true", help="open no browser")
@@ -226,11 +281,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     pairs = read_pairs(args.prompts, args.responses, args.reference)
     with (
         contextlib.closing(Ballots(args.database, pairs, args.seed)) as ballots,
-        Server(ballots, args.host, args.port) as server,
+        Server(ballots, args.host, args.port, both_bad=args.both_bad) as server,
     ):
         if not server.local:
             log.warning("listening on %s: whoever has the address can rate, unencrypted", args.host)
         print(server.url, flush=True)
+        print(f"for the organiser alone (it names the models): {server.overview}", flush=True)
         if sys.stdout.isatty() and not args.no_browser:
             webbrowser.open(server.url)
         server.serve_forever()
