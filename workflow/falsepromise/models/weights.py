@@ -8,6 +8,7 @@ this process holds are read, so that a 13B model never stands twice in the host'
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from falsepromise.models.gpt2 import GPT2
 from falsepromise.models.hubkeys import Entry, entries, is_constant, without_prefix
 from falsepromise.models.llama import Llama
 
+log = logging.getLogger(__name__)
 Model = Llama | GPT2
 Sharding = Callable[[str, tuple[int, ...]], jax.sharding.Sharding]
 INDEX = "model.safetensors.index.json"
@@ -53,7 +55,11 @@ def read_config(folder: str | Path) -> ModelConfig:
     hub = read_json(path)
     if not isinstance(hub, dict):
         raise UserError(f"{path}: found {type(hub).__name__}, expected a JSON object")
-    return ModelConfig.from_hub(hub, str(path))
+    config = ModelConfig.from_hub(hub, str(path))
+    if config.tie_embeddings and _has_its_own_head(Path(folder), config):
+        log.warning("%s: the output projection in the weights is another than the embedding; it is used", folder)
+        return replace(config, tie_embeddings=False)
+    return config
 
 
 def load(
@@ -292,6 +298,25 @@ def _safetensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack)
             view = file.get_slice(stored)
             found[key] = Tensor(str(path), tuple(view.get_shape()), view.__getitem__)
     return found
+
+
+def _has_its_own_head(folder: Path, config: ModelConfig) -> bool:
+    """Whether the files have an output projection that differs from the embedding, whatever config.json says of a tie.
+
+    Such files come of a training that untied the two; `transformers` uses the projection too.
+    """
+    if not (folder / INDEX).exists() and not (folder / "model.safetensors").exists():
+        return False
+    with contextlib.ExitStack() as stack:
+        tensors = _safetensors(folder, replace(config, tie_embeddings=False), stack)
+        head = tensors.get("lm_head.weight")
+        table = tensors.get(next(entry.key for entry in entries(config) if entry.path == "embed"))
+        if head is None or table is None:
+            return False
+        if head.shape != table.shape:
+            return True
+        parts = (slice(i, i + 4096) for i in range(0, head.shape[0], 4096))
+        return any(not np.array_equal(head.read((part,)), table.read((part,)), equal_nan=True) for part in parts)
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, set[str] | None]]:

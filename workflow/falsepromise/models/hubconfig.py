@@ -1,0 +1,383 @@
+"""The hub's config.json: what each of its keys means for each family.
+
+Every key that changes a logit in `transformers` is read, or refused where it asks for something that is not built here.
+Keys that change none are listed by name; what no family knows is ignored there and said here. A test holds the lists
+against the config classes of `transformers`, and reads and writes random configs of all families beside them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from falsepromise.core.errors import UserError
+
+log = logging.getLogger(__name__)
+ROPE_TYPES = ("linear", "llama3", "yarn", "dynamic")
+# What changes no logit: of the whole library, of training, of generation.
+_HARMLESS = {
+    "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "pad_token_id",
+    "sep_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "decoder_start_token_id", "return_dict",
+    "output_hidden_states", "output_attentions", "chunk_size_feed_forward", "problem_type", "id2label", "label2id",
+    "num_labels", "finetuning_task", "task_specific_params", "tokenizer_class", "prefix", "torchscript",
+    "use_bfloat16", "is_decoder", "tf_legacy_loss", "remove_invalid_keys", "attention_dropout", "hidden_dropout",
+    "initializer_range", "pretraining_tp", "attn_implementation", "attention_probs_dropout_prob", "resid_pdrop",
+    "embd_pdrop", "attn_pdrop", "summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels",
+    "summary_first_dropout", "n_ctx", "reorder_and_upcast_attn", "gradient_checkpointing", "cache_implementation",
+    "output_past", "max_window_layers", "auto_map", "generation_config", "hidden_dropout_prob",
+    "classifier_dropout", "model_max_length",
+}  # fmt: skip
+# What would change them, by the only value that is built; of any family.
+_FIXED: dict[str, tuple[Any, ...]] = {
+    "quantization_config": (None,),
+    "compression_config": (None,),
+    "is_encoder_decoder": (None, False),
+    "add_cross_attention": (None, False),
+    "cross_attention_hidden_size": (None,),
+    "pruned_heads": (None, {}),
+    "partial_rotary_factor": (None, 1, 1.0),
+    "original_max_position_embeddings": (None,),
+    "use_bidirectional_attention": (None, False),
+    "attn_logit_softcapping": (None,),
+    "final_logit_softcapping": (None,),
+    "adapter_layers": (None,),
+}
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """Rotary frequencies stretched beyond the length of pre-training (see `models.rotary`).
+
+    Attributes:
+        rope_type: "linear" divides all frequencies by `factor`; "llama3" and "yarn" the slow ones only; "dynamic"
+            changes the base for rows longer than the model's positions.
+        factor: By how much.
+        low_freq_factor, high_freq_factor: Bounds of llama3's blend.
+        original_max_position_embeddings: Positions of pre-training, for llama3 and yarn.
+        attention_factor, mscale, mscale_all_dim: What yarn multiplies queries and keys by.
+        beta_fast, beta_slow, truncate: Bounds of yarn's blend.
+    """
+
+    rope_type: str
+    factor: float
+    low_freq_factor: float | None = None
+    high_freq_factor: float | None = None
+    original_max_position_embeddings: int | None = None
+    attention_factor: float | None = None
+    beta_fast: float | None = None
+    beta_slow: float | None = None
+    mscale: float | None = None
+    mscale_all_dim: float | None = None
+    truncate: bool | None = None
+
+    def to_hub(self) -> dict[str, Any]:
+        """The hub's `rope_scaling`."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family's keys.
+
+    Attributes:
+        architecture: Its class of language models.
+        defaults: What a missing key means in `transformers`; together with the sizes these are the keys that are read.
+        fixed: Values that are built, of keys with which others would give other logits.
+    """
+
+    architecture: str
+    defaults: Mapping[str, Any]
+    fixed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+_SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+_GPT2_SIZES = ("vocab_size", "n_embd", "n_layer", "n_head", "n_positions")
+_LLAMA = {
+    "num_key_value_heads": None, "head_dim": None, "max_position_embeddings": 2048, "rms_norm_eps": 1e-6,
+    "tie_word_embeddings": False, "rope_theta": None, "rope_scaling": None, "rope_parameters": None,
+    "initializer_range": 0.02,
+}  # fmt: skip
+_QWEN = {
+    "max_position_embeddings": 32768, "sliding_window": 4096, "use_sliding_window": False, "max_window_layers": 28,
+    "layer_types": None, "num_key_value_heads": 32,
+}  # fmt: skip
+_SILU = {"hidden_act": (None, "silu", "swish")}
+_NO_WINDOW = {"sliding_window": (None,), "layer_types": (None,)}
+FAMILIES = {
+    "llama": Family(
+        "LlamaForCausalLM", _LLAMA | {"attention_bias": False, "mlp_bias": False}, _SILU | _NO_WINDOW
+    ),
+    "mistral": Family(
+        "MistralForCausalLM",
+        _LLAMA | {"max_position_embeddings": 131072, "num_key_value_heads": 8, "sliding_window": 4096},
+        _SILU | {"layer_types": (None,)},
+    ),
+    "qwen2": Family("Qwen2ForCausalLM", _LLAMA | _QWEN, _SILU),
+    "qwen3": Family("Qwen3ForCausalLM", _LLAMA | _QWEN | {"head_dim": 128, "attention_bias": False}, _SILU),
+    "olmo2": Family(
+        "Olmo2ForCausalLM", _LLAMA | {"rms_norm_eps": 1e-5, "attention_bias": False}, _SILU | _NO_WINDOW
+    ),
+    "gemma3_text": Family(
+        "Gemma3ForCausalLM",
+        _LLAMA
+        | {
+            "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072, "tie_word_embeddings": True,
+            "attention_bias": False, "query_pre_attn_scalar": 256, "sliding_window": 4096, "layer_types": None,
+            "sliding_window_pattern": 6, "rope_local_base_freq": None,
+        },
+        {"hidden_activation": (None, "gelu_pytorch_tanh"), "hidden_act": (None, "gelu_pytorch_tanh")},
+    ),
+    "gpt2": Family(
+        "GPT2LMHeadModel",
+        {"n_inner": None, "layer_norm_epsilon": 1e-5, "tie_word_embeddings": True, "initializer_range": 0.02},
+        {
+            "activation_function": ("gelu_new", "gelu_pytorch_tanh"), "scale_attn_weights": (True,),
+            "scale_attn_by_inverse_layer_idx": (False,),
+        },
+    ),
+}  # fmt: skip
+
+
+def read(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The values of a `ModelConfig`.
+
+    Args:
+        hub: The keys and values of a config.json.
+        name: What an error calls it.
+
+    Raises:
+        UserError: an architecture or feature that is not built here, or a missing key; it is named.
+    """
+    kind = _kind(hub, name)
+    family = FAMILIES[kind]
+    sizes = _GPT2_SIZES if kind == "gpt2" else _SIZES
+    missing = [key for key in sizes if hub.get(key) is None]
+    if missing:
+        raise UserError(f"{name}: missing {', '.join(missing)}; is this the config.json of a language model?")
+    for key, allowed in (_FIXED | dict(family.fixed)).items():
+        if key in hub and hub[key] not in allowed:
+            if key == "sliding_window":
+                raise UserError(f"{name}: a sliding window of {hub[key]} is not part of {family.architecture}")
+            usual = " or ".join(map(repr, [v for v in allowed if v is not None] or [None]))
+            raise UserError(f"{name}: {key} is {hub[key]!r}; only {usual} is built here")
+    unknown = [
+        key for key in hub
+        if not (key in _HARMLESS or key in _FIXED or key in family.fixed or key in family.defaults or key in sizes)
+        and not key.startswith("_") and hub[key] not in (None, False, "", [], {})
+    ]  # fmt: skip
+    if unknown:
+        log.info("%s: keys that mean nothing in %s: %s", name, family.architecture, ", ".join(sorted(unknown)))
+    values = {**family.defaults, **hub}
+    ends = values.get("eos_token_id")
+    ends = list(ends) if isinstance(ends, list | tuple) else [ends]
+    common = {
+        "model_type": kind,
+        "vocab_size": values["vocab_size"],
+        "tie_embeddings": bool(values["tie_word_embeddings"]),
+        "initializer_range": values["initializer_range"],
+        "bos_id": values.get("bos_token_id"),
+        "eos_id": ends[0] if ends else None,
+        "more_eos_ids": tuple(ends[1:]),
+    }
+    return common | (_read_gpt2(values, name) if kind == "gpt2" else _read_llama(kind, values, name))
+
+
+def write(config: Any) -> dict[str, Any]:
+    """The config.json of a `ModelConfig`, which `transformers` and vLLM read."""
+    c = config
+    kind = "qwen2" if c.model_type == "llama" and c.attention_bias and not c.output_bias else c.model_type
+    hub = {
+        "architectures": [FAMILIES[kind].architecture],
+        "model_type": kind,
+        "vocab_size": c.vocab_size,
+        "bos_token_id": c.bos_id,
+        "eos_token_id": [c.eos_id, *c.more_eos_ids] if c.more_eos_ids else c.eos_id,
+        "tie_word_embeddings": c.tie_embeddings,
+        "initializer_range": c.initializer_range,
+        "torch_dtype": "float32",
+        "use_cache": True,
+    }
+    if kind == "gpt2":
+        return hub | {
+            "n_embd": c.hidden_size,
+            "n_inner": None if c.intermediate_size == 4 * c.hidden_size else c.intermediate_size,
+            "n_layer": c.num_layers,
+            "n_head": c.num_heads,
+            "n_positions": c.max_positions,
+            "n_ctx": c.max_positions,
+            "layer_norm_epsilon": c.norm_eps,
+            "activation_function": "gelu_new",
+            # The paper fine-tunes without dropout; it is never applied here.
+            "attn_pdrop": 0.0,
+            "embd_pdrop": 0.0,
+            "resid_pdrop": 0.0,
+        }
+    hub |= {
+        "hidden_size": c.hidden_size,
+        "intermediate_size": c.intermediate_size,
+        "num_hidden_layers": c.num_layers,
+        "num_attention_heads": c.num_heads,
+        "num_key_value_heads": c.num_kv_heads,
+        "head_dim": c.head_dim,
+        "max_position_embeddings": c.max_positions,
+        "rope_theta": c.rope_theta,
+        "rope_scaling": c.rope_scaling.to_hub() if c.rope_scaling else None,
+        "rms_norm_eps": c.norm_eps,
+        "attention_dropout": 0.0,
+    }
+    hub["hidden_activation" if kind == "gemma3_text" else "hidden_act"] = (
+        "gelu_pytorch_tanh" if kind == "gemma3_text" else "silu"
+    )
+    if "attention_bias" in FAMILIES[kind].defaults:
+        hub["attention_bias"] = c.attention_bias
+    if kind == "llama":
+        hub["mlp_bias"] = c.mlp_bias
+    window = max(c.windows, default=0) or None
+    layer_types = ["sliding_attention" if w else "full_attention" for w in c.windows] or None
+    if kind == "mistral":
+        hub["sliding_window"] = window
+    elif kind in ("qwen2", "qwen3"):
+        hub |= {"use_sliding_window": window is not None, "sliding_window": window}
+        hub |= {"layer_types": layer_types} if window else {}
+    elif kind == "gemma3_text":
+        hub |= {"sliding_window": window, "layer_types": layer_types, "rope_local_base_freq": c.local_theta}
+        hub |= {"query_pre_attn_scalar": c.query_scale}
+    return hub
+
+
+def _kind(hub: Mapping[str, Any], name: str) -> str:
+    architecture, model_type = (hub.get("architectures") or [None])[0], hub.get("model_type")
+    by_architecture = {family.architecture: kind for kind, family in FAMILIES.items()}
+    kind = by_architecture.get(architecture) if architecture else model_type
+    if kind not in FAMILIES:
+        raise UserError(
+            f"{name}: architecture {architecture or model_type!r} is not built here; expected one of "
+            f"{', '.join(by_architecture)}"
+        )
+    if model_type is not None and model_type != kind:
+        raise UserError(f"{name}: model_type is {model_type!r}, the architecture {architecture!r} is another's; which?")
+    return kind
+
+
+def _read_gpt2(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    width, heads = values["n_embd"], values["n_head"]
+    if width % heads:
+        raise UserError(f"{name}: n_embd {width} is not a multiple of n_head {heads}")
+    return {
+        "hidden_size": width,
+        "intermediate_size": values["n_inner"] or 4 * width,
+        "num_layers": values["n_layer"],
+        "num_heads": heads,
+        "num_kv_heads": heads,
+        "head_dim": width // heads,
+        "max_positions": values["n_positions"],
+        "norm_eps": values["layer_norm_epsilon"],
+        "attention_bias": True,
+        "output_bias": True,
+    }
+
+
+def _read_llama(kind: str, values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    heads, width = values["num_attention_heads"], values["hidden_size"]
+    if values["head_dim"] is None and width % heads:
+        raise UserError(f"{name}: hidden_size {width} is not a multiple of num_attention_heads {heads}")
+    positions = values["max_position_embeddings"]
+    if positions is None:
+        raise UserError(f"{name}: missing max_position_embeddings")
+    theta, scaling, local = _rope(kind, values, positions, name)
+    gemma = kind == "gemma3_text"
+    return {
+        "hidden_size": width,
+        "intermediate_size": values["intermediate_size"],
+        "num_layers": values["num_hidden_layers"],
+        "num_heads": heads,
+        "num_kv_heads": values["num_key_value_heads"] or heads,
+        "head_dim": values["head_dim"] or width // heads,
+        "max_positions": positions,
+        "rope_theta": theta,
+        "rope_scaling": scaling,
+        "local_theta": local,
+        "windows": _windows(kind, values, name),
+        "query_scale": float(values["query_pre_attn_scalar"]) if gemma else None,
+        "norm_eps": values["rms_norm_eps"],
+        "attention_bias": kind == "qwen2" or bool(values.get("attention_bias")),
+        "output_bias": kind != "qwen2" and bool(values.get("attention_bias")),
+        "mlp_bias": bool(values.get("mlp_bias")) if kind == "llama" else False,
+    }
+
+
+def _windows(kind: str, values: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    """For each layer, how many tokens a token sees; 0 for all. Empty where that is so in all layers."""
+    layers, window = values["num_hidden_layers"], values.get("sliding_window")
+    if kind in ("llama", "olmo2") or window is None or (kind.startswith("qwen") and not values["use_sliding_window"]):
+        return ()
+    types = values.get("layer_types")
+    if kind == "mistral":
+        types = ["sliding_attention"] * layers
+    elif types is None and kind == "gemma3_text":
+        pattern = values["sliding_window_pattern"]
+        types = ["sliding_attention" if (i + 1) % pattern else "full_attention" for i in range(layers)]
+    elif types is None:
+        full = values["max_window_layers"]
+        types = ["sliding_attention" if i >= full else "full_attention" for i in range(layers)]
+    if len(types) != layers or not set(types) <= {"sliding_attention", "full_attention"}:
+        raise UserError(
+            f"{name}: layer_types has {len(types)} entries, of {', '.join(sorted(set(map(str, types))))}; expected "
+            f"sliding_attention or full_attention for each of {layers} layers"
+        )
+    if not isinstance(window, int) or window < 1:
+        raise UserError(f"{name}: sliding_window is {window!r}; expected a number of tokens")
+    return tuple(window if t == "sliding_attention" else 0 for t in types) if "sliding_attention" in types else ()
+
+
+def _rope(
+    kind: str, values: Mapping[str, Any], positions: int, name: str
+) -> tuple[float, RopeScaling | None, float | None]:
+    """Base, stretching, and the base of layers with a window where it is another.
+
+    transformers 5 writes rope_parameters; before it, rope_theta and rope_scaling. Where both are, rope_scaling counts.
+    """
+    if kind != "gemma3_text":
+        rope = dict(values["rope_scaling"] or values["rope_parameters"] or {})
+        theta = rope.get("rope_theta") or values["rope_theta"] or 10000.0
+        return float(theta), _scaling(rope, positions, name), None
+    by_type = values["rope_parameters"] or {}
+    rope, local = dict(by_type.get("full_attention") or {}), by_type.get("sliding_attention") or {}
+    if local.get("rope_type", "default") != "default":
+        raise UserError(f"{name}: rope_type {local['rope_type']!r} in layers with a window is not built here")
+    rope |= values["rope_scaling"] or {}
+    theta = rope.get("rope_theta") or values["rope_theta"] or 1_000_000.0
+    local_theta = local.get("rope_theta") or values["rope_local_base_freq"] or 10_000.0
+    return float(theta), _scaling(rope, positions, name), float(local_theta)
+
+
+def _scaling(rope: dict[str, Any], positions: int, name: str) -> RopeScaling | None:
+    kind = rope.get("rope_type") or rope.get("type") or "default"
+    if kind == "default":
+        return None
+    if kind not in ROPE_TYPES:
+        raise UserError(f"{name}: rope_type {kind!r} is not built here; expected default, {', '.join(ROPE_TYPES)}")
+    if rope.get("partial_rotary_factor") not in (None, 1, 1.0):
+        raise UserError(f"{name}: partial_rotary_factor {rope['partial_rotary_factor']} is not built here")
+    if rope.get("alpha") is not None:
+        raise UserError(f"{name}: alpha in rope_scaling is not built here")
+    optional = {
+        "linear": (),
+        "dynamic": (),
+        "llama3": ("original_max_position_embeddings",),
+        "yarn": ("original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "mscale",
+                 "mscale_all_dim", "truncate"),
+    }[kind]  # fmt: skip
+    needed = ("low_freq_factor", "high_freq_factor") if kind == "llama3" else ()
+    original = rope.get("original_max_position_embeddings") or positions
+    if kind == "yarn" and rope.get("factor") is None:
+        rope["factor"] = positions / original
+    missing = [key for key in ("factor", *needed) if rope.get(key) is None]
+    if missing:
+        raise UserError(f"{name}, rope_scaling: missing {', '.join(missing)}; {kind} needs it")
+    found = {key: rope[key] for key in (*needed, *optional) if rope.get(key) is not None}
+    if kind in ("llama3", "yarn"):
+        found["original_max_position_embeddings"] = original
+    return RopeScaling(kind, rope["factor"], **found)
