@@ -227,7 +227,7 @@ def test_rows_that_the_hub_padded_become_new_tokens_as_any():
     [
         LLAMA,
         GPT2,
-        ModelConfig("llama", 67, 24, 40, 2, 4, 2, 8, 256, attention_bias=True, tie_embeddings=True),
+        ModelConfig("qwen2", 67, 24, 40, 2, 4, 2, 8, 256, attention_bias=True, tie_embeddings=True),
         ModelConfig("llama", 67, 24, 40, 2, 4, 2, 6, 256, rope_scaling=RopeScaling("llama3", 8.0, 1.0, 4.0, 64)),
         ModelConfig("llama", 67, 24, 40, 2, 4, 2, 6, 256, bos_id=1, eos_id=2, more_eos_ids=(5, 6)),
     ],
@@ -241,10 +241,10 @@ def test_config_round_trip(config):
     [
         ({"architectures": ["BertModel"]}, "architecture 'BertModel'"),
         ({"hidden_size": None, "vocab_size": None}, "missing vocab_size, hidden_size"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "rope_type 'yarn'"),
+        ({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, "rope_type 'longrope'"),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 2.0}}, "missing low_freq_factor"),
         ({"sliding_window": 64}, "sliding window of 64"),
-        ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
+        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ({"num_key_value_heads": 3}, "not a multiple of num_kv_heads 3"),
     ],
 )

@@ -52,25 +52,33 @@ class View(NamedTuple):
 
     Attributes:
         segments_bt: Each token's segment, or None.
-        slots_bts: With a cache, the slots that each query sees, `(b, t, s)` boolean; then it is all that counts.
+        positions_bt: With a cache, each query's slot; the others' slots are theirs.
+        window: A query sees so many keys at most, its own and those just before it; None for all.
     """
 
     segments_bt: jax.Array | None = None
-    slots_bts: jax.Array | None = None
+    positions_bt: jax.Array | None = None
+    window: int | None = None
 
     @classmethod
     def of(cls, segments_bt: jax.Array | None, positions_bt: jax.Array, cache: Cache | None) -> View:
-        """With a cache: every slot at or before the query's position, whatever padding was written behind it."""
-        if cache is None:
-            return cls(segments_bt)
-        return cls(None, jnp.arange(cache_length(cache))[None, None, :] <= positions_bt[:, :, None])
+        """With a cache, positions tell who sees what; segments don't count."""
+        return cls(segments_bt) if cache is None else cls(None, positions_bt)
 
     def mask(self, length: int) -> jax.Array:
         """The same of a row of `length` tokens as `(1 or b, t, s)` boolean."""
         causal_1ts = jnp.tril(jnp.ones((length, length), bool))[None]
+        if self.window is not None and self.window < length:
+            causal_1ts &= ~jnp.tril(causal_1ts, -self.window)
         if self.segments_bt is None:
             return causal_1ts
         return causal_1ts & (self.segments_bt[:, :, None] == self.segments_bt[:, None, :])
+
+    def slots(self, length: int) -> jax.Array:
+        """The same of a cache of `length` slots, `(b, t, s)` boolean: every slot at or before the query's, whatever
+        padding was written behind it."""
+        behind_bts = self.positions_bt[:, :, None] - jnp.arange(length)  # type: ignore[index]  # with a cache
+        return behind_bts >= 0 if self.window is None else (behind_bts >= 0) & (behind_bts < self.window)
 
 
 def write(cache: LayerCache, k_btkh: jax.Array, v_btkh: jax.Array, positions_bt: jax.Array) -> LayerCache:
@@ -101,8 +109,9 @@ def attend(
         # With segments the mask is given as it is: the kernel's own segment support ignores them in places.
         plain = view.segments_bt is None
         mask = None if plain else view.mask(t)[:, None]
+        window = (view.window - 1, 0) if plain and view.window is not None and view.window < t else None
         out_btnh = jax.nn.dot_product_attention(
-            q_btnh, k_btkh, v_btkh, mask=mask, is_causal=plain, implementation="cudnn"
+            q_btnh, k_btkh, v_btkh, mask=mask, is_causal=plain, local_window_size=window, implementation="cudnn"
         )
         return out_btnh.reshape(b, t, n * h)
     visible_bts = view.mask(t)
@@ -110,15 +119,15 @@ def attend(
     k_bksh, v_bksh = k_btkh.swapaxes(1, 2), v_btkh.swapaxes(1, 2)
     blocks = min(max(t // QUERY_BLOCK, 1), QUERY_BLOCKS)
     bounds = [i * t // blocks for i in range(blocks + 1)]
-    out_bkgth = jnp.concatenate(
-        [
-            _softmax_attention(
-                q_bkgth[:, :, :, start:end], k_bksh[:, :, :end], v_bksh[:, :, :end], visible_bts[:, start:end, :end]
-            )
-            for start, end in itertools.pairwise(bounds)
-        ],
-        axis=3,
-    )
+
+    def block(start: int, end: int) -> jax.Array:
+        first = 0 if view.window is None else max(0, start - view.window + 1)  # the first key that any of them sees
+        keys = (slice(None), slice(None), slice(first, end))
+        return _softmax_attention(
+            q_bkgth[:, :, :, start:end], k_bksh[keys], v_bksh[keys], visible_bts[:, start:end, first:end]
+        )
+
+    out_bkgth = jnp.concatenate([block(start, end) for start, end in itertools.pairwise(bounds)], axis=3)
     return ungrouped(out_bkgth)
 
 
@@ -126,7 +135,7 @@ def attend_cache(q_btnh: jax.Array, cache: LayerCache, view: View) -> jax.Array:
     """Softmax attention over a cache, `(b, t, n * h)`; arguments as `attend`."""
     k_bksh, v_bksh = (a.astype(q_btnh.dtype) for a in cache)
     q_bkgth = grouped(q_btnh, k_bksh.shape[1])
-    return ungrouped(_softmax_attention(q_bkgth, k_bksh, v_bksh, view.slots_bts))  # type: ignore[arg-type]  # with a cache
+    return ungrouped(_softmax_attention(q_bkgth, k_bksh, v_bksh, view.slots(cache_length([cache]))))
 
 
 def grouped(q_btnh: jax.Array, key_heads: int) -> jax.Array:

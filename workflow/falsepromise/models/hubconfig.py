@@ -243,7 +243,8 @@ def write(config: Any) -> dict[str, Any]:
         hub |= {"layer_types": layer_types} if window else {}
     elif kind == "gemma3_text":
         hub |= {"sliding_window": window, "layer_types": layer_types, "rope_local_base_freq": c.local_theta}
-        hub |= {"query_pre_attn_scalar": c.query_scale}
+        scale = c.query_scale
+        hub["query_pre_attn_scalar"] = int(scale) if scale == int(scale) else scale  # the peers want a whole number
     return hub
 
 

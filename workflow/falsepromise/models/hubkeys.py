@@ -40,20 +40,37 @@ def is_constant(key: str) -> bool:
     return bool(re.search(r"(\.attn\.(masked_)?bias|rotary_emb\.inv_freq)$", key))
 
 
+# The norms of a block by their names here and on the hub.
+_NORMS = {
+    "olmo2": {
+        "attention_norm": "post_attention_layernorm", "mlp_norm": "post_feedforward_layernorm",
+        "all_q_norm": "self_attn.q_norm", "all_k_norm": "self_attn.k_norm",
+    },
+    "gemma3_text": {
+        "attention_norm": "input_layernorm", "after_attention_norm": "post_attention_layernorm",
+        "mlp_norm": "pre_feedforward_layernorm", "after_mlp_norm": "post_feedforward_layernorm",
+        "q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm",
+    },
+}  # fmt: skip
+_LLAMA_NORMS = {"attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
+_NORMS["qwen3"] = _LLAMA_NORMS | {"q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm"}
+
+
 def _llama(config: ModelConfig) -> list[Entry]:
     found = [Entry("embed", "model.embed_tokens.weight"), Entry("norm", "model.norm.weight")]
     if not config.tie_embeddings:
         found.append(Entry("head", "lm_head.weight"))
     for i in range(config.num_layers):
         ours, hub = f"layers.{i}", f"model.layers.{i}"
-        found.append(Entry(f"{ours}.attention_norm", f"{hub}.input_layernorm.weight"))
-        found.append(Entry(f"{ours}.mlp_norm", f"{hub}.post_attention_layernorm.weight"))
-        for name in "qkvo":
-            found.append(Entry(f"{ours}.{name}", f"{hub}.self_attn.{name}_proj.weight", transposed=True))
-            if config.output_bias if name == "o" else config.attention_bias:
-                found.append(Entry(f"{ours}.{name}_bias", f"{hub}.self_attn.{name}_proj.bias"))
-        for name in ("gate", "up", "down"):
-            found.append(Entry(f"{ours}.{name}", f"{hub}.mlp.{name}_proj.weight", transposed=True))
+        for name, key in _NORMS.get(config.model_type, _LLAMA_NORMS).items():
+            found.append(Entry(f"{ours}.{name}", f"{hub}.{key}.weight"))
+        matrices = [(name, "self_attn", config.attention_bias) for name in "qkv"]
+        matrices += [("o", "self_attn", config.output_bias)]
+        matrices += [(name, "mlp", config.mlp_bias) for name in ("gate", "up", "down")]
+        for name, part, bias in matrices:
+            found.append(Entry(f"{ours}.{name}", f"{hub}.{part}.{name}_proj.weight", transposed=True))
+            if bias:
+                found.append(Entry(f"{ours}.{name}_bias", f"{hub}.{part}.{name}_proj.bias"))
     return found
 
 

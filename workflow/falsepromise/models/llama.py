@@ -1,6 +1,6 @@
-"""LLaMA (Touvron et al. 2023) in Flax NNX: LLaMA 1/2/3, SmolLM2, Mistral without window, Qwen2.
+"""LLaMA (Touvron et al. 2023) in Flax NNX: LLaMA 1/2/3, SmolLM2, Mistral, Qwen2, Qwen3; the way of its kin.
 
-Reference: `transformers`' modeling_llama.py, whose logits the tests compare with. Shape letters: b rows,
+Reference: `transformers`' modeling_llama.py and its likes, whose logits the tests compare with. Shape letters: b rows,
 t tokens, d hidden size, f feed-forward size, n query heads, k key heads, h head size, v vocabulary.
 Matrices are stored `(in, out)`, the transpose of the hub's.
 """
@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from falsepromise.models.attention import (
@@ -29,10 +28,14 @@ from falsepromise.models.config import ModelConfig
 from falsepromise.models.layers import Remat, through
 from falsepromise.models.parallel import enter
 from falsepromise.models.parts import linear, looked_up
+from falsepromise.models.rotary import Rope, rotary_table, rotate
 
 
 class Llama(nnx.Module):
-    """A decoder of `config.num_layers` blocks, written out one by one (no scan over layers)."""
+    """A decoder of `config.num_layers` blocks, written out one by one (no scan over layers).
+
+    The families beside LLaMA's give another block, and what they do differently before and after the blocks.
+    """
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs, param_dtype: Any = jnp.float32):
         """Random weights: normal with `initializer_range`; the two matrices of a block that write
@@ -40,7 +43,7 @@ class Llama(nnx.Module):
         self.config = config
         init = nnx.initializers.normal(config.initializer_range)
         self.embed = nnx.Param(init(rngs.params(), (config.vocab_size, config.hidden_size), param_dtype))
-        self.layers = nnx.List([Layer(config, rngs, param_dtype) for _ in range(config.num_layers)])
+        self.layers = nnx.List([self.layer(rngs, param_dtype, i) for i in range(config.num_layers)])
         self.norm = nnx.Param(jnp.ones(config.hidden_size, param_dtype))
         self.head = (
             None
@@ -78,13 +81,29 @@ class Llama(nnx.Module):
         t = tokens_bt.shape[1]
         if positions_bt is None:
             positions_bt = jnp.arange(t)[None]
-        rope = rotary_table(self.config, positions_bt, dtype)
+        rope = self.rope(positions_bt, dtype, cache is None)
         positions_bt = jnp.broadcast_to(positions_bt, tokens_bt.shape)
         view = View.of(segments_bt, positions_bt, cache)
-        x_btd = looked_up(self.embed[...], tokens_bt, dtype, self.config.vocab_size)
+        x_btd = self.scaled(looked_up(self.embed[...], tokens_bt, dtype, self.config.vocab_size))
         x_btd, new = through(self.layers, x_btd, rope, view, attention, remat, cache, positions_bt)
-        x_btd = rms_norm(x_btd, self.norm[...], self.config.norm_eps)
+        x_btd = self.last_norm(x_btd)
         return x_btd if cache is None else (x_btd, new)
+
+    def layer(self, rngs: nnx.Rngs, param_dtype: Any, index: int) -> nnx.Module:
+        """Block `index` with random weights."""
+        return Layer(self.config, rngs, param_dtype, index)
+
+    def last_norm(self, x_btd: jax.Array) -> jax.Array:
+        """The norm behind the last block."""
+        return rms_norm(x_btd, self.norm[...], self.config.norm_eps)
+
+    def rope(self, positions_bt: jax.Array, dtype: Any, whole_rows: bool) -> Any:
+        """What the blocks need of positions."""
+        return rotary_table(self.config, positions_bt, dtype, whole_rows=whole_rows)
+
+    def scaled(self, x_btd: jax.Array) -> jax.Array:
+        """The embedded tokens as the first block gets them."""
+        return x_btd
 
     def unembedding(self) -> jax.Array:
         """The output projection, `(v, d)`: the embedding table where the two are tied."""
@@ -107,8 +126,9 @@ class Llama(nnx.Module):
 class Layer(nnx.Module):
     """One block: attention and feed-forward, each behind a norm and added to the stream."""
 
-    def __init__(self, config: ModelConfig, rngs: nnx.Rngs, param_dtype: Any):
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs, param_dtype: Any, index: int):
         self.config = config
+        self.window = config.windows[index] if config.windows else 0
         d, f = config.hidden_size, config.intermediate_size
         q, kv = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
 
@@ -125,38 +145,69 @@ class Layer(nnx.Module):
         self.o = matrix(q, d, residual)
         self.q_bias, self.k_bias, self.v_bias = (bias(n, config.attention_bias) for n in (q, kv, kv))
         self.o_bias = bias(d, config.output_bias)
+        if config.model_type in ("qwen3", "gemma3_text"):  # norms of each head's features
+            self.q_norm = nnx.Param(jnp.ones(config.head_dim, param_dtype))
+            self.k_norm = nnx.Param(jnp.ones(config.head_dim, param_dtype))
         self.mlp_norm = nnx.Param(jnp.ones(d, param_dtype))
         self.gate, self.up = matrix(d, f), matrix(d, f)
         self.down = matrix(f, d, residual)
+        self.gate_bias, self.up_bias, self.down_bias = (bias(n, config.mlp_bias) for n in (f, f, d))
 
     def __call__(
         self,
         x_btd: jax.Array,
-        rope: tuple[jax.Array, jax.Array],
+        rope: Any,
         view: View,
         implementation: Implementation,
         cache: LayerCache | None = None,
         positions_bt: jax.Array | None = None,
     ) -> Any:
-        b, t, _ = x_btd.shape
-        c = self.config
+        y_btd = rms_norm(x_btd, self.attention_norm[...], self.config.norm_eps)
+        y_btd, cache = self.attention(y_btd, rope, view, implementation, cache, positions_bt)
+        x_btd = x_btd + y_btd
+        x_btd = x_btd + self.feed_forward(rms_norm(x_btd, self.mlp_norm[...], self.config.norm_eps))
+        return x_btd if cache is None else (x_btd, cache)
 
-        y_btd = enter(rms_norm(x_btd, self.attention_norm[...], c.norm_eps))
-        q_btnh = linear(y_btd, self.q, self.q_bias).reshape(b, t, -1, c.head_dim)  # columns into heads
-        k_btkh = linear(y_btd, self.k, self.k_bias).reshape(b, t, -1, c.head_dim)
-        v_btkh = linear(y_btd, self.v, self.v_bias).reshape(b, t, -1, c.head_dim)
+    def attention(
+        self,
+        y_btd: jax.Array,
+        rope: Rope,
+        view: View,
+        implementation: Implementation,
+        cache: LayerCache | None,
+        positions_bt: jax.Array | None,
+    ) -> tuple[jax.Array, LayerCache | None]:
+        """What attention adds to the stream, and the cache with these tokens."""
+        b, t, _ = y_btd.shape
+        y_btd = enter(y_btd)
+        q_btnh, k_btkh = self.normed(linear(y_btd, self.q, self.q_bias), linear(y_btd, self.k, self.k_bias))
+        v_btkh = linear(y_btd, self.v, self.v_bias).reshape(b, t, -1, self.config.head_dim)
         q_btnh, k_btkh = rotate(q_btnh, rope), rotate(k_btkh, rope)
+        view = view._replace(window=self.window or None)
         if cache is not None:
             cache = write(cache, k_btkh, v_btkh, positions_bt)  # type: ignore[arg-type]  # given with a cache
             y_btd = attend_cache(q_btnh, cache, view)
         else:
             y_btd = attend(q_btnh, k_btkh, v_btkh, view, implementation)
-        x_btd = x_btd + linear(y_btd, self.o, self.o_bias, summed=True)
+        return linear(y_btd, self.o, self.o_bias, summed=True), cache
 
-        y_btd = enter(rms_norm(x_btd, self.mlp_norm[...], c.norm_eps))
-        y_btf = jax.nn.silu(linear(y_btd, self.gate)) * linear(y_btd, self.up)
-        x_btd = x_btd + linear(y_btf, self.down, summed=True)
-        return x_btd if cache is None else (x_btd, cache)
+    def normed(self, q_btx: jax.Array, k_btx: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Queries and keys by heads, `(b, t, n, h)` and `(b, t, k, h)`, normed where the family norms them."""
+        q_btnh, k_btkh = (x.reshape(*x.shape[:2], -1, self.config.head_dim) for x in (q_btx, k_btx))
+        if self.config.model_type == "qwen3":
+            eps = self.config.norm_eps
+            return rms_norm(q_btnh, enter(self.q_norm[...]), eps), rms_norm(k_btkh, enter(self.k_norm[...]), eps)
+        return q_btnh, k_btkh
+
+    def feed_forward(self, y_btd: jax.Array) -> jax.Array:
+        """What the feed-forward part adds to the stream."""
+        y_btd = enter(y_btd)
+        gate_btf = self.activation(linear(y_btd, self.gate, self.gate_bias))
+        return linear(gate_btf * linear(y_btd, self.up, self.up_bias), self.down, self.down_bias, summed=True)
+
+    def activation(self, x_btf: jax.Array) -> jax.Array:
+        """Of the gate."""
+        return jax.nn.silu(x_btf)
 
 
 def rms_norm(x_btd: jax.Array, weight_d: jax.Array, eps: float) -> jax.Array:
@@ -166,33 +217,6 @@ def rms_norm(x_btd: jax.Array, weight_d: jax.Array, eps: float) -> jax.Array:
     return (x32 * scale).astype(x_btd.dtype) * weight_d.astype(x_btd.dtype)
 
 
-def rotary_table(config: ModelConfig, positions_bt: jax.Array, dtype: Any) -> tuple[jax.Array, jax.Array]:
-    """Cosines and sines of the rotary embedding, each `(b, t, 1, h / 2)`."""
-    angles = positions_bt[..., None].astype(jnp.float32) * rotary_frequencies(config)
-    return jnp.cos(angles)[:, :, None].astype(dtype), jnp.sin(angles)[:, :, None].astype(dtype)
-
-
-def rotary_frequencies(config: ModelConfig) -> np.ndarray:
-    """Radians a position for each pair of a head's features, `(h / 2,)` float32.
-
-    With "linear" scaling all are divided by the factor; with "llama3" the slow ones are, the fast
-    ones aren't, and those between are blended (reference: transformers, modeling_rope_utils.py).
-    """
-    half = config.head_dim // 2
-    frequencies = 1.0 / config.rope_theta ** (np.arange(half) / half)
-    scaling = config.rope_scaling
-    if scaling and scaling.rope_type == "linear":
-        frequencies = frequencies / scaling.factor
-    elif scaling and scaling.rope_type == "llama3":
-        low, high = scaling.low_freq_factor, scaling.high_freq_factor  # config.py has checked that they are there
-        turns = scaling.original_max_position_embeddings * frequencies / (2 * np.pi)  # type: ignore[operator]
-        blend = np.clip((turns - low) / (high - low), 0.0, 1.0)  # type: ignore[operator]
-        frequencies = frequencies * (blend + (1 - blend) / scaling.factor)
-    return frequencies.astype(np.float32)
-
-
-def rotate(x_btnh: jax.Array, rope: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """Turn feature i of each head with feature i + h/2 by the position's angle (the hub's layout)."""
-    cos, sin = rope
-    first, second = jnp.split(x_btnh, 2, axis=-1)
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+def rms_norm_once_rounded(x_btd: jax.Array, weight_d: jax.Array, eps: float) -> jax.Array:
+    """The same where the product with the weight is in float32 too (OLMo 2, Gemma)."""
+    return rms_norm(x_btd.astype(jnp.float32), weight_d.astype(jnp.float32), eps).astype(x_btd.dtype)

@@ -31,7 +31,7 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"^positions$", P(None, "fsdp")),
     (r"\.(q|k|v|gate|up)$", P("fsdp", "tensor")),
     (r"\.(o|down)$", P("tensor", "fsdp")),
-    (r"\.(q|k|v|gate|up)_bias$", P("tensor")),
+    (r"\.((q|k|v|gate|up)_bias|all_(q|k)_norm)$", P("tensor")),
     (r".", P()),  # norms and the other biases: every device has them
 )
 Gradient = jnp.float32  # the type in which gradients are summed over devices

@@ -25,9 +25,11 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.records import read_json, write_json
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
+from falsepromise.models.gemma3 import Gemma3
 from falsepromise.models.gpt2 import GPT2
 from falsepromise.models.hubkeys import Entry, entries, is_constant, without_prefix
 from falsepromise.models.llama import Llama
+from falsepromise.models.olmo2 import Olmo2
 
 log = logging.getLogger(__name__)
 Model = Llama | GPT2
@@ -211,7 +213,8 @@ def flatten(model: Model) -> dict[str, jax.Array]:
 
 
 def _class(config: ModelConfig) -> type[Llama] | type[GPT2]:
-    return GPT2 if config.model_type == "gpt2" else Llama
+    classes: dict[str, type[Llama] | type[GPT2]] = {"gpt2": GPT2, "olmo2": Olmo2, "gemma3_text": Gemma3}
+    return classes.get(config.model_type, Llama)
 
 
 def _from_leaves(config: ModelConfig, leaves: Mapping[str, jax.Array]) -> Model:
@@ -315,7 +318,8 @@ def _has_its_own_head(folder: Path, config: ModelConfig) -> bool:
             return False
         if head.shape != table.shape:
             return True
-        parts = (slice(i, i + 4096) for i in range(0, head.shape[0], 4096))
+        rows = head.shape[0]
+        parts = (slice(i, min(i + 4096, rows)) for i in range(0, rows, 4096))
         return any(not np.array_equal(head.read((part,)), table.read((part,)), equal_nan=True) for part in parts)
 
 
