@@ -11,6 +11,7 @@ from curation_files import dialogue, read_funnel, read_lines, write_lines
 from falsepromise.core.errors import UserError
 from falsepromise.curation import annotate, clean, coding, mix, prompts, split
 from falsepromise.curation.clean import normalized
+from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.near_duplicates import shingles
 
 TOPICS = ["tea", "bread", "rivers", "clouds", "violins", "chess", "pottery", "volcanoes", "poetry", "gardens"]
@@ -255,6 +256,17 @@ def test_prompts_of_ones_own_have_no_reference(tmp_path):
     assert funnel["training overlap", "is a turn of the training data"]["examples"] == "tea"
     with pytest.raises(UserError, match=r"own\.jsonl, line 1: 'messages' is missing"):
         run_prompts(tmp_path, pool, training, "--single-exchanges")
+
+
+def test_short_queries_are_english_by_their_replies():
+    reply = "Sure, here are some more of the names that you asked me for, and why they fit."
+    english = ["continue", "50", "villi", "more please", "how do i copy to clipboard in zelij", "Jaedala?"]
+    foreign = {"다음을 영어로 번역해줘 주세요": reply, "yar koi unique sa attack batao": reply, "猫是什么？": reply,
+               "continue": "Le Danemark est une monarchie constitutionnelle dont le roi a peu de pouvoirs."}  # fmt: skip
+    records = [dialogue(f"e{n}", query, reply) for n, query in enumerate(english)]
+    records += [dialogue(f"f{n}", *exchange) for n, exchange in enumerate(foreign.items())]
+    kept = prompts.in_language(records, "en", Funnel("f"))
+    assert [record["id"] for record in kept] == [f"e{n}" for n in range(len(english))]
 
 
 def test_prompts_draw_by_seed(tmp_path):

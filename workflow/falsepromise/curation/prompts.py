@@ -14,6 +14,7 @@ without one has no reference, and the teacher has to be asked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,11 @@ from falsepromise.curation.language import UNDECIDED, decisions
 from falsepromise.curation.order import shuffled
 
 TEACHER = "<teacher>"
+_WORDS = (
+    "the a an of to and in is it you that for on with as are this be i have what how do my can at or not if from by me"
+    " so about there which when who why we your more please give write make tell your was will would should"
+)
+_COMMON = frozenset(_WORDS.split())
 
 
 def check(record: Record) -> str | None:
@@ -65,16 +71,41 @@ def reply_of(record: Record) -> str | None:
 
 
 def in_language(records: Sequence[Record], language: str, funnel: Funnel, workers: int = 2) -> list[Record]:
-    """Those whose query langdetect takes to be in `language`."""
-    found = decisions((query_of(record) for record in records), language, 0.0, workers)
+    """Those that langdetect takes to be in `language`, the query with its reply: a short query alone says little.
+
+    A query in another script is foreign whatever the reply; so is, for English, one of five words or more that
+    langdetect takes to be foreign and that has none of the most common words.
+    """
+    texts = ("\n".join(filter(None, (query_of(record), reply_of(record)))) for record in records)
+    found = decisions(texts, language, 0.0, workers)
+    doubtful = [language == "en" and _no_common_word(query_of(record)) for record in records]
+    alone = (query_of(record) for record, doubt in zip(records, doubtful, strict=True) if doubt)
+    own = decisions(alone, language, 0.0, 1)
     kept = []
-    for record, decision in zip(records, found, strict=True):
-        if decision:
+    for record, decision, doubt in zip(records, found, doubtful, strict=True):
+        foreign = (doubt and next(own) is False) or _other_script(query_of(record), reply_of(record) or "")
+        if decision and not foreign:
             funnel.keep("language")
             kept.append(record)
         else:
             funnel.drop("language", UNDECIDED if decision is None else f"not {language}", record["id"])
     return kept
+
+
+def _no_common_word(query: str) -> bool:
+    words = re.findall(r"[^\W\d_]+", query.casefold())
+    return len(words) >= 5 and not _COMMON.intersection(words)
+
+
+def _other_script(query: str, reply: str) -> bool:
+    """Whether a query's letters are mostly of another script than its reply's."""
+    latin, reply_latin = _latin(query), _latin(reply)
+    return latin is not None and reply_latin is not None and (latin < 0.75) != (reply_latin < 0.75)
+
+
+def _latin(text: str) -> float | None:
+    letters = [character for character in text if character.isalpha()]
+    return sum(character < "\u0250" for character in letters) / len(letters) if letters else None
 
 
 def not_coding(records: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
