@@ -262,7 +262,7 @@ def test_short_queries_are_english_by_their_replies():
     reply = "Sure, here are some more of the names that you asked me for, and why they fit."
     english = ["continue", "50", "villi", "more please", "how do i copy to clipboard in zelij", "Jaedala?"]
     foreign = {"다음을 영어로 번역해줘 주세요": reply, "yar koi unique sa attack batao": reply, "猫是什么？": reply,
-               "continue": "Le Danemark est une monarchie constitutionnelle dont le roi a peu de pouvoirs."}  # fmt: skip
+               "continue": "Le Danemark est une monarchie dont le roi a peu de pouvoirs."}  # fmt: skip
     records = [dialogue(f"e{n}", query, reply) for n, query in enumerate(english)]
     records += [dialogue(f"f{n}", *exchange) for n, exchange in enumerate(foreign.items())]
     kept = prompts.in_language(records, "en", Funnel("f"))

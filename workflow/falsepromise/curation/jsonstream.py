@@ -2,8 +2,9 @@
 
 A list of records, JSON lines, objects one after the other, lists of lists, and a list (or a mapping) of
 records inside a larger object all read alike, in UTF-8, UTF-16 or UTF-32, plain or packed with gzip, bzip2
-or xz. Memory holds a few megabytes of text, whatever the file's size. A record that isn't JSON is passed
-over up to the next record; a file that ends in mid-record gives all the records before.
+or xz; so do the rows of CSV and Parquet files, and the file of records in a zip archive. Memory holds a few
+megabytes of text, whatever the file's size. A record that isn't JSON is passed over up to the next record; a
+file that ends in mid-record gives all the records before.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import gzip
 import json
 import lzma
 import re
+import tempfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.curation import tables
 from falsepromise.curation.ledger import characters
 
 Lost = Callable[[str, str, int], None]
@@ -66,9 +69,23 @@ def records(path: str | Path, keys: Collection[str], lost: Lost) -> Iterator[Any
     try:
         with open(path, "rb") as raw:
             start = raw.read(8)
+        if start.startswith(tables.PARQUET):
+            yield from tables.parquet(path)
+            return
+        if start.startswith(tables.ZIP):
+            with tempfile.TemporaryDirectory(prefix="falsepromise-zip-") as folder:
+                yield from records(tables.unpacked(path, folder), keys, lost)
+            return
         opened = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), open)
         with opened(path, "rb") as stream:
-            yield from _values(_Text(stream), path, keys, lost)
+            text = _Text(stream)
+            if text.skip_between() in ("[", "{") or not tables.is_csv(text.text.partition("\n")[0], keys):
+                yield from _values(text, path, keys, lost)
+                return
+        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+            yield from tables.rows(stream, lost)
+    except _DAMAGE as error:
+        raise UserError(f"{path}: the packed data are damaged ({error}); fetch the file again") from error
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror or error}") from error
 
@@ -266,7 +283,7 @@ def _wrapped(value: Any, keys: Collection[str], depth: int = 0) -> list[Any]:
     own = most = 0
     for key, child in value.items():
         nested = child if isinstance(child, list) else [child]
-        deeper = depth + 1 if nested is child or key not in keys else _DEEPEST + 1
+        deeper = depth + 1 if key not in keys else _DEEPEST + 1
         found = [_wrapped(record, keys, deeper) for record in nested[:_LOOKED_AT]]
         shown = [record for records in found for record in records[:1]] + nested[:_LOOKED_AT]
         like = max((_likeness(record, keys) for record in shown), default=0)

@@ -9,6 +9,7 @@ import argparse
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ class RawDialogue:
 Reader = Callable[[Iterator[Any], Funnel], Iterable[RawDialogue]]
 
 
-def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel: Funnel) -> Iterator[Record]:
+def read(
+    path: Path, source: str, reader: Reader, keys: Collection[str], funnel: Funnel, most: int | None = None
+) -> Iterator[Record]:
     """Dialogue records of a file.
 
     Args:
@@ -51,10 +54,12 @@ def read(path: Path, source: str, reader: Reader, keys: Collection[str], funnel:
             ledger every text of a value that isn't in a raw dialogue's turns.
         keys: Keys that tell a record from what is nested in it.
         funnel: Counts what is kept, dropped and repaired.
+        most: How many of the file's first values to read; all by default.
     """
     ledger = funnel.ledger
     seen: dict[str, bytes] = {}
-    for raw in track(reader(_counted(path, keys, funnel), funnel), f"reading {path.name}", unit="dialogue"):
+    values = islice(_counted(path, keys, funnel), most)
+    for raw in track(reader(values, funnel), f"reading {path.name}", unit="dialogue"):
         ledger.read[TURNS] += len(raw.turns)
         tidied = tidy(raw.turns, ledger)
         raw.id, _ = repair_text(raw.id)

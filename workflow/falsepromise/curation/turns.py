@@ -5,6 +5,8 @@ What is good is kept; what was repaired or left out is named, so that the funnel
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -23,17 +25,22 @@ _ASSISTANT: tuple[str, ...] = ("assistant", "aiassistant", "ai", "bot", "chatbot
 _ASSISTANT += ("textdavinci", "textdavincirender", "answer", "reply", "response", "completion", "output")
 _SYSTEM: tuple[str, ...] = ("system", "developer", "sys", "systemmessage", "systemprompt", "systeminstruction")
 _SYSTEM += ("instructions", "persona")
+_TOOL = ("tool", "function", "functioncall", "functionresponse", "observation", "toolcall", "toolresult")
 _SPEAKERS = {
     **dict.fromkeys(_USER, "user"),
     **dict.fromkeys(_ASSISTANT, "assistant"),
     **dict.fromkeys(_SYSTEM, "system"),
+    **dict.fromkeys((*_TOOL, "toolresponse", "ipython", "environment"), "tool"),
 }
 _CHATGPT = re.compile(r"(?:openai)?(?:chat)?gpt(?:o|turbo|mini|plus|preview|instruct|bot|model|assistant)*")
 _SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender")
 PAIRS: tuple[tuple[str, str], ...] = (("input", "output"), ("prompt", "response"), ("question", "answer"))
 PAIRS += (("instruction", "output"), ("instruction", "response"), ("prompt", "completion"))
 PAIRS += (("query", "response"), ("query", "answer"))
-_TEXT_KEYS = ("value", "content", "text", "message", "markdown", "utterance")
+_TEXT_KEYS = ("value", "content", "text", "message", "markdown", "utterance", "say", "body")
+# Parts of a message that aren't said to the other: what a reply is made from, not the reply.
+_UNSAID: tuple[str, ...] = ("thinking", "redacted_thinking", "reasoning", "tool_use", "tool_result", "tool_call")
+_UNSAID += ("function_call", "server_tool_use", "web_search_tool_result", "token_budget", "reasoning_summary")
 
 NO_TURNS = "no turns"
 NO_USER = "no user turn"
@@ -49,6 +56,7 @@ LEADING_REPLY = "reply before the first query left out"
 EMPTY_TURN = "exchange with an empty turn left out"
 MERGED_SYSTEM = "system turns in a row joined"
 SYSTEM_BESIDE = "system prompt beside the turns made their first turn"
+TOOL = "message of a tool left out"
 EMPTY_SYSTEM = "system turn without text left out"
 WHITE_SPACE = "white space around a turn"
 PARTS = "text in parts"
@@ -67,7 +75,7 @@ class Tidied:
 
 
 def role(spelling: object) -> str | None:
-    """`user`, `assistant` or `system` for a speaker's name as data sets spell it, or None."""
+    """`user`, `assistant`, `system` or `tool` for a speaker's name as data sets spell it, or None."""
     if not isinstance(spelling, str):
         return None
     letters = re.sub(r"[^a-z]", "", spelling.casefold())
@@ -90,6 +98,10 @@ def turns_of(raw: object, ledger: Ledger | None = None) -> list[tuple[object, ob
     """
     if isinstance(raw, dict) and raw and all(re.fullmatch("[0-9]{1,9}", str(key)) for key in raw):
         raw = [raw[key] for key in sorted(raw, key=int)]
+    if isinstance(raw, str):
+        size, raw = len(raw), _from_text(raw)
+        if isinstance(raw, list) and ledger is not None:
+            ledger.reshape("turns written as text", size, characters(raw))
     if not isinstance(raw, list):
         return None
     ledger = Ledger() if ledger is None else ledger
@@ -103,6 +115,20 @@ def turns_of(raw: object, ledger: Ledger | None = None) -> list[tuple[object, ob
         else:
             turns.append((None, turn))
     return turns
+
+
+def _from_text(text: str) -> object:
+    """A list that a table's cell has as text: JSON, or as Python prints it."""
+    if text.lstrip()[:1] != "[":
+        return None
+    try:
+        return json.loads(text, strict=False, parse_int=str)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text)  # literals alone: nothing in it is run
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
 
 
 def _turn_of(raw: Record, ledger: Ledger) -> list[tuple[object, object]]:
@@ -192,14 +218,16 @@ def with_system(
 
 def text_in(content: object) -> object:
     """The text of a message's content: itself, or its parts joined (`["..."]`, `[{"type": "text", "text": ...}]`,
-    `{"parts": [...]}`). Content with parts that aren't text is given back as it is.
+    `{"parts": [...]}`), without reasoning and calls of tools. Content with other parts is given back as it is.
     """
     if isinstance(content, dict):
         parts = content.get("parts", content.get("text"))
         return content if parts is None or isinstance(parts, dict) else text_in(parts)
     if not isinstance(content, list):
         return content
-    texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    said = [part for part in content if not (isinstance(part, dict) and part.get("type") in _UNSAID)]
+    texts = [part.get("text") if isinstance(part, dict) else part for part in said]
+    texts = [text.get("value") if isinstance(text, dict) else text for text in texts]
     strings = [text for text in texts if isinstance(text, str)]
     return "\n".join(strings) if len(strings) == len(texts) else content
 
@@ -247,6 +275,10 @@ def _read(turns: list[tuple[object, object]], result: Tidied, ledger: Ledger) ->
     heard = []
     for at, (name, value) in enumerate(turns):
         speaker = role(name)
+        if speaker == "tool":
+            result.repairs.add(TOOL)
+            ledger.lose(TOOL, characters([value]), 1)
+            continue
         if speaker is None or not (isinstance(value, str) or value is None):
             why = UNKNOWN_ROLE if speaker is None and isinstance(name, str) else WRONG_TURN
             result.repairs.add(why)

@@ -1,0 +1,99 @@
+"""Look at a file of dialogues before anything is run: its form, what its first records become, and what is lost.
+
+Each reader reads the first records; the one that keeps the most characters is shown, and which `format` of a
+source in a study it is. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record
+from falsepromise.core.text import terminal
+from falsepromise.curation import reading
+from falsepromise.curation.funnel import Funnel
+from falsepromise.curation.ledger import CHARACTERS
+
+FORMATS = ("messages", "sharegpt", "hc3", "discord", "exports", "tldr", "cnn", "superni")  # of equal ones the first
+
+
+@dataclass
+class Found:
+    """What one reader makes of a file's first records."""
+
+    form: str
+    dialogues: list[Record]
+    funnel: Funnel
+
+    @property
+    def kept(self) -> int:
+        return self.funnel.ledger.kept[CHARACTERS]
+
+
+def read_with(form: str, path: Path, records: int) -> Found:
+    """The dialogues of a file's first records by one reader, and the funnel."""
+    verb, funnel = importlib.import_module(f"falsepromise.curation.{form}"), Funnel(path.name)
+    return Found(form, list(reading.read(path, path.name, verb.read, verb.KEYS, funnel, records)), funnel)
+
+
+def best(path: Path, records: int) -> Found:
+    """What the reader makes of a file that keeps the most of it.
+
+    Raises:
+        UserError: no reader finds a dialogue.
+    """
+    found = [read_with(form, path, records) for form in FORMATS]
+    chosen = max(found, key=lambda one: one.kept)
+    if not chosen.dialogues:
+        tried = "; ".join(f"{one.form}: {one.funnel.reasons(reading.STEP) or 'no records'}" for one in found[:5])
+        raise UserError(f"{path}: no reader finds a dialogue in its first {records} records ({tried})")
+    return chosen
+
+
+def lines(found: Found, shown: int, width: int) -> Iterator[str]:
+    """The description, a line at a time."""
+    yield f"format: {found.form}"
+    summary = (importlib.import_module(f"falsepromise.curation.{found.form}").__doc__ or "").strip().partition("\n")[0]
+    yield f"  {summary}"
+    yield f"dialogues of the first records: {len(found.dialogues):,}"
+    for dialogue in found.dialogues[:shown]:
+        yield f"\n{terminal(dialogue['id'], lines=False)}"
+        for message in dialogue["messages"][:6]:
+            text = message["content"]
+            rest = f" ... ({len(text):,} characters)" if len(text) > width else ""
+            yield f"  {message['role']:>9}: {terminal(text[:width], lines=False)}{rest}"
+        if len(dialogue["messages"]) > 6:
+            yield f"  ... {len(dialogue['messages']) - 6:,} more messages"
+    yield "\nwhat is kept and lost of them:"
+    for _, step, kept, dropped, reason, examples in found.funnel.rows():
+        name = terminal(f"{step}: {reason}" if reason else step, lines=False)
+        which = f"   {terminal(examples, lines=False)}" if reason else ""
+        yield f"  {name:<72.72} {kept:>14,} {dropped:>14,}{which}"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("file", type=Path, help="JSON, JSON lines, CSV, Parquet or a zip archive with one of them")
+    parser.add_argument("--records", type=_count, default=200, help="how many of the first records to read")
+    parser.add_argument("--shown", type=_count, default=3, help="how many of the dialogues to show")
+    parser.add_argument("--width", type=_count, default=160, help="how many characters of a message to show")
+    args = parser.parse_args(argv)
+    logging.getLogger("falsepromise").setLevel(logging.WARNING)  # the readers' progress says nothing here
+    print("\n".join(lines(best(args.file, args.records), args.shown, args.width)))
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text[:20]!r}: expected a number, 1 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    cli.run(main)
