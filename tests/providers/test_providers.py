@@ -152,3 +152,9 @@ def test_behaviour(
     out, err = capfd.readouterr()
     assert not set("\x1b\x07\u202e") & set(out + err)
     assert KEY not in out + err
+
+
+def test_there_are_as_many_as_the_page_says() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "teacher.md").read_text(encoding="utf-8")
+    assert f"each of {len(BEHAVIOURS)} through" in page
+    assert not [name for name in BEHAVIOURS if f"`{name}`" not in page]

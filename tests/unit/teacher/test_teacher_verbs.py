@@ -512,6 +512,19 @@ def test_the_plan_is_a_table_and_says_what_is_over_the_limit(
         plan.main(["--study", str(ROOT / "config" / "paper.yaml"), "--tokens", "x"])
 
 
+def test_the_papers_study_with_models_of_today() -> None:
+    study = load_files([ROOT / "config" / "paper.yaml", ROOT / "config" / "today.yaml"])
+    parser = argparse.ArgumentParser()
+    options.add(parser)
+    for judge in (None, "gpt4"):
+        parsed = parser.parse_args(
+            shlex.split(f"{settings.answer_options(study, judge)} {settings.limits(study, judge)}")
+        )
+        _, sent = options.habits(parsed).sent([], {"temperature": 0.0, "max_tokens": 9})
+        assert sent == {"max_completion_tokens": 9, "reasoning_effort": "none"}
+        assert study.config["teacher"]["model"] not in ("gpt-3.5-turbo-0125", "gpt-4-0613")
+
+
 def test_the_studys_keys_are_the_verbs_options(tmp_path: Path) -> None:
     """Provider, habits and batch reach the teacher; a judge has them with its model and address alone."""
     change = tmp_path / "change.yaml"

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # What these hold changes messages and bookkeeping, never a result.
 _NO_RESULT = {f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "progress")} | {
-    f"{PACKAGE}.study.planning"
+    *(f"{PACKAGE}.{name}" for name in ("study.planning", "teacher.ledger", "teacher.watch"))
 }
 _WHOLE = "*"  # a module that is handed about as a value: all of it
 

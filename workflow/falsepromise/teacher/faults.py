@@ -29,6 +29,7 @@ class Retry(Exception):
         slow_down: Whether the server refused it for going too fast.
         charge: What the useless reply says that it cost.
         lost: Whether it may have cost anything, up to its reserve.
+        silent: Whether the whole time for a reply went by.
     """
 
     why: str
@@ -36,6 +37,7 @@ class Retry(Exception):
     slow_down: bool = False
     charge: Charge | None = None
     lost: bool = False
+    silent: bool = False
 
 
 @dataclass(eq=False)
@@ -160,7 +162,8 @@ def judge(status: int, headers: Mapping[str, str], body: Mapping[str, Any], aske
     if status == 403 and not asked.heard and not flagged and _NOT_ALLOWED.search(said):
         return UserError(f"{where}: the key in {env} may not do this ({named}); use another key or model")
     if status == 404 and not asked.heard and (names & _NO_MODEL_CODES or not _long(said, names)):
-        return UserError(f"{where}: no model {asked.model!r} there, or the base URL is wrong ({named}); check both")
+        gone = f"no model {asked.model!r} there (it may be retired), or the base URL is wrong ({named})"
+        return UserError(f"{where}: {gone}; check both")
     lost = status in _LOST
     told = headers.get("x-should-retry", "").strip().lower()
     transient = status in (408, 409, 425, 429, 499) or status >= 500 or (inside and status == 0)

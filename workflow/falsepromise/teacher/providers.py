@@ -123,7 +123,7 @@ PROVIDERS: dict[str, dict[str, Any]] = {
 _REASONS_FIRST = {"rename": {"max_tokens": "max_completion_tokens"}, "force": {"temperature": None, "top_p": None}}
 # By the last part of the model's name, whatever the provider; every row that fits is applied, in this order.
 MODELS: list[tuple[str, dict[str, Any]]] = [
-    (r"o[134](?:-.*)?|gpt-5(?:[.-].*)?", _REASONS_FIRST),
+    (r"o[134](?:-.*)?|gpt-[5-9](?:[.-].*)?", _REASONS_FIRST),
     (r"o1-(?:mini|preview).*", {"system": "user"}),
     (r"gpt-5.*-chat.*", {"rename": {"max_tokens": "max_completion_tokens"}, "force": {}}),
     (r"deepseek-reasoner|deepseek-r1.*", {"force": {"temperature": None, "top_p": None}}),

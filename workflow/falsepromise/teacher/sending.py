@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("falsepromise.teacher")
 UNREACHABLE_ATTEMPTS = 3  # while the server has never been heard
+USELESS_REPLIES = 4  # to one request, after which it isn't sent again: bills without an answer, and silences
+LONGEST_ALONE_S = 8.0  # of back-off, while no other request fails
 
 
 class Sender:
@@ -50,7 +52,8 @@ class Sender:
         )
         self._pause_until = 0.0
         self._heard = False  # a reply of any kind
-        self._answered = False
+        self._answers = 0
+        self._failing: set[str] = set()  # requests that failed since the last answer
         self._moved = False  # to the other base path
         self._refused = 0  # connections
         self._in_a_row = 0  # failures since the last answer
@@ -81,9 +84,10 @@ class Sender:
             body = self.body(request)
         except UnicodeEncodeError:
             return self._ended(request, "rejected: the text has half a surrogate pair, which UTF-8 can't carry")
-        why, wait, failed = "", 0.05, 0
+        why, wait, failed, useless = "", 0.05, 0, 0
+        before = self._answers  # when it failed first
         try:
-            while answer is None and failed < teacher.attempts:
+            while answer is None and failed < teacher.attempts and useless < USELESS_REPLIES:
                 async with self._slots:
                     charge = teacher.reserve(request)
                     taken = store.take(key, teacher.name, charge, teacher.limits, mine)
@@ -98,13 +102,15 @@ class Sender:
                             return self._ended(request, f"rejected: {rejected.why}")
                         except Retry as retry:
                             failed, why = failed + 1, retry.why
-                            wait = self._wait(retry, failed)
+                            useless += retry.charge is not None or retry.silent
+                            before = self._answers if failed == 1 else before
+                            wait = self._wait(key, retry, failed, self._answers > before)
                 if isinstance(taken, str):
                     if taken not in ("taken", "wait"):
                         reached = f"{teacher.model}: {taken}; answers so far are stored, raise it to go on"
                         raise self.stop(LimitReached(reached))
                     wait = min(1.0, wait * 1.5)
-                if answer is None and failed < teacher.attempts:
+                if answer is None and failed < teacher.attempts and useless < USELESS_REPLIES:
                     await self.sleep(wait)
         finally:
             if mine and answer is None:
@@ -142,7 +148,7 @@ class Sender:
             except TooLarge as error:
                 raise Rejected(str(error), lost=True) from error
             except Lost as error:
-                raise Retry(str(error), lost=True) from error
+                raise Retry(str(error), lost=True, silent=isinstance(error.__cause__, TimeoutError)) from error
             except Unsent as error:
                 state = "released"
                 raise self._unreachable(str(error)) from error
@@ -173,7 +179,8 @@ class Sender:
             if state != "answered" or paid is not None:
                 store.settle(attempt, state, paid, why[:200] or "no reply")
         self._pause(limits_wait(reply.headers, charge.tokens, refused=False))
-        self._answered, self._in_a_row, self._slowed = True, 0, False
+        self._answers, self._in_a_row, self._slowed = self._answers + 1, 0, False
+        self._failing.clear()
         self._tokens.correct(answer.input_tokens + answer.output_tokens - expected)
         teacher.measured(answer)
         return answer
@@ -187,7 +194,7 @@ class Sender:
     def asked(self, charge: Charge) -> Asked:
         """Whom a reply is from."""
         teacher = self.teacher
-        return Asked(teacher.base_url, teacher.model, teacher.api_key_env, self._key, charge, self._answered)
+        return Asked(teacher.base_url, teacher.model, teacher.api_key_env, self._key, charge, self._answers > 0)
 
     def _unreachable(self, why: str) -> Exception:
         """What to do when nobody took the request."""
@@ -203,27 +210,32 @@ class Sender:
             return True
         other = self.transport.other_base()
         said = shown(body[:2000].decode("utf-8", "replace"), longest=1000).lower()
-        if self._answered or self._moved or other is None or "model" in said or "deployment" in said:
+        if self._answers or self._moved or other is None or "model" in said or "deployment" in said:
             return False
         self._moved = True
         log.info("%s: nothing under %s; trying %s", self.teacher.base_url, self.transport.base, other)
         self.transport.base = other
         return True
 
-    def _wait(self, retry: Retry, failed: int) -> float:
+    def _wait(self, key: str, retry: Retry, failed: int, others_answered: bool) -> float:
         """Seconds until a request is sent again; where the server asks for it, others wait too.
 
-        A request that fails while others are answered doesn't wait longer each time, but one that is
-        refused for going too fast does. One such refusal among answers is that request's; the second in a row
-        is everybody's.
+        A request that fails while others are answered doesn't wait longer each time: the server is well, and the
+        fault is its own. One that is refused for going too fast does. One such refusal among answers is that
+        request's; the second in a row is everybody's.
         """
         kind = retry.why.partition(":")[0].partition(" (")[0]
         self.retries[kind] = self.retries.get(kind, 0) + 1
         everybody = retry.slow_down and self._slowed
         self._slowed = retry.slow_down
         self._in_a_row += 1
-        count = failed if retry.slow_down else min(failed, self._in_a_row)
-        wait = backoff(count, self.rng) if retry.wait_s is None else min(retry.wait_s, LONGEST_SERVER_WAIT_S)
+        self._failing.add(key)
+        count = failed if retry.slow_down else 1 if others_answered else min(failed, self._in_a_row)
+        wait = backoff(count, self.rng)
+        if len(self._failing) == 1 and not retry.slow_down:
+            wait = min(wait, LONGEST_ALONE_S)
+        if retry.wait_s is not None:
+            wait = min(retry.wait_s, LONGEST_SERVER_WAIT_S)
         if everybody and retry.wait_s is not None:
             self._pause(wait)
         log.debug("attempt %d: %s; again in %.1f s", failed, retry.why, wait)
