@@ -23,9 +23,9 @@ rule judge:
     resources:
         limits=lambda w: teacher.limits(study, w.judge),
     params:
-        code=code("falsepromise.preference.judge", "prompts/judge_pairwise.txt"),
+        code=lambda w: digest("falsepromise.preference.judge", preference.rubric(study, w.judge)),
         judge=lambda w: teacher.answer_options(study, w.judge),
-        order=lambda w: options(study.judges[w.judge], "order"),
+        order=lambda w: options(study.judges[w.judge], "order", "rubric"),
     message:
         "{wildcards.judge} judges {wildcards.model} against the teacher"
     shell:
@@ -33,6 +33,7 @@ rule judge:
         " --prompts {input.prompts:q}"
         " --responses {input.responses:q}"
         " --reference {input.reference:q}"
+        " --rater {wildcards.judge:q}"
         " {params.judge}"
         " {params.order}"
         " {resources.limits}"

@@ -237,6 +237,40 @@ def test_a_name_is_a_judges_or_raters(rated: dict[str, Any]) -> None:
         load(rated, "study.yaml")
 
 
+def test_a_panel_adds_up_its_members_votes(rated: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    rated["judges"]["other"] = {**rated["judges"]["rule"], "label": "Other", "rubric": "mine", "stand_in": "x"}
+    rated["judges"]["panel"] = {"label": "Panel", "members": ["rule", "other"]}
+    study = workflow.read(rated, ["study.yaml"])
+    two = study.runs["amount"][1]
+    folder = "results/test/preference"
+    assert preference.votes(study, "panel", two) == [f"{folder}/{who}/{two}.votes.jsonl" for who in ("rule", "other")]
+    assert f"{folder}/panel/{two}.json" in preference.scores(study)
+    assert preference.scores_on_same_prompts(study, two)[-1] == f"{folder}/panel/{two}.json"
+    assert workflow.wildcards(study)["judge"] == "rule|other"
+    assert study.expanded()["judges"]["panel"] == {"label": "Panel", "stand_in": "Other: x"}
+    assert preference.rubric(study, "rule") == "prompts/judge_pairwise.txt"
+    with pytest.raises(UserError, match=r"judges\.other\.rubric.*prompts/mine\.txt.*is not there"):
+        preference.rubric(study, "other")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"panel": {"label": "P", "members": ["rule", "none"]}}, r"judges\.panel\.members.*none"),
+        ({"panel": {"label": "P", "members": ["rule", "two"], "order": "both"}}, "'order' belongs to its members"),
+        ({"panel": {"label": "P"}}, "has no 'prompts' to judge, and no 'members'"),
+        ({name: {"label": "P", "members": ["rule", name]} for name in ("two", "own")}, "names a panel"),
+        ({"panel": {"label": "P", "members": ["rule", "own"]}}, "judge different prompts or runs"),
+    ],
+)
+def test_a_panel_that_can_not_be_is_refused(rated: dict[str, Any], changes: dict[str, Any], message: str) -> None:
+    two = {**rated["judges"]["rule"], "label": "Two"}
+    rated["judges"] |= {"two": two, "own": {**two, "prompts": "own"}, **changes}
+    with pytest.raises(UserError, match=message):
+        load(rated, "study.yaml")
+
+
 def test_options_quote_and_leave_out() -> None:
     entry = {"max_bleu": 20, "single_exchanges": True, "near_duplicates": None, "stand_in": "a b", "limit": False}
     words = workflow.options(entry, "max_bleu", "single_exchanges", "near_duplicates", "stand_in", "limit", "absent")

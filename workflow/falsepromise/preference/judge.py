@@ -79,6 +79,7 @@ def judge(
     parameters: dict[str, Any],
     progress: Progress | None = None,
     template: str | None = None,
+    rater: str | None = None,
 ) -> Iterator[Record]:
     """One vote for each pair and order.
 
@@ -89,6 +90,7 @@ def judge(
         parameters: Of the requests.
         progress: Counts the answers.
         template: Of the rubric; default: Vicuna's procedure.
+        rater: What the votes call the judge; default: its model's name.
 
     Yields:
         Vote records with `raw` (the judge's words), `scores` (left's, right's) where it gave some, or `unreadable`.
@@ -99,7 +101,7 @@ def judge(
     teacher.check_cost(teacher.estimate(requests))
     for (pair, first), answer in zip(asked, teacher.ask_many(requests, progress), strict=True):
         verdict = _verdict(answer)
-        vote = pair.vote(teacher.model, None, first)
+        vote = pair.vote(rater or teacher.model, None, first)
         if verdict.choice:
             other = "right" if first == "left" else "left"
             vote["choice"] = {"first": first, "second": other, "tie": "tie"}[verdict.choice]
@@ -125,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--reference", required=True, help="replies that it is compared to (the teacher's)")
     parser.add_argument("--sample", type=int, help="which sample of --responses; default: the first")
     parser.add_argument("--rubric", default=RUBRIC, metavar="NAME", help="a prompt of resources/prompts/, by its name")
+    parser.add_argument("--rater", metavar="NAME", help="what the votes call the judge; default: its model's name")
     parser.add_argument("--order", choices=ORDERS, default="both", help="which reply the judge sees first")
     parser.add_argument("--temperature", type=float, default=TEMPERATURE, help="the judge's; Vicuna's is 0.2")
     parser.add_argument("--max-tokens", type=teacher_options.positive, default=MAX_TOKENS, help="of one verdict")
@@ -139,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parameters |= teacher_options.extra_parameters(args)
     with teacher_options.open_teacher(args) as teacher:
         with Progress(len(pairs) * len(orders), f"{teacher.model} judges", "verdicts") as progress:
-            votes = list(judge(teacher, pairs, orders, parameters, progress, template))
+            votes = list(judge(teacher, pairs, orders, parameters, progress, template, args.rater))
         facts = teacher.facts()
     if args.base_url == "local":
         votes = [{**vote, "stand_in": STAND_IN} for vote in votes]

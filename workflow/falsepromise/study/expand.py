@@ -41,6 +41,12 @@ def load(config: Mapping[str, Any], where: str = "the study") -> Study:
     check(plain, SCHEMA, where)
     study = Study(plain)
     check_names(study, where)
+    for panel in (entry for entry in study.judges.values() if "members" in entry):
+        members = [study.judges[name] for name in panel["members"]]
+        panel |= {key: members[0][key] for key in ("prompts", "runs") if key in members[0]}
+        stand_ins = [f"{member['label']}: {member['stand_in']}" for member in members if "stand_in" in member]
+        if stand_ins:
+            panel.setdefault("stand_in", "; ".join(stand_ins))
     for group, run in plain["runs"].items():
         _expand(study, group, run, where)
     expanded = Study(plain, _models(study), study.runs)

@@ -99,9 +99,33 @@ def check_names(study: Study, where: str) -> None:
         known(study.style["prompts"], "prompts", "style.prompts")
         if "tone" in study.style:
             known(study.style["tone"], "judges", "style.tone")
+            if "members" in study.judges[study.style["tone"]]:
+                raise UserError(f"{where}: 'style.tone' names the panel {study.style['tone']!r}; expected one judge")
+    for name, entry in study.judges.items():
+        _check_judge(study, name, where)
+        for member in entry.get("members", []):
+            known(member, "judges", f"judges.{name}.members")
     for section in ("judges", "raters"):
         for name, entry in (config.get(section) or {}).items():
-            known(entry["prompts"], "prompts", f"{section}.{name}.prompts")
+            if "members" not in entry:
+                known(entry["prompts"], "prompts", f"{section}.{name}.prompts")
     for name in study.raters:
         if name in study.judges:
             raise UserError(f"{where}: {name!r} is in 'judges' and in 'raters'; give one of them another name")
+
+
+def _check_judge(study: Study, name: str, where: str) -> None:
+    """A judge judges a prompt set; a panel has members that judge the same models on the same prompts."""
+    entry = study.judges[name]
+    if "members" not in entry:
+        if "prompts" not in entry:
+            raise UserError(f"{where}: 'judges.{name}' has no 'prompts' to judge, and no 'members' to add up")
+        return
+    extra = sorted(set(entry) - {"members", "label", "stand_in"})
+    if extra:
+        raise UserError(f"{where}: 'judges.{name}' is a panel; '{extra[0]}' belongs to its members")
+    members = [study.judges[member] for member in entry["members"] if member in study.judges]
+    if any("members" in member for member in members):
+        raise UserError(f"{where}: 'judges.{name}.members' names a panel; expected judges")
+    if len({(member.get("prompts"), tuple(member.get("runs") or ())) for member in members}) > 1:
+        raise UserError(f"{where}: 'judges.{name}.members' judge different prompts or runs; give them the same")

@@ -123,7 +123,7 @@ def wildcards(study: Study) -> dict[str, str]:
         "tokenizer": one_of({study.tokenizer(base) for base in study.bases}),
         "prompts": one_of(study.prompts),
         "benchmark": one_of(study.benchmarks),
-        "judge": one_of(study.judges),
+        "judge": one_of(name for name, entry in study.judges.items() if "members" not in entry),
         "source_of_votes": one_of(study.voters),
         "seed": "[0-9]+",
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from falsepromise.core.errors import UserError
+from falsepromise.core.place import resource
 from falsepromise.study.stages import style
 from falsepromise.study.study import Study
 
@@ -21,10 +23,24 @@ def voted_on(study: Study) -> dict[str, list[str]]:
 
 
 def votes(study: Study, voter: str, model: str) -> list[str]:
-    """The votes on a model: a judge's, or the files that hold the raters'."""
+    """The votes on a model: a judge's, those of a panel's members, or the files that hold the raters'."""
     if voter in study.raters:
         return study.raters[voter]["votes"][model]
+    if "members" in study.judges[voter]:
+        return [file for member in study.judges[voter]["members"] for file in votes(study, member, model)]
     return [f"{study.results}/preference/{voter}/{model}.votes.jsonl"]
+
+
+def rubric(study: Study, judge: str) -> str:
+    """The file of resources/ that holds a judge's prompt.
+
+    Raises:
+        UserError: it is not there.
+    """
+    file = f"prompts/{study.judges[judge].get('rubric', 'judge_pairwise')}.txt"
+    if not resource(file).is_file():
+        raise UserError(f"'judges.{judge}.rubric': {resource(file)} is not there; write it, or name another")
+    return file
 
 
 def scores(study: Study) -> list[str]:
