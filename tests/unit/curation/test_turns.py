@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from falsepromise.core.records import check_dialogue
 from falsepromise.curation import turns
+from falsepromise.curation.ledger import Ledger
 from falsepromise.curation.markup import is_scraped_html, to_markdown
 from falsepromise.curation.turns import role, tidy
 
@@ -128,10 +129,39 @@ PROSE = '<div class="markdown prose w-full break-words">{}</div>'
             "```python\ndef f():\n    return 1\n\n\n\nf()\n```",
         ),
         ("<pre>plain  text\n  kept</pre>", "```\nplain  text\n  kept\n```"),
-        ("<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>", "| a | b |\n| 1 | 2 |"),
-        ("<p>unclosed <b>bold", "unclosed **bold"),
+        ("<table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td></tr></table>",
+         "| a | b |\n| --- | --- |\n| 1 | 2 |"),
+        ("<p>unclosed <b>bold", "unclosed **bold**"),
         ("<pre><code>cut off", "```\ncut off\n```"),
         ("<p>x</p><script>alert(1)</script>", "x"),
+        (
+            '<p>So <span class="katex"><span class="katex-mathml"><math><semantics><mrow><mi>x</mi></mrow>'
+            '<annotation encoding="application/x-tex">x^2 < y</annotation></semantics></math></span>'
+            '<span class="katex-html" aria-hidden="true"><span>x2</span></span></span>.</p>',
+            "So $x^2 < y$.",
+        ),
+        (
+            '<span class="katex-display"><span class="katex"><math><annotation encoding="application/x-tex">a_b'
+            "</annotation></math></span></span>",
+            "$$a_b$$",
+        ),
+        ('<p>See <a href="https://x.org/a">this <b>page</b></a>.</p>', "See [this **page**](https://x.org/a)."),
+        ('<p><a href="javascript:alert(1)">no</a></p>', "no"),
+        ('<p><img src="https://x.org/a.png" alt="a cat"><img alt="b" src="data:x"></p>',
+         "![a cat](https://x.org/a.png)![b]()"),
+        ("<blockquote><p>a</p><p>b</p></blockquote><p>c</p>", "> a\n>\n> b\n\nc"),
+        ("<blockquote>a<blockquote>b</blockquote></blockquote>", "> a\n>\n> > b"),
+        ("<ol><li>a<pre><code>x\n\n\ny</code></pre></li><li>b</li></ol>",
+         "1. a\n\n   ```\n   x\n   \n   \n   y\n   ```\n2. b"),
+        ("<ol><li>a<ol><li>b</li></ol></li></ol>", "1. a\n   1. b"),
+        ("<table><thead><tr><th>a|b</th><th>c</th></tr></thead><tbody><tr><td><p>1</p>2</td></tr></tbody></table>",
+         "| a\\|b | c |\n| --- | --- |\n| 1 2 |  |"),
+        ('<p>a<span class="sr-only">hidden</span><span style="display: none">too</span></p>', "a"),
+        ("<pre><div><span>bash</span><button>Copy code</button></div><code>ls</code></pre>", "```bash\nls\n```"),
+        ("<p>a <code>b`c</code></p>", "a `` b`c ``"),
+        ("<p>x<sup>2</sup> <del>old</del></p>", "x<sup>2</sup> ~~old~~"),
+        ('<ul><li><input type="checkbox" checked>done</li></ul>', "- [x] done"),
+        ("a\0b \u00b2 <![Note]> c", "a\ufffdb \u00b2  c"),
     ],
 )
 def test_markdown_of_scraped_html(html, expected):
@@ -154,6 +184,62 @@ def test_markdown_of_scraped_html(html, expected):
 )
 def test_which_html_is_scraped(text, reply, expected):
     assert is_scraped_html(text, reply) is expected
+
+
+def test_html_that_was_asked_for_stays():
+    page = "<h1>Tea</h1>\n<p>Hot <b>leaves</b>.</p>"
+    assert is_scraped_html(page, True, "Tell me about tea.")
+    for asked in ("Write that as HTML", "and inside <p>?", "make me a landing page"):
+        assert not is_scraped_html(page, True, asked)
+        found = tidy([("human", asked), ("gpt", page)])
+        assert pairs(found) == [("u", asked), ("a", page)]
+    assert is_scraped_html(PROSE.format(page), True, "What is HTML?"), "the page's own class says that it is scraped"
+
+
+@pytest.mark.parametrize(
+    ("turn", "expected"),
+    [
+        (("gpt", "pythonCopy code\nx = 1\nCopy code\ny"), "python\nx = 1\ny"),
+        (("gpt", "Good.\n\n2 / 2"), "Good."),
+        (("gpt", "1/3\nGood."), "Good."),
+        (("gpt", "A half is 1/2"), "A half is 1/2"),
+        (("human", "Why?\n2 / 2"), "Why?"),
+        (("human", "Why? Share Prompt"), "Why?"),
+        (("human", "Why?This content may violate our content policy. If you believe this to be so"), "Why?"),
+        (("human", "network error"), "network error"),
+        (("gpt", "Good.\n\nnetwork error\n\nOnly one message at a time. Please allow any other responses to complete "
+          "before sending another message, or wait one minute."), "Good."),
+        (("gpt", "!\nSomething went wrong. If this issue persists please contact us through our help."), ""),
+        (("gpt", "2 / 2"), ""),
+        (("gpt", "Too many requests in 1 hour. Try again later."), ""),
+        (("gpt", "It means:\nnetwork error"), "It means:\nnetwork error"),
+    ],
+)  # fmt: skip
+def test_what_the_page_says_is_removed_and_counted(turn, expected):
+    ledger = Ledger()
+    other = ("human", "q") if turn[0] == "gpt" else ("gpt", "a")
+    found = tidy(sorted([turn, other], reverse=True), ledger)
+    if expected:
+        assert turn[1] == expected or found.repairs
+        assert expected in [text for _, text in pairs(found)]
+    else:
+        assert found.dropped == turns.NO_EXCHANGE
+    kept = sum(len(text) for _, text in pairs(found))
+    assert len(turn[1]) + len(other[1]) == kept + sum(ledger.lost[key] for key in ledger.lost if key[0] == "characters")
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["<div>" * 10_000, "<blockquote>" * 4_000 + "x\ny" * 400, "<li>" * 12_000, "<a href='https://x'>" * 2_500,
+     "<" * 50_000, "<![Note]>" * 5_000, "<div class=" * 4_500, '<div class="' * 4_000, "<!--" * 12_000,
+     "<table><tr><td>" * 3_000, "<pre>" * 10_000 + "x" * 99, "<code>" * 8_000, "&amp" * 12_000, "\n" * 50_000,
+     "<p>" + "network error\n\n" * 3_500, "```" * 16_000, "<ol start='" + "9" * 5000 + "'><li>" * 100,
+     "<math><annotation encoding='x-tex'>" * 1_400, "1 / 2\n" * 8_000, "Copy code" * 5_500],
+)  # fmt: skip
+def test_hostile_turns_end(hostile):
+    for text in (PROSE.format(hostile), f"<p>{hostile}</p>", hostile):
+        found = tidy([("human", "q"), ("gpt", text)])
+        assert (found.dropped is None) == bool(found.messages)
 
 
 @given(st.text(alphabet="<>/pdivolcrbe=\"' &;x\n", max_size=60))

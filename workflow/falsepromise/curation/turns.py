@@ -15,6 +15,7 @@ from itertools import groupby
 from falsepromise.core.records import Record
 from falsepromise.curation.jsonstream import repair_text
 from falsepromise.curation.ledger import Ledger, characters
+from falsepromise.curation.leftovers import without_leftovers
 from falsepromise.curation.markup import is_scraped_html, to_markdown
 
 # Spellings of the two speakers, letters only and in lower case. Other assistants than ChatGPT
@@ -272,7 +273,7 @@ def tidy(turns: Iterable[tuple[object, object]], ledger: Ledger | None = None) -
 
 def _read(turns: list[tuple[object, object]], result: Tidied, ledger: Ledger) -> list[tuple[str, str]]:
     """Speakers and clean texts up to the first turn that can't be understood."""
-    heard = []
+    heard: list[tuple[str, str]] = []
     for at, (name, value) in enumerate(turns):
         speaker = role(name)
         if speaker == "tool":
@@ -287,10 +288,16 @@ def _read(turns: list[tuple[object, object]], result: Tidied, ledger: Ledger) ->
         text, repaired = repair_text(value or "")
         if repaired:
             result.repairs.add(BAD_UNICODE)
-        if is_scraped_html(text, reply=speaker == "assistant"):
+        if is_scraped_html(text, speaker == "assistant", heard[-1][1] if heard else ""):
             html, text = text, to_markdown(text)
             ledger.reshape(HTML, len(html), len(text))
             result.repairs.add(HTML)
+        if speaker != "system":
+            kept, removed = without_leftovers(text, speaker == "assistant")
+            if removed:
+                result.repairs.update(removed)
+                ledger.reshape(removed[0], len(text), len(kept))
+            text = kept
         stripped = text.strip()
         ledger.lose(WHITE_SPACE, len(text) - len(stripped))
         heard.append((speaker, stripped))

@@ -1,0 +1,98 @@
+"""What a chat page says beside the talk, and scraping takes for a part of it: buttons, counters, errors.
+
+All patterns are anchored or fixed texts: they take linear time.
+"""
+
+from __future__ import annotations
+
+import re
+
+BUTTON = "a page's button or counter removed"
+ERROR = "a page's error text removed"
+
+_COUNTER = re.compile(r"\A\d{1,3} ?/ ?\d{1,3}[ \t]*\n|\n[ \t]*\d{1,3} ?/ ?\d{1,3}[ \t]*\Z")
+_ONLY_COUNTER = re.compile(r"\A\d{1,3} ?/ ?\d{1,3}\Z")
+_COPY = re.compile(r"(?m)^([A-Za-z+#]{0,15})Copy code$\n?")
+_SHARE = "Share Prompt"
+_POLICY = "This content may violate our content policy."
+# Each begins one of the site's own messages, which goes to the end of its paragraph.
+_ERRORS = (
+    "Something went wrong. If this issue persists please contact us",
+    "Something went wrong, please try reloading the conversation",
+    "Something went wrong while generating the response",
+    "Something went wrong\N{HORIZONTAL ELLIPSIS}",
+    "Something went wrong...",
+    "Hmm...something seems to have gone wrong.",
+    "There was an error generating a response",
+    "An error occurred. If this issue persists please contact us",
+    "An error occurred. Either the engine you requested does not exist",
+    "An error occurred while generating the response",
+    "Oops, an error occurred!",
+    "The server experienced an error while processing your request",
+    "The server had an error while processing your request",
+    "Error in message stream",
+    "Error in body stream",
+    "Error in input stream",
+    "Conversation not found",
+    "Unable to load conversation",
+    "Too many requests in 1 hour. Try again later.",
+    "Too many requests, please slow down",
+    "Our systems are a bit busy at the moment",
+    "Our systems have detected unusual activity",
+    "Only one message at a time. Please allow any other responses to complete",
+    "You've reached our limit of messages per hour",
+    "You've reached the current usage cap for GPT-4",
+    "The message you submitted was too long, please reload the conversation",
+    "The previous model used in this conversation is unavailable",
+    "That model is currently overloaded with other requests",
+    "Failed to fetch",
+    "Load failed",
+    "network error",
+    "Request timed out",
+    "Internal server error",
+)
+_LONGEST_ERROR = 400
+
+
+def without_leftovers(text: str, reply: bool) -> tuple[str, list[str]]:
+    """A turn without the page's own texts.
+
+    Args:
+        text: The turn.
+        reply: Whether the assistant said it. Error texts are removed from replies alone, whole paragraphs at
+            their end: a user may quote one.
+
+    Returns:
+        The text, which may be empty, and the names of what was removed.
+    """
+    found = []
+    stripped = text.strip()
+    if reply:
+        kept = _without_errors(stripped)
+        if kept != stripped:
+            found.append(ERROR)
+            stripped = kept
+        kept = _COPY.sub(lambda match: match[1] and match[1] + "\n", stripped) if "Copy code" in text else stripped
+        kept = "" if _ONLY_COUNTER.match(kept) else kept
+    else:
+        kept = stripped.removesuffix(_SHARE) if stripped != _SHARE else stripped
+        if (at := kept.rfind(_POLICY)) > 0 and len(kept) - at < _LONGEST_ERROR:
+            kept = kept[:at]
+    kept = _COUNTER.sub("", kept).strip()
+    if kept != stripped:
+        found.append(BUTTON)
+    return (kept, found) if found else (text, [])
+
+
+def _without_errors(text: str) -> str:
+    """A reply without the error texts that are its last paragraphs."""
+    while text:
+        at = max(text.rfind("\n") + 1, 0)
+        last = text[at:].lstrip("! \t")
+        if len(last) > _LONGEST_ERROR or not last.startswith(_ERRORS):
+            break
+        if len(last) < 60 and at and not text[:at].endswith("\n\n"):
+            break  # a line of a text about errors, not a paragraph of the page's
+        text = text[:at].rstrip()
+        text = "" if text == "!" else text.removesuffix("\n!").rstrip()
+    return text
