@@ -300,10 +300,80 @@ def test_the_servers_wait(headers: dict[str, str], seconds: float | None) -> Non
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("1s", 1.0), ("6m0s", 360.0), ("20ms", 0.02), ("1h2m3.5s", 3723.5), ("1d", 86400.0), ("7", 7.0), ("", None),
+     ("0.5s", 0.5), ("45.837906927s", 45.837906927), ("2015-10-21T07:28:00Z", 0.0), ("2015-10-21T07:28:00", 0.0),
+     ("1445412480", 0.0), ("1445412480000", 0.0), ("9" * 400, None), ("1" * 70 + "s", None),
      ("soon", None), ("-1", None), ("inf", None), ("1m", 60.0), ("1m5ms", 60.005)],
 )  # fmt: skip
 def test_durations_of_rate_limit_headers(text: str, seconds: float | None) -> None:
     assert pace.duration(text) == seconds
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_an_epoch_is_a_time_to_come_and_no_wait_of_years(unit: int) -> None:
+    assert pace.duration(str(int((time.time() + 90) * unit))) == pytest.approx(90, abs=5)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Rate limit reached ... Please try again in 6m0s. Visit", 360.0),
+        ("Please try again in 20ms.", 0.02),
+        ("Please retry after 26 seconds.", 26.0),
+        ("Please retry in 34.074824224s.", 34.074824224),
+        ("Your quota will reset after 2 minutes", 120.0),
+        ("retry after a while", None),
+        ("slow down", None),
+        ("again in " * 100_000, None),
+    ],
+)
+def test_waits_in_words(words: str, seconds: float | None) -> None:
+    assert pace.asked_wait(words) == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_a_run_of_which_too_much_fails_ends_with_the_commonest_reason(known: StandIn, store: Store) -> None:
+    """After half of 200 were answered, every further one is refused: the run ends soon, not after all of them."""
+    server = FaultyServer(known)
+    server.script = lambda attempt: "400" if len(server.answered) >= 100 else None
+    with (
+        serving(server) as url,
+        Teacher(url, NAME, store, concurrency=4) as teacher,
+        pytest.raises(UserError, match=r"51 of the last 100 requests failed; the commonest reason: rejected: 400"),
+    ):
+        list(teacher.ask_many(requests(10_000)))
+    assert sum(server.attempts.values()) < 170
+    assert len(server.answered) == store.spent(teacher.name).answers
+
+
+def test_cut_answers_count_as_failures_only_where_a_whole_one_is_wanted(known: StandIn, store: Store) -> None:
+    server = FaultyServer(known, script=lambda attempt: "length")
+    with serving(server) as url:
+        with Teacher(url, NAME, store) as teacher:
+            verdicts = (Request(chat(number), {"a": 1}, whole=False) for number in range(60))
+            assert {answer.failure for answer in teacher.ask_many(verdicts)} == {"length"}
+        with Teacher(url, NAME, store) as teacher, pytest.raises(UserError, match="requests failed.*length"):
+            list(teacher.ask_many(requests(60)))
+
+
+def test_another_models_name_is_said_once(
+    known: StandIn, store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from falsepromise.teacher import faulty
+
+    complete = faulty.complete
+    monkeypatch.setattr(faulty, "complete", lambda *a: {**complete(*a), "model": "other-9b\x1b[2J"})
+    with serving(FaultyServer(known)) as url, Teacher(url, NAME, store) as teacher:
+        list(teacher.ask_many(requests(20)))
+    (said,) = [record.getMessage() for record in caplog.records if "answers" in record.getMessage()]
+    assert said == f"{NAME}: asked for, but other-9b [2J answers"
+
+
+@pytest.mark.parametrize(
+    "address", ["https://h", "https://h/", "https://h/v1", "https://h/v1/", "https://h/v1/chat/completions"]
+)
+def test_an_address_is_one_however_it_is_written(
+    address: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Teacher(address, "m", store).name == "https://h/v1 m"
 
 
 def used_up(kind: str, limit: int, remaining: int, reset: str) -> dict[str, str]:

@@ -198,7 +198,7 @@ def test_a_store_of_before_the_ledger_keeps_its_answers_and_its_bill(tmp_path: P
 
 @pytest.mark.parametrize(("shared", "mode"), [(False, 0o600), (True, 0o660)])
 def test_a_store_is_its_owners_alone_unless_it_is_to_be_shared(tmp_path: Path, shared: bool, mode: int) -> None:
-    umask = os.umask(0o002)
+    umask = os.umask(0o022)
     try:
         store = Store(tmp_path / "s", shared=shared)
         store.finish("k", taken(store, "k"), "t", REQUEST, ANSWER, PAID)

@@ -34,7 +34,13 @@ def served_model(base_url: str, api_key_env: str) -> str:
             base_url=base_url, api_key=os.environ.get(api_key_env, "").strip() or "none", timeout=20.0, max_retries=2,
             http_client=openai.DefaultHttpxClient(trust_env=urlsplit(base_url).hostname not in LOOPBACK),
         ) as client:  # fmt: skip
-            names = [model.id for model in client.models.list().data]
+            try:
+                names = [model.id for model in client.models.list().data]
+            except openai.NotFoundError:
+                if "/v1" in urlsplit(base_url).path:
+                    raise
+                other = client.with_options(base_url=f"{base_url.rstrip('/')}/v1")
+                names = [model.id for model in other.models.list().data]
     except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, openai.APIConnectionError):
             raise UserError(f"{base_url}: nobody answers there; is the server running, is the URL right?") from error

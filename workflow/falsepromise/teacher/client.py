@@ -101,8 +101,8 @@ class Teacher:
             raise UserError("max_usd is set but both prices are 0, so that nothing would ever stop it; give the prices")
         self._key = _key(base_url, api_key_env, parts.scheme)
         self.base_url, self.model, self.store, self.api_key_env = base_url, model, store, api_key_env
-        self.name = f"{identity or base_url.rstrip('/')} {model}"
         self.habits = habits or providers.habits(providers.guess(base_url), model)
+        self.name = f"{identity or providers.address(base_url, self.habits, model)} {model}"
         self.limits, self.prices = limits, prices
         self.concurrency, self.timeout_s, self.attempts = concurrency, timeout_s, attempts
         self.expected_output_tokens, self.reserve_tokens = expected_output_tokens, reserve_tokens

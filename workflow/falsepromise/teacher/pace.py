@@ -56,16 +56,22 @@ def server_wait(headers: Mapping[str, str]) -> float | None:
 
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_LONGEST_TEXT, _YEAR_S = 64, 366 * 86400.0
 _EPOCH = 1e9  # a number above it is no wait of thirty years but a time of day, in seconds or milliseconds
 
 
 def duration(text: str, unit: float = 1.0) -> float | None:
-    """Seconds of a wait in any of the forms that servers use.
+    """Seconds of a wait in any of the forms that servers use; None for what is none, or is longer than a year.
 
     `6m0s`, `1h2m3.5s` and `20ms`; a plain number of seconds (of `unit` seconds); a time to wait for, as an HTTP
     or ISO date or an epoch in seconds or milliseconds. A time that is past is no wait.
     """
-    text = text.strip()[:64]
+    text = text.strip()
+    seconds = _seconds(text, unit) if len(text) <= _LONGEST_TEXT else None
+    return seconds if seconds is not None and seconds <= _YEAR_S else None
+
+
+def _seconds(text: str, unit: float) -> float | None:
     match = _DURATION.fullmatch(text)
     if match and any(match.groups()):
         return sum(

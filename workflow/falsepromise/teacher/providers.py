@@ -148,6 +148,13 @@ def guess(base_url: str) -> str:
     return "ollama" if base_url and parts.netloc.endswith(":11434") else "openai"
 
 
+def address(base_url: str, habits: Habits, model: str) -> str:
+    """The URL below which the API's endpoints lie, however the user wrote it; without a query or a final slash."""
+    parts = urlsplit(base_url)
+    path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{path or habits.path.format(model=model)}"
+
+
 def known(base_url: str) -> bool:
     """Whether an address tells its provider, and is not only taken for `openai`'s like."""
     return guess(base_url) != "openai" or (urlsplit(base_url).hostname or "").lower() in _HOSTS

@@ -116,9 +116,13 @@ class Store:
         self.again = again
         self._lock = threading.Lock()
         try:
+            made = not self.path.parent.exists()
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if made and shared:  # SQLite puts its log beside the file
+                self.path.parent.chmod(0o2770)
             if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o660 if shared else 0o600))
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+                self.path.chmod(0o660 if shared else 0o600)
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{self.path}: the store can't be opened: {error}; choose another --store") from error

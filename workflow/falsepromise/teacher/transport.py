@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 import httpx2
 
 from falsepromise.core.errors import UserError
-from falsepromise.teacher.providers import Habits
+from falsepromise.teacher.providers import Habits, address
 from falsepromise.teacher.words import shown
 
 LONGEST_REPLY = 16 * 2**20  # bytes of one reply, as it comes and unpacked
@@ -59,12 +59,11 @@ class Transport:
 
     def __init__(self, base_url: str, habits: Habits, model: str, key: str, timeout_s: float, concurrency: int):
         parts = urlsplit(base_url)
-        path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
-        self._given_path = bool(path)
+        self._given_path = parts.path.strip("/") not in ("", "chat/completions")
         self.origin = f"{parts.scheme}://{parts.netloc}"
-        self.base = self.origin + (path or habits.path.format(model=model))
+        self.base = address(base_url, habits, model)
         self.query = {**habits.query, **dict(parse_qsl(parts.query))}
-        if path.endswith("/openai/v1"):
+        if self.base.endswith("/openai/v1"):
             self.query.pop("api-version", None)  # Azure's newer path takes none
         self.headers = {
             name.lower(): text.replace("{key}", key)
