@@ -350,7 +350,7 @@ def test_cut_answers_count_as_failures_only_where_a_whole_one_is_wanted(known: S
         with Teacher(url, NAME, store) as teacher:
             verdicts = (Request(chat(number), {"a": 1}, whole=False) for number in range(60))
             assert {answer.failure for answer in teacher.ask_many(verdicts)} == {"length"}
-        with Teacher(url, NAME, store) as teacher, pytest.raises(UserError, match="requests failed.*length"):
+        with Teacher(url, NAME, store) as teacher, pytest.raises(UserError, match=r"requests failed.*length"):
             list(teacher.ask_many(requests(60)))
 
 

@@ -123,18 +123,22 @@ class Store:
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
                 self.path.chmod(0o660 if shared else 0o600)
-            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db = self._connect()
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{self.path}: the store can't be opened: {error}; choose another --store") from error
         with self.transaction(begin=False) as db:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")  # survives a kill; a power cut loses the last moments
+            db.execute("PRAGMA wal_autocheckpoint=0")  # requests must not wait for the disk: the heart's thread does
         with self.transaction() as db:
             self._upgrade(db, shared)
             self._beat(db)
         self._closed = threading.Event()
         self._heart = threading.Thread(target=self._keep_beating, daemon=True)
         self._heart.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
 
     def _upgrade(self, db: sqlite3.Connection, shared: bool) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -324,9 +328,12 @@ class Store:
         db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (self.worker, time.time()))
 
     def _keep_beating(self) -> None:
-        while not self._closed.wait(HEARTBEAT_S):
-            with contextlib.suppress(UserError), self.transaction(begin=False) as db:
-                self._beat(db)
+        """Say that this process lives, and move SQLite's log into its file, which may wait for the disk."""
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connect()) as db:
+            while not self._closed.wait(HEARTBEAT_S):
+                with contextlib.suppress(sqlite3.Error):
+                    self._beat(db)
+                    db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     @contextlib.contextmanager
     def transaction(self, begin: bool = True) -> Iterator[sqlite3.Connection]:
