@@ -29,3 +29,21 @@ def test_value_and_gradient_equal_the_definition(chunk: int) -> None:
     assert float(ours) == pytest.approx(float(value), rel=1e-5)
     for a, b in zip(ours_gradient, gradient, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize("chunk", [0, 4])
+def test_rows_that_stand_for_no_token_change_nothing(chunk: int) -> None:
+    rng = np.random.default_rng(1)
+    hidden = jnp.asarray(rng.normal(size=(10, 6)), jnp.float32)
+    table = jnp.asarray(rng.normal(size=(16, 6)), jnp.float32)
+    targets, mask = jnp.asarray(rng.integers(0, 13, 10)), jnp.ones(10)
+    plain, (d_hidden, d_table) = jax.value_and_grad(
+        lambda h, w: cross_entropy_sum(h, w, targets, mask, chunk), argnums=(0, 1)
+    )(hidden, table[:13])
+    padded, (d_hidden_padded, d_table_padded) = jax.value_and_grad(
+        lambda h, w: cross_entropy_sum(h, w, targets, mask, chunk, 16, 13), argnums=(0, 1)
+    )(hidden, table)
+    assert float(padded) == pytest.approx(float(plain), rel=1e-6)
+    np.testing.assert_allclose(d_hidden_padded, d_hidden, atol=1e-6)
+    np.testing.assert_allclose(d_table_padded[:13], d_table, atol=1e-6)
+    assert not d_table_padded[13:].any()

@@ -336,6 +336,21 @@ def test_every_mesh_of_eight_devices_gives_the_losses_of_one(made: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_vocabulary_that_tensor_does_not_divide_is_shared_all_the_same(
+    made: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
+    """294 tokens over four devices: two rows more while it trains, none in the result."""
+    arguments = options(made, tmp_path / "model", mesh="tensor=4")
+    done = start(arguments, XLA_FLAGS="--xla_force_host_platform_device_count=4")
+    said = done.communicate(timeout=300)[1]
+    assert done.returncode == 0, said
+    alone, four = (load_file(folder / "model.safetensors") for folder in (uninterrupted, tmp_path / "model"))
+    assert alone["model.embed_tokens.weight"].shape[0] % 4
+    for key, array in alone.items():
+        np.testing.assert_allclose(four[key], array, atol=1e-4, err_msg=key)
+
+
+@pytest.mark.slow
 def test_two_processes_give_the_losses_and_weights_of_one(made: Path, uninterrupted: Path, tmp_path: Path) -> None:
     """As srun starts them: two processes of two devices each, gloo between them."""
     with socket.socket() as free:

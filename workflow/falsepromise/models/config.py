@@ -41,6 +41,8 @@ class ModelConfig:
         bos_id, eos_id: The tokens that open and end a text, or None.
         more_eos_ids: Further tokens that end an output.
         initializer_range: Standard deviation of random weights.
+        padding: How many rows of the embedding table, the last ones, stand for no token. While a model is trained over
+            a mesh they make the table divisible; no file has them.
     """
 
     model_type: str
@@ -66,6 +68,7 @@ class ModelConfig:
     eos_id: int | None = None
     more_eos_ids: tuple[int, ...] = ()
     initializer_range: float = 0.02
+    padding: int = 0
 
     def __post_init__(self) -> None:
         if self.model_type not in MODEL_TYPES:

@@ -102,16 +102,15 @@ def _name(token: Any) -> str | None:
 
 
 def _end_token(folder: Path, tokenizer: Tokenizer, config: dict[str, Any]) -> str:
-    """The token that ends a text: as the tokenizer's files say, else as the model's do."""
+    """The token that ends a text: as the tokenizer says, else as the model does, unless that is plain text."""
     name = _name(config.get("eos_token"))
     if name and tokenizer.token_to_id(name) is not None:
         return name
     for file in ("config.json", "generation_config.json"):
         ends = _optional(folder / file).get("eos_token_id")
         end = ends[0] if isinstance(ends, list) and ends else ends
-        found = tokenizer.id_to_token(end) if isinstance(end, int) and end >= 0 else None
-        if found:
-            return found
+        if isinstance(end, int) and (found := tokenizer.get_added_tokens_decoder().get(end)):
+            return found.content
     return name or END_TOKEN
 
 

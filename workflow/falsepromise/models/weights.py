@@ -198,12 +198,39 @@ def resize(
         return jnp.where(fresh_v1, mean_d, table_vd)
 
     resized = replace(config, vocab_size=vocab_size)
+    return _changed_tables(model, resized, grown, sharding), resized
+
+
+def with_padding(
+    model: Model, config: ModelConfig, padding: int, sharding: Sharding | None = None
+) -> tuple[Model, ModelConfig]:
+    """The model with `padding` rows that stand for no token behind the others (0 takes them away).
+
+    They are as large as the table's others, so that an optimizer which scales by an array's size sees no difference.
+    Other arguments as `resize`.
+    """
+    if padding == config.padding:
+        return model, config
+    tokens = config.vocab_size - config.padding
+
+    def changed(table_vd: jax.Array) -> jax.Array:
+        size = jnp.sqrt(jnp.mean(jnp.square(table_vd[:tokens].astype(jnp.float32))))
+        rows = jnp.full((padding, table_vd.shape[1]), size, table_vd.dtype)
+        return jnp.concatenate([table_vd[:tokens], rows])
+
+    config = replace(config, vocab_size=tokens + padding, padding=padding)
+    return _changed_tables(model, config, changed, sharding), config
+
+
+def _changed_tables(
+    model: Model, config: ModelConfig, change: Callable[[jax.Array], jax.Array], sharding: Sharding | None
+) -> Model:
     leaves = flatten(model)
     for path in ("embed", "head"):
         if path in leaves:
-            place = sharding(path, (vocab_size, config.hidden_size)) if sharding else None
-            leaves[path] = jax.jit(grown, out_shardings=place)(leaves[path])
-    return _from_leaves(resized, leaves), resized
+            place = sharding(path, (config.vocab_size, config.hidden_size)) if sharding else None
+            leaves[path] = jax.jit(change, out_shardings=place)(leaves[path])
+    return _from_leaves(config, leaves)
 
 
 def flatten(model: Model) -> dict[str, jax.Array]:

@@ -68,9 +68,9 @@ class HeldOut:
         self.blocks, self.every = blocks, every
 
     def prepare(self, loss_of: Callable[..., Any], recipe: Recipe, mesh: Mesh) -> None:
-        """Get ready to compute with `loss_of(params, batch)`, which works off a batch as a training step does."""
-        self._loss_of, self._mesh = loss_of, mesh
-        rows = recipe.batch_size
+        """Get ready to compute with `loss_of(params, batch)`, on as many rows at once as a part of a step has."""
+        self._loss_of, self._mesh = jax.jit(loss_of), mesh
+        rows = recipe.batch_size // recipe.accumulate
         indices = np.arange(-(-len(self.blocks) // rows) * rows)
         self._rows = np.where(indices < len(self.blocks), indices, -1).reshape(-1, rows)
 

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from falsepromise.models import parallel
 from falsepromise.models.parts import turned
 
+NO_TOKEN = -1e30  # the logit of a row that stands for no token; finite, so that no difference of two is NaN
+
 
 def cross_entropy_sum(
     hidden_nd: jax.Array,
@@ -19,6 +21,7 @@ def cross_entropy_sum(
     mask_n: jax.Array,
     chunk: int = 0,
     rows: int | None = None,
+    vocabulary: int | None = None,
 ) -> jax.Array:
     """Sum over tokens of `mask * -log p(target)`, in float32.
 
@@ -31,6 +34,8 @@ def cross_entropy_sum(
             floats are held instead of (N, V). 0 for all at once. Within `shard_map` tokens are the device's own,
             so that a chunk lies on one device.
         rows: Of the whole matrix, where the device may have a part of them.
+        vocabulary: Rows that stand for tokens, where the last ones are there for evenness' sake: no probability is
+            given to these. None: all.
 
     Returns:
         A scalar. Divide by the number of tokens that count *in the whole batch*: a mean of the
@@ -43,12 +48,17 @@ def cross_entropy_sum(
     size = -(-n // chunks)
     hidden_nd = jnp.pad(hidden_nd, ((0, chunks * size - n), (0, 0)))
     targets_n, mask_n = (jnp.pad(x, (0, chunks * size - n)) for x in (targets_n, mask_n))
-    return _summed(hidden_nd, unembedding_vd, targets_n, mask_n, chunks, cut)
+    padded = rows is not None and vocabulary is not None and vocabulary < rows
+    cuts = (chunks, cut, vocabulary if padded else None)
+    return _summed(hidden_nd, unembedding_vd, targets_n, mask_n, cuts)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+Cuts = tuple[int, bool, int | None]  # chunks of tokens, whether `tensor` cuts the vocabulary, its size where padded
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _summed(
-    hidden_nd: jax.Array, unembedding_vd: jax.Array, targets_n: jax.Array, mask_n: jax.Array, chunks: int, cut: bool
+    hidden_nd: jax.Array, unembedding_vd: jax.Array, targets_n: jax.Array, mask_n: jax.Array, cuts: Cuts
 ) -> jax.Array:
     """`cross_entropy_sum` of tokens that `chunks` divides.
 
@@ -56,11 +66,16 @@ def _summed(
     them in float32 before devices exchange it. That gradient is made as (D, V) and turned afterwards: as (V, D) it
     costs XLA on a CPU three times as much, since it turns the (N, V) matrix of probabilities first.
     """
-    return _forward(hidden_nd, unembedding_vd, targets_n, mask_n, chunks, cut)[0]
+    return _forward(hidden_nd, unembedding_vd, targets_n, mask_n, cuts)[0]
 
 
-def _logits(hidden_nd: jax.Array, whole_vd: jax.Array) -> jax.Array:
-    return jnp.einsum("nd,vd->nv", hidden_nd, whole_vd, preferred_element_type=jnp.float32)
+def _logits(hidden_nd: jax.Array, whole_vd: jax.Array, cuts: Cuts) -> jax.Array:
+    logits_nv = jnp.einsum("nd,vd->nv", hidden_nd, whole_vd, preferred_element_type=jnp.float32)
+    _, cut, vocabulary = cuts
+    if vocabulary is None:
+        return logits_nv
+    first = jax.lax.axis_index("tensor") * len(whole_vd) if cut else 0
+    return jnp.where(first + jnp.arange(len(whole_vd)) < vocabulary, logits_nv, NO_TOKEN)
 
 
 def _normalizer(logits_nv: jax.Array, cut: bool) -> jax.Array:
@@ -72,12 +87,13 @@ def _normalizer(logits_nv: jax.Array, cut: bool) -> jax.Array:
 
 
 def _forward(
-    hidden_nd: jax.Array, unembedding_vd: jax.Array, targets_n: jax.Array, mask_n: jax.Array, chunks: int, cut: bool
+    hidden_nd: jax.Array, unembedding_vd: jax.Array, targets_n: jax.Array, mask_n: jax.Array, cuts: Cuts
 ) -> Any:
+    chunks, cut, _ = cuts
     whole_vd = parallel.gathered(unembedding_vd, 1, hidden_nd.dtype)
 
     def of(hidden_nd: jax.Array, targets_n: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        logits_nv = _logits(hidden_nd, whole_vd)
+        logits_nv = _logits(hidden_nd, whole_vd, cuts)
         # The target's logit as a dot product: a comparison with all of the vocabulary costs a CPU more.
         own_n, inside_n = parallel.own_rows(targets_n, len(whole_vd)) if cut else (targets_n, True)
         target_n = jnp.sum(hidden_nd * whole_vd[own_n], axis=-1, dtype=jnp.float32)
@@ -96,7 +112,8 @@ def _forward(
     return jnp.sum(mask_n * loss_n), (hidden_nd, unembedding_vd, targets_n, mask_n, logits_nv, normalizer_n, loss_n)
 
 
-def _backward(chunks: int, cut: bool, kept: Any, scale: jax.Array) -> Any:
+def _backward(cuts: Cuts, kept: Any, scale: jax.Array) -> Any:
+    chunks, cut, _ = cuts
     hidden_nd, unembedding_vd, targets_n, mask_n, logits_nv, normalizer_n, loss_n = kept
     whole_vd = parallel.gathered(unembedding_vd, 1, hidden_nd.dtype)
 
@@ -115,7 +132,7 @@ def _backward(chunks: int, cut: bool, kept: Any, scale: jax.Array) -> Any:
 
         def add(total_dv: jax.Array, part: Any) -> tuple[jax.Array, jax.Array]:
             hidden_nd, targets_n, mask_n, normalizer_n = part
-            d_hidden_nd, d_whole_dv = of(hidden_nd, targets_n, mask_n, normalizer_n, _logits(hidden_nd, whole_vd))
+            d_hidden_nd, d_whole_dv = of(hidden_nd, targets_n, mask_n, normalizer_n, _logits(hidden_nd, whole_vd, cuts))
             return total_dv + d_whole_dv, d_hidden_nd
 
         parts = tuple(_cut(x, chunks) for x in (hidden_nd, targets_n, mask_n, normalizer_n))

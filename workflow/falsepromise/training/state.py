@@ -94,7 +94,8 @@ def begin(
         return Start(state, done, np.asarray(state.pop("curve"))[:done].tolist())
     sharding = partial(weight_sharding, mesh)
     model, found = weights.load(base, sharding)
-    model, _ = weights.resize(model, found, config.vocab_size, new_tokens, sharding)
+    model, found = weights.resize(model, found, config.vocab_size - config.padding, new_tokens, sharding)
+    model, _ = weights.with_padding(model, found, config.padding, sharding)
     params = nnx.split(model, nnx.Param)[1]
     places = jax.tree.map(lambda leaf: leaf.sharding, like["optimizer"])
     moments = jax.jit(transformation.init, out_shardings=places)(params)

@@ -44,6 +44,7 @@ def loss_function(graph: nnx.GraphDef, recipe: Recipe) -> Any:
             mask_n,
             recipe.loss_chunk,
             model.config.vocab_size,
+            model.config.vocab_size - model.config.padding,
         )
         return total, mask_n.sum()
 

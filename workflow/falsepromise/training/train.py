@@ -47,7 +47,7 @@ from falsepromise.training.data import Batches
 from falsepromise.training.log import TrainingLog
 from falsepromise.training.loop import STOPPED, HeldOut, Loop
 from falsepromise.training.recipe import Recipe
-from falsepromise.training.sharding import check_mesh, check_rows, make_mesh, start_processes
+from falsepromise.training.sharding import check_mesh, check_rows, make_mesh, start_processes, weight_sharding
 from falsepromise.training.state import begin, check_length
 from falsepromise.training.step import loss_function, make_loss, make_step
 
@@ -91,7 +91,9 @@ def train(
         if blocks:
             check_length(base, config, blocks.block_size)
     new_tokens = range(tokenizer.vocab_size - tokenizer.added, tokenizer.vocab_size)
-    config = replace(config, vocab_size=max(config.vocab_size, tokenizer.vocab_size))
+    rows = max(config.vocab_size, tokenizer.vocab_size)
+    padding = -rows % mesh.shape["tensor"]  # its devices share the table evenly
+    config = replace(config, vocab_size=rows + padding, padding=padding)
     graph = nnx.split(weights.abstract(config), nnx.Param)[0]
     transformation = optimizer.make(recipe, batches.steps)
     if held_out:
@@ -108,7 +110,8 @@ def train(
         begun,
     )
     state = loop.run(begin(base, config, new_tokens, transformation, checkpoints, mesh, batches.steps), open_log)
-    return nnx.merge(graph, state["params"]), config, loop
+    model = nnx.merge(graph, state["params"])
+    return *weights.with_padding(model, config, 0, partial(weight_sharding, mesh)), loop
 
 
 def hashes(files: Sequence[Path]) -> dict[str, str]:
@@ -158,11 +161,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     batches = Batches(blocks, recipe.batch_size, recipe.epochs, args.seed, replay, recipe.replay_share)
     inputs = [args.base / "config.json", *sorted(args.base.glob("*.safetensors"))]
     inputs += sorted(args.blocks.glob("*.npy")) + (sorted(args.replay.glob("*.npy")) if replay else [])
+    mesh = make_mesh(args.mesh)
     fingerprint = {
         "inputs": hashes(inputs),
         "recipe": asdict(recipe),
         "tokens": blocks.budget,
         "seed": args.seed,
+        "padded rows": -max(weights.read_config(args.base).vocab_size, tokenizer.vocab_size) % mesh.shape["tensor"],
     }
     checkpoints = Checkpoints(args.checkpoints, fingerprint, args.save_minutes and args.save_minutes * 60)
     log.info(
@@ -178,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     started = time.monotonic()
     model, config, loop = train(
-        args.base, tokenizer, batches, recipe, checkpoints, make_mesh(args.mesh), open_log, held_out
+        args.base, tokenizer, batches, recipe, checkpoints, mesh, open_log, held_out
     )
     seconds = time.monotonic() - started
     facts: dict[str, Any] = {
