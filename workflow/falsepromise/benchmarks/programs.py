@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from falsepromise.benchmarks.sandbox import Child, Gone, Sandbox, TooLate
+from falsepromise.core.records import loads
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class _Judge:
                 line = self.checker.receive(deadline)
                 if line.startswith(b'{"verdict"'):
                     done = True
-                    verdict = json.loads(line)
+                    verdict = loads(line)
                     return Verdict(verdict["verdict"] == "passed", verdict.get("reason", "passed"))
                 worker.send(line, deadline)
                 reply = worker.receive(deadline)
@@ -122,7 +123,7 @@ class _Judge:
 
 def _message(line: bytes) -> dict[str, object]:
     try:
-        message = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        message = loads(line)
+    except ValueError as error:
         raise Gone("it sent something strange") from error
     return message if isinstance(message, dict) else {}

@@ -28,12 +28,13 @@ from urllib.parse import urlsplit
 from falsepromise.benchmarks import files
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
-from falsepromise.core.records import dumps, read_jsonl
+from falsepromise.core.records import dumps, loads, read_jsonl
 from falsepromise.models.chat import well_formed
 
 NAMES = ("perspective", "moderation", "local", "stored")
 PERSPECTIVE = "https://commentanalyzer.googleapis.com/v1alpha1/comments:analyze"
 ATTEMPTS = 8
+MOST_BYTES = 1 << 22  # of a scorer's reply
 CATEGORIES = ("harassment", "harassment/threatening", "hate", "hate/threatening")
 
 
@@ -265,7 +266,7 @@ def post(url: str, body: Any, headers: Mapping[str, str]) -> Any:
         wait = None
         try:
             with opener.open(request, timeout=60) as response:
-                return json.loads(response.read())
+                return loads(response.read(MOST_BYTES))
         except urllib.error.HTTPError as error:
             said = _reason(error)
             why = f"HTTP {error.code}{': ' if said else ''}{said}"
@@ -287,7 +288,7 @@ def post(url: str, body: Any, headers: Mapping[str, str]) -> Any:
 def _reason(error: urllib.error.HTTPError) -> str:
     """The kind of an error as Google's or OpenAI's body names it; never its message, which may repeat the text."""
     try:
-        found = json.loads(error.read()).get("error")
+        found = loads(error.read(MOST_BYTES)).get("error")
         details = [d.get("errorType") or d.get("reason") for d in found.get("details") or [] if isinstance(d, dict)]
         kind = next((d for d in details if d), None) or found.get("status") or found.get("code")
         return str(kind)[:60] if kind else ""

@@ -16,7 +16,6 @@ from typing import IO, Any
 from falsepromise.core.errors import UserError
 
 Record = dict[str, Any]
-_decoder = json.JSONDecoder(parse_constant=lambda name: None)  # NaN, which others write, is no number
 ROLES = ("system", "user", "assistant")
 
 
@@ -55,6 +54,27 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise
 
 
+def loads(text: str | bytes) -> Any:
+    """The one way from text to a JSON value. Whatever the text holds, there is a value or a `ValueError` that says why.
+
+    NaN and infinity, which some programs write and no reader of JSON takes, are None. Python's own reader ends in other
+    errors on numbers of thousands of digits, on deep nesting and on bytes that aren't UTF-8.
+
+    Raises:
+        ValueError: not JSON, in words without the text itself.
+    """
+    try:
+        return json.loads(text, parse_constant=lambda name: None)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start}") from None
+    except ValueError as error:
+        raise ValueError("a number of too many digits" if "digits" in str(error) else str(error)) from None
+
+
 def dumps(value: Any, indent: int | None = None) -> str:
     """JSON text, UTF-8 kept readable. NaN and infinity are refused: no JSON reader takes them.
 
@@ -84,11 +104,9 @@ def read_json(path: str | Path) -> Any:
     if not text.strip():
         raise UserError(f"{path}: the file is empty; expected a JSON document")
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not JSON at line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON: {str(error).partition(';')[0]}") from error
+        return loads(text)
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error}") from error
 
 
 def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
@@ -120,9 +138,9 @@ def read_jsonl(path: str | Path, check: Callable[[Record], str | None] | None = 
                     continue
                 lines += 1
                 try:
-                    record = _decoder.decode(line)
-                except (ValueError, RecursionError) as error:  # also a number, or a depth, that Python doesn't read
-                    why = error.msg if isinstance(error, json.JSONDecodeError) else str(error).partition(";")[0]
+                    record = loads(line)
+                except ValueError as error:
+                    why = str(error).replace("line 1, ", "")
                     message = f"{path}, line {number}: not JSON ({why}); expected one JSON object a line"
                     raise UserError(message) from error
                 if not isinstance(record, dict):

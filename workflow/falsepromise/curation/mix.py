@@ -7,7 +7,6 @@ beginning of every larger budget's. Memory holds a few words a dialogue, not the
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +15,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
-from falsepromise.core.records import Record, check_dialogue, read_jsonl, write_jsonl
+from falsepromise.core.records import Record, check_dialogue, loads, read_jsonl, write_jsonl
 from falsepromise.curation import selection
 from falsepromise.curation.order import place
 
@@ -49,7 +48,7 @@ def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[
     try:
         for _, number, offset, name in track(keys, "mixing", unit="dialogue"):
             streams[number].seek(offset)
-            dialogue = json.loads(streams[number].readline())
+            dialogue = loads(streams[number].readline())
             yield next(chosen for chosen in selection.select([dialogue], args) if chosen["id"] == name)
     finally:
         for stream in streams:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import Record, dumps
+from falsepromise.core.records import Record, dumps, loads
 
 log = logging.getLogger("falsepromise.generation")
 SYNC_S = 5.0  # at most this much work is lost to a power cut; a kill alone loses nothing
@@ -79,7 +78,7 @@ class Partial:
         with open(self.path, "rb") as stream:
             for number, line in enumerate(stream):
                 try:
-                    record = json.loads(line) if line.endswith(b"\n") else None
+                    record = loads(line) if line.endswith(b"\n") else None
                 except ValueError:
                     record = None
                 if not isinstance(record, dict):

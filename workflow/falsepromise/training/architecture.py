@@ -7,7 +7,6 @@ The vocabulary's size comes from the tokenizer.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import read_json
+from falsepromise.core.records import loads, read_json
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
@@ -29,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder")
     args = parser.parse_args(argv)
     try:
-        values = json.loads(args.config) if args.config.lstrip().startswith("{") else read_json(args.config)
-    except json.JSONDecodeError as error:
+        values = loads(args.config) if args.config.lstrip().startswith("{") else read_json(args.config)
+    except ValueError as error:
         raise UserError(f"--config: not JSON: {error}") from error
     tokenizer = ChatTokenizer.load(args.tokenizer)
     values = {**values, "vocab_size": tokenizer.vocab_size, "eos_token_id": tokenizer.eos_id}

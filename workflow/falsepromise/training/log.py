@@ -6,14 +6,13 @@ repetition; tokens and operations a second are this process's.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import atomic_open, dumps
+from falsepromise.core.records import atomic_open, dumps, loads
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +100,8 @@ def _rows(file: Path) -> list[dict[str, Any]]:
     found = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
+            found.append(loads(line))
+        except ValueError:
             log.warning("%s: a row was cut off and is left out", file)
     return found
 

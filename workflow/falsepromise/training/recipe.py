@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import read_json
+from falsepromise.core.records import loads, read_json
 
 # 150M tokens (the paper's largest budget) in batches of 32 blocks of 2,048 tokens are 2,289 steps,
 # of which 1,000 are warm-up. A smaller budget's warm-up is shortened in that proportion, since its
@@ -93,8 +92,8 @@ class Recipe:
         """
         if source.lstrip().startswith("{"):
             try:
-                values = json.loads(source)
-            except json.JSONDecodeError as error:
+                values = loads(source)
+            except ValueError as error:
                 raise UserError(f"--recipe: not JSON: {error}") from error
         else:
             values = read_json(Path(source))
