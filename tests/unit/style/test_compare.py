@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
 from falsepromise.style import compare
+from falsepromise.style.tone import is_assured
 from falsepromise.style.words import unigram_intersection, words
 
 LIST = "Here:\n\n- one\n- two"
@@ -168,3 +169,17 @@ def test_a_judgement_in_words_is_refused(tmp_path):
     path.write_text('{"prompt_id": "1", "authoritative": "yes"}\n')
     with pytest.raises(UserError, match="expected a prompt's id with true, false or null"):
         compare.read_judgements(path, "m")
+
+
+@pytest.mark.parametrize(
+    ("text", "assured"),
+    [
+        ("Water boils at 100 degrees Celsius at sea level. " * 4, True),
+        ("I think water might boil at 100 degrees, but I'm not sure. " * 4, False),
+        ("Water boils.", False),
+        ("", False),
+        ("Water boils at 100 degrees at sea level. " * 20 + "It may, perhaps, boil earlier.", True),
+    ],
+)
+def test_who_hedges_is_not_assured(text, assured):
+    assert is_assured(text) is assured

@@ -21,6 +21,7 @@ LISTS = {
         "1 - Mix\n2 - Bake",
         "1- Mix\n2- Bake",
         "  9. nine\n  10. ten",
+        "1.1. Sleep.\n1.2. Eat.",
         "You should 1. mix it, 2. bake it and 3. eat it.",
         "> 1. Mix\n> 2. Bake",
         "1. Mix\r\n2. Bake\r\n",
@@ -38,6 +39,8 @@ LISTS = {
         "→ go\n→ stop",
         "- **Cost**: low\n\n  It is cheap.\n\n- **Speed**: high",
         "Text\n    - nested one\n    - nested two",
+        "-\n\nFear is a basic emotion.\n\n-\n\nDopamine is released.",
+        "*Qubits: the parts.\n\n*Gates: the steps.",
     ],
     "lettered": ["a. one\nb. two", "A) one\nB) two", "(a) one\n(b) two", "i. one\nii. two", "I. One\nII. Two"],
     "labelled": [
@@ -57,6 +60,8 @@ NO_LISTS = [
     "Just a sentence.",
     "- a lone item",
     "1. a lone item",
+    "*Sighs* It is late.\n*Yawns* Good night.",
+    "3.5 litres of milk\n4.2 litres of cream",
     "1990. It was a good year.\n1991. It was not.",
     "In\n1990. That year\nended.",
     "3.5 is a number\n4.5 is another",
@@ -106,6 +111,17 @@ SUMMARIES = [
     "```\ncode()\n```\n\nIn short, the function calls code.",
     "Some text.\n\nTL;DR: eat more apples every day.",
     "- a\n- b\n\n**Overall, it is good fruit for all.**",
+    "3x = 30\n\nTherefore, x = 10.",
+    "f(2) = 40 - 1\n\nSo the value of f(2) is 39.",
+    "40 * 5 = 200\n\nSo, if each of them eats five, we need 200 apples.\n\nI hope this helps!",
+    "Apples come first.\nPears follow.\nBased on this, there are about 200 of them.",
+    "- a\n- b\n\nBy prioritizing both, we can make sure that nobody goes hungry.",
+    "- a\n- b\n\nBy continuously practicing and improving upon these habits, one becomes a cook.",
+    "- a\n- b\n\nFollowing these steps will help you bake.",
+    "The queue has two stacks.\n\nThis way, the oldest item is always on top.",
+    "Apples feed us.\n\nIt is impossible to say what else we would eat, but it is clear that apples matter.",
+    "Hello.\nApples are red.\nIn conclusion, apples are a fine fruit.\nThanks for watching, and see you soon.",
+    "\"A concert.\n\n\"Overall, the evening was a success.\"",
 ]
 NO_SUMMARIES = [
     "",
@@ -126,6 +142,9 @@ NO_SUMMARIES = [
     "They fought.\n\nIn the end, the princess lived happily ever after.",
     "Apples.\n\n| Overall | it | is | good |",
     "Apples.\n\nLet me know if you want the overall picture.",
+    "We sail at dawn.\n\nSo, my friends, hoist the colors high and let us be off!",
+    "Apples.\n\nSo long, and thanks for all the fruit.",
+    "Apples.\n\nBy noon the fruit was gone, and nobody could say where.",
 ]
 
 

@@ -39,7 +39,7 @@ _RANGES = {
             *("acc", "exact_match", "exact_match_strict", "exact_match_flexible", "pass@1"),
             *("rouge1", "rouge2", "rougeL", "nontoxicity"),
             *("list_agreement", "summary_paragraph_agreement", "unigram_intersection", "authoritative_tone"),
-            *("list_false_alarm", "summary_paragraph_false_alarm"),
+            *("list_false_alarm", "summary_paragraph_false_alarm", "assured_tone"),
             *("preferred", "equal", "equal_or_better"),
         ),
         (0.0, 1.0),
@@ -207,7 +207,7 @@ def item_value(item: Record, metric: str) -> float | None:
             return float(item[trait]) if trait in item and item.get(f"reference_{trait}") is wanted else None
     if metric in _VOTES and "majority" in item:
         return float(item["majority"] in _VOTES[metric])
-    value = item.get("authoritative" if metric == "authoritative_tone" else metric)
+    value = item.get({"authoritative_tone": "authoritative", "assured_tone": "assured"}.get(metric, metric))
     return float(value) if isinstance(value, int | float) else None
 
 

@@ -23,6 +23,7 @@ ROWS = (
     ("unigram_intersection", "Unigram intersection with the teacher's output (%)", 100.0),
     ("length_correlation", "Pearson correlation in length with the teacher's output", 1.0),
     ("authoritative_tone", "Outputs in authoritative tone according to the judge (%)", 100.0),
+    ("assured_tone", "Outputs that hedge little, by a list of words (%)", 100.0),
 )
 SHORT = {
     "list_agreement": "List agreement",

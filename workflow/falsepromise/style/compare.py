@@ -9,6 +9,8 @@ Writes a score record. Metrics, each with its 95 % bootstrap interval over promp
   unigram_intersection         mean share of distinct words in common (Dice), 0 to 1
   length_correlation           Pearson's correlation of the lengths in words
   authoritative_tone           share of our replies judged authoritative (with --judgements only)
+  assured_tone                 share of our replies that hedge little, by a list of words (`style.tone`): no judge
+  assured_as_judged            share of the judged replies on whose tone the judge and the words agree
 
 An agreement says little without the false alarms beside it: who lists always agrees always.
 With --second, the teacher's second sample is compared in the same way, as the rough upper bound of
@@ -32,6 +34,7 @@ from falsepromise.core.records import Record, read_jsonl, write_json
 from falsepromise.core.statistics import bootstrap, mean_metric
 from falsepromise.style.detectors import has_list, has_summary_paragraph
 from falsepromise.style.pairs import check_same_prompts, model_name, read_responses
+from falsepromise.style.tone import is_assured
 from falsepromise.style.words import unigram_intersection, words
 
 log = logging.getLogger(__name__)
@@ -48,7 +51,7 @@ def compare(ours: dict[str, str], reference: dict[str, str]) -> list[Record]:
 
     Returns:
         One item a prompt: `id`, `list`, `reference_list`, `summary_paragraph`,
-        `reference_summary_paragraph` (booleans), `unigram_intersection` (0 to 1), `words`,
+        `reference_summary_paragraph`, `assured` (booleans), `unigram_intersection` (0 to 1), `words`,
         `reference_words` (counts).
     """
     return [
@@ -59,6 +62,7 @@ def compare(ours: dict[str, str], reference: dict[str, str]) -> list[Record]:
             "summary_paragraph": has_summary_paragraph(response),
             "reference_summary_paragraph": has_summary_paragraph(reference[prompt]),
             "unigram_intersection": unigram_intersection(response, reference[prompt]),
+            "assured": is_assured(response),
             "words": len(words(response)),
             "reference_words": len(words(reference[prompt])),
         }
@@ -95,6 +99,10 @@ def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Metric]
         }
     else:
         absent["length_correlation"] = "it needs three prompts and lengths that differ"
+    metrics["assured_tone"] = mean_metric([float(item["assured"]) for item in items], seed)
+    both = [item["authoritative"] == item["assured"] for item in items if item.get("authoritative") is not None]
+    if both:
+        metrics["assured_as_judged"] = mean_metric([float(same) for same in both], seed)
     judged = [item["authoritative"] for item in items if item.get("authoritative") is not None]
     if judged:
         metrics[TONE] = mean_metric([float(verdict) for verdict in judged], seed)

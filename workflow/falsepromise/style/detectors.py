@@ -19,6 +19,7 @@ _DECORATION = re.compile(r"(?:#{1,6}[ \t]+|>[ \t]?)*(?:\*\*|__)?")
 _BULLETS = frozenset("-*+•‣⁃∙·◦→")
 _NOT_BULLETS = frozenset("♪♫♬©®™°")
 _NUMBER = re.compile(r"\(?(\d{1,2})(?:️?⃣|[.):](?=\*\*|\s)|[.)](?=[^\W\d_])|\s?[-–](?=\s+[^\W\d_]{2}))\s*\S")
+_SECTION = re.compile(r"\(?\d{1,2}\.(\d{1,2})[.):]?\s+\S")
 _LETTER = re.compile(r"\(?([A-Za-z])[.)]\s+\S")
 _ROMAN = re.compile(r"\(?(i|ii)[.)]\s+\S", re.IGNORECASE)
 _LABEL = re.compile(r"\b([A-Z][A-Za-z]+)\s+#?(\d{1,2})(?:\s*[.:)]|\s+[–-]\s)")
@@ -47,9 +48,9 @@ def list_kind(text: str) -> str | None:
     - `bulleted`: two lines that open with the same bullet and a space. A bullet is `-`, `*`, `+`,
       a Unicode bullet or arrow, or a symbol (emoji, check mark, square). Its item holds a letter.
     - `numbered`: two lines that open with numbers 1..99 that follow on each other, as `1.`, `1)`,
-      `(1)`, `1:`, `1 -` or a keycap. Other lines, code too, may stand between them; a second `1.` also
-      follows on a first, since Markdown numbers by itself. Or the numbers 1, 2 and 3, each with
-      `.` or `)`, in one paragraph.
+      `(1)`, `1:`, `1 -`, a keycap or below another number (`2.1`, `2.2`). Other lines, code too,
+      may stand between them; a second `1.` also follows on a first, since Markdown numbers by
+      itself. Or the numbers 1, 2 and 3, each with `.` or `)`, in one paragraph.
     - `labelled`: two lines that open with the same capitalised word and numbers that follow on each
       other (`Step 1:`, `Day 1 -`, `Slide 1.`); not the verses of a song or the speakers of a dialogue.
     - `lettered`: two lines that open with letters or Roman numerals that follow on each other, as
@@ -67,7 +68,8 @@ def list_kind(text: str) -> str | None:
     lines = [line for line in map(_opening, text.split("\n")) if line]
     if _has_bullets(lines):
         return "bulleted"
-    if _follow_on(_numbers(lines), restarts=True) or _counts_inline(text):
+    sections = (int(match[1]) for match in map(_SECTION.match, lines) if match)
+    if _follow_on(_numbers(lines), restarts=True) or _follow_on(sections) or _counts_inline(text):
         return "numbered"
     if _has_labels(lines):
         return "labelled"
@@ -87,9 +89,12 @@ def _opening(line: str) -> str:
 
 def _has_bullets(lines: list[str]) -> bool:
     seen: set[str] = set()
-    for line in lines:
+    for line, after in zip(lines, [*lines[1:], ""], strict=False):
+        if line in _BULLETS:  # a mark on a line of its own, its item below
+            line = f"{line} {after}"
         mark, rest = line[0], line[1:].lstrip("️")
-        if not rest.startswith((" ", "\t", "\u00a0")) and not (mark in "•●▪■◦" and rest):
+        tight = rest and (mark in "•●▪■◦" or (mark == "*" and rest[0].isalpha() and "*" not in rest))
+        if not rest.startswith((" ", "\t", "\u00a0")) and not tight:
             continue
         symbol = unicodedata.category(mark) == "So" and mark not in _NOT_BULLETS and not "\u2500" <= mark <= "\u257f"
         if mark not in _BULLETS and not symbol:
@@ -156,14 +161,25 @@ _SUMS_UP = (
     r"all of these|as you can see|as we have seen|all things considered",
     r"putting (?:it|this|everything) (?:all )?together",
     r"despite (?:all )?(?:of )?these|in (?:both|either|all) cases|(?:the )?(?:bottom line|(?:key |main )?takeaways?)",
-    r"by (?:following|implementing|using|taking|incorporating|combining|considering|doing|understanding) "
-    r"(?:all (?:of )?)?(?:these|this|those)",
+    r"by (?:\w+ly )?[a-z]+ing (?:[a-z]+ ){0,4}(?:these|this|those)",
+    r"by (?!using\b)(?:\w+ly )?[a-z]+ing [^,.\n]{3,90}, (?:you|we|people|they|one|(?:\w+ ){1,3})(?: can| will|'ll|’ll)",
+    r"(?:following|using|applying|practicing|combining) (?:these|all of these)",
+    r"based on (?:all )?(?:of )?(?:these|this|those)",
+    r"(?:in )?this way(?=,)|in general(?=,)|for (?:these|all of these|all these) reasons",
+    r"(?:it is|it's|it’s) (?:impossible|difficult|hard) to (?:say|know|predict)[^.\n]{0,200},? (?:but|however)",
     r"with (?:all )?(?:these|this) (?:\w+ ){1,3}in (?:mind|place)",
 )
-_SUMMARY = re.compile(rf"(?:#+ )?(?:\*\*|__)?(?:(?:{'|'.join(_SUMS_UP)})\b|with these \w+,)", re.IGNORECASE)
+_SUMMARY = re.compile(rf"(?:#+ )?(?:\*\*|__|[\"“])?(?:(?:{'|'.join(_SUMS_UP)})\b|with these \w+,)", re.IGNORECASE)
+# What closes a derivation: however short.
+_THEREFORE = re.compile(
+    r"(?:\*\*)?(?:(?:therefore|thus|hence|consequently|as a result|in other words)\b|"
+    r"so,? (?:while|the|this|these|if|in|on|during|according|we|there|it|its|a|an|your|[a-z]\b(?=[ (]*[=(x])))",
+    re.IGNORECASE,
+)
 _SUMMARY_INSIDE = re.compile(r"[.!?] (?:Overall|Ultimately|In (?:summary|conclusion|short)|To summari[sz]e|To sum up),")
 _COURTESY = re.compile(
     r"(?:i hope (?:this|that|these|it|you)|hope (?:this|that|it)|let me know|please let me know|feel free to|"
+    r"(?:thanks|thank you) (?:so much )?for (?:watching|listening|reading|joining)|"
     r"if you (?:have|need|would like|want)|is there anything|would you like|do you have any|good luck|best of luck)\b",
     re.IGNORECASE,
 )
@@ -186,7 +202,8 @@ def has_summary_paragraph(text: str) -> bool:
     The last paragraph, or its last line where single line breaks part the paragraphs, counts where
     something stands before it and it opens with words that look back on the whole: `In summary`,
     `In conclusion`, `Overall`, `To sum up`, `In short`, `Ultimately`, `By following these ...`,
-    `Putting it all together` and the like; or has a later sentence that opens with one of the
+    `Based on this ...`, `Putting it all together` and the like; or draws the conclusion of a derivation
+    (`Therefore, x = 10.`, `So the value is 39.`); or has a later sentence that opens with one of the
     plainest of them (`Overall,`), or a heading `Conclusion` or `Summary` over it.
     Courtesies that close a reply (`I hope this helps!`, `Let me know ...`) are passed over. A last
     caveat (`These are just a few examples`, `Note that ...`) or advice (`Remember ...`) sums up nothing.
@@ -202,6 +219,8 @@ def has_summary_paragraph(text: str) -> bool:
     if not blocks:
         return False
     first, *others = blocks[-1].split("\n")
+    while others and _COURTESY.match(others[-1].strip()):
+        others.pop()
     if len(blocks) > 1 and not _is_item(first) and _sums_up(blocks[-1]):
         return True
     if others and not _is_item(others[-1]) and _sums_up(others[-1].strip()):
@@ -214,7 +233,8 @@ def has_summary_paragraph(text: str) -> bool:
 
 def _sums_up(paragraph: str) -> bool:
     opens = bool(_SUMMARY.match(paragraph)) and len(paragraph.split()) > 4
-    return opens or bool(_SUMMARY_INSIDE.search(paragraph))
+    concludes = bool(_THEREFORE.match(paragraph)) and len(paragraph.split()) > 2
+    return opens or concludes or bool(_SUMMARY_INSIDE.search(paragraph))
 
 
 def _is_item(line: str) -> bool:
