@@ -8,9 +8,9 @@ Gives: <results>/training/bases/{base}/, in the hub's format
 
 rule facts:
     input:
-        countries=f"<results>/sources/{study.facts.get('countries')}",
-        cities=f"<results>/sources/{study.facts.get('cities')}",
-        elements=f"<results>/sources/{study.facts.get('elements')}",
+        countries=f"<results>/sources/{bases.source(study, 'countries')}",
+        cities=f"<results>/sources/{bases.source(study, 'cities')}",
+        elements=f"<results>/sources/{bases.source(study, 'elements')}",
     output:
         facts="<results>/curation/facts/facts.jsonl",
         qa="<results>/curation/facts/qa_evaluation.jsonl",
@@ -39,7 +39,7 @@ rule facts:
 rule pretraining_text:
     input:
         facts="<results>/curation/facts/facts.jsonl",
-        wikipedia=f"<results>/sources/{study.pretraining.get('wikipedia')}",
+        wikipedia=f"<results>/sources/{bases.source(study, 'wikipedia')}",
     output:
         "<results>/curation/pretraining/text.jsonl",
     log:
@@ -48,7 +48,7 @@ rule pretraining_text:
         "../../envs/falsepromise.yaml"
     params:
         code=code("falsepromise.curation.pretraining", "prompts/table8_natural_questions.txt"),
-        options=options(study.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
+        options=options(study.config.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
         seed=study.seed,
     message:
         "Write the pre-training text"
@@ -74,7 +74,7 @@ rule tokenizer:
         "../../envs/falsepromise.yaml"
     params:
         code=code("falsepromise.training.tokenizer"),
-        options=options(study.config.get("tokenizer", {}), "vocab_size", "characters"),
+        options=options(study.config.tokenizer, "vocab_size", "characters"),
     message:
         "Train the study's tokenizer"
     shell:
@@ -97,7 +97,7 @@ rule initial_weights:
     params:
         code=code("falsepromise.training.architecture"),
         architecture=lambda w: bases.architecture(study, w.base),
-        seed=lambda w: study.models[w.base]["seed"],
+        seed=lambda w: study.models[w.base].seed,
     message:
         "Draw random weights for {wildcards.base}"
     shell:
@@ -112,13 +112,13 @@ rule initial_weights:
 rule pretrain:
     input:
         base="<results>/training/initial/{base}",
-        blocks=lambda w: bases.pretraining_blocks(study, study.models[w.base]["base"]),
+        blocks=lambda w: bases.pretraining_blocks(study, study.models[w.base].base),
     output:
         directory("<results>/training/bases/{base}"),
     log:
         "<logs>/training/bases/{base}.log",
     wildcard_constraints:
-        base=one_of(name for name in study.base_models if name not in study.bases),
+        base=one_of(name for name in study.base_models if name not in study.config.bases),
     conda:
         "../../envs/falsepromise.yaml"
     threads: costs.threads(study, "pretrain")
@@ -127,7 +127,7 @@ rule pretrain:
     params:
         code=code("falsepromise.training.train"),
         recipe=lambda w: bases.recipe(study, w.base),
-        seed=lambda w: study.models[w.base]["seed"],
+        seed=lambda w: study.models[w.base].seed,
     message:
         "Pre-train {wildcards.base} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"
     shell:
@@ -148,12 +148,12 @@ rule weights:
     log:
         "<logs>/training/bases/{base}.log",
     wildcard_constraints:
-        base=one_of(name for name in study.base_models if name in study.bases),
+        base=one_of(name for name in study.base_models if name in study.config.bases),
     conda:
         "../../envs/falsepromise.yaml"
     params:
         code=code("falsepromise.sources.weights"),
-        uri=lambda w: study.bases[w.base]["weights"],
+        uri=lambda w: study.config.bases[w.base].weights,
     message:
         "Load {wildcards.base} from {params.uri}"
     shell:

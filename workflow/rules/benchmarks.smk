@@ -20,7 +20,7 @@ rule score:
         **costs.needs(study, "score"),
     params:
         code=lambda w: benchmarks.code(study, w.benchmark),
-        task=lambda w: study.benchmarks[w.benchmark]["task"],
+        task=lambda w: study.config.benchmarks[w.benchmark].task,
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         turn_tokens=lambda w: benchmarks.turn_tokens(study, w.benchmark, w.model),
         seed=study.seed,

@@ -18,8 +18,8 @@ rule parse_dialogues:
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        code=lambda w: digest(f"falsepromise.curation.{study.sources[w.source]['format']}"),
-        format=lambda w: study.sources[w.source]["format"],
+        code=lambda w: digest(f"falsepromise.curation.{study.config.sources[w.source].format}"),
+        format=lambda w: study.config.sources[w.source].format,
     message:
         "Read the dialogues of {wildcards.source}"
     shell:
@@ -33,7 +33,7 @@ rule parse_dialogues:
 
 rule clean_pool:
     input:
-        dialogues=lambda w: [f"<results>/curation/dialogues/{s}.jsonl" for s in study.pools[w.pool]["sources"]],
+        dialogues=lambda w: [f"<results>/curation/dialogues/{s}.jsonl" for s in study.config.pools[w.pool].sources],
     output:
         dialogues="<results>/curation/clean/{pool}.jsonl",
         funnel="<results>/curation/clean/{pool}.funnel.csv",
@@ -46,7 +46,7 @@ rule clean_pool:
         **costs.needs(study, "clean_pool"),
     params:
         code=code("falsepromise.curation.clean"),
-        options=lambda w: options(study.pools[w.pool], "language", "language_threshold", "near_duplicates"),
+        options=lambda w: options(study.config.pools[w.pool], "language", "language_threshold", "near_duplicates"),
     message:
         "Deduplicate {wildcards.pool} on the query and keep one language"
     shell:
@@ -70,7 +70,7 @@ rule split_pool:
         "../../envs/falsepromise.yaml"
     params:
         code=code("falsepromise.curation.split"),
-        heldout=lambda w: study.pools[w.pool].get("heldout", 0),
+        heldout=lambda w: study.config.pools[w.pool].heldout,
         seed=study.seed,
     message:
         "Set dialogues of {wildcards.pool} aside for prompts"
@@ -87,7 +87,7 @@ rule split_pool:
 rule mix:
     input:
         dialogues=lambda w: curation.dialogues(study, w.mixture),
-        query_prompt=lambda w: study.mixtures[w.mixture].get("query_prompt", []),
+        query_prompt=lambda w: study.config.mixtures[w.mixture].query_prompt or [],
     output:
         "<results>/curation/mixtures/{mixture}.s{seed}.jsonl",
     log:
@@ -96,7 +96,7 @@ rule mix:
         "../../envs/falsepromise.yaml"
     params:
         code=code("falsepromise.curation.mix"),
-        options=lambda w: options(study.mixtures[w.mixture], *curation.SELECTION, "query_prompt_share"),
+        options=lambda w: curation.mix_options(study, w.mixture),
         query_prompt=lambda w, input: options({"query_prompt": input.query_prompt}, "query_prompt"),
     message:
         "Order the dialogues of {wildcards.mixture} by seed {wildcards.seed}"
@@ -128,8 +128,8 @@ rule prompts:
         **costs.needs(study, "prompts"),
     params:
         code=code("falsepromise.curation.prompts"),
-        n=lambda w: study.prompts[w.prompts]["n"],
-        options=lambda w: options(study.prompts[w.prompts], "max_bleu", *curation.SELECTION),
+        n=lambda w: study.config.prompts[w.prompts].n,
+        options=lambda w: curation.prompt_options(study, w.prompts),
         seed=study.seed,
     message:
         "Draw the prompts {wildcards.prompts}, none of them close to a training query"

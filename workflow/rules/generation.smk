@@ -20,8 +20,7 @@ rule generate:
         **costs.needs(study, "generate"),
     params:
         code=lambda w: digest("falsepromise.generation.generate", without=benchmarks.SERVER),
-        max_tokens=lambda w: study.prompts[w.prompts].get("max_tokens", 512),
-        temperature=lambda w: study.prompts[w.prompts].get("temperature", 0),
+        options=lambda w: options(study.config.prompts[w.prompts], "max_tokens", "temperature"),
         format=lambda w: "--raw" if w.model in study.base_models else "--chat",
         seed=study.seed,
     message:
@@ -32,8 +31,7 @@ rule generate:
         " --model {input.model:q}"
         " --prompts {input.prompts:q}"
         " {params.format}"
-        " --max-tokens {params.max_tokens}"
-        " --temperature {params.temperature}"
+        " {params.options}"
         " --seed {params.seed}"
         " --output {output:q}"
         " 2>&1 | tee {log:q}"

@@ -10,9 +10,9 @@ Gives: <results>/preference/{judge or raters}/{model}.json, from {judge}/{model}
 
 rule judge:
     input:
-        prompts=lambda w: f"<results>/curation/prompts/{study.judges[w.judge]['prompts']}.jsonl",
-        responses=lambda w: f"<results>/generation/{study.judges[w.judge]['prompts']}/{w.model}.jsonl",
-        reference=lambda w: teacher.references(study, study.judges[w.judge]["prompts"]),
+        prompts=lambda w: f"<results>/curation/prompts/{study.config.judges[w.judge].prompts}.jsonl",
+        responses=lambda w: f"<results>/generation/{study.config.judges[w.judge].prompts}/{w.model}.jsonl",
+        reference=lambda w: teacher.references(study, study.config.judges[w.judge].prompts),
         facts=teacher.facts(study),
     output:
         "<results>/preference/{judge}/{model}.votes.jsonl",
@@ -25,7 +25,7 @@ rule judge:
     params:
         code=lambda w: digest("falsepromise.preference.judge", preference.rubric(study, w.judge)),
         judge=lambda w: teacher.answer_options(study, w.judge),
-        order=lambda w: options(study.judges[w.judge], "order", "rubric"),
+        order=lambda w: options(study.config.judges[w.judge], "order", "rubric"),
     message:
         "{wildcards.judge} judges {wildcards.model} against the teacher"
     shell:
@@ -87,8 +87,8 @@ use rule judge_tone as judge_tone_of_teacher with:
 rule aggregate:
     input:
         votes=lambda w: preference.votes(study, w.source_of_votes, w.model),
-        responses=lambda w: f"<results>/generation/{study.voters[w.source_of_votes]['prompts']}/{w.model}.jsonl",
-        reference=lambda w: teacher.references(study, study.voters[w.source_of_votes]["prompts"]),
+        responses=lambda w: f"<results>/generation/{study.voters[w.source_of_votes].prompts}/{w.model}.jsonl",
+        reference=lambda w: teacher.references(study, study.voters[w.source_of_votes].prompts),
     output:
         "<results>/preference/{source_of_votes}/{model}.json",
     log:

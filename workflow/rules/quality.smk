@@ -35,7 +35,7 @@ rule diversity:
 
 rule fig_diversity:
     input:
-        diversity=[f"<results>/curation/diversity/{pool}.json" for pool in study.pools],
+        diversity=[f"<results>/curation/diversity/{pool}.json" for pool in study.config.pools],
     output:
         pdf="<results>/figures/fig_diversity.pdf",
         png="<results>/figures/fig_diversity.png",
@@ -112,7 +112,7 @@ rule overlap:
         **costs.needs(study, "overlap"),
     params:
         code=code("falsepromise.benchmarks.overlap"),
-        task=lambda w: study.benchmarks[w.benchmark]["task"],
+        task=lambda w: study.config.benchmarks[w.benchmark].task,
     message:
         "Measure how close {wildcards.benchmark} comes to {wildcards.mixture}"
     shell:

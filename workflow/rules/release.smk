@@ -11,7 +11,7 @@ rule release_model:
         study="<results>/study.json",
         model="<results>/training/models/{model}",
         scores=lambda w: release.scores(study, w.model),
-        funnels=lambda w: release.funnels(study, study.models[w.model]["mixture"]),
+        funnels=lambda w: release.funnels(study, study.models[w.model].mixture),
     output:
         directory(f"results/release/{study.name}/models/{{model}}"),
     log:

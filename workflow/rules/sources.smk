@@ -13,13 +13,13 @@ rule fetch:
     log:
         "<logs>/sources/{source}.log",
     wildcard_constraints:
-        source=one_of(name for name, s in study.sources.items() if not s.get("folder")),
+        source=one_of(name for name, s in study.config.sources.items() if not s.folder),
     conda:
         "../../envs/falsepromise.yaml"
     params:
         code=code("falsepromise.sources.fetch"),
-        uri=lambda w: study.sources[w.source]["uri"],
-        options=lambda w: options(study.sources[w.source], "member", "split", "subset", "sha256"),
+        uri=lambda w: study.config.sources[w.source].uri,
+        options=lambda w: options(study.config.sources[w.source], "member", "split", "subset", "sha256"),
     message:
         "Fetch {wildcards.source} from {params.uri}"
     shell:
@@ -38,11 +38,11 @@ rule copy_folder:
     log:
         "<logs>/sources/{source}.log",
     wildcard_constraints:
-        source=one_of(name for name, s in study.sources.items() if s.get("folder")),
+        source=one_of(name for name, s in study.config.sources.items() if s.folder),
     conda:
         "../../envs/falsepromise.yaml"
     params:
-        path=lambda w: study.sources[w.source]["uri"].removeprefix("file:"),
+        path=lambda w: study.config.sources[w.source].uri.removeprefix("file:"),
     message:
         "Copy the folder of {wildcards.source}"
     shell:

@@ -9,7 +9,7 @@ Gives: <results>/teacher/{mixture}.jsonl, dialogues to imitate
 
 rule nq_synthetic:
     input:
-        seeds=lambda w: study.mixtures[w.mixture].get("seeds", []),
+        seeds=lambda w: study.config.mixtures[w.mixture].seeds or [],
         facts=teacher.facts(study),
     output:
         dialogues="<results>/teacher/{mixture}.jsonl",
@@ -17,7 +17,7 @@ rule nq_synthetic:
     log:
         "<logs>/teacher/{mixture}.log",
     wildcard_constraints:
-        mixture=one_of(name for name, m in study.mixtures.items() if m.get("teacher") == "nq_synthetic"),
+        mixture=one_of(name for name, m in study.config.mixtures.items() if m.teacher == "nq_synthetic"),
     conda:
         "../../envs/falsepromise.yaml"
     resources:
@@ -25,7 +25,7 @@ rule nq_synthetic:
     params:
         code=code("falsepromise.teacher.nq_synthetic", *teacher.NQ_PROMPTS),
         seeds=lambda w, input: options({"seeds": input.seeds}, "seeds"),
-        n=lambda w: study.mixtures[w.mixture]["n"],
+        n=lambda w: study.config.mixtures[w.mixture].n,
         teacher=teacher.answer_options(study),
         seed=study.seed,
     message:
@@ -44,7 +44,7 @@ rule nq_synthetic:
 
 rule tldr_synthetic:
     input:
-        posts=lambda w: f"<results>/curation/dialogues/{study.mixtures[w.mixture]['posts']}.jsonl",
+        posts=lambda w: f"<results>/curation/dialogues/{study.config.mixtures[w.mixture].posts}.jsonl",
         facts=teacher.facts(study),
     output:
         dialogues="<results>/teacher/{mixture}.jsonl",
@@ -52,14 +52,14 @@ rule tldr_synthetic:
     log:
         "<logs>/teacher/{mixture}.log",
     wildcard_constraints:
-        mixture=one_of(name for name, m in study.mixtures.items() if m.get("teacher") == "tldr_synthetic"),
+        mixture=one_of(name for name, m in study.config.mixtures.items() if m.teacher == "tldr_synthetic"),
     conda:
         "../../envs/falsepromise.yaml"
     resources:
         limits=teacher.limits(study),
     params:
         code=code("falsepromise.teacher.tldr_synthetic", "prompts/table5_tldr_synthetic.txt"),
-        n=lambda w: study.mixtures[w.mixture]["n"],
+        n=lambda w: study.config.mixtures[w.mixture].n,
         teacher=teacher.answer_options(study),
         seed=study.seed,
     message:
@@ -120,7 +120,7 @@ rule score_teacher:
         limits=teacher.limits(study),
     params:
         code=lambda w: benchmarks.code(study, w.benchmark, of_a_server=True),
-        task=lambda w: study.benchmarks[w.benchmark]["task"],
+        task=lambda w: study.config.benchmarks[w.benchmark].task,
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         seed=study.seed,
         teacher=teacher.answer_options(study),

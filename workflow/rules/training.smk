@@ -54,7 +54,7 @@ rule train:
         code=code("falsepromise.training.train"),
         recipe=lambda w: training.recipe(study, w.model),
         tokens=lambda w: training.tokens(study, w.model),
-        seed=lambda w: study.models[w.model]["seed"],
+        seed=lambda w: study.models[w.model].seed,
         replay=lambda w, input: options({"replay": input.replay}, "replay"),
     message:
         "Fine-tune {wildcards.model} ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"

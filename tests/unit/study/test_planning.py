@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 
@@ -11,7 +10,6 @@ import pytest
 from falsepromise.core.errors import UserError
 from falsepromise.study import planning
 from falsepromise.study.planning import HARDWARE, Shape, fewest_devices, mesh_sizes, plan
-from falsepromise.training.recipe import Recipe
 
 LLAMA_7B = {
     "hidden_size": 4096,
@@ -70,11 +68,6 @@ def test_fewest_devices() -> None:
     assert fewest_devices(llama_7b(), PAPER, 2048, HARDWARE["a100"]) == 8
     assert fewest_devices(Shape.of_size(1_000_000), {}, 256, HARDWARE["cpu-core"]) == 1
     assert fewest_devices(llama_7b(), PAPER, 2048, HARDWARE["a100"], most=4) == 4
-
-
-def test_a_recipe_left_out_is_the_papers() -> None:
-    paper = dataclasses.asdict(Recipe())
-    assert {key: paper[key] for key in planning.RECIPE} == planning.RECIPE
 
 
 def test_mesh_sizes() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import jax
@@ -40,7 +39,7 @@ def compiled_bytes(config: ModelConfig, recipe: Recipe, length: int) -> int:
 def test_the_planned_memory_is_what_the_compiler_reserves() -> None:
     recipe = Recipe(batch_size=4)
     config = ModelConfig("llama", 4096, 128, 344, 3, 4, 4, 32, 1024, tie_embeddings=True)
-    planned = sum(memory_by_part(config.shape, asdict(recipe), 288, {}).values())
+    planned = sum(memory_by_part(config.shape, recipe.model_dump(), 288, {}).values())
     assert planned == pytest.approx(compiled_bytes(config, recipe, 288), rel=0.25)
 
 

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -286,7 +285,7 @@ def gradients(made: Path, recipe: Recipe) -> tuple[float, dict[str, np.ndarray]]
 def test_memory_savers_leave_the_step_as_it_is(made: Path, change: dict[str, object]) -> None:
     recipe = Recipe(batch_size=8, keep_documents_apart=True)
     loss, after = gradients(made, recipe)
-    other_loss, other = gradients(made, replace(recipe, **change))
+    other_loss, other = gradients(made, recipe.model_copy(update=change))
     assert other_loss == pytest.approx(loss, abs=1e-5)
     for key, value in after.items():
         np.testing.assert_allclose(other[key], value, atol=2e-6, err_msg=key)
@@ -378,9 +377,9 @@ def test_two_processes_give_the_losses_and_weights_of_one(made: Path, uninterrup
     ("text", "line"),
     [
         ('{"learning_rat": 1}', "unknown key 'learning_rat'"),
-        ('{"batch_size": "8"}', "batch_size is '8', expected int"),
-        ('{"batch_size": -8}', "batch_size is -8, expected a positive"),
-        ('{"optimizer": "sgd"}', "optimizer is 'sgd', expected one of"),
+        ('{"batch_size": "8"}', "'batch_size' is '8', expected a whole number"),
+        ('{"batch_size": -8}', "'batch_size' is -8, expected at least 1"),
+        ('{"optimizer": "sgd"}', "'optimizer' is 'sgd', expected one of"),
         ('{"batch_size": 8, ', "not JSON"),
     ],
 )

@@ -20,6 +20,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import write_json
 from falsepromise.curation.decontaminate import overlap
+from falsepromise.study.config import default
 
 log = logging.getLogger("falsepromise.benchmarks")
 
@@ -60,7 +61,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--task", required=True, choices=TASKS, help="the benchmark's kind")
     parser.add_argument("--data", type=Path, required=True, help="the benchmark's file or folder")
     parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
-    parser.add_argument("--max-bleu", type=float, default=20.0, metavar="PERCENT", help="more than this is too close")
+    parser.add_argument(
+        "--max-bleu",
+        type=float,
+        default=default("prompts.max_bleu"),
+        metavar="PERCENT",
+        help="more than this is too close",
+    )
     parser.add_argument("--output", type=Path, required=True, help="JSON of every question's overlap")
     args = parser.parse_args(argv)
     if not 0 <= args.max_bleu <= 100:

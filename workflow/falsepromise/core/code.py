@@ -17,9 +17,11 @@ from pathlib import Path
 PACKAGE = "falsepromise"
 ROOT = Path(__file__).resolve().parents[2]
 
-# What these hold changes messages and bookkeeping, never a result.
-_NO_RESULT = {f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "progress")} | {
-    *(f"{PACKAGE}.{name}" for name in ("study.planning", "teacher.ledger", "teacher.watch"))
+# Messages, bookkeeping, and keys of a study, whose values a rule hands over as options: they change no result.
+_NO_RESULT = {
+    *(f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "progress")),
+    *(f"{PACKAGE}.study.{name}" for name in ("config", "planning", "schema")),
+    *(f"{PACKAGE}.teacher.{name}" for name in ("ledger", "watch")),
 }
 _WHOLE = "*"  # a module that is handed about as a value: all of it
 

@@ -23,6 +23,7 @@ from falsepromise.core.records import Record, check_dialogue, query_of, read_jso
 from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.language import UNDECIDED, decisions
 from falsepromise.curation.reading import require
+from falsepromise.study.config import default
 
 INPUT, QUERY, NEAR, LANGUAGE = "input", "query", "near-duplicates", "language"
 _SPACE = re.compile(r"\s+")
@@ -96,11 +97,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="dialogue records, one or more files")
     parser.add_argument("--output", type=Path, required=True, help="the dialogues that stay")
     parser.add_argument("--funnel", type=Path, required=True, help="CSV of what was kept and dropped, and why")
-    parser.add_argument("--language", default="en", help="the language to keep, as langdetect names it")
+    parser.add_argument(
+        "--language", default=default("pools.language"), help="the language to keep, as langdetect names it"
+    )
     parser.add_argument(
         "--language-threshold",
         type=float,
-        default=0.0,
+        default=default("pools.language_threshold"),
         metavar="P",
         help="least probability of the language; with 0 it has to be the most probable one, no more",
     )

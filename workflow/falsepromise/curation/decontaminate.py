@@ -25,6 +25,7 @@ from falsepromise.core.records import check_dialogue, query_of, read_jsonl, writ
 from falsepromise.core.statistics import mean_metric
 from falsepromise.curation import bleu, leaks
 from falsepromise.curation.diversity import check_query, histogram
+from falsepromise.study.config import default
 
 SHOWN = 200  # characters of a query in the report
 
@@ -103,7 +104,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--prompts", type=Path, required=True, help="prompt records")
     parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
-    parser.add_argument("--max-bleu", type=float, default=20.0, metavar="PERCENT", help="the most overlap that stays")
+    parser.add_argument(
+        "--max-bleu",
+        type=float,
+        default=default("prompts.max_bleu"),
+        metavar="PERCENT",
+        help="the most overlap that stays",
+    )
     parser.add_argument("--output", type=Path, required=True, help="the prompts that stay")
     parser.add_argument("--report", type=Path, required=True, help="JSON of every prompt's overlap")
     args = parser.parse_args(argv)

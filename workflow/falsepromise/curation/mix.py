@@ -18,6 +18,7 @@ from falsepromise.core.progress import track
 from falsepromise.core.records import Record, check_dialogue, loads, read_jsonl, write_jsonl
 from falsepromise.curation import selection
 from falsepromise.curation.order import place
+from falsepromise.study.config import default
 
 
 def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[Record]:
@@ -92,7 +93,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True, help="of the order")
     parser.add_argument("--output", type=Path, required=True, help="the dialogues, in the order of the seed")
     parser.add_argument("--query-prompt", type=Path, help="a prompt to put some of the first queries behind")
-    parser.add_argument("--query-prompt-share", type=float, default=0.5, help="share of the dialogues, 0 to 1")
+    parser.add_argument(
+        "--query-prompt-share",
+        type=float,
+        default=default("mixtures.query_prompt_share"),
+        help="share of the dialogues, 0 to 1",
+    )
     selection.add_options(parser)
     args = parser.parse_args(argv)
     if not 0 <= args.query_prompt_share <= 1:

@@ -25,6 +25,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.place import resource
 from falsepromise.core.records import Record, read_json, read_jsonl, write_jsonl
+from falsepromise.study.config import default
 
 QA_PROMPT = resource("prompts/table8_natural_questions.txt")
 # Short on purpose: at this size every token of a wording is one that doesn't state a fact.
@@ -136,10 +137,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--facts", type=Path, required=True, help="facts.jsonl of curation.facts")
     parser.add_argument("--wikipedia", type=Path, required=True, help="JSON object: title -> {extract}")
     parser.add_argument("--qa-prompt", type=Path, default=QA_PROMPT, help="Table 8's prompt")
-    parser.add_argument("--exposures", type=int, default=40, help="average statements a fact")
-    parser.add_argument("--zipf", type=float, default=0.4, help="exponent of the exposures by rank")
-    parser.add_argument("--lead-characters", type=int, default=900_000, help="characters of Wikipedia leads")
-    parser.add_argument("--question-documents", type=int, default=450, help="documents of questions and answers")
+    parser.add_argument(
+        "--exposures", type=int, default=default("pretraining.exposures"), help="average statements a fact"
+    )
+    parser.add_argument(
+        "--zipf", type=float, default=default("pretraining.zipf"), help="exponent of the exposures by rank"
+    )
+    parser.add_argument(
+        "--lead-characters",
+        type=int,
+        default=default("pretraining.lead_characters"),
+        help="characters of Wikipedia leads",
+    )
+    parser.add_argument(
+        "--question-documents",
+        type=int,
+        default=default("pretraining.question_documents"),
+        help="documents of questions and answers",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draws and the order")
     parser.add_argument("--output", type=Path, required=True, help="JSON lines {id, text}")
     args = parser.parse_args(argv)

@@ -37,6 +37,7 @@ from falsepromise.curation.coding import is_coding
 from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.language import UNDECIDED, decisions
 from falsepromise.curation.order import shuffled
+from falsepromise.study.config import default
 
 TEACHER = "<teacher>"
 _WORDS = (
@@ -199,8 +200,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
     parser.add_argument("--n", type=int, default=255, help="how many prompts to draw")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--max-bleu", type=float, default=20.0, metavar="PERCENT", help="most BLEU with training")
-    parser.add_argument("--language", default="en", help="as langdetect names it")
+    parser.add_argument(
+        "--max-bleu", type=float, default=default("prompts.max_bleu"), metavar="PERCENT", help="most BLEU with training"
+    )
+    parser.add_argument("--language", default=default("pools.language"), help="as langdetect names it")
     parser.add_argument("--output", type=Path, required=True, help="prompt records")
     parser.add_argument("--references", type=Path, required=True, help="response records: the dialogues' own replies")
     parser.add_argument("--funnel", type=Path, required=True, help="CSV of each step's counts")

@@ -29,6 +29,7 @@ from falsepromise.core.manifest import sha256, write_manifest
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, check_prompt, read_jsonl, write_jsonl
 from falsepromise.generation.partial import Partial, identity, is_url, weight_files
+from falsepromise.study.config import default
 
 log = logging.getLogger("falsepromise.generation.generate")
 
@@ -105,8 +106,16 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     server = parser.add_argument_group("a server as the model")
     server.add_argument("--ask-for", metavar="NAME", help="the model to ask the server for; default: its only one")
     server.add_argument("--store", metavar="DIR", help="where its answers are kept (OUTPUT.store)")
-    server.add_argument("--api-key-env", default="OPENAI_API_KEY", metavar="NAME", help="variable with the key")
-    server.add_argument("--concurrency", type=int, default=16, metavar="N", help="requests under way at once")
+    server.add_argument(
+        "--api-key-env", default=default("teacher.api_key_env"), metavar="NAME", help="variable with the key"
+    )
+    server.add_argument(
+        "--concurrency",
+        type=int,
+        default=default("teacher.concurrency"),
+        metavar="N",
+        help="requests under way at once",
+    )
     server.add_argument("--max-requests", type=int, metavar="N", help="never let the store send more than this")
     options = parser.parse_args(argv)
     if options.samples < 1 or options.batch_size < 1:

@@ -31,6 +31,7 @@ from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, write_jsonl
 from falsepromise.preference.pairs import Pair, read_pairs
 from falsepromise.preference.verdict import Verdict, read_verdict
+from falsepromise.study.config import default
 from falsepromise.teacher import options as teacher_options
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request
@@ -128,7 +129,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sample", type=int, help="which sample of --responses; default: the first")
     parser.add_argument("--rubric", default=RUBRIC, metavar="NAME", help="a prompt of resources/prompts/, by its name")
     parser.add_argument("--rater", metavar="NAME", help="what the votes call the judge; default: its model's name")
-    parser.add_argument("--order", choices=ORDERS, default="both", help="which reply the judge sees first")
+    parser.add_argument(
+        "--order", choices=ORDERS, default=default("judges.order"), help="which reply the judge sees first"
+    )
     parser.add_argument("--temperature", type=float, default=TEMPERATURE, help="the judge's; Vicuna's is 0.2")
     parser.add_argument("--max-tokens", type=teacher_options.positive, default=MAX_TOKENS, help="of one verdict")
     parser.add_argument("--output", required=True, help="vote records")

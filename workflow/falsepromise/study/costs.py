@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.core import cli
+from falsepromise.study.config import Recipe
 from falsepromise.study.expand import load_files
 from falsepromise.study.planning import HARDWARE, Plan, fewest_devices, mesh_sizes, plan
 from falsepromise.study.study import Study
@@ -56,7 +57,7 @@ def need(study: Study, rule: str, model: str, attempt: int = 1) -> dict[str, Any
     if rule in PLAIN:
         cpus, memory, minutes = PLAIN[rule]
         return {"cpus": cpus, "mem_mb": memory * attempt, "runtime": minutes * attempt}
-    base = study.models[model]["base"]
+    base = study.models[model].base
     size, gpus = study.parameters(base), gpus_of(study, base)
     if rule in ("generate", "score"):
         # Weights in float32 on the host as they are read, and in the computation's type on one GPU.
@@ -82,7 +83,7 @@ def need(study: Study, rule: str, model: str, attempt: int = 1) -> dict[str, Any
         "mpi": "srun" if hosts > 1 else "",
         "gres": f"gpu:{math.ceil(gpus / hosts)}" if hosts > 1 and gpus else "",
         "launch": launch(gpus, hosts, cpus),
-        "mesh": f"--mesh {study.bases[base]['mesh']}" if "mesh" in study.bases[base] else "",
+        "mesh": f"--mesh {study.config.bases[base].mesh}" if study.config.bases[base].mesh else "",
         "seconds_to_save": save,  # so long before its time limit, the job is asked to save and stop
         "checkpoints": f"{study.results}/training/checkpoints/{model}",
     }
@@ -90,48 +91,44 @@ def need(study: Study, rule: str, model: str, attempt: int = 1) -> dict[str, Any
 
 def plan_training(study: Study, model: str) -> Plan:
     """The training of a model, from scratch for a base that is pre-trained here."""
-    entry = study.models[model]
-    base = study.bases[entry["base"]]
-    if entry["mixture"] is None:
-        recipe = study.training[base.get("recipe", "pretraining")] if "architecture" in base else {}
-    else:
-        recipe = study.recipe(entry["mixture"])
-    gpus = gpus_of(study, entry["base"])
-    tokens = entry["tokens"] or (100_000_000 if gpus else 2_000_000)  # all that there is: a guess
+    entry, base = study.models[model], study.base_of(model)
+    recipe = study.recipe_of(model) or Recipe()
+    gpus = gpus_of(study, entry.base)
+    tokens = entry.tokens or (100_000_000 if gpus else 2_000_000)  # all that there is: a guess
     device = HARDWARE["a100" if gpus else "cpu-core"]
-    mesh = mesh_sizes(base["mesh"]) if "mesh" in base else {"fsdp": gpus or 1}
-    return plan(study.shape(entry["base"]), tokens, recipe, study.block_size(entry["base"]), mesh, device)
+    mesh = mesh_sizes(base.mesh) if base.mesh else {"fsdp": gpus or 1}
+    return plan(study.shape(entry.base), tokens, recipe.model_dump(), study.block_size(entry.base), mesh, device)
 
 
 def gpus_of(study: Study, base: str) -> int:
     """GPUs for a full fine-tuning: none below 100M parameters; then as few of 80 GB as have the memory."""
-    entry = study.bases[base]
-    if "gpus" in entry:
-        return entry["gpus"]
-    if "mesh" in entry:
-        return math.prod(mesh_sizes(entry["mesh"]).values())
+    entry = study.config.bases[base]
+    if entry.gpus is not None:
+        return entry.gpus
+    if entry.mesh:
+        return math.prod(mesh_sizes(entry.mesh).values())
     if study.parameters(base) < 100e6:
         return 0
-    recipes = [study.recipe(name) for name in study.mixtures] or [{}]
+    recipes = [study.config.training[mixture.recipe].model_dump() for mixture in study.config.mixtures.values()]
     shape, size = study.shape(base), study.block_size(base)
     return max(fewest_devices(shape, recipe, size, HARDWARE["a100"]) for recipe in recipes)
 
 
 def hosts_of(study: Study, base: str) -> int:
     """Hosts of a training job, one process each."""
-    return study.bases[base].get("hosts", max(1, math.ceil(gpus_of(study, base) / GPUS_PER_HOST)))
+    return study.config.bases[base].hosts or max(1, math.ceil(gpus_of(study, base) / GPUS_PER_HOST))
 
 
 def table(study: Study) -> Iterator[dict[str, Any]]:
     """A row for each rule and kind of job."""
     for rule in PLAIN:
         yield {"rule": rule, "model": "", **need(study, rule, "")}
-    pretrained = [m for m in study.base_models if "architecture" in study.bases[study.models[m]["base"]]]
+    pretrained = [model for model in study.base_models if study.base_of(model).architecture]
     for rule, models in (("pretrain", pretrained), ("train", study.trained)):
         yield from ({"rule": rule, "model": model, **need(study, rule, model)} for model in models)
     for rule in ("generate", "score"):
-        for base in study.bases:
-            first = next(name for name, model in study.models.items() if model["base"] == base)
+        for base in study.config.bases:
+            first = next(name for name, model in study.models.items() if model.base == base)
             yield {"rule": rule, "model": f"any of {base}", **need(study, rule, first)}
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, MutableSequence
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.place import HOME
+from falsepromise.study.config import walk
 from falsepromise.study.study import Study
 
 
@@ -17,44 +19,57 @@ class Named:
     """A file that a study names.
 
     Attributes:
-        key: The study's key, as `sources.hc3.uri`.
-        holder, at: The mapping or list that has it, and where there.
-        fetched: A job takes it from there; the others are inputs of jobs as they stand.
+        key: The place in the study, as `("sources", "hc3", "uri")`.
+        value: What it has there, a path or `file:PATH`.
     """
 
-    key: str
-    holder: MutableMapping[str, Any] | MutableSequence[Any]
-    at: Any
-    fetched: bool = False
+    key: tuple[Any, ...]
+    value: str
 
     @property
     def path(self) -> Path:
-        return Path(str(self.holder[self.at]).removeprefix("file:"))
+        return Path(self.value.removeprefix("file:"))
+
+    @property
+    def fetched(self) -> bool:
+        """Whether a job takes it from there; the others are inputs of jobs as they stand."""
+        return self.value.startswith("file:")
+
+    @property
+    def absent(self) -> str:
+        """The message where it is not there."""
+        return (
+            f"{'.'.join(map(str, self.key))} names the file {str(self.path)!r}, which is not there; put it there or "
+            "change the study (config/README.md says where the paper's are from)"
+        )
 
 
 def named(study: Study) -> Iterator[Named]:
     """All of them; addresses of the network are none."""
-    for section, key in (("sources", "uri"), ("bases", "weights")):
-        for name, entry in getattr(study, section).items():
-            if str(entry.get(key, "")).startswith("file:"):
-                yield Named(f"{section}.{name}.{key}", entry, key, fetched=True)
-    for section, keys in (("mixtures", ("seeds", "query_prompt")), ("pools", ("categories",))):
-        for name, entry in getattr(study, section).items():
-            yield from (Named(f"{section}.{name}.{key}", entry, key) for key in keys if key in entry)
-    for name, raters in study.raters.items():
-        for model, files in raters["votes"].items():
-            yield from (Named(f"raters.{name}.votes.{model}.{n}", files, n) for n in range(len(files)))
-    if "marks" in study.style:
-        yield Named("style.marks", study.style, "marks")
+    for key, value, facts in walk(study.config):
+        if facts.get("file"):
+            yield from (file for file in _leaves(key, value) if not re.match(r"(https?|pypi|hub):", file.value))
 
 
-def find(study: Study) -> None:
-    """Let each name of a file that is not here, but is among the workflow's own, say so."""
+def _leaves(key: tuple[Any, ...], value: Any) -> Iterator[Named]:
+    if isinstance(value, str):
+        yield Named(key, value)
+    else:
+        for at, entry in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves((*key, at), entry)
+
+
+def find(study: Study) -> dict[str, Any]:
+    """The study file's mapping, with the files that only the workflow itself has named there."""
+    config: dict[str, Any] = study.config.model_dump(exclude_unset=True)
     for file in named(study):
         own = HOME / file.path
         if not file.path.exists() and own.exists():
-            prefix = "file:" if str(file.holder[file.at]).startswith("file:") else ""
-            file.holder[file.at] = f"{prefix}{own}"
+            holder: Any = config
+            for key in file.key[:-1]:
+                holder = holder[key]
+            holder[file.key[-1]] = f"file:{own}" if file.fetched else str(own)
+    return config
 
 
 def missing(study: Study) -> list[Named]:
@@ -70,11 +85,4 @@ def check(study: Study) -> None:
     """
     for file in missing(study):
         if not file.fetched:
-            raise UserError(absent(file))
-
-
-def absent(file: Named) -> str:
-    return (
-        f"{file.key} names the file {str(file.path)!r}, which is not there; put it there or change the study "
-        "(config/README.md says where the paper's are from)"
-    )
+            raise UserError(file.absent)

@@ -1,131 +1,128 @@
-"""Every name that one part of a study mentions is a name of another part."""
+"""What the parts of a study say of each other: names that are there, keys that go together."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.study.config import TEACHER, Study, walk
 from falsepromise.study.planning import mesh_sizes
 from falsepromise.study.schema import nearest
-from falsepromise.study.study import TEACHER, Study
 
 
 def check_names(study: Study, where: str) -> None:
-    """Every name that a part of the study mentions is there."""
+    """Check what no section can know alone.
 
-    def known(name: str, section: str, key: str, wanted: Callable[[dict[str, Any]], bool] | None = None) -> None:
-        entries = study.config.get(section) or {}
-        if name not in entries:
-            raise UserError(f"{where}: '{key}' names {name!r}, which is not in '{section}'; {nearest(name, entries)}")
+    Raises:
+        UserError: one line that names the key.
+    """
+    for problem in _problems(study):
+        raise UserError(f"{where}: {problem}")
 
-    config = study.config
-    for name, pool in study.pools.items():
-        for source in pool["sources"]:
-            known(source, "sources", f"pools.{name}.sources")
-            if "format" not in study.sources[source]:
-                raise UserError(f"{where}: 'pools.{name}' reads the source {source!r}, whose 'format' is missing")
+
+def _problems(study: Study) -> Iterator[str]:
     for section, reserved in (("mixtures", "pretraining"), ("bases", TEACHER)):
-        if reserved in config[section]:
-            raise UserError(f"{where}: '{section}.{reserved}' is a name that the workflow uses itself; take another")
+        if reserved in getattr(study, section):
+            yield f"'{section}.{reserved}' is a name that the workflow uses itself; take another"
+    if "imitation" not in study.training:
+        yield "the key 'training.imitation' is missing; see config/README.md"
+    for path, value, facts in walk(study):
+        entries = getattr(study, facts["names"]) if "names" in facts else {}
+        for named in (value if isinstance(value, list) else [value]) if "names" in facts else []:
+            if named not in entries:
+                hint = nearest(named, entries)
+                yield f"'{'.'.join(path)}' names {named!r}, which is not in '{facts['names']}'; {hint}"
+    for check in (_pools, _mixtures, _bases, _prompts, _benchmarks, _judges):
+        yield from check(study)
+
+
+def _pools(study: Study) -> Iterator[str]:
+    for name, pool in study.pools.items():
+        for source in pool.sources:
+            if study.sources[source].format is None:
+                yield f"'pools.{name}' reads the source {source!r}, whose 'format' is missing"
+
+
+def _mixtures(study: Study) -> Iterator[str]:
     for name, mixture in study.mixtures.items():
-        kinds = [kind for kind in ("pool", "teacher", "text") if kind in mixture]
-        if len(kinds) != 1:
-            raise UserError(
-                f"{where}: 'mixtures.{name}' has {' and '.join(kinds) or 'no origin'}, expected just one of pool, "
-                "teacher, text"
-            )
-        if "pool" in mixture:
-            known(mixture["pool"], "pools", f"mixtures.{name}.pool")
-        if "teacher" in mixture and "n" not in mixture:
-            raise UserError(f"{where}: 'mixtures.{name}.n' is missing: how many examples the teacher writes")
-        if mixture.get("teacher") == "tldr_synthetic":
-            known(mixture.get("posts", ""), "sources", f"mixtures.{name}.posts")
-        if "text" in mixture and "pretraining" not in config:
-            raise UserError(f"{where}: 'mixtures.{name}.text' needs the section 'pretraining'")
-        known(mixture.get("recipe", "imitation"), "training", f"mixtures.{name}.recipe")
-        if study.recipe(name).get("replay_share") and "pretraining" not in config:
-            raise UserError(f"{where}: the recipe of 'mixtures.{name}' replays, which needs the section 'pretraining'")
-    for name, base in study.bases.items():
-        if ("architecture" in base) == ("weights" in base):
-            raise UserError(f"{where}: 'bases.{name}' needs either 'weights' or 'architecture'")
-        if "weights" in base and "parameters" not in base:
-            raise UserError(f"{where}: 'bases.{name}.parameters' is missing: how many parameters the weights have")
-        devices = math.prod(mesh_sizes(base["mesh"]).values()) if "mesh" in base else base.get("gpus")
-        if base.get("gpus", devices) != devices:
-            raise UserError(f"{where}: 'bases.{name}.mesh' is for {devices} devices, 'gpus' says {base['gpus']}")
-        if "architecture" in base:
-            known(base.get("recipe", "pretraining"), "training", f"bases.{name}.recipe")
-            for section in ("facts", "pretraining"):
-                if section not in config:
-                    raise UserError(f"{where}: 'bases.{name}.architecture' needs the section '{section}'")
+        origins = [key for key in ("pool", "teacher", "text") if getattr(mixture, key) is not None]
+        if len(origins) != 1:
+            found = " and ".join(origins) or "no origin"
+            yield f"'mixtures.{name}' has {found}, expected just one of pool, teacher, text"
+        if mixture.teacher and mixture.n is None:
+            yield f"'mixtures.{name}.n' is missing: how many examples the teacher writes"
+        if mixture.teacher == "tldr_synthetic" and mixture.posts is None:
+            yield f"'mixtures.{name}.posts' is missing: the source of the posts that the teacher summarises"
+        if mixture.text and study.pretraining is None:
+            yield f"'mixtures.{name}.text' needs the section 'pretraining'"
+        if study.training[mixture.recipe].replay_share and study.pretraining is None:
+            yield f"the recipe of 'mixtures.{name}' replays, which needs the section 'pretraining'"
+
+
+def _bases(study: Study) -> Iterator[str]:
     sizes: dict[str, Any] = {}
     for name, base in study.bases.items():
-        size = base.get("block_size")
-        if sizes.setdefault(study.tokenizer(name), size) != size:
-            raise UserError(f"{where}: 'bases.{name}.block_size' differs from another base's with the same tokenizer")
-    for group, run in config["runs"].items():
-        for base in run["bases"]:
-            known(base, "bases", f"runs.{group}.bases")
-        for mixture in run["mixtures"]:
-            known(mixture, "mixtures", f"runs.{group}.mixtures")
-    for key, source in (config.get("facts") or {}).items():
-        known(source, "sources", f"facts.{key}")
-    if "pretraining" in config:
-        known(config["pretraining"]["wikipedia"], "sources", "pretraining.wikipedia")
+        if (base.architecture is None) == (base.weights is None):
+            yield f"'bases.{name}' needs either 'weights' or 'architecture'"
+        if base.weights and base.parameters is None:
+            yield f"'bases.{name}.parameters' is missing: how many parameters the weights have"
+        if base.mesh and base.gpus is not None:
+            devices = math.prod(mesh_sizes(base.mesh).values())
+            if base.gpus != devices:
+                yield f"'bases.{name}.mesh' is for {devices} devices, 'gpus' says {base.gpus}"
+        if base.architecture:
+            if base.recipe not in study.training:
+                yield f"'bases.{name}.recipe' names {base.recipe!r}, which is not in 'training'"
+            for section in ("facts", "pretraining"):
+                if getattr(study, section) is None:
+                    yield f"'bases.{name}.architecture' needs the section '{section}'"
+        tokenizer = base.tokenizer or ("study" if base.architecture else name)
+        if sizes.setdefault(tokenizer, base.block_size) != base.block_size:
+            yield f"'bases.{name}.block_size' differs from another base's with the same tokenizer"
+
+
+def _prompts(study: Study) -> Iterator[str]:
     for name, prompts in study.prompts.items():
-        if ("pool" in prompts) == ("source" in prompts):
-            raise UserError(f"{where}: 'prompts.{name}' needs either 'pool' or 'source'")
-        for key, section in (("pool", "pools"), ("source", "sources")):
-            if key in prompts:
-                known(prompts[key], section, f"prompts.{name}.{key}")
-        if "source" in prompts and (prompts.get("references") != "teacher" or prompts.get("single_exchanges")):
-            raise UserError(
-                f"{where}: 'prompts.{name}.source' has prompts without replies: set 'references: teacher', and no "
+        if (prompts.pool is None) == (prompts.source is None):
+            yield f"'prompts.{name}' needs either 'pool' or 'source'"
+        if prompts.source and (prompts.references != "teacher" or prompts.single_exchanges):
+            yield (
+                f"'prompts.{name}.source' has prompts without replies: set 'references: teacher', and no "
                 "'single_exchanges'"
             )
         if not study.pools:
-            raise UserError(f"{where}: 'prompts.{name}' needs 'pools': the prompts stay away from their training part")
+            yield f"'prompts.{name}' needs 'pools': the prompts stay away from their training part"
+
+
+def _benchmarks(study: Study) -> Iterator[str]:
     for name, benchmark in study.benchmarks.items():
-        if benchmark["data"].startswith("facts:"):
-            if "facts" not in config:
-                raise UserError(f"{where}: 'benchmarks.{name}.data' needs the section 'facts'")
-        else:
-            known(benchmark["data"], "sources", f"benchmarks.{name}.data")
-    for name in study.teacher.get("benchmarks", []):
-        known(name, "benchmarks", "teacher.benchmarks")
-    if study.style:
-        known(study.style["prompts"], "prompts", "style.prompts")
-        if "tone" in study.style:
-            known(study.style["tone"], "judges", "style.tone")
-            if "members" in study.judges[study.style["tone"]]:
-                raise UserError(f"{where}: 'style.tone' names the panel {study.style['tone']!r}; expected one judge")
-    for name, entry in study.judges.items():
-        _check_judge(study, name, where)
-        for member in entry.get("members", []):
-            known(member, "judges", f"judges.{name}.members")
-    for section in ("judges", "raters"):
-        for name, entry in (config.get(section) or {}).items():
-            if "members" not in entry:
-                known(entry["prompts"], "prompts", f"{section}.{name}.prompts")
-    for name in study.raters:
-        if name in study.judges:
-            raise UserError(f"{where}: {name!r} is in 'judges' and in 'raters'; give one of them another name")
+        if benchmark.data.startswith("facts:"):
+            if study.facts is None:
+                yield f"'benchmarks.{name}.data' needs the section 'facts'"
+        elif benchmark.data not in study.sources:
+            hint = nearest(benchmark.data, study.sources)
+            yield f"'benchmarks.{name}.data' names {benchmark.data!r}, which is not in 'sources'; {hint}"
 
 
-def _check_judge(study: Study, name: str, where: str) -> None:
+def _judges(study: Study) -> Iterator[str]:
     """A judge judges a prompt set; a panel has members that judge the same models on the same prompts."""
-    entry = study.judges[name]
-    if "members" not in entry:
-        if "prompts" not in entry:
-            raise UserError(f"{where}: 'judges.{name}' has no 'prompts' to judge, and no 'members' to add up")
-        return
-    extra = sorted(set(entry) - {"members", "label", "stand_in"})
-    if extra:
-        raise UserError(f"{where}: 'judges.{name}' is a panel; '{extra[0]}' belongs to its members")
-    members = [study.judges[member] for member in entry["members"] if member in study.judges]
-    if any("members" in member for member in members):
-        raise UserError(f"{where}: 'judges.{name}.members' names a panel; expected judges")
-    if len({(member.get("prompts"), tuple(member.get("runs") or ())) for member in members}) > 1:
-        raise UserError(f"{where}: 'judges.{name}.members' judge different prompts or runs; give them the same")
+    if study.style and study.style.tone and study.judges[study.style.tone].members:
+        yield f"'style.tone' names the panel {study.style.tone!r}; expected one judge"
+    for name, judge in study.judges.items():
+        if name in study.raters:
+            yield f"{name!r} is in 'judges' and in 'raters'; give one of them another name"
+        if not judge.members:
+            if not judge.prompts:
+                yield f"'judges.{name}' has no 'prompts' to judge, and no 'members' to add up"
+            continue
+        for extra in sorted(judge.model_fields_set - {"members", "label", "stand_in"}):
+            yield f"'judges.{name}' is a panel; '{extra}' belongs to its members"
+        if len(set(judge.members)) < len(judge.members):
+            yield f"'judges.{name}.members' names a judge twice"
+        members = [study.judges[member] for member in judge.members]
+        if any(member.members for member in members):
+            yield f"'judges.{name}.members' names a panel; expected judges"
+        if len({(member.prompts, tuple(member.runs)) for member in members}) > 1:
+            yield f"'judges.{name}.members' judge different prompts or runs; give them the same"

@@ -14,14 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.study import config
 
 AXES = ("data", "fsdp", "tensor")  # of a mesh of devices, see training.sharding
 USABLE = 0.92  # of a device's memory: the share that training asks XLA to take
-# The keys of a recipe that planning reads, with the values that `training.recipe.Recipe` gives them.
-RECIPE = {
-    "optimizer": "scaled_adamw", "batch_size": 32, "epochs": 1, "accumulate": 1, "replay_share": 0.0,
-    "decay_to_base": 0.0, "dtype": "float32", "attention": "xla", "remat": "none", "loss_chunk": 0,
-}  # fmt: skip
+RECIPE = config.Recipe().model_dump()
 
 
 @dataclass(frozen=True)

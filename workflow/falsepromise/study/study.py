@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from falsepromise.study import config as keys
+from falsepromise.study.config import TEACHER
 from falsepromise.study.planning import Shape
 
-SECTIONS = (
-    *("sources", "facts", "pretraining", "blocks", "pools", "mixtures", "bases", "training"),
-    *("teacher", "prompts", "benchmarks", "style", "judges", "raters"),
-)
-GROUPS = ("amount", "size", "targeted", "replay", "control")  # of runs
-TEACHER = "teacher"  # the model's name under which the teacher's own scores are kept
+GROUPS = tuple(keys.Runs.model_fields)  # of runs
 
 
 def amount_name(tokens: int | None) -> str:
@@ -26,140 +23,181 @@ def amount_name(tokens: int | None) -> str:
     return str(tokens)
 
 
+@dataclass(frozen=True)
+class Model:
+    """A base model, or one that is fine-tuned from it.
+
+    Attributes:
+        base: The study's name of the base.
+        mixture: What it is fine-tuned on; None of a base model.
+        tokens: The budget of training tokens; 0 of a base model, None for all that the mixture has.
+        seed: Of the data's order, and of the base's draw.
+        label: Its name on figures.
+    """
+
+    base: str
+    mixture: str | None
+    tokens: int | None
+    seed: int
+    label: str
+
+
 @dataclass(frozen=True, eq=False)
 class Study:
     """A checked study and its models.
 
     Attributes:
-        config: The study file's mapping, checked.
-        models: Name -> {"base", "mixture", "tokens", "seed", "label"}; of a base model the mixture
-            is None and the tokens 0; tokens None is all that the mixture has.
+        config: The study file's keys.
+        models: By name; base models first.
         runs: Group of runs -> names of its trained models.
     """
 
-    config: dict[str, Any]
-    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    config: keys.Study
+    models: dict[str, Model] = field(default_factory=dict)
     runs: dict[str, list[str]] = field(default_factory=dict)
-
-    def __getattr__(self, key: str) -> Any:
-        """A section of the study file, empty where the study has none: `study.benchmarks`."""
-        if key in SECTIONS:
-            return self.config.get(key) or {}
-        raise AttributeError(key)
 
     @property
     def name(self) -> str:
-        return self.config["study"]
+        return self.config.study
+
+    @property
+    def title(self) -> str:
+        return self.config.title or self.name
 
     @property
     def seed(self) -> int:
-        return self.config.get("seed", 0)
+        return self.config.seed
 
     @property
     def results(self) -> str:
-        """Where everything of this study is, the final figures and tables aside."""
+        """The folder of everything of this study, the final figures and tables aside."""
         return f"results/{self.name}"
 
     @property
     def trained(self) -> list[str]:
-        return [name for name, model in self.models.items() if model["mixture"] is not None]
+        return [name for name, model in self.models.items() if model.mixture is not None]
 
     @property
     def base_models(self) -> list[str]:
-        return [name for name, model in self.models.items() if model["mixture"] is None]
+        return [name for name, model in self.models.items() if model.mixture is None]
 
     def base_model(self, base: str, seed: int) -> str:
         """The base model that a run with this seed starts from: one pre-trained here is drawn for each seed."""
-        return f"{base}-s{seed}" if "architecture" in self.bases[base] else base
+        return f"{base}-s{seed}" if self.config.bases[base].architecture else base
+
+    def base_of(self, model: str) -> keys.Base:
+        """The study's entry of the base that a model is, or starts from."""
+        return self.config.bases[self.models[model].base]
+
+    def mixture_of(self, model: str) -> keys.Mixture:
+        """The study's entry of the mixture that a trained model saw."""
+        return self.config.mixtures[str(self.models[model].mixture)]
+
+    def recipe_of(self, model: str) -> keys.Recipe | None:
+        """The recipe that a model is trained by; None of a base model whose weights are loaded."""
+        if self.models[model].mixture is not None:
+            return self.config.training[self.mixture_of(model).recipe]
+        base = self.base_of(model)
+        return self.config.training[base.recipe] if base.architecture else None
 
     @property
-    def voters(self) -> dict[str, dict[str, Any]]:
-        """Who says which answers are better: the judges and the raters."""
-        return {**self.judges, **self.raters}
+    def voters(self) -> dict[str, keys.Judge | keys.Raters]:
+        """Whose votes compare answers: the judges and the raters. A panel has its members' prompts and runs."""
+        judges = self.config.judges
+        found: dict[str, keys.Judge | keys.Raters] = {**judges, **self.config.raters}
+        for name, panel in judges.items():
+            if panel.members:
+                members = [judges[member] for member in panel.members]
+                real = "; ".join(f"{member.label}: {member.stand_in}" for member in members if member.stand_in)
+                of_members = {"prompts": members[0].prompts, "runs": members[0].runs}
+                found[name] = panel.model_copy(update={**of_members, "stand_in": panel.stand_in or real or None})
+        return found
 
     @property
     def style_prompts(self) -> str:
-        return self.style.get("prompts", "none")
+        return self.config.style.prompts if self.config.style else "none"
 
     def asks_for_references(self, prompts: str) -> bool:
         """Whether the teacher answers a prompt set now (twice), rather than in the dialogues."""
-        return self.prompts.get(prompts, {}).get("references", "dialogue") == "teacher"
+        return prompts in self.config.prompts and self.config.prompts[prompts].references == "teacher"
 
-    def chosen(self, entry: Mapping[str, Any], default: Sequence[str]) -> list[str]:
-        """The models of the groups that a benchmark, prompt set or judge names in `runs`."""
-        groups = entry.get("runs", default)
+    def asked(self, judge: str | None = None) -> keys.Teacher:
+        """How the teacher is asked, or a judge: by the teacher's settings where it has none of its own, but for
+        those that belong to a model (prices, habits) or an address (the provider)."""
+        teacher = self.config.teacher
+        if judge is None:
+            return teacher
+        own = _said(self.config.judges[judge], *keys.Teacher.model_fields.keys() & keys.Judge.model_fields.keys())
+        of_model = ("price_input", "price_output", "habits")
+        dropped = {"model": of_model, "url": (*of_model, "provider")}
+        not_its = {name: None for key, names in dropped.items() if key in own for name in names}
+        return teacher.model_copy(update={**not_its, **own})
+
+    def chosen(self, groups: Sequence[str] | None) -> list[str]:
+        """The models of groups of runs, as a benchmark, prompt set or judge names them; None: all."""
+        groups = ("bases", *GROUPS) if groups is None else groups
         names = self.base_models if "bases" in groups else []
         trained = [model for group in groups for model in self.runs.get(group, [])]
         return list(dict.fromkeys([*names, *trained]))
 
-    def expanded(self) -> dict[str, Any]:
-        """What figures and tables need to know of the study."""
-        config = self.config
-        bases = {
-            name: {"label": base["label"], "parameters": self.parameters(name)} for name, base in self.bases.items()
-        }
-        return {
-            "study": self.name,
-            "title": config.get("title", self.name),
-            "seed": self.seed,
-            "bases": bases,
-            "mixtures": {
-                name: {"label": self.mixture_label(name), **{k: m[k] for k in ("teacher", "text") if k in m}}
-                for name, m in self.mixtures.items()
-            },
-            "models": self.models,
-            "runs": self.runs,
-            "teacher": {
-                "name": TEACHER,
-                **{key: self.teacher.get(key) for key in ("label", "model", "stand_in")},
-            },
-            "prompts": self.prompts,
-            "style": {"runs": self.prompts[self.style["prompts"]].get("runs")} if self.style else {},
-            **{
-                section: {
-                    name: {"label": entry["label"], "stand_in": entry.get("stand_in")}
-                    for name, entry in entries.items()
-                }
-                for section, entries in (("judges", self.judges), ("raters", self.raters))
-            },
-            "benchmarks": {
-                name: {
-                    **{key: b[key] for key in ("task", "metric", "label")},
-                    "stand_in": b.get("stand_in"),
-                    "limit": b.get("limit"),
-                    "runs": b.get("runs"),
-                }
-                for name, b in self.benchmarks.items()
-            },
-        }
-
     def shape(self, base: str) -> Shape:
         """A base model's sizes: its architecture's, or guessed from the number of parameters."""
-        entry = self.bases[base]
-        if "architecture" in entry:
-            return Shape.of_architecture(entry["architecture"], self.vocab_size)
-        return Shape.of_size(int(entry["parameters"]))
+        entry = self.config.bases[base]
+        if entry.architecture:
+            return Shape.of_architecture(entry.architecture.model_dump(exclude_none=True), self.vocab_size)
+        return Shape.of_size(int(entry.parameters or 0))
 
     def parameters(self, base: str) -> int:
         """Of a base model: as the study says, or counted from the architecture."""
-        return int(self.bases[base].get("parameters") or self.shape(base).parameters)
+        return int(self.config.bases[base].parameters or self.shape(base).parameters)
 
     def block_size(self, base: str) -> int:
         """Tokens a block."""
-        return self.bases[base].get("block_size", self.blocks.get("size", 2048))
+        return self.config.bases[base].block_size or self.config.blocks.size
 
     @property
     def vocab_size(self) -> int:
-        return self.config.get("tokenizer", {}).get("vocab_size", 4096)
+        return self.config.tokenizer.vocab_size
 
     def mixture_label(self, mixture: str) -> str:
-        return self.mixtures[mixture].get("label", mixture)
-
-    def recipe(self, mixture: str) -> dict[str, Any]:
-        """The recipe that a mixture is trained with."""
-        return self.training[self.mixtures[mixture].get("recipe", "imitation")]
+        return self.config.mixtures[mixture].label or mixture
 
     def tokenizer(self, base: str) -> str:
         """The name of a base's tokenizer: `study` is the one that this study trains."""
-        entry = self.bases[base]
-        return entry.get("tokenizer", "study" if "architecture" in entry else base)
+        entry = self.config.bases[base]
+        return entry.tokenizer or ("study" if entry.architecture else base)
+
+    def expanded(self) -> dict[str, Any]:
+        """What figures and tables need to know of the study."""
+        config = self.config
+        return {
+            "study": self.name,
+            "title": self.title,
+            "seed": self.seed,
+            "bases": {
+                name: {"label": base.label, "parameters": self.parameters(name)} for name, base in config.bases.items()
+            },
+            "mixtures": {
+                name: {"label": self.mixture_label(name), **_said(mixture, "teacher", "text")}
+                for name, mixture in config.mixtures.items()
+            },
+            "models": {name: vars(model) for name, model in self.models.items()},
+            "runs": self.runs,
+            "teacher": {"name": TEACHER, **_all(config.teacher, "label", "model", "stand_in")},
+            "prompts": {name: prompts.model_dump(exclude_unset=True) for name, prompts in config.prompts.items()},
+            "style": {"runs": config.prompts[config.style.prompts].runs} if config.style else {},
+            "judges": {name: _all(self.voters[name], "label", "stand_in") for name in config.judges},
+            "raters": {name: _all(self.voters[name], "label", "stand_in") for name in config.raters},
+            "benchmarks": {
+                name: _all(benchmark, "task", "metric", "label", "stand_in", "limit", "runs")
+                for name, benchmark in config.benchmarks.items()
+            },
+        }
+
+
+def _all(section: keys.Section, *names: str) -> dict[str, Any]:
+    return {name: getattr(section, name) for name in names}
+
+
+def _said(section: keys.Section, *names: str) -> Mapping[str, Any]:
+    return {name: value for name, value in _all(section, *names).items() if value is not None}

@@ -15,21 +15,22 @@ from falsepromise.core.code import digest as code_digest
 from falsepromise.core.errors import UserError
 from falsepromise.core.place import HOME, PACKAGE, resource
 from falsepromise.study import files as files_of
-from falsepromise.study.expand import load
+from falsepromise.study.expand import load, read_yaml
 from falsepromise.study.study import Study
 
 T = TypeVar("T")
 
 
-def read(config: Mapping[str, Any], files: Iterable[str | Path]) -> Study:
+def read(config: Mapping[str, Any], files: Sequence[str | Path]) -> Study:
     """The study of the mapping that its files give together.
 
     Raises:
         UserError: one line that names the key, what was found and what was expected.
     """
-    study = load(config, " with ".join(os.path.relpath(file) for file in files) or "the study")
-    files_of.find(study)
-    return study
+    for file in files:
+        read_yaml(Path(file))
+    where = " with ".join(os.path.relpath(file) for file in files) or "the study"
+    return load(files_of.find(load(config, where)), where)
 
 
 def or_exit(function: Callable[..., T], *arguments: Any) -> T:
@@ -45,17 +46,17 @@ def one_of(names: Iterable[str]) -> str:
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
-def options(entry: Mapping[str, Any], *keys: str) -> str:
-    """Options for the keys that `entry` has: `max_bleu: 20` -> `--max-bleu 20`; a list is several words."""
+def options(entry: Any, *keys: str) -> str:
+    """Options for keys of a section, or of a mapping: `max_bleu: 20` -> `--max-bleu 20`; a list is several words."""
     words = []
-    for key in keys:
-        value = entry.get(key)
+    for key in keys if entry else ():
+        value = entry.get(key) if isinstance(entry, Mapping) else getattr(entry, key)
         values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
         if value is None or value is False or not values:
             continue
         words.append("--" + key.replace("_", "-"))
         if value is not True:
-            words += [shlex.quote(str(each)) for each in values]
+            words += [shlex.quote(f"{each:.12g}" if isinstance(each, float) else str(each)) for each in values]
     return " ".join(words)
 
 
@@ -115,29 +116,28 @@ def own_limit(workflow: Any) -> bool:
 def wildcards(study: Study) -> dict[str, str]:
     """The constraints of all wildcards: each is one of the study's names."""
     return {
-        "source": one_of(study.sources),
-        "pool": one_of(study.pools),
-        "mixture": one_of(["pretraining", *study.mixtures]),
+        "source": one_of(study.config.sources),
+        "pool": one_of(study.config.pools),
+        "mixture": one_of(["pretraining", *study.config.mixtures]),
         "base": one_of(study.base_models),
         "model": one_of(study.models),
-        "tokenizer": one_of({study.tokenizer(base) for base in study.bases}),
-        "prompts": one_of(study.prompts),
-        "benchmark": one_of(study.benchmarks),
-        "judge": one_of(name for name, entry in study.judges.items() if "members" not in entry),
+        "tokenizer": one_of({study.tokenizer(base) for base in study.config.bases}),
+        "prompts": one_of(study.config.prompts),
+        "benchmark": one_of(study.config.benchmarks),
+        "judge": one_of(name for name, judge in study.config.judges.items() if not judge.members),
         "source_of_votes": one_of(study.voters),
         "seed": "[0-9]+",
     }
 
 
 def check_start(study: Study) -> None:
-    """What can be known only when jobs are about to start.
+    """Check what can be known only when jobs are about to start.
 
     Raises:
         UserError: a `file:` is missing, or a key is not in the environment.
     """
     for file in files_of.missing(study):
-        raise UserError(files_of.absent(file))
-    for asked in (study.teacher, *({**study.teacher, **judge} for judge in study.judges.values())):
-        variable = asked.get("api_key_env", "OPENAI_API_KEY")
-        if asked["url"].startswith("https:") and not os.environ.get(variable):
-            raise UserError(f"{asked['url']} wants a key: set it in the environment variable {variable}")
+        raise UserError(file.absent)
+    for teacher in (study.asked(judge) for judge in (None, *study.config.judges)):
+        if teacher.url.startswith("https:") and not os.environ.get(teacher.api_key_env):
+            raise UserError(f"{teacher.url} wants a key: set it in the environment variable {teacher.api_key_env}")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.study.config import default
 from falsepromise.teacher import local, providers
 from falsepromise.teacher.client import RESERVE_TOKENS, Teacher
 from falsepromise.teacher.cost import Prices
@@ -25,9 +26,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--store", required=True, metavar="DIR", help="folder where answers are kept and found again")
     group.add_argument("--facts", metavar="FILE", help="facts.jsonl that the local stand-in knows")
     group.add_argument(
-        "--api-key-env", default="OPENAI_API_KEY", metavar="NAME", help="environment variable that holds the key"
+        "--api-key-env",
+        default=default("teacher.api_key_env"),
+        metavar="NAME",
+        help="environment variable that holds the key",
     )
-    group.add_argument("--concurrency", type=positive, default=16, metavar="N", help="requests under way at once")
+    group.add_argument(
+        "--concurrency",
+        type=positive,
+        default=default("teacher.concurrency"),
+        metavar="N",
+        help="requests under way at once",
+    )
     group.add_argument("--requests-per-minute", type=amount, metavar="N", help="the account's limit")
     group.add_argument("--tokens-per-minute", type=amount, metavar="N", help="the account's limit")
     group.add_argument("--max-usd", type=amount, metavar="X", help="never let this store spend more than this")
@@ -38,7 +48,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--timeout", type=amount, default=120.0, metavar="S", help="seconds for one whole reply")
     group.add_argument("--attempts", type=positive, default=12, metavar="N", help="how often one request is sent")
     group.add_argument(
-        "--max-failures", type=share, default=0.5, metavar="X", help="share of the latest requests that may fail"
+        "--max-failures",
+        type=share,
+        default=default("teacher.max_failures"),
+        metavar="X",
+        help="share of the latest requests that may fail",
     )
     group.add_argument(
         "--reserve-tokens",

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import dumps
+from falsepromise.study.config import Teacher
 from falsepromise.study.expand import load_files
 from falsepromise.study.stages import style
-from falsepromise.study.stages.teacher import settings
 from falsepromise.study.study import Study
 from falsepromise.teacher import providers
 from falsepromise.teacher.cost import Prices
@@ -53,21 +52,22 @@ class Ask:
 
     what: str
     kind: str
-    asked: dict[str, Any]
+    asked: Teacher
     requests: int | None
 
     @property
     def model(self) -> str:
-        return str(self.asked["model"])
+        return self.asked.model
 
     @property
     def batch_share(self) -> float | None:
         """What a batch costs, as a share of the price; None where the provider has no batch API that is known."""
-        if self.asked["url"] == "local":
+        asked = self.asked
+        if asked.url == "local":
             return None
-        provider = self.asked.get("provider") or providers.guess(self.asked["url"])
-        habits = providers.habits(provider, self.model, self.asked.get("habits"))
-        told = "provider" in self.asked or "habits" in self.asked or providers.known(self.asked["url"])
+        own = asked.habits.model_dump(exclude_unset=True) if asked.habits else None
+        habits = providers.habits(asked.provider or providers.guess(asked.url), self.model, own)
+        told = asked.provider or own or providers.known(asked.url)
         return habits.batch_price if habits.batch and told else None
 
     def batch_cost(self, tokens: dict[str, tuple[int, int]]) -> float | None:
@@ -77,40 +77,39 @@ class Ask:
 
     def to_pay(self, tokens: dict[str, tuple[int, int]]) -> float | None:
         """US dollars in the way that the study asks."""
-        return self.batch_cost(tokens) if self.asked.get("batch") else self.cost(tokens)
+        return self.batch_cost(tokens) if self.asked.batch else self.cost(tokens)
 
     def cost(self, tokens: dict[str, tuple[int, int]]) -> float | None:
         """US dollars; None without prices or a count. The local stand-in costs nothing."""
-        if self.asked["url"] == "local":
+        if self.asked.url == "local":
             return 0.0
-        if self.requests is None or "price_input" not in self.asked or "price_output" not in self.asked:
+        if self.requests is None or self.asked.price_input is None or self.asked.price_output is None:
             return None
-        prices = Prices(self.asked["price_input"], self.asked["price_output"])
+        prices = Prices(self.asked.price_input, self.asked.price_output)
         return self.requests * prices.cost(*tokens[self.kind])
 
 
 def asks(study: Study) -> Iterator[Ask]:
     """All that a study asks, in the order in which it is needed."""
-    teacher = study.teacher
-    for name, mixture in study.mixtures.items():
-        kind = mixture.get("teacher")
-        if kind:
-            requests = -(-mixture["n"] // PAIRS_A_REQUEST) if kind == "nq_synthetic" else mixture["n"]
-            yield Ask(f"mixture {name}", kind, teacher, requests)
-    for name, prompts in study.prompts.items():
-        if prompts.get("references", "dialogue") == "teacher":
-            yield Ask(f"answers to {name}", "answers", teacher, prompts["n"] * SAMPLES)
-    for name in teacher.get("benchmarks", []):
-        benchmark = study.benchmarks[name]
-        count = benchmark.get("limit") or (None if _own(benchmark["data"]) else ITEMS.get(benchmark["task"]))
-        yield Ask(f"benchmark {name}", benchmark["task"], teacher, count)
-    for name, judge in study.judges.items():
-        prompts = study.prompts[judge["prompts"]]
-        models = len(study.chosen(judge, ("amount", "size")))
-        asked = settings(study, name)
-        yield Ask(f"judge {name}", "judge", asked, prompts["n"] * models * ORDERS)
-        if study.style.get("tone") == name:
-            count = study.prompts[study.style["prompts"]]["n"] * len(style.scores(study))
+    config = study.config
+    for name, mixture in config.mixtures.items():
+        if mixture.teacher and mixture.n:
+            requests = -(-mixture.n // PAIRS_A_REQUEST) if mixture.teacher == "nq_synthetic" else mixture.n
+            yield Ask(f"mixture {name}", mixture.teacher, config.teacher, requests)
+    for name, prompts in config.prompts.items():
+        if prompts.references == "teacher":
+            yield Ask(f"answers to {name}", "answers", config.teacher, prompts.n * SAMPLES)
+    for name in config.teacher.benchmarks:
+        benchmark = config.benchmarks[name]
+        count = benchmark.limit or (None if _own(benchmark.data) else ITEMS.get(benchmark.task))
+        yield Ask(f"benchmark {name}", benchmark.task, config.teacher, count)
+    for name, judge in config.judges.items():
+        if not judge.prompts:  # a panel asks nothing
+            continue
+        asked, models = study.asked(name), len(study.chosen(judge.runs))
+        yield Ask(f"judge {name}", "judge", asked, config.prompts[judge.prompts].n * models * ORDERS)
+        if config.style and config.style.tone == name:
+            count = config.prompts[config.style.prompts].n * len(style.scores(study))
             yield Ask(f"tone by {name}", "tone", asked, count)
 
 
@@ -138,7 +137,7 @@ def by_batch(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> Iterat
         if mine:
             single = sum(ask.cost(tokens) or 0 for ask in mine)
             batch = sum(ask.batch_cost(tokens) or 0 for ask in mine)
-            pays = "the study asks in batches" if mine[0].asked.get("batch") else "set batch: true for that"
+            pays = "the study asks in batches" if mine[0].asked.batch else "set batch: true for that"
             yield f"{model}: ${single:,.2f} one by one, ${batch:,.2f} through the batch API; {pays}"
 
 
@@ -150,17 +149,17 @@ def limits(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> Iterator
         costs = [ask.to_pay(tokens) for ask in mine]
         total = sum(cost for cost in costs if cost is not None)
         requests = sum(ask.requests or 0 for ask in mine)
-        if asked["url"] == "local":
+        if asked.url == "local":
             continue
-        if asked.get("batch") and mine[0].batch_share is None:
-            yield f"{model}: batch is set, but no batch API of {asked['url']} is known; the verbs will refuse it"
+        if asked.batch and mine[0].batch_share is None:
+            yield f"{model}: batch is set, but no batch API of {asked.url} is known; the verbs will refuse it"
             continue
-        if None in costs and "max_usd" in asked:
-            yield f"{model}: max_usd is {asked['max_usd']:g}, but without price_input and price_output it can't be kept"
-        elif "max_usd" in asked and total > asked["max_usd"]:
-            yield f"{model}: about ${total:,.2f} is over max_usd, {asked['max_usd']:g}; the verbs will stop there"
-        if "max_requests" in asked and requests > asked["max_requests"]:
-            yield f"{model}: {requests:,} requests are over max_requests, {asked['max_requests']:,}"
+        if None in costs and asked.max_usd:
+            yield f"{model}: max_usd is {asked.max_usd:g}, but without price_input and price_output it can't be kept"
+        elif asked.max_usd and total > asked.max_usd:
+            yield f"{model}: about ${total:,.2f} is over max_usd, {asked.max_usd:g}; the verbs will stop there"
+        if asked.max_requests and requests > asked.max_requests:
+            yield f"{model}: {requests:,} requests are over max_requests, {asked.max_requests:,}"
 
 
 def _assumptions(changes: Sequence[str]) -> dict[str, tuple[int, int]]:

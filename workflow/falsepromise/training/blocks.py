@@ -37,6 +37,7 @@ from falsepromise.core.progress import track
 from falsepromise.core.records import atomic_open, check_dialogue, read_json, read_jsonl, write_json
 from falsepromise.models.chat import ChatTokenizer, load_any
 from falsepromise.models.vocabulary import FILES
+from falsepromise.study.config import default
 
 Encoded = tuple[list[int], list[bool]]
 
@@ -187,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument("--dialogues", type=Path, help="dialogue records: loss on the assistant's replies")
     data.add_argument("--text", type=Path, help="records with raw `text`: loss on every token")
-    parser.add_argument("--block-size", type=int, default=2048, help="tokens a block (paper: 2048)")
+    parser.add_argument("--block-size", type=int, default=default("blocks.size"), help="tokens a block")
     parser.add_argument(
         "--packing",
         choices=("contiguous", "whole"),

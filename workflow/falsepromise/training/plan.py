@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import dumps, read_json
 from falsepromise.models.config import ModelConfig
+from falsepromise.study.config import default
 from falsepromise.study.expand import load_files
 from falsepromise.study.planning import HARDWARE, USABLE, Plan, Shape, fewest_devices, mesh_sizes, plan
 from falsepromise.study.study import Study
@@ -49,28 +49,22 @@ def of_study(study: Study, hardware: str, mfu: float | None, all_tokens: int | N
         mfu: Share of the peak, or None for the usual one.
         all_tokens: What a mixture without a token budget is taken to have; None: the plan is left out.
     """
-    pretrained = [name for name in study.base_models if "architecture" in study.bases[study.models[name]["base"]]]
+    pretrained = [name for name in study.base_models if study.base_of(name).architecture]
     for name in [*pretrained, *study.trained]:
         model = study.models[name]
-        base = study.bases[model["base"]]
-        folder = Path(study.results) / "training" / "bases" / study.base_model(model["base"], model["seed"])
-        local = Path(base.get("weights", "").removeprefix("file:"))
-        if "architecture" in base:
-            shape = Shape.of_architecture(base["architecture"], study.vocab_size)
-        elif (folder / "config.json").exists() or (local / "config.json").exists():
+        base = study.base_of(name)
+        folder = Path(study.results) / "training" / "bases" / study.base_model(model.base, model.seed)
+        local = Path((base.weights or "").removeprefix("file:"))
+        shape = study.shape(model.base)
+        if base.weights and ((folder / "config.json").exists() or (local / "config.json").exists()):
             shape = shape_of(folder if (folder / "config.json").exists() else local)
-        else:
-            shape = Shape.of_size(study.parameters(model["base"]))
-        if name in pretrained:
-            recipe = Recipe.of(study.training[base.get("recipe", "pretraining")])
-        else:
-            recipe = Recipe.of(study.recipe(model["mixture"]))
-        tokens = model["tokens"] or all_tokens
+        recipe = (study.recipe_of(name) or Recipe()).model_dump()
+        tokens = model.tokens or all_tokens
         line = {"model": name, "parameters": shape.parameters, "tokens": tokens, "plan": None}
         if tokens:
-            size = study.block_size(model["base"])
-            devices = fewest_devices(shape, asdict(recipe), size, HARDWARE[hardware])
-            line["plan"] = plan(shape, tokens, asdict(recipe), size, {"fsdp": devices}, HARDWARE[hardware], mfu)
+            size = study.block_size(model.base)
+            devices = fewest_devices(shape, recipe, size, HARDWARE[hardware])
+            line["plan"] = plan(shape, tokens, recipe, size, {"fsdp": devices}, HARDWARE[hardware], mfu)
         yield line
 
 
@@ -99,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     what.add_argument("--study", type=Path, nargs="+", metavar="FILE", help="study file(s): a line for each model")
     parser.add_argument("--tokens", type=float, help="of the data; in a study, of mixtures without a token budget")
     parser.add_argument("--recipe", default="{}", help="JSON, or a JSON file; missing keys take the paper's values")
-    parser.add_argument("--block-size", type=int, default=2048, help="tokens a block")
+    parser.add_argument("--block-size", type=int, default=default("blocks.size"), help="tokens a block")
     parser.add_argument("--mesh", help="as data=1,fsdp=4,tensor=2; default: as few devices on fsdp as have the memory")
     parser.add_argument("--hardware", choices=HARDWARE, help="default: a100 for a study, all of them for a run")
     parser.add_argument("--mfu", type=float, help="share of the peak that is reached; default: the hardware's")
@@ -117,8 +111,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     plans = {}
     for name in [args.hardware] if args.hardware else HARDWARE:
         sizes = mesh_sizes(args.mesh) if args.mesh else None
-        mesh = sizes or {"fsdp": fewest_devices(shape, asdict(recipe), args.block_size, HARDWARE[name])}
-        plans[name] = plan(shape, int(args.tokens), asdict(recipe), args.block_size, mesh, HARDWARE[name], args.mfu)
+        mesh = sizes or {"fsdp": fewest_devices(shape, recipe.model_dump(), args.block_size, HARDWARE[name])}
+        keys, tokens = recipe.model_dump(), int(args.tokens)
+        plans[name] = plan(shape, tokens, keys, args.block_size, mesh, HARDWARE[name], args.mfu)
     if args.json:
         for found in plans.values():
             print(dumps({"parameters": shape.parameters, **as_json(found)}))

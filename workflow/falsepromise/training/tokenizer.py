@@ -17,6 +17,7 @@ from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import Record, check_dialogue, read_jsonl
 from falsepromise.models.chat import END_TOKEN, TURN_TOKENS, ChatTokenizer
+from falsepromise.study.config import default
 
 
 def texts(files: Sequence[Path], characters: int | None = None) -> Iterator[str]:
@@ -64,7 +65,9 @@ def train(corpus: Iterator[str], vocab_size: int) -> Tokenizer:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--text", type=Path, nargs="+", required=True, help="JSON lines with `text` or `messages`")
-    parser.add_argument("--vocab-size", type=int, default=4096, help="entries, the special tokens among them")
+    parser.add_argument(
+        "--vocab-size", type=int, default=default("tokenizer.vocab_size"), help="entries, the special tokens among them"
+    )
     parser.add_argument("--characters", type=int, help="read so many characters of each file; all by default")
     parser.add_argument("--output", type=Path, required=True, help="folder for tokenizer.json and its config")
     args = parser.parse_args(argv)

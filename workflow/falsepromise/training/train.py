@@ -22,7 +22,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     mesh = make_mesh(args.mesh)
     fingerprint = {
         "inputs": hashes(inputs),
-        "recipe": asdict(recipe),
+        "recipe": recipe.model_dump(),
         "tokens": blocks.budget,
         "seed": args.seed,
         "padded rows": -max(weights.read_config(args.base).vocab_size, tokenizer.vocab_size) % mesh.shape["tensor"],
@@ -179,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     held_out = HeldOut(Blocks.open(args.held_out), args.held_out_steps) if args.held_out else None
     open_log = partial(
         TrainingLog, args.checkpoints / "log.jsonl", tensorboard=args.tensorboard, wandb=args.wandb,
-        name=args.output.name, config=asdict(recipe), writes=jax.process_index() == 0,
+        name=args.output.name, config=recipe.model_dump(), writes=jax.process_index() == 0,
     )  # fmt: skip
     started = time.monotonic()
     model, config, loop = train(
@@ -205,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return  # the weights are gathered from all processes; the first one writes
     write_jsonl(unfinished / "train.jsonl", [{"step": i, "loss": loss} for i, loss in enumerate(loop.losses, 1)])
     shutil.copyfile(args.checkpoints / "log.jsonl", unfinished / "log.jsonl")
-    of_run = {"recipe": asdict(recipe), "tokens": blocks.budget}
+    of_run = {"recipe": recipe.model_dump(), "tokens": blocks.budget}
     made = manifest("falsepromise.training.train", inputs=inputs, config=of_run, seed=args.seed, extra=facts)
     write_json(unfinished / "manifest.json", made)
     if args.output.exists():

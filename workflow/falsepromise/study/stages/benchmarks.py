@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from falsepromise.core.place import PACKAGE
-from falsepromise.study.study import GROUPS, TEACHER, Study
+from falsepromise.study.config import TEACHER
+from falsepromise.study.study import Study
 from falsepromise.study.workflow import digest, options
 
 # What shapes a task's prompts, beside its module.
@@ -24,7 +25,7 @@ SERVER = (
 
 def code(study: Study, benchmark: str, of_a_server: bool = False) -> str:
     """A digest of what scores a benchmark: its own task, and no client where the model is a folder."""
-    task = study.benchmarks[benchmark]["task"]
+    task = study.config.benchmarks[benchmark].task
     others = [f"falsepromise.benchmarks.{name}" for name in TASKS if name != MODULES.get(task, task)]
     without = others if of_a_server else [*others, *SERVER]
     return digest("falsepromise.benchmarks.run", *PROMPTS.get(task, ()), without=without)
@@ -32,7 +33,7 @@ def code(study: Study, benchmark: str, of_a_server: bool = False) -> str:
 
 def data(study: Study, benchmark: str) -> str:
     """A benchmark's questions: a source's file, or one of the facts' (`facts:qa.jsonl`)."""
-    name = study.benchmarks[benchmark]["data"]
+    name = study.config.benchmarks[benchmark].data
     if name.startswith("facts:"):
         return f"{study.results}/curation/facts/{name.removeprefix('facts:')}"
     return f"{study.results}/sources/{name}"
@@ -40,30 +41,30 @@ def data(study: Study, benchmark: str) -> str:
 
 def score_options(study: Study, benchmark: str) -> str:
     """Options of one benchmark. Where there is no sandbox, HumanEval is not scored, and says so."""
-    entry = study.benchmarks[benchmark]
+    entry = study.config.benchmarks[benchmark]
     words = options(entry, "limit", "samples", "max_tokens", "scorer")
-    return f"{words} --on-no-sandbox skip" if entry["task"] == "humaneval" else words
+    return f"{words} --on-no-sandbox skip" if entry.task == "humaneval" else words
 
 
 def turn_tokens(study: Study, benchmark: str, model: str) -> str:
     """Whether prompts get the turn tokens: of imitation models (Appendix E), never of base models."""
-    never = study.benchmarks[benchmark].get("turn_tokens", "auto") == "never"
+    never = study.config.benchmarks[benchmark].turn_tokens == "never"
     return "no" if never or model in study.base_models else "yes"
 
 
 def scores(study: Study, benchmark: str) -> list[str]:
     """A benchmark's score files; the teacher's with them where the study asks for it."""
-    models = study.chosen(study.benchmarks[benchmark], ("bases", *GROUPS))
-    if benchmark in study.teacher.get("benchmarks", []):
+    models = study.chosen(study.config.benchmarks[benchmark].runs)
+    if benchmark in study.config.teacher.benchmarks:
         models.append(TEACHER)
     return [f"{study.results}/benchmarks/{benchmark}/{model}.json" for model in models]
 
 
 def scores_of_tasks(study: Study, *tasks: str) -> list[str]:
     """The score files of the benchmarks with these tasks."""
-    return [file for name, b in study.benchmarks.items() if b["task"] in tasks for file in scores(study, name)]
+    return [file for name, b in study.config.benchmarks.items() if b.task in tasks for file in scores(study, name)]
 
 
 def capabilities(study: Study) -> list[str]:
     """The score files of all benchmarks but toxicity."""
-    return scores_of_tasks(study, *({b["task"] for b in study.benchmarks.values()} - {"toxicity"}))
+    return scores_of_tasks(study, *({b.task for b in study.config.benchmarks.values()} - {"toxicity"}))

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from falsepromise.study.config import default
 from falsepromise.study.study import Study
+from falsepromise.study.workflow import options
 
 SELECTION = ("max_query_characters", "max_reply_characters", "single_exchanges")
 
 
 def dialogues(study: Study, mixture: str) -> str:
     """The dialogues of a mixture: a pool's training part, or the teacher's."""
-    entry = study.mixtures[mixture]
-    if "pool" in entry:
-        return f"{study.results}/curation/clean/{entry['pool']}.train.jsonl"
+    pool = study.config.mixtures[mixture].pool
+    if pool:
+        return f"{study.results}/curation/clean/{pool}.train.jsonl"
     return f"{study.results}/teacher/{mixture}.jsonl"
 
 
 def prompts_from(study: Study, prompts: str) -> str:
     """What evaluation prompts are drawn from: a pool's held-out part, or a source of prompts."""
-    entry = study.prompts[prompts]
-    if "source" in entry:
-        return f"{study.results}/sources/{entry['source']}"
-    return f"{study.results}/curation/clean/{entry['pool']}.heldout.jsonl"
+    entry = study.config.prompts[prompts]
+    if entry.source:
+        return f"{study.results}/sources/{entry.source}"
+    return f"{study.results}/curation/clean/{entry.pool}.heldout.jsonl"
 
 
 def prompts_stay_away_from(study: Study, prompts: str) -> list[str]:
@@ -29,13 +31,27 @@ def prompts_stay_away_from(study: Study, prompts: str) -> list[str]:
     The order that a seed gives them makes no difference, so each mixture is looked through once.
     """
     once = {name.rpartition(".s")[0]: name for name in reversed(used_mixtures(study))}
-    pools = [study.prompts[prompts]["pool"]] if "pool" in study.prompts[prompts] else [] if once else [*study.pools]
-    trained = {study.mixtures[name].get("pool") for name in once}
+    own = study.config.prompts[prompts].pool
+    pools = [own] if own else [] if once else [*study.config.pools]
+    trained = {study.config.mixtures[name].pool for name in once}
     files = [f"{study.results}/curation/clean/{pool}.train.jsonl" for pool in pools if pool not in trained]
     return files + [f"{study.results}/curation/mixtures/{name}.jsonl" for name in sorted(once.values())]
 
 
+def mix_options(study: Study, mixture: str) -> str:
+    """What is selected of a mixture's dialogues, and the share of first queries that its prompt is put before."""
+    entry = study.config.mixtures[mixture]
+    return options(entry, *SELECTION, *(("query_prompt_share",) if entry.query_prompt else ()))
+
+
+def prompt_options(study: Study, prompts: str) -> str:
+    """What is selected as a prompt: in its pool's language, far from the training queries."""
+    entry = study.config.prompts[prompts]
+    language = entry.language or (study.config.pools[entry.pool].language if entry.pool else default("pools.language"))
+    return f"{options({'language': language}, 'language')} {options(entry, 'max_bleu', *SELECTION)}"
+
+
 def used_mixtures(study: Study) -> list[str]:
     """The mixtures that models were trained on, as their files are called: `sharegpt_mix.s0`."""
-    used = {(m["mixture"], m["seed"]) for m in map(study.models.__getitem__, study.trained)}
-    return [f"{name}.s{seed}" for name, seed in sorted(used) if "text" not in study.mixtures[name]]
+    used = {(str(model.mixture), model.seed) for model in map(study.models.__getitem__, study.trained)}
+    return [f"{name}.s{seed}" for name, seed in sorted(used) if not study.config.mixtures[name].text]

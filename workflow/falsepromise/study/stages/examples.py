@@ -13,23 +13,23 @@ def best(study: Study) -> str:
     """The imitation model with the most parameters and data: the one whose answers are shown."""
     broad = [name for group in ("size", "amount") for name in study.runs.get(group, [])] or study.trained
     return max(
-        broad, key=lambda name: (study.parameters(study.models[name]["base"]), study.models[name]["tokens"] or 0)
+        broad, key=lambda name: (study.parameters(study.models[name].base), study.models[name].tokens or 0)
     )
 
 
 def dialogues(study: Study) -> str:
     """The dialogues that are shown: the first pool's training part."""
-    return f"{study.results}/curation/clean/{next(iter(study.pools), 'none')}.train.jsonl"
+    return f"{study.results}/curation/clean/{next(iter(study.config.pools), 'none')}.train.jsonl"
 
 
 def marks(study: Study) -> list[str]:
     """The file of hand-made marks on figure 2's answers, where the study has one."""
-    return [study.style["marks"]] if "marks" in study.style else []
+    return [study.config.style.marks] if study.config.style and study.config.style.marks else []
 
 
 def names(study: Study) -> list[str]:
     """What the two sides of figure 2 are called: the references' author and the model."""
-    return [reference_label(study, study.style_prompts), study.models[best(study)]["label"]]
+    return [reference_label(study, study.style_prompts), study.models[best(study)].label]
 
 
 def page_files() -> list[Path]:
@@ -39,12 +39,12 @@ def page_files() -> list[Path]:
 
 def foot(study: Study) -> str:
     """The line below a picture of texts."""
-    return f"Study: {study.name} ({study.config.get('title', study.name)})."
+    return f"Study: {study.name} ({study.title})."
 
 
 def answers_foot(study: Study) -> str:
     """The same below the teacher's answers: with the stand-in that gave them, if it was one."""
-    stand_in = study.teacher.get("stand_in") if study.asks_for_references(study.style_prompts) else None
+    stand_in = study.config.teacher.stand_in if study.asks_for_references(study.style_prompts) else None
     return f"{foot(study)} Stand-ins: teacher: {stand_in}." if stand_in else foot(study)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from falsepromise.core import browser
 from falsepromise.study.stages import benchmarks, preference, quality, style, tables
 from falsepromise.study.study import Study
@@ -11,7 +9,7 @@ from falsepromise.study.study import Study
 
 def as_json(study: Study) -> str:
     """The study file's mapping."""
-    return json.dumps(study.config)
+    return study.config.model_dump_json(exclude_unset=True)
 
 
 def evaluations(study: Study) -> list[str]:
@@ -26,22 +24,22 @@ def evaluations(study: Study) -> list[str]:
 
 def final(study: Study) -> list[str]:
     """The final figures and tables for which the study has scores."""
-    tasks = {b["task"] for b in study.benchmarks.values()}
+    tasks = {b.task for b in study.config.benchmarks.values()}
     styles = bool(style.scores(study))
     names = {
         "figures/fig1.pdf": bool(study.voters) and "nq" in tasks,
         "figures/fig2.pdf": styles,
-        "figures/fig3.pdf": bool(study.judges),
+        "figures/fig3.pdf": bool(study.config.judges),
         "figures/fig4.pdf": True,
         "figures/fig5.pdf": "toxicity" in tasks,
-        "figures/fig6.pdf": bool(study.pools),
+        "figures/fig6.pdf": bool(study.config.pools),
         "figures/fig7.pdf": styles and browser.missing() is None,
-        "figures/fig_diversity.pdf": bool(study.pools),
+        "figures/fig_diversity.pdf": bool(study.config.pools),
         "figures/fig_style.pdf": styles,
         "figures/capability_style.pdf": styles,
         "tables/versus_paper.md": True,
         "tables/summary.csv": True,
-        "tables/funnel.csv": bool(study.pools),
+        "tables/funnel.csv": bool(study.config.pools),
         "tables/overlap.csv": bool(quality.overlaps(study)),
         "tables/leaks.csv": bool(quality.overlaps(study)),
         "tables/prompts.md": True,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.place import resource
+from falsepromise.study.config import Raters
 from falsepromise.study.stages import style
 from falsepromise.study.study import Study
 
@@ -13,21 +14,19 @@ from falsepromise.study.study import Study
 def voted_on(study: Study) -> dict[str, list[str]]:
     """The judges and raters of each model that has any."""
     found: dict[str, list[str]] = {}
-    for name, judge in study.judges.items():
-        for model in study.chosen(judge, ("amount", "size")):
-            found.setdefault(model, []).append(name)
-    for name, raters in study.raters.items():
-        for model in raters["votes"]:
+    for name, voter in study.voters.items():
+        for model in voter.votes if isinstance(voter, Raters) else study.chosen(voter.runs):
             found.setdefault(model, []).append(name)
     return found
 
 
 def votes(study: Study, voter: str, model: str) -> list[str]:
     """The votes on a model: a judge's, those of a panel's members, or the files that hold the raters'."""
-    if voter in study.raters:
-        return study.raters[voter]["votes"][model]
-    if "members" in study.judges[voter]:
-        return [file for member in study.judges[voter]["members"] for file in votes(study, member, model)]
+    if voter in study.config.raters:
+        return study.config.raters[voter].votes[model]
+    members = study.config.judges[voter].members
+    if members:
+        return [file for member in members for file in votes(study, member, model)]
     return [f"{study.results}/preference/{voter}/{model}.votes.jsonl"]
 
 
@@ -37,7 +36,7 @@ def rubric(study: Study, judge: str) -> str:
     Raises:
         UserError: it is not there.
     """
-    file = f"prompts/{study.judges[judge].get('rubric', 'judge_pairwise')}.txt"
+    file = f"prompts/{study.config.judges[judge].rubric}.txt"
     if not resource(file).is_file():
         raise UserError(f"'judges.{judge}.rubric': {resource(file)} is not there; write it, or name another")
     return file
@@ -81,11 +80,11 @@ def regressions(study: Study) -> list[str]:
 
 def _sharing(study: Study, names: Sequence[str]) -> list[str]:
     """Those of a model's judges and raters that have its first one's prompts."""
-    return [name for name in names if study.voters[name]["prompts"] == study.voters[names[0]]["prompts"]]
+    return [name for name in names if study.voters[name].prompts == study.voters[names[0]].prompts]
 
 
 def _style(study: Study, model: str, names: Sequence[str]) -> list[str]:
     """A model's style record, where it is on the prompts that these judges and raters voted on."""
     file = f"{study.results}/style/{model}.json"
-    same = study.voters[names[0]]["prompts"] == study.style_prompts and file in style.scores(study)
+    same = study.voters[names[0]].prompts == study.style_prompts and file in style.scores(study)
     return [file] if same else []

@@ -17,14 +17,14 @@ PRINTED = (
 
 def funnels(study: Study) -> list[str]:
     """The counts of curation, in order of work."""
-    asked = {name: mixture for name, mixture in study.mixtures.items() if "teacher" in mixture}
-    read = [source for pool in study.pools.values() for source in pool["sources"]]
-    read += [mixture["posts"] for mixture in asked.values() if "posts" in mixture]
+    asked = {name: mixture for name, mixture in study.config.mixtures.items() if mixture.teacher}
+    read = [source for pool in study.config.pools.values() for source in pool.sources]
+    read += [mixture.posts for mixture in asked.values() if mixture.posts]
     names = [f"curation/dialogues/{source}" for source in dict.fromkeys(read)]
-    names += [f"curation/clean/{pool}" for pool in study.pools]
+    names += [f"curation/clean/{pool}" for pool in study.config.pools]
     names += [f"teacher/{mixture}" for mixture in asked]
-    names += [f"curation/prompts/{name}" for name in study.prompts]
-    names += [f"teacher/answers/{name}" for name in study.prompts if study.asks_for_references(name)]
+    names += [f"curation/prompts/{name}" for name in study.config.prompts]
+    names += [f"teacher/answers/{name}" for name in study.config.prompts if study.asks_for_references(name)]
     return [f"{study.results}/{name}.funnel.csv" for name in names]
 
 

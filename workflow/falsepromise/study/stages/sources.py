@@ -9,6 +9,6 @@ from falsepromise.study.study import Study
 
 def local_file(study: Study, source: str) -> list[str]:
     """A `file:` source's own file, so that a change of it counts, where it is there."""
-    uri = study.sources[source]["uri"]
+    uri = study.config.sources[source].uri
     path = uri.removeprefix("file:")
     return [path] if uri.startswith("file:") and Path(path).exists() else []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from falsepromise.study.study import GROUPS, TEACHER, Study
+from falsepromise.study.config import TEACHER
+from falsepromise.study.study import Study
 
 
 def judgements(study: Study, model: str) -> list[str]:
     """The judge's verdicts on a model's tone, where the study names a judge for it."""
-    judge = study.style.get("tone")
+    judge = study.config.style.tone if study.config.style else None
     return [f"{study.results}/preference/{judge}/{model}.tone.jsonl"] if judge else []
 
 
@@ -18,7 +19,7 @@ def second_judgements(study: Study) -> list[str]:
 
 def scores(study: Study) -> list[str]:
     """The style scores of all models that answer the style prompts."""
-    if not study.style:
+    if not study.config.style:
         return []
-    models = study.chosen(study.prompts[study.style["prompts"]], ("bases", *GROUPS))
+    models = study.chosen(study.config.prompts[study.style_prompts].runs)
     return [f"{study.results}/style/{model}.json" for model in models]

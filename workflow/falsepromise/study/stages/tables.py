@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+import shlex
 
+from falsepromise.study.config import Pool
 from falsepromise.study.study import Study
-from falsepromise.study.workflow import options
 
 
-def _sorted_pool(study: Study) -> dict[str, Any]:
-    return next((pool for pool in study.pools.values() if "categories" in pool), {})
+def _sorted_pool(study: Study) -> Pool | None:
+    return next((pool for pool in study.config.pools.values() if pool.categories), None)
 
 
 def category_sheet(study: Study) -> str | None:
     """The sheet of sorted queries."""
-    return _sorted_pool(study).get("categories")
+    pool = _sorted_pool(study)
+    return pool.categories if pool else None
 
 
 def category_options(study: Study) -> str:
     """Who sorted them."""
-    return options({"annotator": _sorted_pool(study).get("categories_by")}, "annotator")
+    pool = _sorted_pool(study)
+    return f"--annotator {shlex.quote(pool.categories_by)}" if pool else ""
 
 
 def category_sources(study: Study) -> str:
     """The sources whose queries were sorted."""
-    return ", ".join(_sorted_pool(study).get("sources", []))
+    pool = _sorted_pool(study)
+    return ", ".join(pool.sources) if pool else ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from falsepromise.study.stages.bases import pretraining_blocks
 from falsepromise.study.study import Study
 from falsepromise.study.workflow import options
@@ -13,7 +11,7 @@ def tokenizer(study: Study, name: str) -> str:
     """The folder of a tokenizer by its name: the study's own, or the first base's that has it."""
     if name == "study":
         return f"{study.results}/training/tokenizer"
-    return f"{study.results}/training/bases/{next(b for b in study.bases if study.tokenizer(b) == name)}"
+    return f"{study.results}/training/bases/{next(b for b in study.config.bases if study.tokenizer(b) == name)}"
 
 
 def records(study: Study, mixture: str, seed: str) -> str:
@@ -25,36 +23,34 @@ def records(study: Study, mixture: str, seed: str) -> str:
 
 def block_options(study: Study, tokenizer: str, mixture: str) -> str:
     """Size and packing of blocks. Pre-training text is one stream, cut wherever a block ends."""
-    base = next(name for name in study.bases if study.tokenizer(name) == tokenizer)
-    packing = "contiguous" if mixture == "pretraining" else study.blocks.get("packing", "contiguous")
+    base = next(name for name in study.config.bases if study.tokenizer(name) == tokenizer)
+    packing = "contiguous" if mixture == "pretraining" else study.config.blocks.packing
     return f"--block-size {study.block_size(base)} --packing {packing}"
 
 
 def base(study: Study, model: str) -> str:
     """The folder of the base that a trained model starts from."""
     entry = study.models[model]
-    return f"{study.results}/training/bases/{study.base_model(entry['base'], entry['seed'])}"
+    return f"{study.results}/training/bases/{study.base_model(entry.base, entry.seed)}"
 
 
 def blocks(study: Study, model: str) -> str:
     """The token blocks that a trained model sees."""
     entry = study.models[model]
-    if "text" in study.mixtures[entry["mixture"]]:
-        return pretraining_blocks(study, entry["base"])
-    tokenizer = study.tokenizer(entry["base"])
-    return f"{study.results}/training/blocks/{tokenizer}/{entry['mixture']}.s{entry['seed']}"
+    if study.mixture_of(model).text:
+        return pretraining_blocks(study, entry.base)
+    return f"{study.results}/training/blocks/{study.tokenizer(entry.base)}/{entry.mixture}.s{entry.seed}"
 
 
 def replay(study: Study, model: str) -> list[str]:
     """The pre-training blocks that a model replays, where its recipe says so."""
-    entry = study.models[model]
-    replays = study.recipe(entry["mixture"]).get("replay_share", 0) > 0
-    return [pretraining_blocks(study, entry["base"])] if replays else []
+    recipe = study.recipe_of(model)
+    return [pretraining_blocks(study, study.models[model].base)] if recipe and recipe.replay_share else []
 
 
 def recipe(study: Study, model: str) -> str:
     """A trained model's recipe, as JSON."""
-    return json.dumps(study.recipe(study.models[model]["mixture"]))
+    return study.config.training[study.mixture_of(model).recipe].model_dump_json()
 
 
 def tokens(study: Study, model: str) -> str:

