@@ -55,7 +55,7 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("teacher", None, "the key 'teacher' is missing"),
         ("teacher.url", "localhost", "'teacher.url' is 'localhost'"),
         ("training.imitation.learning_rate", "2e-3", "write 2.0e-3"),
-        ("training.imitation.optimizer", "sgd", "expected one of scaled_adamw, adamw, muon"),
+        ("training.imitation.optimizer", "sgd", "expected one of scaled_adamw, easylm, adamw"),
         ("mixtures.sharegpt_mix.pool", "sharegtp_mix", "'mixtures.sharegpt_mix.pool' names 'sharegtp_mix'"),
         ("mixtures.sharegpt_mix.teacher", "nq_synthetic", "has pool and teacher, expected just one of"),
         ("mixtures.sharegpt_mix", {}, "has no origin, expected just one of"),
