@@ -233,6 +233,7 @@ def test_a_panel_adds_up_its_members_votes(rated: dict[str, Any], monkeypatch: p
 )
 def test_a_panel_that_can_not_be_is_refused(rated: dict[str, Any], changes: dict[str, Any], message: str) -> None:
     two = {**rated["judges"]["rule"], "label": "Two"}
+    rated["prompts"]["own"] = rated["prompts"]["heldout"]
     rated["judges"] |= {"two": two, "own": {**two, "prompts": "own"}, **changes}
     with pytest.raises(UserError, match=message):
         load(rated, "study.yaml")

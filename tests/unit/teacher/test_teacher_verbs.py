@@ -522,7 +522,7 @@ def test_the_papers_study_with_models_of_today() -> None:
         )
         _, sent = options.habits(parsed).sent([], {"temperature": 0.0, "max_tokens": 9})
         assert sent == {"max_completion_tokens": 9, "reasoning_effort": "none"}
-        assert study.config["teacher"]["model"] not in ("gpt-3.5-turbo-0125", "gpt-4-0613")
+        assert study.config.teacher.model not in ("gpt-3.5-turbo-0125", "gpt-4-0613")
 
 
 def test_the_studys_keys_are_the_verbs_options(tmp_path: Path) -> None:

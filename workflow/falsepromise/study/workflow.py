@@ -28,7 +28,8 @@ def read(config: Mapping[str, Any], files: Sequence[str | Path]) -> Study:
         UserError: one line that names the key, what was found and what was expected.
     """
     for file in files:
-        read_yaml(Path(file))
+        if os.path.isfile(file):
+            read_yaml(Path(file))  # for its own checks; Snakemake has read it
     where = " with ".join(os.path.relpath(file) for file in files) or "the study"
     return load(files_of.find(load(config, where)), where)
 
