@@ -1,8 +1,8 @@
 """The teacher's answers to a set of prompts, as response records.
 
-A prompt that the teacher doesn't answer (truncated, filtered, refused, empty, rejected) has no
-record: it is counted by reason in the funnel beside the output and named in the log, and asked
-again by the next call.
+A prompt that the teacher doesn't answer (truncated, filtered, refused, empty, rejected, or without a reply at
+every attempt) has no record: it is counted by reason in the funnel beside the output and named in the log. The
+next call asks again what was not paid for; with --again, everything.
 """
 
 from __future__ import annotations

@@ -310,7 +310,8 @@ class _Batches:
             log.warning("%s: batch %s %s", self.teacher.model, row.batch, said)
         self._settle_rest(row.id, "lost" if missing else "released")
         if state == "failed":
-            raise UserError(f"{self.teacher.base_url}: batch {shown(row.batch)} failed: {reasons(found)}")
+            why = reasons(found, self.sender.key)
+            raise UserError(f"{self.teacher.base_url}: batch {shown(row.batch)} failed: {why}")
         if state != "completed":
             log.warning("%s: batch %s has %s; %d replies came of it", self.teacher.model, row.batch, state, seen)
         return []

@@ -61,7 +61,7 @@ class BatchApi:
             await self.sender.sleep(min(5.0, self.poll_s))
             found = await self.call(f"/files/{file}")
         if found.get("status") in ("error", "deleted"):
-            raise UserError(f"{self.where}: the batch's file was refused ({reasons(found)})")
+            raise UserError(f"{self.where}: the batch's file was refused ({reasons(found, self.sender.key)})")
         return file
 
     async def create(self, file: str, local: str) -> dict[str, Any]:
@@ -157,10 +157,10 @@ def word(found: Mapping[str, Any], name: str) -> str:
     return word
 
 
-def reasons(found: Mapping[str, Any]) -> str:
+def reasons(found: Mapping[str, Any], key: str) -> str:
     """Why a file or a batch failed."""
     errors = found.get("errors")
     data = errors.get("data") if isinstance(errors, dict) else errors
     said = [entry.get("message") for entry in data or [] if isinstance(entry, dict)] if isinstance(data, list) else []
     words = "; ".join(map(str, said[:3]))
-    return shown(words or found.get("status_details") or found.get("error") or "no reason given")
+    return shown(words or found.get("status_details") or found.get("error") or "no reason given", key)

@@ -66,7 +66,7 @@ _NO_CREDIT_WORDS = _any(
     r"out of credits?|no credits?\b|more credits|purchase credits",
     r"billing (?:is )?not active|account is not active|payment (?:is )?required",
     r"(?:account|credits?|budget|spend(?:ing)?)(?: limit)?(?: ha(?:s|ve) been)? (?:exhausted|exceeded|used up)",
-    r"exceeded budget|in arrears|overdue",
+    r"exceeded budget|in arrears|overdue|reached your (?:specified )?(?:api )?usage limit|余额不足|欠费",
 )
 _QUOTA_WORDS = _any("exceeded your current quota")
 _BAD_KEY = frozenset({

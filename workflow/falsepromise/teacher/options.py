@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.text import masked
 from falsepromise.study.config import default
 from falsepromise.teacher import local, providers
 from falsepromise.teacher.client import RESERVE_TOKENS, Teacher
@@ -141,7 +142,7 @@ def _named(items: Sequence[str], option: str) -> dict[str, Any]:
 
 def description(options: argparse.Namespace) -> dict[str, Any]:
     """What of the options shapes the answers, for a manifest."""
-    found = {"base_url": options.base_url, "model": options.model, "parameters": sampling(options)}
+    found = {"base_url": masked(options.base_url), "model": options.model, "parameters": sampling(options)}
     if options.provider or options.habit:
         found |= {"provider": options.provider, "habits": _named(options.habit, "--habit")}
     return found

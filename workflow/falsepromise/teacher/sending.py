@@ -43,7 +43,7 @@ class Sender:
     """
 
     def __init__(self, teacher: Teacher, key: str, requests: Pace, tokens: Pace, seed: int):
-        self.teacher, self._key = teacher, key
+        self.teacher, self.key = teacher, key
         self._requests, self._tokens = requests, tokens
         self.rng = random.Random(seed)
         self._slots = asyncio.Semaphore(teacher.concurrency)
@@ -55,7 +55,6 @@ class Sender:
         self._answers = 0
         self._failing: set[str] = set()  # requests that failed since the last answer
         self._moved = False  # to the other base path
-        self._refused = 0  # connections
         self._in_a_row = 0  # failures since the last answer
         self._slowed = False  # the last failure was a refusal for going too fast
         self._fatal: UserError | None = None
@@ -97,7 +96,7 @@ class Sender:
                     if isinstance(taken, int):
                         mine = True
                         try:
-                            answer = await self._send(key, taken, request, body, charge)
+                            answer = await self._send(key, taken, request, body, charge, failed)
                         except Rejected as rejected:
                             return self._ended(request, f"rejected: {rejected.why}")
                         except Retry as retry:
@@ -128,7 +127,9 @@ class Sender:
             raise self.stop(error)
         return Answer("", "", "", 0, 0, failure=failure)
 
-    async def _send(self, key: str, attempt: int, request: Request, body: bytes, charge: Charge) -> Answer:
+    async def _send(
+        self, key: str, attempt: int, request: Request, body: bytes, charge: Charge, failed: int
+    ) -> Answer:
         """One attempt, entered into the ledger with what it cost.
 
         Raises:
@@ -151,7 +152,7 @@ class Sender:
                 raise Retry(str(error), lost=True, silent=isinstance(error.__cause__, TimeoutError)) from error
             except Unsent as error:
                 state = "released"
-                raise self._unreachable(str(error)) from error
+                raise self._unreachable(str(error), failed + 1) from error
             self._heard = True
             if reply.status == 404 and self._other_path(base, reply.body):
                 raise Retry("404: no such path", 0.0)
@@ -194,12 +195,11 @@ class Sender:
     def asked(self, charge: Charge) -> Asked:
         """Whom a reply is from."""
         teacher = self.teacher
-        return Asked(teacher.base_url, teacher.model, teacher.api_key_env, self._key, charge, self._answers > 0)
+        return Asked(teacher.base_url, teacher.model, teacher.api_key_env, self.key, charge, self._answers > 0)
 
-    def _unreachable(self, why: str) -> Exception:
-        """What to do when nobody took the request."""
-        self._refused += 1
-        if not self._heard and self._refused >= UNREACHABLE_ATTEMPTS:
+    def _unreachable(self, why: str, failed: int) -> Exception:
+        """What to do when nobody took the request, `failed` times."""
+        if not self._heard and failed >= UNREACHABLE_ATTEMPTS:
             where = self.teacher.base_url
             return UserError(f"{where}: nobody answers there ({why}); is the server running, is the URL right?")
         return Retry(f"connection failed ({why})")
