@@ -214,7 +214,9 @@ def rms_norm(x_btd: jax.Array, weight_d: jax.Array, eps: float) -> jax.Array:
     """x over its root mean square, in float32, times the weight."""
     x32 = x_btd.astype(jnp.float32)
     scale = jax.lax.rsqrt(jnp.mean(jnp.square(x32), axis=-1, keepdims=True) + eps)
-    return (x32 * scale).astype(x_btd.dtype) * weight_d.astype(x_btd.dtype)
+    # Rounded as the peers do, and multiplied in float32: the weight's gradient is a sum over all tokens.
+    normed = (x32 * scale).astype(x_btd.dtype).astype(jnp.float32)
+    return (normed * weight_d.astype(jnp.float32)).astype(x_btd.dtype)
 
 
 def rms_norm_once_rounded(x_btd: jax.Array, weight_d: jax.Array, eps: float) -> jax.Array:

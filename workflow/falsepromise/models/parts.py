@@ -20,7 +20,10 @@ def linear(x: jax.Array, weight: nnx.Param, bias: nnx.Param | None = None, summe
     """
     y = x @ weight[...].astype(x.dtype)
     y = parallel.leave(y) if summed else y
-    return y if bias is None else y + bias[...].astype(x.dtype)
+    if bias is None:
+        return y
+    # Added in float32, so that the bias's gradient, a sum over all tokens, is made in it: bfloat16 loses 4 to 12 %.
+    return (y.astype(jnp.float32) + bias[...].astype(jnp.float32)).astype(x.dtype)
 
 
 def turned(x: jax.Array) -> jax.Array:
