@@ -3,6 +3,7 @@
 Takes: <results>/generation/{prompts}/{model}.jsonl, the teacher's answers, the prompts, raters' votes,
        <results>/style/{model}.json
 Gives: <results>/preference/{judge or raters}/{model}.json, from {judge}/{model}.votes.jsonl or the raters' files
+       <results>/preference/{judge}/teacher_{second,itself}.json where the judge has controls
        <results>/preference/{judge}/{model,teacher}.tone.jsonl
        <results>/preference/{model}.agreement.json, {judge or raters}/{model}.regression.json
 """
@@ -25,7 +26,8 @@ rule judge:
     params:
         code=lambda w: digest("falsepromise.preference.judge", preference.rubric(study, w.judge)),
         judge=lambda w: teacher.answer_options(study, w.judge),
-        order=lambda w: options(study.config.judges[w.judge], "order", "rubric"),
+        order=lambda w: options(study.config.judges[w.judge], "order", "rubric", "max_tokens"),
+        sample="",
     message:
         "{wildcards.judge} judges {wildcards.model} against the teacher"
     shell:
@@ -36,9 +38,30 @@ rule judge:
         " --rater {wildcards.judge:q}"
         " {params.judge}"
         " {params.order}"
+        " {params.sample}"
         " {resources.limits}"
         " --output {output:q}"
         " 2>&1 | tee {log:q}"
+
+
+# The upper bound, the teacher's second answers, and a test of the judge, each answer against itself.
+use rule judge as judge_of_teacher with:
+    input:
+        prompts=lambda w: f"<results>/curation/prompts/{study.config.judges[w.judge].prompts}.jsonl",
+        responses=lambda w: teacher.references(study, study.config.judges[w.judge].prompts),
+        reference=lambda w: teacher.references(study, study.config.judges[w.judge].prompts),
+        facts=teacher.facts(study),
+    output:
+        "<results>/preference/{judge}/teacher_{control}.votes.jsonl",
+    log:
+        "<logs>/preference/{judge}/teacher_{control}.votes.log",
+    params:
+        code=lambda w: digest("falsepromise.preference.judge", preference.rubric(study, w.judge)),
+        judge=lambda w: teacher.answer_options(study, w.judge),
+        order=lambda w: options(study.config.judges[w.judge], "order", "rubric", "max_tokens"),
+        sample=lambda w: f"--sample {preference.SAMPLES[w.control]}",
+    message:
+        "{wildcards.judge} judges the teacher against itself ({wildcards.control})"
 
 
 rule judge_tone:
@@ -114,6 +137,31 @@ rule aggregate:
         " > {log:q} 2>&1"
 
 
+rule aggregate_of_teacher:
+    input:
+        "<results>/preference/{judge}/teacher_{control}.votes.jsonl",
+    output:
+        "<results>/preference/{judge}/teacher_{control}.json",
+    log:
+        "<logs>/preference/{judge}/teacher_{control}.log",
+    conda:
+        "../../envs/falsepromise.yaml"
+    params:
+        code=code("falsepromise.preference.aggregate"),
+        options=lambda w: options(study.config.judges[w.judge], "stand_in"),
+        seed=study.seed,
+    message:
+        "Sum up what {wildcards.judge} says of the teacher against itself ({wildcards.control})"
+    shell:
+        "python -m falsepromise.preference.aggregate"
+        " --votes {input:q}"
+        " --judge {wildcards.judge:q}"
+        " {params.options}"
+        " --seed {params.seed}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
 rule agreement:
     input:
         preferences=lambda w: preference.scores_on_same_prompts(study, w.model),
@@ -164,7 +212,9 @@ rule regression:
 # The judge's key and the way to it are where Snakemake runs.
 localrules:
     judge,
+    judge_of_teacher,
     judge_tone,
     aggregate,
+    aggregate_of_teacher,
     agreement,
     regression,

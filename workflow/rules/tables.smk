@@ -22,6 +22,12 @@ TABLES = {
         "regression",
         "whether style explains the preference",
     ),
+    "preference": (
+        [*preference.scores(study), *preference.controls(study)],
+        "table_preference",
+        "preference",
+        "preference with the teacher's second answers beside it",
+    ),
 }
 
 

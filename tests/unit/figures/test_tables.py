@@ -85,6 +85,36 @@ def test_agreement_and_regression_as_tables(tmp_path):
     assert "Model M by Raters R: no fit on 2 items: too few." in text
 
 
+def test_the_teachers_own_answers_stand_beside_the_models(tmp_path):
+    from falsepromise.preference import aggregate
+
+    study = {"study": "s", "bases": {"b": {"label": "B"}}, "runs": {}}
+    study |= {"models": {"m": {"base": "b", "label": "Model M"}}}
+    study |= {"judges": {"j": {"label": "Judge J"}}, "teacher": {"name": "teacher", "label": "ChatGPT"}}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    files = []
+    given = {"t (sample 0)": ["tie"] * 8, "t (sample 1)": ["left", "right"] * 4, "m": ["right", None] * 4}
+    for name, choices in given.items():
+        votes = [
+            {"item": str(i), "rater": "j", "left": name, "right": "t", "first": "left", "choice": choice}
+            for i, choice in enumerate(choices)
+        ]
+        path = tmp_path / f"{len(files)}.votes.jsonl"
+        path.write_text("".join(json.dumps(vote) + "\n" for vote in votes))
+        files.append(str(tmp_path / f"{len(files)}.json"))
+        aggregate.main(["--votes", str(path), "--judge", "j", "--output", files[-1]])
+    argv = ["--study", str(tmp_path / "study.json"), "--scores", *files, "--output", str(tmp_path / "out.csv")]
+    importlib.import_module("falsepromise.figures.table_preference").main(argv)
+    rows = [line for line in (tmp_path / "out.md").read_text().splitlines() if "Judge J" in line]
+    assert [row.split("|")[1].strip() for row in rows] == [
+        "Model M",
+        "ChatGPT, each answer against itself",
+        "ChatGPT, second answers",
+    ]
+    assert "0.0 to 50.0" in rows[0]
+    assert "0.50 ± 0.53" in rows[2]
+
+
 def test_table_1_has_base_broad_and_targeted_for_each_base(scores):
     rows = table1.build(scores).rows
     assert [row[1] for row in rows[:3]] == ["–", "ShareGPT-Mix", "QA"]

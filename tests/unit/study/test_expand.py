@@ -204,6 +204,18 @@ def test_a_name_is_a_judges_or_raters(rated: dict[str, Any]) -> None:
         load(rated, "study.yaml")
 
 
+def test_a_judge_with_controls_judges_the_teacher(rated: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert preference.controls(workflow.read(rated, ["study.yaml"])) == []
+    rated["judges"]["rule"]["controls"] = True
+    study = workflow.read(rated, ["study.yaml"])
+    assert preference.controls(study) == ["results/test/preference/rule/teacher_itself.json"], "answers come once"
+    assert "results/tables/preference.csv" in figures.final(study)
+    rated["prompts"] = {"heldout": {**rated["prompts"]["heldout"], "references": "teacher"}}
+    study = workflow.read(rated, ["study.yaml"])
+    assert len(preference.controls(study)) == 2
+
+
 def test_a_panel_adds_up_its_members_votes(rated: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     rated["judges"]["other"] = {**rated["judges"]["rule"], "label": "Other", "rubric": "mine", "stand_in": "x"}

@@ -144,6 +144,11 @@ class Judge(Asked):
         "its prompt, `resources/prompts/NAME.txt`, with `{question}`, `{answer 1}`, `{answer 2}`", "judge_pairwise",
         paper="Vicuna's (appendix C)",
     )  # fmt: skip
+    max_tokens: Count | None = key("longest verdict; give more to a judge that thinks first", None, otherwise="1024")
+    controls: bool = key(
+        "judge the teacher's second answers too, the upper bound, and each of its answers against itself, a test of "
+        "the judge: `tables/preference`", False,
+    )  # fmt: skip
     url: Url | None = key("as the teacher's", None, otherwise="the teacher's")
     model: str | None = key("the name to ask for", None, otherwise="the teacher's", paper="`gpt-4`")
     api_key_env: Variable | None = key("as the teacher's", None, otherwise="the teacher's")

@@ -127,6 +127,7 @@ def wildcards(study: Study) -> dict[str, str]:
         "benchmark": one_of(study.config.benchmarks),
         "judge": one_of(name for name, judge in study.config.judges.items() if not judge.members),
         "source_of_votes": one_of(study.voters),
+        "control": "second|itself",
         "seed": "[0-9]+",
     }
 

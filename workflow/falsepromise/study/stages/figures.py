@@ -50,5 +50,6 @@ def final(study: Study) -> list[str]:
         "tables/table7.csv": "cnn" in tasks,
         "tables/agreement.csv": bool(preference.agreements(study)),
         "tables/regression.csv": bool(preference.regressions(study)),
+        "tables/preference.csv": bool(preference.controls(study)),
     }
     return [f"results/{name}" for name, wanted in names.items() if wanted]

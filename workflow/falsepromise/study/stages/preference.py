@@ -10,6 +10,8 @@ from falsepromise.study.config import Raters
 from falsepromise.study.stages import style
 from falsepromise.study.study import Study
 
+SAMPLES = {"second": 1, "itself": 0}  # of the teacher's answers, judged against the first (0)
+
 
 def voted_on(study: Study) -> dict[str, list[str]]:
     """The judges and raters of each model that has any."""
@@ -28,6 +30,17 @@ def votes(study: Study, voter: str, model: str) -> list[str]:
     if members:
         return [file for member in members for file in votes(study, member, model)]
     return [f"{study.results}/preference/{voter}/{model}.votes.jsonl"]
+
+
+def controls(study: Study) -> list[str]:
+    """The scores of the teacher's answers, where a judge is to judge them: the second ones, and each against itself."""
+    return [
+        f"{study.results}/preference/{name}/teacher_{control}.json"
+        for name, judge in study.config.judges.items()
+        if judge.controls and judge.prompts
+        for control in SAMPLES
+        if control == "itself" or study.asks_for_references(judge.prompts)
+    ]
 
 
 def rubric(study: Study, judge: str) -> str:
