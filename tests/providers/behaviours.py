@@ -176,6 +176,11 @@ simple("white space before the JSON", lambda c: Sent(b"\n \n" + json.dumps(c.goo
 simple("a byte order mark", lambda c: Sent(b"\xef\xbb\xbf" + json.dumps(c.good).encode()), who="IIS")
 simple("JSON as text/plain", lambda c: Sent(c.good, headers={"content-type": "text/plain"}), who="proxies")
 simple(
+    "JSON as text/event-stream",
+    lambda c: Sent(c.good, headers={"content-type": "text/event-stream"}),
+    who="proxies",
+)
+simple(
     "packed with gzip",
     lambda c: Sent(gzip.compress(json.dumps(c.good).encode()), headers={"content-encoding": "gzip"}),
     who="Cloudflare",
@@ -461,6 +466,13 @@ poisoned(
     "rejected: 404",
     False,
     "OpenRouter",
+)
+poisoned(
+    "a refusal of the request inside a 200",
+    lambda c: Sent({"error": {"message": "bad words", "type": "invalid_request_error"}}),
+    "rejected: bad words",
+    False,
+    "proxies",
 )
 poisoned("always 500", error(500, "The server had an error"), "no answer: 3 attempts", False, "OpenAI")
 poisoned(

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from falsepromise.teacher.client import Teacher
 
 log = logging.getLogger("falsepromise.teacher")
+FIRST_LOOK_S = 1.0  # after a batch was sent; then half as long again each time, up to the teacher's pace
 ROUNDS = 3  # of batches, for what expired or failed in passing in the one before
 _RUNNING = ("validating", "in_progress", "finalizing", "cancelling", "notRunning", "running", "pending")
 _ENDED = ("completed", "expired", "cancelled", "failed")
@@ -259,6 +260,7 @@ class _Batches:
 
     async def watch(self) -> None:
         """Until every batch of this teacher is done, whoever submitted it."""
+        looks = 0
         while rows := self._rows("teacher = ? AND state != 'done'", self.teacher.name):
             waiting = []
             for row in rows:
@@ -271,7 +273,8 @@ class _Batches:
             if waiting:
                 if self.progress is not None:
                     self.progress.update(0, f"{len(waiting)} batches: {', '.join(waiting[:3])}")
-                await self.sender.sleep(self.teacher.batch_poll_s)
+                await self.sender.sleep(min(self.teacher.batch_poll_s, FIRST_LOOK_S * 1.5**looks))
+                looks = min(looks + 1, 30)
 
     async def _recover(self, row: Batch) -> None:
         """Take up a batch whose process has died before it had the provider's number."""

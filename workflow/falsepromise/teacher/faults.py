@@ -166,7 +166,8 @@ def judge(status: int, headers: Mapping[str, str], body: Mapping[str, Any], aske
         return UserError(f"{where}: {gone}; check both")
     lost = status in _LOST
     told = headers.get("x-should-retry", "").strip().lower()
-    transient = status in (408, 409, 425, 429, 499) or status >= 500 or (inside and status == 0)
+    unnamed = inside and status == 0 and "invalid_request_error" not in names
+    transient = status in (408, 409, 425, 429, 499) or status >= 500 or unnamed
     if told == "true" or (told != "false" and transient):
         if wait is not None and wait > LONGEST_SERVER_WAIT_S:
             return UserError(f"{where}: asks to wait {wait:.0f} s ({named}); run again then")

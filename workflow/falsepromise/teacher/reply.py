@@ -102,7 +102,7 @@ def _json(reply: Reply, asked: Asked) -> dict[str, Any]:
         words = f"an HTML page ({shown(page_words(reply.body[:40_000].decode('utf-8', 'replace')), asked.key)})"
         if reply.status < 400 and not asked.heard:
             raise UserError(f"{asked.where}: answers with {words}; is the base URL right?")
-    elif "event-stream" in kind or start.startswith((b"data:", b"event:", b": ")):
+    elif start[:1] != b"{" and ("event-stream" in kind or start.startswith((b"data:", b"event:", b": "))):
         words = f"an event stream, though none was asked for ({_streamed(reply.body, asked.key)})"
         if reply.status < 400:
             raise Rejected(f"the reply is {words}", lost=True)
