@@ -122,15 +122,6 @@ def test_table_1_has_base_broad_and_targeted_for_each_base(scores):
     assert rows[2][3].value > rows[0][3].value
 
 
-def test_the_paper_targets_are_known_by_name():
-    from falsepromise.figures.study import Study
-
-    study = Study("s", "s", {}, {}, {}, {}, {"nq": {"task": "nq"}, "cnn": {"task": "cnn"}, "mmlu": {"task": "mmlu"}})
-    assert table1.targets(study, "nq_synthetic") == ["nq"]
-    assert table1.targets(study, "tldr_synthetic") == ["cnn"]
-    assert table1.targets(study, "sharegpt_mix") == []
-
-
 def test_table_2_has_the_amounts_and_the_second_sample(scores):
     table = table2.build(scores)
     assert table.columns[1:] == ["LM small", "50k", "150k", "400k", "Teacher #2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.study import config as keys
 from falsepromise.study import costs, workflow
 from falsepromise.study.expand import load, load_files
-from falsepromise.study.stages import benchmarks, curation, figures, preference, teacher
+from falsepromise.study.stages import benchmarks, curation, examples, figures, preference, teacher
 from falsepromise.study.study import Model, amount_name
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,6 +71,17 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("facts", None, "needs the section 'facts'"),
         ("benchmarks.nq.data", "nq", "'benchmarks.nq.data' names 'nq', which is not in 'sources'"),
         ("benchmarks.nq.metric", "f1", "expected one of acc, exact_match"),
+        ("benchmarks.nq.metric", "acc", "'acc', which the task 'nq' doesn't measure; write exact_match"),
+        ("benchmarks.nq.scorer", "local", "'benchmarks.nq.scorer' is for the task toxicity"),
+        ("benchmarks.nq.samples", 4, "is for humaneval and toxicity"),
+        ("benchmarks.nq.runs", ["amuont"], "which is no group of runs; did you mean 'amount'?"),
+        ("prompts.heldout.n", 9, "'prompts.heldout.n' is 9, but the pool sets 8 aside"),
+        ("runs.amount.role", "amuont", "expected one of amount, size, targeted"),
+        ("title", datetime.date(2024, 1, 2), 'put it in quotes, "2024-01-02"'),
+        ("title", 2024, 'put it in quotes, "2024"'),
+        ("pools.sharegpt_mix.language", False, "YAML reads yes, no, on and off as true and false"),
+        ("pools", {False: {"sources": ["sharegpt"]}}, "the key False in 'pools' is not text (YAML reads yes, no"),
+        ("seed", True, "'seed' is True, expected a whole number"),
         ("style.prompts", "held-out", "did you mean 'heldout'?"),
         ("prompts.heldout.source", "sharegpt", "'prompts.heldout' needs either 'pool' or 'source'"),
         ("prompts.own", {"source": "sharegpt", "n": 5}, "prompts without replies: set 'references: teacher'"),
@@ -136,7 +148,22 @@ def test_later_files_change_keys_of_earlier_ones(tmp_path: Path) -> None:
     change.write_text("seed: 7\nruns: {amount: {tokens: [500]}}\n")
     study = load_files([ROOT / "config" / "test.yaml", change])
     assert study.seed == 7
-    assert study.config.runs.amount == keys.Run(bases=["tiny"], mixtures=["sharegpt_mix"], tokens=[500], seeds=[0])
+    assert study.config.runs["amount"] == keys.Run(bases=["tiny"], mixtures=["sharegpt_mix"], tokens=[500], seeds=[0])
+
+
+@pytest.mark.parametrize("text", ["title: ~", "title:", "judges: null", "runs: {amount: {role: ~}}"])
+def test_an_empty_value_is_named(tmp_path: Path, text: str) -> None:
+    change = tmp_path / "change.yaml"
+    change.write_text(text)
+    with pytest.raises(UserError, match="write a value, or leave the key out"):
+        load_files([ROOT / "config" / "test.yaml", change])
+
+
+def test_a_key_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("study: s\nmixtures:\n  a: {pool: x}\n  b: {pool: x}\n  a: {pool: y}\n")
+    with pytest.raises(UserError, match=r"'mixtures\.a' is there twice, in lines 3 and 5"):
+        load_files([file])
 
 
 @pytest.mark.parametrize(("text", "message"), [("a: [", "not YAML"), ("- a\n", "expected a study (a mapping)")])
@@ -249,6 +276,20 @@ def test_a_panel_that_can_not_be_is_refused(rated: dict[str, Any], changes: dict
     rated["judges"] |= {"two": two, "own": {**two, "prompts": "own"}, **changes}
     with pytest.raises(UserError, match=message):
         load(rated, "study.yaml")
+
+
+def test_roles_and_targets_are_said_not_guessed(config: dict[str, Any]) -> None:
+    config["mixtures"]["nq_forum"] = config["mixtures"]["sharegpt_mix"]
+    config["runs"]["lr_sweep"] = {"bases": ["larger"], "mixtures": ["nq_forum"], "role": "size"}
+    config["runs"]["aside"] = {"bases": ["tiny"], "mixtures": ["nq_forum"]}
+    config["benchmarks"]["nq"]["runs"] = ["lr_sweep"]
+    study = load(config)
+    assert study.targets("nq_forum") == []
+    assert study.targets("nq_synthetic") == ["nq"]
+    assert [study.role(group) for group in ("amount", "lr_sweep", "aside")] == ["amount", "size", "other"]
+    assert "larger-nq_forum-all-s0" in study.of_role("size")
+    assert benchmarks.scores(study, "nq")[0] == "results/test/benchmarks/nq/larger-nq_forum-all-s0.json"
+    assert examples.best(study) == "larger-nq_forum-all-s0", "all of a mixture is more than a budget of 2,000 tokens"
 
 
 def test_options_quote_and_leave_out() -> None:

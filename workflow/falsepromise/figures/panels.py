@@ -65,13 +65,8 @@ def preference_benchmarks(scores: Scores) -> list[str]:
 
 
 def is_human(scores: Scores, benchmark: str) -> bool:
-    """Whether people gave the preferences: named so, or said in the study."""
-    study = scores.study
-    if benchmark in study.judges or benchmark in study.raters:
-        return benchmark in study.raters
-    return bool(study.benchmarks.get(benchmark, {}).get("human")) or any(
-        word in benchmark for word in ("rater", "human", "mturk", "crowd")
-    )
+    """Whether people gave the preferences: the study has them among its raters."""
+    return benchmark in scores.study.raters
 
 
 def knowledge_benchmark(scores: Scores) -> str | None:

@@ -9,8 +9,8 @@ from typing import Any
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import read_json
 
-# What may differ between two models of one cell: a seed, and what only names or places a model.
-_NOT_THE_RECIPE = {"seed", "label", "name", "path", "model"}
+# What may differ between two models of one cell.
+_NOT_THE_RECIPE = {"seed", "label"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Study:
     """A study file as `study.expand` expands it.
 
     `models` maps a model's name to base, mixture (None for a base model), tokens and seed; `runs`
-    names groups of models (amount, size, targeted, replay).
+    names groups of models, `roles` how figures take a group (amount, size, targeted, replay, control, other).
     """
 
     name: str
@@ -51,6 +51,7 @@ class Study:
     judges: dict[str, dict[str, Any]] = field(default_factory=dict)
     raters: dict[str, dict[str, Any]] = field(default_factory=dict)
     style: dict[str, Any] = field(default_factory=dict)
+    roles: dict[str, str] = field(default_factory=dict)
 
     @property
     def teacher_names(self) -> set[str]:
@@ -91,21 +92,26 @@ class Study:
         groups = (self.style if benchmark == "style" else self.benchmarks.get(benchmark, {})).get("runs")
         if not groups:
             return set(self.models)
-        names = {name for group in groups for name in self.runs.get(group, [])}
+        names = {name for group in groups for name in self.of(group)}
         bases = {name for name, model in self.models.items() if model.get("mixture") is None}
         return names | (bases if "bases" in groups else set())
+
+    def of(self, run: str) -> list[str]:
+        """The models of a role, in all groups that have it, or of the group of this name."""
+        groups = [name for name in self.runs if self.roles.get(name, name) == run]
+        return list(dict.fromkeys(model for name in groups or [run] for model in self.runs.get(name, [])))
 
     def seeds_of(self, cell: Cell) -> list[int]:
         """The seeds of a cell's models, in their order."""
         return [int(self.models[name].get("seed") or 0) for name in cell.models if name in self.models]
 
     def cells(self, run: str) -> list[Cell]:
-        """The fine-tuned models of a run, those that differ in the seed alone as one cell.
+        """The fine-tuned models of a role or a group of runs, those that differ in the seed alone as one cell.
 
-        Sorted by base size, mixture and amount. Empty where the study has no such run.
+        Sorted by base size, mixture and amount. Empty where the study has no such runs.
         """
         groups: dict[str, list[str]] = {}
-        for name in self.runs.get(run, []):
+        for name in self.of(run):
             model = self.models[name]
             if model.get("mixture") is None:
                 continue
@@ -169,4 +175,5 @@ def read_study(path: str | Path) -> Study:
         judges=data.get("judges") or {},
         raters=data.get("raters") or {},
         style=data.get("style") or {},
+        roles=data.get("roles") or {},
     )

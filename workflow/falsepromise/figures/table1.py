@@ -21,19 +21,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def targets(study: Study, mixture: str | None) -> list[str]:
-    """The benchmarks that a mixture was made for; none for a broad one.
-
-    They are what the mixture names in `targets`; else NQ-synthetic is for the `nq` task and
-    TLDR-synthetic for `cnn`, by the mixture's `teacher` verb or its name (section 3 of the paper).
-    """
-    if mixture is None:
-        return []
-    entry = study.mixtures.get(mixture, {})
-    if "targets" in entry:
-        return [entry["targets"]] if isinstance(entry["targets"], str) else list(entry["targets"])
-    kind = str(entry.get("teacher") or mixture)
-    task = next((task for start, task in (("nq", "nq"), ("tldr", "cnn")) if kind.startswith(start)), None)
-    return [name for name, spec in study.benchmarks.items() if task and spec.get("task") == task]
+    """The benchmarks that a mixture was made for, as the study says; none for a broad one."""
+    return list(study.mixtures.get(mixture or "", {}).get("targets") or [])
 
 
 def target_benchmarks(scores: Scores) -> list[str]:

@@ -23,7 +23,9 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Money = Annotated[float, Field(ge=0)]
 Number = Annotated[float, Field(gt=0)]
-Groups = Annotated[list[Literal["bases", "amount", "size", "targeted", "replay", "control"]], Field(min_length=1)]
+Role = Literal["amount", "size", "targeted", "replay", "control", "other"]
+ROLES: tuple[str, ...] = get_args(Role)
+Groups = Annotated[list[Name], Field(min_length=1)]
 Url = Annotated[str, Field(pattern=r"^(local|https?://.+)$", description="'local', or http(s)://...")]
 Variable = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$", description="capital letters, digits and '_'")]
 
@@ -159,7 +161,7 @@ class Judge(Asked):
     order: Literal["both", "ours-first", "reference-first"] = key(
         "which answer it sees first", "both", paper="one order"
     )
-    runs: Groups = key("the groups of runs whose models it judges", ["amount", "size"], paper="amount, size (figure 3)")
+    runs: Groups = key("the models it judges: groups of runs, or roles", ["amount", "size"], paper="these (figure 3)")
 
 
 class Raters(Section):
@@ -247,6 +249,9 @@ class Mixture(Selection):
         "targeted imitation: examples that the teacher writes", None, paper="both (section 3)"
     )
     text: Literal["pretraining"] | None = key("more of the pre-training text, as a control", None)
+    targets: list[Name] | None = key(
+        "the benchmarks it is made for", None, otherwise="those of the task that its `teacher` has", names="benchmarks"
+    )
     n: Count | None = key("examples that the teacher writes; required with `teacher`", None, paper="6k, 200k (sec. 3)")
     seeds: str | None = key("file of seed examples of `nq_synthetic`", None, otherwise="Table 3's", file=True)
     posts: Name | None = key("the source of posts of `tldr_synthetic`", None, names="sources", paper="TL;DR")
@@ -337,6 +342,11 @@ class Recipe(Section):
 class Run(Section):
     """`runs.GROUP`: the grid of runs; each group is every combination of its lists."""
 
+    role: Role | None = key(
+        "how figures and claims take it: `amount` (one base, more data), `size` (larger bases, the same data), "
+        "`targeted` (data for one task), `replay` (pre-training text mixed in), `control` (that text alone), `other`",
+        None, otherwise="the group's name, where it is one of these; else `other`",
+    )  # fmt: skip
     bases: Names = key("base models", names="bases")
     mixtures: Names = key("mixtures", names="mixtures")
     tokens: Annotated[list[Count], Field(min_length=1)] | None = key(
@@ -346,16 +356,6 @@ class Run(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = key(
         "of the data's order, and of the base where it is pre-trained here", [0], paper="0"
     )
-
-
-class Runs(Section):
-    """`runs`: groups of runs."""
-
-    amount: Run | None = key("one base, more and more imitation data", None, paper="figure 3, left")
-    size: Run | None = key("larger and larger bases, the same data", None, paper="figure 3, right")
-    targeted: Run | None = key("mixtures that target one task", None, paper="Table 1")
-    replay: Run | None = key("imitation data with pre-training text mixed in", None)
-    control: Run | None = key("pre-training text alone", None)
 
 
 class Prompts(Selection):
@@ -375,7 +375,19 @@ class Prompts(Selection):
     )
     max_tokens: Count = key("longest answer of a model", 512, paper="1024 in `paper.yaml`")
     temperature: Money = key("of the models' answers; 0: the likeliest token each time", 0.0)
-    runs: Groups | None = key("which models answer: `bases` and groups of runs", None, otherwise="all", paper="all")
+    runs: Groups | None = key("the models that answer: `bases`, groups of runs, roles", None, otherwise="all")
+
+
+# The metrics that each task has; the first is the paper's.
+METRICS = {
+    "mmlu": ("acc",),
+    "nq": ("exact_match",),
+    "gsm8k": ("exact_match_strict", "exact_match_flexible"),
+    "humaneval": ("pass@1",),
+    "cnn": ("rouge1", "rouge2", "rougeL"),
+    "toxicity": ("nontoxicity",),
+    "multiple_choice": ("acc",),
+}
 
 
 class Benchmark(Section):
@@ -396,11 +408,14 @@ class Benchmark(Section):
     scorer: Literal["local", "perspective", "moderation", "stored"] | None = key(
         "`toxicity`: what scores the text", None, otherwise="`local`"
     )
+    scorer_file: str | None = key("`stored`: its scores, JSON lines `{text, toxicity}`", None, file=True)
+    scorer_url: str | None = key("the address of the scorer's server", None, otherwise="its own")
+    scorer_model: str | None = key("`moderation`: the model to ask", None, otherwise="the server's")
     turn_tokens: Literal["auto", "never"] = key(
         "`auto`: imitation models get the turn tokens, bases don't", "auto", paper="auto (appendix E)"
     )
     stand_in: str | None = key("what it is in place of the real benchmark; printed on figures", None)
-    runs: Groups | None = key("which models are scored: `bases` and groups of runs", None, otherwise="all")
+    runs: Groups | None = key("the models that are scored: `bases`, groups of runs, roles", None, otherwise="all")
 
 
 class Style(Section):
@@ -431,7 +446,7 @@ class Study(Section):
     mixtures: dict[Name, Mixture] = key("what models are fine-tuned on", min_length=1)
     bases: dict[Name, Base] = key("base models", min_length=1)
     training: dict[Name, Recipe] = key("recipes; `imitation` is required", min_length=1)
-    runs: Runs = key("the grid of runs")
+    runs: dict[Name, Run] = key("the grid of runs", min_length=1)
     prompts: dict[Name, Prompts] = key("evaluation prompts", {})
     benchmarks: dict[Name, Benchmark] = key("benchmarks", min_length=1)
     style: Style | None = key("style of the answers", None, otherwise="no Table 2")

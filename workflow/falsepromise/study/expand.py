@@ -39,8 +39,8 @@ def load(config: Mapping[str, Any], where: str = "the study") -> Study:
     check_names(checked, where)
     trained: dict[str, Model] = {}
     runs: dict[str, list[str]] = {}
-    for group in config["runs"]:  # in the order of the file
-        runs[group] = _expand(checked, getattr(checked.runs, group), trained, where)
+    for group, run in checked.runs.items():
+        runs[group] = _expand(checked, run, trained, where)
     study = Study(checked, {**_base_models(checked, trained), **trained}, runs)
     for name, raters in checked.raters.items():
         for model in raters.votes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.study.config import TEACHER, Study, walk
+from falsepromise.study.config import METRICS, ROLES, TEACHER, Study, walk
 from falsepromise.study.planning import mesh_sizes
 from falsepromise.study.schema import nearest
 
@@ -34,7 +34,7 @@ def _problems(study: Study) -> Iterator[str]:
             if named not in entries:
                 hint = nearest(named, entries)
                 yield f"'{'.'.join(path)}' names {named!r}, which is not in '{facts['names']}'; {hint}"
-    for check in (_pools, _mixtures, _bases, _prompts, _benchmarks, _judges):
+    for check in (_pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges):
         yield from check(study)
 
 
@@ -83,6 +83,18 @@ def _bases(study: Study) -> Iterator[str]:
             yield f"'bases.{name}.block_size' differs from another base's with the same tokenizer"
 
 
+def _groups(study: Study) -> Iterator[str]:
+    if "bases" in study.runs:
+        yield "'runs.bases' is a name that stands for the base models; take another"
+    known = {"bases", *ROLES, *study.runs}
+    sections = (("prompts", study.prompts), ("benchmarks", study.benchmarks), ("judges", study.judges))
+    for section, entries in sections:
+        for name, entry in entries.items():
+            for group in (entry.runs or []) if "runs" in entry.model_fields_set else []:
+                if group not in known:
+                    yield f"'{section}.{name}.runs' names {group!r}, which is no group of runs; {nearest(group, known)}"
+
+
 def _prompts(study: Study) -> Iterator[str]:
     for name, prompts in study.prompts.items():
         if (prompts.pool is None) == (prompts.source is None):
@@ -92,12 +104,29 @@ def _prompts(study: Study) -> Iterator[str]:
                 f"'prompts.{name}.source' has prompts without replies: set 'references: teacher', and no "
                 "'single_exchanges'"
             )
+        pool = study.pools.get(prompts.pool or "")
+        if pool and prompts.n > pool.heldout:
+            found = f"is {prompts.n}, but the pool sets {pool.heldout} aside"
+            yield f"'prompts.{name}.n' {found}; raise 'pools.{prompts.pool}.heldout' or lower n"
         if not study.pools:
             yield f"'prompts.{name}' needs 'pools': the prompts stay away from their training part"
 
 
 def _benchmarks(study: Study) -> Iterator[str]:
     for name, benchmark in study.benchmarks.items():
+        task, metrics = benchmark.task, METRICS[benchmark.task]
+        if benchmark.metric not in metrics:
+            one = "one of " if len(metrics) > 1 else ""
+            found = f"{benchmark.metric!r}, which the task {task!r} doesn't measure"
+            yield f"'benchmarks.{name}.metric' is {found}; write {one}{', '.join(metrics)}"
+        if task != "toxicity":
+            for key in ("scorer", "scorer_file", "scorer_url", "scorer_model"):
+                if getattr(benchmark, key) is not None:
+                    yield f"'benchmarks.{name}.{key}' is for the task toxicity, this one is {task}; leave it out"
+        if benchmark.samples and task not in ("humaneval", "toxicity"):
+            yield f"'benchmarks.{name}.samples' is for humaneval and toxicity, this one is {task}; leave it out"
+        if (benchmark.scorer == "stored") != (benchmark.scorer_file is not None):
+            yield f"'benchmarks.{name}': 'scorer: stored' and 'scorer_file' (the file of its scores) go together"
         if benchmark.data.startswith("facts:"):
             if study.facts is None:
                 yield f"'benchmarks.{name}.data' needs the section 'facts'"

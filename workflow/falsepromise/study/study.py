@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,6 @@ from typing import Any
 from falsepromise.study import config as keys
 from falsepromise.study.config import TEACHER
 from falsepromise.study.planning import Shape
-
-GROUPS = tuple(keys.Runs.model_fields)  # of runs
 
 
 def amount_name(tokens: int | None) -> str:
@@ -40,6 +39,11 @@ class Model:
     tokens: int | None
     seed: int
     label: str
+
+    @property
+    def amount(self) -> float:
+        """The token budget as a number that sorts: all of a mixture is the most."""
+        return math.inf if self.tokens is None else float(self.tokens)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +139,28 @@ class Study:
 
     def chosen(self, groups: Sequence[str] | None) -> list[str]:
         """The models of groups of runs, as a benchmark, prompt set or judge names them; None: all."""
-        groups = ("bases", *GROUPS) if groups is None else groups
+        if groups is None:
+            return list(dict.fromkeys([*self.base_models, *(name for group in self.runs.values() for name in group)]))
         names = self.base_models if "bases" in groups else []
-        trained = [model for group in groups for model in self.runs.get(group, [])]
+        trained = [model for group in groups for model in self.runs.get(group) or self.of_role(group)]
         return list(dict.fromkeys([*names, *trained]))
+
+    def role(self, group: str) -> str:
+        """How figures and claims take a group of runs."""
+        return self.config.runs[group].role or (group if group in keys.ROLES else "other")
+
+    def of_role(self, role: str) -> list[str]:
+        """The trained models of all groups of runs with a role."""
+        models = [model for group, names in self.runs.items() if self.role(group) == role for model in names]
+        return list(dict.fromkeys(models))
+
+    def targets(self, mixture: str) -> list[str]:
+        """The benchmarks that a mixture is made for; none for a broad one."""
+        entry = self.config.mixtures[mixture]
+        if entry.targets is not None:
+            return entry.targets
+        task = {"nq_synthetic": "nq", "tldr_synthetic": "cnn"}.get(entry.teacher or "")
+        return [name for name, benchmark in self.config.benchmarks.items() if benchmark.task == task]
 
     def shape(self, base: str) -> Shape:
         """A base model's sizes: its architecture's, or guessed from the number of parameters."""
@@ -178,11 +200,16 @@ class Study:
                 name: {"label": base.label, "parameters": self.parameters(name)} for name, base in config.bases.items()
             },
             "mixtures": {
-                name: {"label": self.mixture_label(name), **_said(mixture, "teacher", "text")}
+                name: {
+                    "label": self.mixture_label(name),
+                    **_said(mixture, "teacher", "text"),
+                    "targets": self.targets(name),
+                }
                 for name, mixture in config.mixtures.items()
             },
             "models": {name: vars(model) for name, model in self.models.items()},
             "runs": self.runs,
+            "roles": {group: self.role(group) for group in self.runs},
             "teacher": {"name": TEACHER, **_all(config.teacher, "label", "model", "stand_in")},
             "prompts": {name: prompts.model_dump(exclude_unset=True) for name, prompts in config.prompts.items()},
             "style": {"runs": config.prompts[config.style.prompts].runs} if config.style else {},

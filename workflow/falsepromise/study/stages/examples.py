@@ -11,9 +11,9 @@ from falsepromise.study.study import Study
 
 def best(study: Study) -> str:
     """The imitation model with the most parameters and data: the one whose answers are shown."""
-    broad = [name for group in ("size", "amount") for name in study.runs.get(group, [])] or study.trained
+    broad = study.of_role("size") + study.of_role("amount") or study.trained
     return max(
-        broad, key=lambda name: (study.parameters(study.models[name].base), study.models[name].tokens or 0)
+        broad, key=lambda name: (study.parameters(study.models[name].base), study.models[name].amount)
     )
 
 

@@ -44,7 +44,7 @@ def final(study: Study) -> list[str]:
         "tables/leaks.csv": bool(quality.overlaps(study)),
         "tables/prompts.md": True,
         "tables/manifests.csv": True,
-        "tables/table1.csv": "targeted" in study.runs and bool(tasks & {"nq", "cnn"}),
+        "tables/table1.csv": bool(study.of_role("targeted")) and bool(tasks & {"nq", "cnn"}),
         "tables/table2.csv": styles,
         "tables/table6.csv": tables.category_sheet(study) is not None,
         "tables/table7.csv": "cnn" in tasks,
