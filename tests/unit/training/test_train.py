@@ -248,13 +248,25 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, caplog
     assert "checkpoint of step 6 can't be read" in caplog.text
 
 
-def test_a_state_that_cannot_be_saved_is_one_line(tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_saved_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orbax.checkpoint._src.multihost import multihost
+
+    monkeypatch.setattr(multihost, "_DEFAULT_BARRIER_TIMEOUT", 1)  # its threads would keep the tests for five minutes
     kept = Checkpoints(tmp_path, {"seed": 0})
     kept.save(1, {"x": jax.numpy.ones(4)}, wait=True)
     (tmp_path / "steps").rename(tmp_path / "away")
     (tmp_path / "steps").write_text("a file where the folder was", encoding="utf-8")
     with pytest.raises(UserError, match="the state after step 2 can't be saved"):
         kept.save(2, {"x": jax.numpy.ones(4)}, wait=True)
+
+
+def test_a_folder_of_other_files_is_not_replaced(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match="did not write there"):
+        train.main(options(made, tmp_path / "model"))
+    with pytest.raises(UserError, match="overlaps with"):
+        train.main(options(made, made / "base" / "model", checkpoints=tmp_path / "c"))
 
 
 def test_a_loss_that_is_no_number_stops_the_run(made: Path, tmp_path: Path) -> None:

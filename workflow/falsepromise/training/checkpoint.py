@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+from falsepromise.core import folders
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import read_json, write_json
 
@@ -66,11 +66,13 @@ class Checkpoints:
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("checkpoints seen")
         if jax.process_index() == 0:
-            shutil.rmtree(self.folder / "steps", ignore_errors=True)
-            for file in (self._mark, self._diverged, self.folder / "log.jsonl", self.folder / "wandb_id.txt"):
-                file.unlink(missing_ok=True)
+            self.delete()
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("checkpoints deleted")
+
+    def delete(self) -> None:
+        """Delete the run's states and what is kept beside them, and nothing else that is in the folder."""
+        folders.remove(self.folder, ("steps", self._mark.name, self._diverged.name, "log.jsonl", "wandb_id.txt"))
 
     @property
     def manager(self) -> Any:

@@ -33,7 +33,7 @@ from flax import nnx
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from falsepromise.core import cli
+from falsepromise.core import cli, folders
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest, sha256
 from falsepromise.core.records import read_json, write_json, write_jsonl
@@ -151,6 +151,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the trained model")
     args = parser.parse_args(argv)
 
+    read = [args.base, args.blocks, args.replay, args.held_out, args.checkpoints]
+    folders.check_apart(args.output, read)
+    folders.check_replaceable(args.output)
+    # jaxlib 0.10.2 adds to a table with duplicate rows (the embedding's gradient) by compare and swap on GPUs before
+    # Hopper, hundreds of times slower for a token that is frequent; where subnormals are flushed it doesn't.
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_ftz=true".strip()
     start_processes()
     recipe = Recipe.read(args.recipe)
     tokenizer, _ = load_any(args.base)
@@ -197,21 +203,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         **{key: loop.row[key] for key in ("held_out_loss", "mfu") if key in loop.row},
     }
     inputs += sorted(args.held_out.glob("*.npy")) if args.held_out else []
-    unfinished = args.output.with_name(f".{args.output.name}.part")
-    if jax.process_index() == 0:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    first = jax.process_index() == 0  # the weights are gathered from all processes; the first one writes
+    unfinished = folders.begin(args.output, "falsepromise.training.train") if first else args.output
     weights.save(model, config, unfinished, tokenizer)  # type: ignore[arg-type]
-    if jax.process_index() != 0:
-        return  # the weights are gathered from all processes; the first one writes
+    if not first:
+        return
     write_jsonl(unfinished / "train.jsonl", [{"step": i, "loss": loss} for i, loss in enumerate(loop.losses, 1)])
     shutil.copyfile(args.checkpoints / "log.jsonl", unfinished / "log.jsonl")
     of_run = {"recipe": recipe.model_dump(), "tokens": blocks.budget}
     made = manifest("falsepromise.training.train", inputs=inputs, config=of_run, seed=args.seed, extra=facts)
     write_json(unfinished / "manifest.json", made)
-    if args.output.exists():
-        shutil.rmtree(args.output)
-    os.replace(unfinished, args.output)
-    shutil.rmtree(args.checkpoints, ignore_errors=True)  # the result is whole: its states are no longer needed
+    folders.finish(unfinished, args.output)
+    checkpoints.delete()  # the result is whole: its states are no longer needed
 
 
 if __name__ == "__main__":
