@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Messages, bookkeeping, and keys of a study, whose values a rule hands over as options: they change no result.
 _NO_RESULT = {
     *(f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "progress")),
-    *(f"{PACKAGE}.study.{name}" for name in ("config", "planning", "schema")),
+    *(f"{PACKAGE}.study.{name}" for name in ("asked", "config", "planning", "schema", "sections")),
     *(f"{PACKAGE}.teacher.{name}" for name in ("ledger", "watch")),
 }
 _WHOLE = "*"  # a module that is handed about as a value: all of it

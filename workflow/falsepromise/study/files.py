@@ -10,7 +10,7 @@ from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.place import HOME
-from falsepromise.study.config import walk
+from falsepromise.study.sections import walk
 from falsepromise.study.study import Study
 
 

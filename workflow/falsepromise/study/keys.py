@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.study import config
-from falsepromise.study.config import Section, inner, members
+from falsepromise.study.sections import Section, inner, members
 
 _PLACE = re.compile(r"(<!-- keys of (\w+) -->\n).*?(<!-- end of keys -->)", re.DOTALL)
 
@@ -62,8 +62,10 @@ def _default(field: Any, facts: dict[str, Any]) -> str:
 def written(text: str) -> str:
     """A page with each table between `<!-- keys of SECTION -->` and `<!-- end of keys -->` as it should be."""
 
+    by_name = {section.__name__: section for section in sections()}
+
     def place(match: re.Match[str]) -> str:
-        return f"{match[1]}{table(getattr(config, match[2]))}{match[3]}"
+        return f"{match[1]}{table(by_name[match[2]])}{match[3]}"
 
     return _PLACE.sub(place, text)
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.study.config import METRICS, ROLES, TEACHER, Study, walk
+from falsepromise.study.config import METRICS, ROLES, TEACHER, Study
 from falsepromise.study.planning import mesh_sizes
 from falsepromise.study.schema import nearest
+from falsepromise.study.sections import walk
 
 
 def check_names(study: Study, where: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_origin
 from pydantic import BaseModel, ValidationError
 
 from falsepromise.core.errors import UserError
-from falsepromise.study.config import inner, members, walk
+from falsepromise.study.sections import inner, members, walk
 
 S = TypeVar("S", bound=BaseModel)
 _KINDS = {"int": "a whole number", "float": "a number", "string": "text", "list": "a list", "bool": "true or false"}

@@ -10,6 +10,7 @@ from typing import Any
 from falsepromise.study import config as keys
 from falsepromise.study.config import TEACHER
 from falsepromise.study.planning import Shape
+from falsepromise.study.sections import Section
 
 
 def amount_name(tokens: int | None) -> str:
@@ -222,9 +223,9 @@ class Study:
         }
 
 
-def _all(section: keys.Section, *names: str) -> dict[str, Any]:
+def _all(section: Section, *names: str) -> dict[str, Any]:
     return {name: getattr(section, name) for name in names}
 
 
-def _said(section: keys.Section, *names: str) -> Mapping[str, Any]:
+def _said(section: Section, *names: str) -> Mapping[str, Any]:
     return {name: value for name, value in _all(section, *names).items() if value is not None}

@@ -14,7 +14,7 @@ from pathlib import Path
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import dumps
-from falsepromise.study.config import Teacher
+from falsepromise.study.asked import Teacher
 from falsepromise.study.expand import load_files
 from falsepromise.study.stages import style
 from falsepromise.study.study import Study

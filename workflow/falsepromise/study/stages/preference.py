@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.place import resource
-from falsepromise.study.config import Raters
+from falsepromise.study.asked import Raters
 from falsepromise.study.stages import style
 from falsepromise.study.study import Study
 

@@ -1,0 +1,79 @@
+"""What sections of a study are made of: keys with their facts, and ways through a section's keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+
+REQUIRED = ...
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, '.', '_', '-'")]
+Names = Annotated[list[Name], Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Money = Annotated[float, Field(ge=0)]
+Number = Annotated[float, Field(gt=0)]
+Groups = Annotated[list[Name], Field(min_length=1)]
+Url = Annotated[str, Field(pattern=r"^(local|https?://.+)$", description="'local', or http(s)://...")]
+Variable = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$", description="capital letters, digits and '_'")]
+
+
+def key(
+    text: str, default: Any = REQUIRED, *, paper: str = "", otherwise: str = "", names: str = "", file: bool = False,
+    **bounds: Any,
+) -> Any:
+    """One key of a study.
+
+    Args:
+        text: What it is, for config/README.md and `--help`.
+        default: Its value where a study leaves it out; `REQUIRED` if it has to be there.
+        paper: The paper's value, with where the paper says so.
+        otherwise: What a default of None means, in words.
+        names: The section whose names its values are: a name that isn't there is refused.
+        file: Whether it names a file or folder of the user's, as a path or `file:PATH`, which has to be there.
+        **bounds: pydantic's `ge`, `gt`, `le`, `lt`, `pattern`, `min_length`.
+    """
+    facts: dict[str, Any] = {"paper": paper, "otherwise": otherwise, "names": names, "file": file}
+    return Field(default, description=text, json_schema_extra={k: v for k, v in facts.items() if v}, **bounds)
+
+
+class Section(BaseModel):
+    """A mapping of a study file. Each key is an attribute; one that a study leaves out has its default."""
+
+    model_config = STRICT
+
+
+def walk(part: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, dict[str, Any]]]:
+    """Every key that a section's study file has: its path, its value, and what `key` noted of it."""
+    if isinstance(part, BaseModel):
+        for name, field in type(part).model_fields.items():
+            if name in part.model_fields_set:
+                extra = field.json_schema_extra
+                yield (*path, name), getattr(part, name), extra if isinstance(extra, dict) else {}
+                yield from walk(getattr(part, name), (*path, name))
+    elif isinstance(part, dict):
+        for name, value in part.items():
+            yield from walk(value, (*path, name))
+
+
+def inner(annotation: Any) -> Any:
+    """The section that a type has inside: of `dict[str, Pool]` and of `Facts | None`; None if there is none."""
+    for member in members(annotation):
+        if isinstance(member, type) and issubclass(member, BaseModel):
+            return member
+        if get_origin(member) in (dict, list):
+            return inner(get_args(member)[-1])
+    return None
+
+
+def members(annotation: Any) -> list[Any]:
+    """The types that a type is made of, without `Annotated` and unions."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return members(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return [kind for arg in get_args(annotation) for kind in members(arg)]
+    return [annotation]
