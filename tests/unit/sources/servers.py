@@ -52,16 +52,21 @@ class Hub(Handler):
     """The hub's protocol for one data set, `org/name`, at one commit, with the tag `v1`."""
 
     files: dict[str, bytes]
+    gated = False
 
     def do_GET(self) -> None:
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
         api, resolve = "/api/datasets/org/name/", "/datasets/org/name/resolve/"
-        if not path.startswith((api, resolve)):
+        if not (path + "/").startswith((api, resolve)):
             self.reply(404, b"{}", X_Error_Code="RepoNotFound")
             return
         kind, _, rest = path.removeprefix(api).partition("/") if path.startswith(api) else ("", "", "")
         revision, _, name = (rest or path.removeprefix(resolve)).partition("/")
-        if revision not in (COMMIT, "v1"):
+        if path == api.rstrip("/"):
+            kind, revision = "revision", COMMIT  # the newest
+        if self.gated and self.headers.get("Authorization") != "Bearer hf_right":
+            self.reply(401, b"{}", X_Error_Code="GatedRepo")
+        elif revision not in (COMMIT, "v1"):
             self.reply(404, b"{}", X_Error_Code="RevisionNotFound")
         elif kind == "revision":
             about = {"id": "org/name", "sha": COMMIT, "siblings": [{"rfilename": name} for name in self.files]}
@@ -106,6 +111,39 @@ class Breaking(Handler):
         self.end_headers()
         piece = data[: self.at_once]
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), piece) if self.chunked else piece)
+        self.close_connection = True
+
+
+class Versions(Handler):
+    """A file at `/x` that breaks off; each of `answers` is what one request gets: a version, or a status.
+
+    A version is data and its ETag (None: the server names none). Ranges are given where `If-Range` has that ETag, or
+    always with `careless`.
+    """
+
+    answers: list[tuple[bytes, str | None] | int]
+    careless = False
+    at_once: int
+    requests: list[str | None]
+
+    def do_GET(self) -> None:
+        self.requests.append(self.headers.get("Range"))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, int):
+            self.reply(answer, b"", Retry_After="0")
+            return
+        whole, etag = answer
+        if not self.careless and self.headers.get("If-Range") != etag:
+            del self.headers["Range"]
+        status, data, place = self.part(whole)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        if status == 206:
+            self.send_header("Content-Range", place)
+        if etag:
+            self.send_header("ETag", etag)
+        self.end_headers()
+        self.wfile.write(data[: self.at_once])
         self.close_connection = True
 
 

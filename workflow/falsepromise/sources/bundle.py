@@ -1,0 +1,134 @@
+"""Take a study's sources to a machine without network, in one archive.
+
+    python -m falsepromise.sources.bundle pack --config my_study.yaml --output sources.tar
+    python -m falsepromise.sources.bundle unpack --input sources.tar          # there
+
+`pack` fetches what the study's `sources` name (out of the user's cache where it is there) and writes a tar archive of
+the files by their SHA-256, with their addresses. `unpack` checks each file and puts it into the cache of the user
+there (FALSEPROMISE_CACHE); the study then runs as it is, and its fetches find their files. Files of this
+machine (`file:`) and weights of base models are not in it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import atomic_open
+from falsepromise.sources import cache
+from falsepromise.sources.fetch import fetch
+
+log = logging.getLogger(__name__)
+_INDEX = "sources.json"
+_MOST_INDEX = 1 << 24  # bytes
+
+
+def pack(config: Sequence[Path], output: Path) -> int:
+    """Write the archive of a study's sources; how many there are.
+
+    Raises:
+        UserError: the study can't be read, or a source can't be fetched.
+    """
+    import yaml
+
+    sources: dict[str, Any] = {}
+    for path in config:
+        try:
+            read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UserError(f"{path}: can't be read as a study: {str(error).splitlines()[0]}") from error
+        found = read.get("sources") if isinstance(read, dict) else None
+        if found is not None and not isinstance(found, dict):
+            raise UserError(f"{path}: 'sources' is no mapping of names to sources")
+        sources |= found or {}
+    remote = {name: source for name, source in sources.items() if not str(source.get("uri")).startswith("file:")}
+    if not remote:
+        raise UserError(f"{config[0]}: the study has no sources that are fetched from elsewhere")
+    index = []
+    with atomic_open(output, "wb") as stream, tarfile.open(fileobj=stream, mode="w") as archive:
+        packed: set[str] = set()
+        with tempfile.TemporaryDirectory(prefix="falsepromise-bundle-") as folder:
+            for name, source in remote.items():
+                log.info("packing %s", name)
+                file, uri = Path(folder) / name, str(source["uri"])
+                asked = {key: source.get(key) for key in ("member", "subset", "columns")}
+                origin = fetch(uri, file, digest=source.get("sha256"), split=source.get("split", "train"), **asked)
+                digest = origin.pop("sha256")
+                if digest not in packed:
+                    packed.add(digest)
+                    archive.add(file, f"sha256/{digest}", filter=_plain)
+                file.unlink()
+                hub = uri.startswith("hub:") and not source.get("member")
+                options = {"member": source.get("member"), "columns": list(source.get("columns") or ())}
+                options |= {"split": source.get("split", "train"), "subset": source.get("subset")} if hub else {}
+                told = {"address": cache.address(uri, options), "sha256": digest, "origin": origin}
+                index.append({"name": name, **told})
+        data = json.dumps(index, indent=1).encode()
+        about = tarfile.TarInfo(_INDEX)
+        about.size = len(data)
+        archive.addfile(about, io.BytesIO(data))
+    return len(index)
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A member of the archive that says nothing of this machine and its user."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime, member.mode = 0, 0o644
+    return member
+
+
+def unpack(path: Path) -> int:
+    """Put the files of an archive into the user's cache; how many there are.
+
+    Raises:
+        UserError: it is no such archive, or a file in it is damaged.
+    """
+    if cache.folder() is None:
+        raise UserError("FALSEPROMISE_CACHE is 'off'; name a folder for the files, and keep it set for the study")
+    count = 0
+    try:
+        with tarfile.open(path) as archive:
+            stream = archive.extractfile(_INDEX)
+            if stream is None:
+                raise KeyError(_INDEX)
+            index = json.loads(stream.read(_MOST_INDEX))
+            for entry in index:
+                digest, address = str(entry["sha256"]), str(entry["address"])
+                if not (re.fullmatch("[0-9a-f]{64}", digest) and re.fullmatch("[0-9a-f]{64}", address)):
+                    raise ValueError(f"entry {entry.get('name')!r} has no SHA-256")
+                held = archive.extractfile(f"sha256/{digest}")
+                if held is None or not cache.put(held, digest, address, dict(entry.get("origin") or {})):
+                    raise UserError(f"{path}: the file of {entry.get('name')!r} is damaged; pack or copy it again")
+                count += 1
+    except (OSError, tarfile.TarError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: no archive of sources ({error}); make it with 'bundle pack'") from error
+    return count
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    packing = verbs.add_parser("pack", help="write the archive")
+    packing.add_argument("--config", type=Path, nargs="+", required=True, help="the study's files")
+    packing.add_argument("--output", type=Path, required=True, help="the archive to write")
+    unpacking = verbs.add_parser("unpack", help="put its files into the cache of this machine's user")
+    unpacking.add_argument("--input", type=Path, required=True, help="the archive")
+    args = parser.parse_args(argv)
+    if args.verb == "pack":
+        log.info("%s: %d sources packed", args.output, pack(args.config, args.output))
+    else:
+        log.info("%s: %d sources are in %s", args.input, unpack(args.input), cache.folder())
+
+
+if __name__ == "__main__":
+    cli.run(main)

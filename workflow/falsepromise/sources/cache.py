@@ -1,0 +1,157 @@
+"""A user's files by their SHA-256, for all studies and checkouts: what was fetched once is fetched no more.
+
+The folder is `FALSEPROMISE_CACHE`, `~/.cache/falsepromise` by default; `FALSEPROMISE_CACHE=off` keeps nothing. A file
+is looked up by its expected SHA-256, or by an address that always means the same file (a package's version, a data
+set's commit), and is checked again whenever it is taken out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.text import masked
+from falsepromise.sources.download import Writable
+
+log = logging.getLogger(__name__)
+_CHUNK = 1 << 20
+_LASTING = re.compile(r"pypi:[^=]+==.+|hub:[^@]+@[0-9a-f]{40}")
+
+
+def folder() -> Path | None:
+    """The cache's folder, or None where the user wants none."""
+    named = os.environ.get("FALSEPROMISE_CACHE", "")
+    if named == "off":
+        return None
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(named) if named else Path(base) / "falsepromise"
+
+
+def address(uri: str, options: Mapping[str, Any]) -> str:
+    """The name of an address's entry: of all that says which file it is."""
+    told = json.dumps([uri, sorted((key, value) for key, value in options.items() if value)])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def find(uri: str, options: Mapping[str, Any], digest: str | None) -> tuple[str, dict[str, Any]] | None:
+    """The SHA-256 of a file in the cache and what is known of its origin, or None where it isn't there.
+
+    Args:
+        uri: Where it would be fetched from.
+        options: What else says which file it is (member, split, subset, columns).
+        digest: Its expected SHA-256.
+    """
+    base = folder()
+    if base is None:
+        return None
+    entry: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        entry = json.loads((base / "addresses" / address(uri, options)).read_text(encoding="utf-8"))
+    if digest is None:
+        if not (_LASTING.fullmatch(uri) or entry.get("bundled")):
+            return None
+        digest = str(entry.get("sha256", ""))
+    if not re.fullmatch("[0-9a-f]{64}", digest) or not place(base, digest).is_file():
+        return None
+    return digest, entry.get("origin", {}) if entry.get("sha256") == digest else {}
+
+
+def place(base: Path, digest: str) -> Path:
+    """Where a file is."""
+    return base / "sha256" / digest[:2] / digest
+
+
+def take(digest: str, out: Writable) -> bool:
+    """Write a file of the cache; whether it is what its name says (if not, it is removed, and `out` empty again)."""
+    base = folder()
+    if base is None:
+        return False
+    path, found = place(base, digest), hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                found.update(chunk)
+                out.write(chunk)
+    except OSError as error:
+        if error.filename is None:
+            raise  # writing failed, not reading
+        return False
+    if found.hexdigest() == digest:
+        return True
+    log.warning("%s: damaged; fetching it again", path)
+    with contextlib.suppress(OSError):
+        path.unlink()
+    out.restart()
+    return False
+
+
+def keep(path: Path, uri: str, options: Mapping[str, Any], digest: str, origin: Mapping[str, Any]) -> None:
+    """Put a file into the cache. A cache that can't be written is no fault: the file is there."""
+    base = folder()
+    if base is None:
+        return
+    entry = {"sha256": digest, "origin": dict(origin), "uri": masked(uri)}
+    try:
+        target = place(base, digest)
+        if not target.is_file():
+            _write(target, lambda temporary: shutil.copyfile(path, temporary))
+        name = base / "addresses" / address(uri, options)
+        _write(name, lambda temporary: Path(temporary).write_text(json.dumps(entry), encoding="utf-8"))
+    except OSError as error:
+        log.warning("%s: the cache can't be written (%s); set FALSEPROMISE_CACHE", base, error.strerror)
+
+
+def put(stream: IO[bytes], digest: str, name: str, origin: Mapping[str, Any]) -> bool:
+    """Put a bundled file into the cache under its SHA-256 and its address; whether it is what that says.
+
+    Raises:
+        UserError: the cache can't be written.
+    """
+    base, found = folder(), hashlib.sha256()
+    if base is None:
+        return False
+
+    def fill(temporary: str) -> None:
+        with open(temporary, "wb") as out:
+            while chunk := stream.read(_CHUNK):
+                found.update(chunk)
+                out.write(chunk)
+        if found.hexdigest() != digest:
+            raise _Wrong
+
+    entry = {"sha256": digest, "origin": dict(origin), "bundled": True}
+    try:
+        _write(place(base, digest), fill)
+        _write(base / "addresses" / name, lambda temporary: Path(temporary).write_text(json.dumps(entry)))
+    except _Wrong:
+        return False
+    except OSError as error:
+        raise UserError(f"{base}: the cache can't be written: {error.strerror}; set FALSEPROMISE_CACHE") from error
+    return True
+
+
+class _Wrong(Exception):
+    """A file isn't what its SHA-256 says."""
+
+
+def _write(target: Path, fill: Any) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".part-")
+    os.close(handle)
+    try:
+        fill(temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise

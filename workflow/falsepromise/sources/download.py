@@ -1,0 +1,144 @@
+"""Download one file over https; where the connection breaks, go on there, if it is still the same file."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import IO, Protocol
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.progress import Progress
+from falsepromise.core.text import masked
+
+log = logging.getLogger(__name__)
+
+_CHUNK = 1 << 20
+_BREAKS = 4  # in a row, without a new byte, after which a download is given up
+_VERSIONS = 4  # of one file within one download
+_REFUSALS = 2  # the same where the server was never heard
+_TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
+_LONGEST_WAIT = 60.0  # seconds that a server may ask for
+
+
+class Writable(Protocol):
+    """What a source needs of the file that it fills."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+    def restart(self) -> None:
+        """Forget all that was written."""
+
+
+class Hashing:
+    """A file to write to that knows the SHA-256 of what was written."""
+
+    def __init__(self, stream: IO[bytes]):
+        self._stream = stream
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes, /) -> int:
+        self.digest.update(data)
+        return self._stream.write(data)
+
+    def restart(self) -> None:
+        self._stream.seek(0)
+        self._stream.truncate()
+        self.digest = hashlib.sha256()
+
+
+def download(url: str, out: Writable, checked: bool) -> None:
+    """Write a file of the web.
+
+    Args:
+        url: `https:`.
+        out: What to write to.
+        checked: Whether the whole is checked by its SHA-256 afterwards. If not, a download goes on after a break
+            only where the server names the file's version (an ETag or a date), and has the same one still.
+
+    Raises:
+        UserError: the server refuses, or the connection breaks again and again.
+    """
+    done, total, breaks, versions = 0, None, 0, 0
+    version: str | None = None
+    shown = masked(url)
+    name = urllib.parse.urlsplit(url).path.rpartition("/")[2] or shown
+    with Progress(None, f"downloading {name}", unit="B") as progress:
+        while True:
+            before, wait = done, 0.0
+            if done and version is None and not checked:
+                done = _again(out, progress, done)
+            request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
+            if done:
+                request.add_header("Range", f"bytes={done}-")
+                if version is not None:
+                    request.add_header("If-Range", version)
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    found, skip = _version(answer), 0
+                    part = answer.status == 206
+                    if done and (found == version or (part and found is None)) and (not part or _goes_on(answer, done)):
+                        skip = 0 if part else done  # a server that knows no ranges sends all of the same file
+                    elif done:
+                        log.info("%s is another version now: beginning again", shown)
+                        versions += 1
+                        total, done = None, _again(out, progress, done)
+                        if part:
+                            version = None
+                            if versions <= _VERSIONS:
+                                continue
+                            raise UserError(f"{shown}: it changes while it is downloaded; try again later")
+                    version = found or version
+                    length = answer.headers.get("Content-Length")
+                    if total is None and length and length.isdigit():
+                        total = progress.total = int(length)
+                    while chunk := answer.read(_CHUNK):
+                        new, skip = chunk[skip:], max(skip - len(chunk), 0)
+                        out.write(new)
+                        done += len(new)
+                        progress.update(len(new))
+                if total is None or done >= total:
+                    return
+                why = f"{done:,} bytes came of {total:,}"
+            except urllib.error.HTTPError as error:
+                why = f"the server answered {error.code} {error.reason}"
+                if error.code == 416 and done:
+                    total, done = None, _again(out, progress, done)
+                elif error.code not in _TRY_AGAIN:
+                    raise UserError(f"{shown}: {why}") from error
+                asked = error.headers.get("Retry-After", "")
+                wait = min(float(asked), _LONGEST_WAIT) if asked.isdigit() and len(asked) < 9 else 0.0
+            except (http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError) as error:
+                why = str(getattr(error, "reason", error))
+            breaks = 0 if done > before else breaks + 1
+            if breaks >= (_BREAKS if total is not None else _REFUSALS):
+                heard = total is not None or why.startswith("the server")
+                raise UserError(f"{shown}: {'' if heard else 'cannot be reached: '}{masked(why)}; try again")
+            if breaks or wait:
+                time.sleep(max(wait, 2.0 ** (breaks - 1)))
+            log.info("%s broke off: %s; going on", shown, why)
+
+
+def _again(out: Writable, progress: Progress, done: int) -> int:
+    """Begin again; how many bytes are there then."""
+    out.restart()
+    progress.update(-done)
+    return 0
+
+
+def _version(answer: http.client.HTTPResponse) -> str | None:
+    """What tells a file from another version of it: a strong ETag, or else the date."""
+    etag = answer.headers.get("ETag")
+    if etag and not etag.startswith("W/"):
+        return etag
+    return answer.headers.get("Last-Modified")
+
+
+def _goes_on(answer: http.client.HTTPResponse, done: int) -> bool:
+    """Whether an answer is the rest of a file from a place on."""
+    place = (answer.headers.get("Content-Range") or "").removeprefix("bytes ")
+    return place.partition("-")[0] == str(done)

@@ -1,0 +1,173 @@
+"""Data sets of the Hugging Face hub: the commit behind a name, single files, and rows as JSON lines."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import gzip
+import json
+import logging
+import math
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.progress import Progress
+from falsepromise.sources.download import Writable
+
+log = logging.getLogger(__name__)
+
+_HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+
+
+def commit(name: str) -> tuple[str, str]:
+    """A data set's name, and the commit that its revision (the newest, if none is named) stands for now."""
+    match = _HUB.fullmatch(name)
+    if not match:
+        raise UserError(f"hub:{name}: expected ORG/NAME@REVISION; pin the revision, or the data may change")
+    import huggingface_hub
+
+    with errors(f"hub:{name}"):
+        found = huggingface_hub.HfApi().dataset_info(match["name"], revision=match["revision"]).sha
+    if found != match["revision"]:
+        log.warning("hub:%s is commit %s now; pin that, since a branch or tag may move", name, found)
+    return match["name"], str(found)
+
+
+def file(name: str, revision: str, member: str, folder: Path) -> Path:
+    """One file of a data set's repository, downloaded into a folder."""
+    import huggingface_hub
+
+    with errors(f"hub:{name}@{revision}, file {member}"):
+        path = huggingface_hub.hf_hub_download(name, member, repo_type="dataset", revision=revision, local_dir=folder)
+    return Path(path)
+
+
+def rows(
+    name: str, revision: str, subset: str | None, split: str, columns: Sequence[str] | None, out: Writable
+) -> None:
+    """The rows of a split as JSON lines.
+
+    Files of JSON lines are read as they are: `datasets` takes a column's type from the first file, and writes what has
+    another type in a later one as quoted JSON, and every text beside it. Other files are read through `datasets`.
+    NaN becomes null. Values that JSON has no form for (pictures, sound) become null and are counted.
+
+    Raises:
+        UserError: there is no such data set, split or column, or it can't be read.
+    """
+    import datasets
+
+    where = f"hub:{name}@{revision}, split {split}"
+    with errors(where):
+        files = _files_of_lines(name, revision, subset, split)
+    if files:
+        _lines(name, revision, files, columns, where, out)
+        return
+    left_out = 0
+
+    def plain(value: object) -> str | None:
+        nonlocal left_out
+        if isinstance(value, datetime.date | datetime.time):
+            return value.isoformat()
+        if isinstance(value, datetime.timedelta):
+            return str(value)
+        left_out += 1
+        return None
+
+    with errors(where), Progress(None, f"reading {name}", unit="row") as progress:
+        found: Any = datasets.load_dataset(name, subset, revision=revision, split=split, streaming=True)
+        if found.features is None:
+            found = found._resolve_features()
+        if columns:
+            missing = [column for column in columns if column not in (found.features or columns)]
+            if missing:
+                raise UserError(f"{where}: no column {', '.join(missing)}; it has {', '.join(found.features)}")
+            found = found.select_columns(list(columns))
+        undecoded = any(type(feature).__name__ in _MEDIA for feature in (found.features or {}).values())
+        for row in found.decode(False) if undecoded else found:
+            try:
+                line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=plain)
+            except ValueError:
+                line = json.dumps(_without_nan(row), ensure_ascii=False, default=plain)
+            out.write((line + "\n").encode("utf-8", "replace"))
+            progress.update()
+    if left_out:
+        log.warning("%s: %d values that are no text or number (pictures, sound, bytes) were left out", where, left_out)
+
+
+def _files_of_lines(name: str, revision: str, subset: str | None, split: str) -> list[str]:
+    """The files of a split, where all are JSON lines by their names and nothing else says how to read them."""
+    import datasets
+    from datasets.packaged_modules.json.json import Json
+
+    builder = datasets.load_dataset_builder(name, subset, revision=revision)
+    found = builder.config.data_files or {}
+    if found and split not in found and re.fullmatch(r"[\w.-]+", split):
+        raise UserError(f"hub:{name}@{revision}: Bad split: {split}; it has {', '.join(map(str, found))}")
+    files = [str(file).partition(f"@{revision}/")[2] for file in found.get(split, ())]
+    plain = all(file.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")) for file in files)
+    own = getattr(builder.config, "field", None) is None and builder.info.features is None
+    return files if plain and own and isinstance(builder, Json) else []
+
+
+def _lines(
+    name: str, revision: str, files: Sequence[str], columns: Sequence[str] | None, where: str, out: Writable
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="falsepromise-fetch-") as folder, Progress(None, f"reading {name}") as bar:
+        for member in files:
+            path = file(name, revision, member, Path(folder))
+            opened = gzip.open if member.endswith(".gz") else open
+            with opened(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
+                for number, line in enumerate(stream, 1):
+                    if line.strip():
+                        out.write(_row(line, columns, f"{where}, {member}, line {number}"))
+                        bar.update()
+            path.unlink(missing_ok=True)
+
+
+def _row(line: str, columns: Sequence[str] | None, where: str) -> bytes:
+    try:
+        row = json.loads(line, parse_constant=lambda constant: None)
+    except (ValueError, RecursionError) as error:
+        reason = str(error).partition(";")[0]
+        raise UserError(f"{where}: not JSON ({reason}); fetch the file with --member to read what is good") from error
+    if columns:
+        missing = [column for column in columns if column not in row] if isinstance(row, dict) else list(columns)
+        if missing:
+            raise UserError(f"{where}: no column {', '.join(missing)}")
+        row = {column: row[column] for column in columns}
+    return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+
+
+_MEDIA = ("Audio", "Image", "Video", "Pdf")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    return [_without_nan(inner) for inner in value] if isinstance(value, list) else value
+
+
+@contextlib.contextmanager
+def errors(where: str) -> Iterator[None]:
+    """What goes wrong between here and the hub, as one line."""
+    import huggingface_hub.errors
+
+    try:
+        yield
+    except UserError:
+        raise
+    except huggingface_hub.errors.GatedRepoError as error:
+        raise UserError(f"{where}: it is gated: accept its terms on the hub, and set HF_TOKEN") from error
+    except Exception as error:  # datasets raises whatever its readers raise
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise  # writing failed, not reading
+        cause = error.__cause__ if type(error).__name__ == "DatasetGenerationError" and error.__cause__ else error
+        scripts = "; name one of its files with --member" if "script" in str(cause) else ""
+        raise UserError(f"{where}: {type(cause).__name__}: {str(cause)[:600]}{scripts}") from error
