@@ -20,12 +20,14 @@ rule parse_dialogues:
     params:
         code=lambda w: digest(f"falsepromise.curation.{study.config.sources[w.source].format}"),
         format=lambda w: study.config.sources[w.source].format,
+        options=lambda w: curation.reader_options(study, w.source),
     message:
         "Read the dialogues of {wildcards.source}"
     shell:
         "python -m falsepromise.curation.{params.format}"
         " --input {input.raw:q}"
         " --source {wildcards.source:q}"
+        " {params.options}"
         " --output {output.dialogues:q}"
         " --funnel {output.funnel:q}"
         " > {log:q} 2>&1"

@@ -19,9 +19,10 @@ rule fetch:
     params:
         code=code("falsepromise.sources.fetch"),
         uri=lambda w: study.config.sources[w.source].uri,
-        options=lambda w: options(study.config.sources[w.source], "member", "split", "subset", "sha256"),
+        options=lambda w: options(study.config.sources[w.source], *sources.OPTIONS),
+        shown=lambda w: sources.shown(study, w.source),
     message:
-        "Fetch {wildcards.source} from {params.uri}"
+        "Fetch {wildcards.source} from {params.shown}"
     shell:
         "python -m falsepromise.sources.fetch"
         " --uri {params.uri:q}"

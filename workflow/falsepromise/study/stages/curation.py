@@ -9,6 +9,14 @@ from falsepromise.study.workflow import options
 SELECTION = ("max_query_characters", "max_reply_characters", "single_exchanges")
 
 
+def reader_options(study: Study, source: str) -> str:
+    """What a source says of how it is read."""
+    entry = study.config.sources[source]
+    if entry.format == "sharegpt":
+        return "" if entry.join_parts else "--keep-parts"
+    return options(entry, "all_branches") if entry.format == "exports" else ""
+
+
 def dialogues(study: Study, mixture: str) -> str:
     """The dialogues of a mixture: a pool's training part, or the teacher's."""
     pool = study.config.mixtures[mixture].pool

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from falsepromise.core.text import masked
 from falsepromise.study.study import Study
+
+OPTIONS = ("mirrors", "member", "columns", "split", "subset", "sha256")
+
+
+def shown(study: Study, source: str) -> str:
+    """Where a source comes from, without passwords and tokens."""
+    return masked(study.config.sources[source].uri)
 
 
 def local_file(study: Study, source: str) -> list[str]:
