@@ -46,7 +46,7 @@ class Progress:
         self._note = note or self._note
         if self._bar is not None:
             if note:
-                self._bar.set_postfix_str(note, refresh=False)
+                self._bar.set_postfix_str(note, refresh=not n)
             self._bar.update(n)
         elif time.monotonic() - self._last >= self.interval:
             self._line()
