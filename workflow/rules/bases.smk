@@ -20,7 +20,7 @@ rule facts:
     log:
         "<logs>/curation/facts.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.curation.facts"),
         seed=study.seed,
@@ -45,7 +45,7 @@ rule pretraining_text:
     log:
         "<logs>/curation/pretraining.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.curation.pretraining", "prompts/table8_natural_questions.txt"),
         options=options(study.config.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
@@ -71,7 +71,7 @@ rule tokenizer:
     log:
         "<logs>/training/tokenizer.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.training.tokenizer"),
         options=options(study.config.tokenizer, "vocab_size", "characters"),
@@ -93,7 +93,7 @@ rule initial_weights:
     log:
         "<logs>/training/initial/{base}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.training.architecture"),
         architecture=lambda w: bases.architecture(study, w.base),
@@ -120,7 +120,7 @@ rule pretrain:
     wildcard_constraints:
         base=one_of(name for name in study.base_models if name not in study.config.bases),
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     threads: costs.threads(study, "pretrain")
     resources:
         **costs.needs(study, "pretrain"),
@@ -150,7 +150,7 @@ rule weights:
     wildcard_constraints:
         base=one_of(name for name in study.base_models if name in study.config.bases),
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.sources.weights"),
         uri=lambda w: study.config.bases[w.base].weights,

@@ -14,7 +14,7 @@ rule score:
     log:
         "<logs>/benchmarks/{benchmark}/{model}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     threads: costs.threads(study, "score")
     resources:
         **costs.needs(study, "score"),

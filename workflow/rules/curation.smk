@@ -16,7 +16,7 @@ rule parse_dialogues:
     log:
         "<logs>/curation/dialogues/{source}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=lambda w: digest(f"falsepromise.curation.{study.config.sources[w.source].format}"),
         format=lambda w: study.config.sources[w.source].format,
@@ -42,7 +42,7 @@ rule clean_pool:
     log:
         "<logs>/curation/clean/{pool}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     threads: costs.threads(study, "clean_pool")
     resources:
         **costs.needs(study, "clean_pool"),
@@ -69,7 +69,7 @@ rule split_pool:
     log:
         "<logs>/curation/clean/{pool}.split.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.curation.split"),
         heldout=lambda w: study.config.pools[w.pool].heldout,
@@ -89,17 +89,17 @@ rule split_pool:
 rule mix:
     input:
         dialogues=lambda w: curation.dialogues(study, w.mixture),
-        query_prompt=lambda w: study.config.mixtures[w.mixture].query_prompt or [],
+        query_prompt=lambda w: curation.named(study, w.mixture, "query_prompt"),
     output:
         "<results>/curation/mixtures/{mixture}.s{seed}.jsonl",
     log:
         "<logs>/curation/mixtures/{mixture}.s{seed}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.curation.mix"),
         options=lambda w: curation.mix_options(study, w.mixture),
-        query_prompt=lambda w, input: options({"query_prompt": input.query_prompt}, "query_prompt"),
+        query_prompt=lambda w: options(study.config.mixtures[w.mixture], "query_prompt"),
     message:
         "Order the dialogues of {wildcards.mixture} by seed {wildcards.seed}"
     shell:
@@ -124,7 +124,7 @@ rule prompts:
     log:
         "<logs>/curation/prompts/{prompts}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     threads: costs.threads(study, "prompts")
     resources:
         **costs.needs(study, "prompts"),

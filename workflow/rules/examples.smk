@@ -10,7 +10,7 @@ rule fig2:
         prompts=f"<results>/curation/prompts/{study.style_prompts}.jsonl",
         responses=f"<results>/generation/{study.style_prompts}/{examples.best(study)}.jsonl",
         reference=teacher.references(study, study.style_prompts),
-        marks=examples.marks(study),
+        marks=files.as_input(*examples.marks(study)),
     output:
         pdf="<results>/figures/fig2.pdf",
         png="<results>/figures/fig2.png",
@@ -23,11 +23,11 @@ rule fig2:
     log:
         "<logs>/figures/fig2.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.fig2"),
         names=examples.names(study),
-        marks=lambda w, input: options({"marks": input.marks}, "marks"),
+        marks=options(study.style, "marks"),
         foot=examples.answers_foot(study),
     message:
         "Draw {output.pdf}"
@@ -60,7 +60,7 @@ rule fig7:
     log:
         "<logs>/figures/fig7.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.fig7", *examples.page_files()),
         foot=examples.page_foot(study),
@@ -91,7 +91,7 @@ rule fig6:
     log:
         "<logs>/figures/fig6.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.fig6"),
         seed=study.seed,

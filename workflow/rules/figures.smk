@@ -12,7 +12,7 @@ rule study:
     log:
         "<logs>/study.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.study.expand"),
         study=figures.as_json(study),
@@ -54,7 +54,7 @@ for figure, (scores, number, shows) in FIGURES.items():
             f"<logs>/figures/{figure}.log",
         localrule: True
         conda:
-            "../../envs/falsepromise.yaml"
+            ENVIRONMENT
         params:
             code=code(f"falsepromise.figures.{figure}"),
             verb=figure,
@@ -78,7 +78,7 @@ rule shown_figure:
     log:
         "<logs>/shown/{figure}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     message:
         "Show {output[0]}"
     shell:
@@ -94,7 +94,7 @@ rule shown_table:
     log:
         "<logs>/shown/{table}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     message:
         "Show {output[0]}"
     shell:

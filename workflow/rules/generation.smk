@@ -14,7 +14,7 @@ rule generate:
     log:
         "<logs>/generation/{prompts}/{model}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     threads: costs.threads(study, "generate")
     resources:
         **costs.needs(study, "generate"),

@@ -20,7 +20,7 @@ rule judge:
     log:
         "<logs>/preference/{judge}/{model}.votes.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     resources:
         limits=lambda w: teacher.limits(study, w.judge),
     params:
@@ -73,7 +73,7 @@ rule judge_tone:
     log:
         "<logs>/preference/{judge}/{model}.tone.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     resources:
         limits=lambda w: teacher.limits(study, w.judge),
     params:
@@ -109,7 +109,7 @@ use rule judge_tone as judge_tone_of_teacher with:
 
 rule aggregate:
     input:
-        votes=lambda w: preference.votes(study, w.source_of_votes, w.model),
+        votes=lambda w: files.as_input(*preference.votes(study, w.source_of_votes, w.model)),
         responses=lambda w: f"<results>/generation/{study.voters[w.source_of_votes].prompts}/{w.model}.jsonl",
         reference=lambda w: teacher.references(study, study.voters[w.source_of_votes].prompts),
     output:
@@ -117,16 +117,17 @@ rule aggregate:
     log:
         "<logs>/preference/{source_of_votes}/{model}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.preference.aggregate"),
+        votes=lambda w: preference.votes(study, w.source_of_votes, w.model),
         options=lambda w: options(study.voters[w.source_of_votes], "stand_in"),
         seed=study.seed,
     message:
         "Sum up what {wildcards.source_of_votes} says of {wildcards.model}"
     shell:
         "python -m falsepromise.preference.aggregate"
-        " --votes {input.votes:q}"
+        " --votes {params.votes:q}"
         " --model {wildcards.model:q}"
         " --judge {wildcards.source_of_votes:q}"
         " --responses {input.responses:q}"
@@ -145,7 +146,7 @@ rule aggregate_of_teacher:
     log:
         "<logs>/preference/{judge}/teacher_{control}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.preference.aggregate"),
         options=lambda w: options(study.config.judges[w.judge], "stand_in"),
@@ -171,7 +172,7 @@ rule agreement:
     log:
         "<logs>/preference/{model}.agreement.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.preference.agreement"),
         style=lambda w, input: options({"style": input.style}, "style"),
@@ -196,7 +197,7 @@ rule regression:
     log:
         "<logs>/preference/{source_of_votes}/{model}.regression.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.preference.regression"),
     message:

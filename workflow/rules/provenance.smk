@@ -21,7 +21,7 @@ rule table_funnel:
     log:
         "<logs>/tables/funnel.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.table_funnel"),
     message:
@@ -46,7 +46,7 @@ rule table_prompts:
     log:
         "<logs>/tables/prompts.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.table_prompts", *(f"prompts/{name}" for name in provenance.PRINTED)),
     message:
@@ -71,7 +71,7 @@ rule table_manifests:
     log:
         "<logs>/tables/manifests.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.table_manifests"),
     message:

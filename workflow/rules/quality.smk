@@ -17,7 +17,7 @@ rule diversity:
     log:
         "<logs>/curation/diversity/{pool}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     threads: costs.threads(study, "diversity")
     resources:
         **costs.needs(study, "diversity"),
@@ -48,7 +48,7 @@ rule fig_diversity:
     log:
         "<logs>/figures/fig_diversity.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.fig_diversity", "paper/numbers.csv"),
         names=quality.pool_labels(study),
@@ -74,7 +74,7 @@ rule categories_by_teacher:
     log:
         "<logs>/curation/categories/{pool}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     resources:
         limits=teacher.limits(study),
     params:
@@ -106,7 +106,7 @@ rule overlap:
     log:
         "<logs>/benchmarks/overlap/{benchmark}/{mixture}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     threads: costs.threads(study, "overlap")
     resources:
         **costs.needs(study, "overlap"),
@@ -140,7 +140,7 @@ rule table_overlap:
     log:
         "<logs>/tables/overlap.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.table_overlap"),
         benchmarks=[benchmark for _, benchmark, _ in quality.overlaps(study)],
@@ -174,7 +174,7 @@ rule table_leaks:
     log:
         "<logs>/tables/leaks.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.table_leaks"),
         benchmarks=[benchmark for benchmark, _ in quality.leaks(study)],

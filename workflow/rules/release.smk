@@ -19,7 +19,7 @@ rule release_model:
     wildcard_constraints:
         model=one_of(study.trained),
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.release.model"),
     message:
@@ -44,7 +44,7 @@ rule release_prompts:
     log:
         "<logs>/release/prompts-{prompts}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.release.data"),
         kind="prompts",
@@ -83,7 +83,7 @@ rule release:
     log:
         "<logs>/release/plan.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.release.upload"),
         prefix=f"{study.name}-",

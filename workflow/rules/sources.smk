@@ -15,7 +15,7 @@ rule fetch:
     wildcard_constraints:
         source=one_of(name for name, s in study.config.sources.items() if not s.folder),
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.sources.fetch"),
         uri=lambda w: study.config.sources[w.source].uri,
@@ -41,7 +41,7 @@ rule copy_folder:
     wildcard_constraints:
         source=one_of(name for name, s in study.config.sources.items() if s.folder),
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         path=lambda w: study.config.sources[w.source].uri.removeprefix("file:"),
     message:

@@ -17,7 +17,7 @@ rule style:
     log:
         "<logs>/style/{model}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.style.compare"),
         # Two answers to each prompt: the second is the rough upper bound.

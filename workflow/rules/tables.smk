@@ -53,7 +53,7 @@ for table, (scores, verb, number, shows) in TABLES.items():
             f"<logs>/tables/{table}.log",
         localrule: True
         conda:
-            "../../envs/falsepromise.yaml"
+            ENVIRONMENT
         params:
             code=code(f"falsepromise.figures.{verb}"),
             verb=verb,
@@ -75,7 +75,7 @@ rule category_sheet:
     log:
         "<logs>/curation/{pool}.sheet.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.curation.annotate"),
         seed=study.seed,
@@ -91,21 +91,22 @@ rule category_sheet:
 
 rule category_tally:
     input:
-        sheet=tables.category_sheet(study) or [],
+        sheet=files.as_input(tables.category_sheet(study) or "{}"),
     output:
         "<results>/curation/categories.json",
     log:
         "<logs>/curation/categories.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.curation.annotate"),
+        sheet=tables.category_sheet(study),
         who=tables.category_options(study),
     message:
-        "Count the categories of {input.sheet}"
+        "Count the categories of {params.sheet}"
     shell:
         "python -m falsepromise.curation.annotate tally"
-        " --sheet {input.sheet:q}"
+        " --sheet {params.sheet:q}"
         " {params.who}"
         " --output {output:q}"
         " > {log:q} 2>&1"
@@ -127,7 +128,7 @@ rule table6:
     log:
         "<logs>/tables/table6.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.table6", "paper/numbers.csv"),
         queries=tables.category_sources(study),
@@ -156,7 +157,7 @@ rule versus_paper:
     log:
         "<logs>/tables/versus_paper.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     params:
         code=code("falsepromise.figures.versus_paper", "paper/numbers.csv"),
     message:

@@ -9,7 +9,7 @@ Gives: <results>/teacher/{mixture}.jsonl, dialogues to imitate
 
 rule nq_synthetic:
     input:
-        seeds=lambda w: study.config.mixtures[w.mixture].seeds or [],
+        seeds=lambda w: curation.named(study, w.mixture, "seeds"),
         facts=teacher.facts(study),
     output:
         dialogues="<results>/teacher/{mixture}.jsonl",
@@ -19,12 +19,12 @@ rule nq_synthetic:
     wildcard_constraints:
         mixture=one_of(name for name, m in study.config.mixtures.items() if m.teacher == "nq_synthetic"),
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     resources:
         limits=teacher.limits(study),
     params:
         code=code("falsepromise.teacher.nq_synthetic", *teacher.NQ_PROMPTS),
-        seeds=lambda w, input: options({"seeds": input.seeds}, "seeds"),
+        seeds=lambda w: options(study.config.mixtures[w.mixture], "seeds"),
         n=lambda w: study.config.mixtures[w.mixture].n,
         teacher=teacher.answer_options(study),
         seed=study.seed,
@@ -54,7 +54,7 @@ rule tldr_synthetic:
     wildcard_constraints:
         mixture=one_of(name for name, m in study.config.mixtures.items() if m.teacher == "tldr_synthetic"),
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     resources:
         limits=teacher.limits(study),
     params:
@@ -86,7 +86,7 @@ rule answer:
     log:
         "<logs>/teacher/answers/{prompts}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     resources:
         limits=teacher.limits(study),
     params:
@@ -115,7 +115,7 @@ rule score_teacher:
     log:
         "<logs>/benchmarks/{benchmark}/teacher.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     resources:
         limits=teacher.limits(study),
     params:

@@ -18,7 +18,7 @@ rule blocks:
     log:
         "<logs>/training/blocks/{tokenizer}/{mixture}.s{seed}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     resources:
         **costs.needs(study, "blocks"),
     params:
@@ -46,7 +46,7 @@ rule train:
     log:
         "<logs>/training/models/{model}.log",
     conda:
-        "../../envs/falsepromise.yaml"
+        ENVIRONMENT
     threads: costs.threads(study, "train")
     resources:
         **costs.needs(study, "train"),

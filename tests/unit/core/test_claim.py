@@ -46,7 +46,7 @@ def test_a_dead_runs_lock_goes(folder: Path) -> None:
 
 def test_a_living_runs_lock_stays_and_it_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = other_run()
-    LOCKS.mkdir()  # as Snakemake does next
+    LOCKS.mkdir(exist_ok=True)  # as Snakemake does next
     try:
         assert not claim()
         assert LOCKS.exists()
@@ -85,3 +85,40 @@ def test_what_a_killed_run_left_is_ended(folder: Path, capsys: pytest.CaptureFix
         for process in (left, clusters, elsewhere):
             process.kill()
             process.wait()
+
+
+def test_a_lock_that_no_run_of_ours_left_stays(folder: Path) -> None:
+    assert claim()
+    assert LOCKS.exists()
+
+
+def test_another_users_claim_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FILE.write_text("")
+
+    def refused(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module.os, "open", refused)
+    with pytest.raises(UserError, match=f"belongs to {FILE.owner()}: another user works in this folder"):
+        claim()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--cores", "2", "fig4.pdf"], (True, False)),
+        (["-np", "--cores", "2"], (False, False)),
+        (["--dry-run"], (False, False)),
+        (["--summary"], (False, False)),
+        (["--dag", "dot"], (False, False)),
+        (["--report", "r.html"], (False, False)),
+        (["--lint"], (False, False)),
+        (["--unlock"], (False, True)),
+        (["--touch", "--cores", "1"], (False, False)),
+    ],
+)
+def test_what_a_command_line_asks_for(
+    words: list[str], expected: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["snakemake", *words])
+    assert module.asked() == expected

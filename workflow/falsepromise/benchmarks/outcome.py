@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from falsepromise.benchmarks.model import ModelUnderTest, Prompt, Reply, as_prompt
-from falsepromise.core.errors import UserError
+from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, write_json
 from falsepromise.core.statistics import mean_metric
@@ -99,7 +99,7 @@ def ask(model: ModelUnderTest, texts: Sequence[str], options: Options, **samplin
     """The model's replies to prompts in text.
 
     Raises:
-        UserError: no prompt fits into the model's context.
+        CannotScore: no prompt fits into the model's context.
     """
     prompts: list[Prompt] = [as_prompt(text, options.turn_tokens or model.chat_only) for text in texts]
     replies = model.generate(prompts, **sampling)
@@ -111,11 +111,11 @@ def check_fit(model: ModelUnderTest, texts: Sequence[str], replies: Sequence[Rep
     """Refuse replies of which none came about because no prompt fits into the model's context.
 
     Raises:
-        UserError: says how much too long the first prompt is.
+        CannotScore: says how much too long the first prompt is.
     """
     if replies and all(reply.failure == "prompt_too_long" for reply in replies):
         over = -(model.room(as_prompt(texts[0], options.turn_tokens or model.chat_only)) or 0)
-        raise UserError(
+        raise CannotScore(
             f"{model.name}: no prompt of {options.data} fits into its context ({over} tokens "
             "too many in the first); take a model with a longer context or a shorter prompt (--prompt)"
         )

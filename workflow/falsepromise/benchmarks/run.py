@@ -28,7 +28,7 @@ from typing import Any
 from falsepromise.benchmarks.model import EndpointModel, EngineModel, ModelUnderTest
 from falsepromise.benchmarks.outcome import Options, Outcome, write_score
 from falsepromise.core import cli
-from falsepromise.core.errors import UserError
+from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.generation.partial import Partial, identity, is_url
 
 log = logging.getLogger("falsepromise.benchmarks")
@@ -66,10 +66,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         | {"scorer_kept": args.output.with_name(f"{args.output.stem}.toxicity.jsonl")},
     )
     with open_model(args, rest) as (model, inputs, config):
-        outcome = evaluate(model, options)
-        if not outcome.metrics and "not_scored" not in outcome.extra:
-            why = "; ".join(outcome.limits) or "no items"
-            raise UserError(f"{args.task}: nothing could be scored ({why})")
+        try:
+            outcome = evaluate(model, options)
+            if not outcome.metrics and "not_scored" not in outcome.extra:
+                why = "; ".join(outcome.limits) or "no items"
+                raise CannotScore(f"{args.task}: nothing could be scored ({why})")
+        except CannotScore as error:
+            if not args.allow_not_scored:
+                raise
+            outcome = Outcome([], {}, [], {}, extra={"not_scored": str(error)})
         turn_tokens = "the endpoint's own" if model.chat_only else options.turn_tokens
         write_score(
             args.output,
@@ -189,6 +194,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--scorer-model", metavar="NAME", help="toxicity: the moderation model")
     parser.add_argument(
         "--scorer-rate", type=float, metavar="N", help="toxicity: requests a second; Perspective's is 1"
+    )
+    parser.add_argument(
+        "--allow-not-scored",
+        action="store_true",
+        help="where this model can't be scored (no prompt fits its context), write a score that says why",
     )
     parser.add_argument(
         "--on-no-sandbox",

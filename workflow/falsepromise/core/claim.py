@@ -26,6 +26,29 @@ FOLDER_VARIABLE = "FALSEPROMISE_FOLDER"  # in the environment of every job: the 
 SAVE_S = 300
 
 
+# By Snakemake's names, the options with which it makes nothing.
+LOOKS = (
+    *("dryrun", "touch", "summary", "detailed_summary", "dag", "rulegraph", "filegraph", "d3dag", "lint", "report"),
+    *("list_rules", "list_target_rules", "list_changes", "generate_unit_tests", "containerize", "export_cwl"),
+    *("print_compilation", "archive", "delete_all_output", "delete_temp_output", "cleanup_metadata", "drop_metadata"),
+)
+
+
+def asked() -> tuple[bool, bool]:
+    """Whether this Snakemake is to run jobs, and whether it is to unlock: told of its own command line's parser.
+
+    It tells its Snakefile neither, and takes its lock before any hook of a run. Without a command line, both are False.
+    """
+    from snakemake.cli import get_argument_parser
+
+    try:
+        options, _ = get_argument_parser().parse_known_args()
+    except SystemExit:
+        return False, False
+    unlock = bool(getattr(options, "unlock", False))
+    return not unlock and not any(getattr(options, name, None) for name in LOOKS), unlock
+
+
 def claim(unlock: bool = False) -> bool:
     """Note, to this process's end, that it works in the current folder; remove a dead run's lock where it is alone.
 
@@ -38,10 +61,16 @@ def claim(unlock: bool = False) -> bool:
         Whether it is the only one. False as well where the file system has no such locks, and can't say.
 
     Raises:
-        UserError: `unlock`, while another run is alive.
+        UserError: `unlock`, while another run is alive; or another user's runs are noted here.
     """
     FILE.parent.mkdir(exist_ok=True)
-    descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT, 0o666)  # closed by exec: jobs don't hold it
+    try:
+        descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT, 0o666)  # closed by exec: jobs don't hold it
+    except PermissionError:
+        raise UserError(
+            f"{FILE.absolute()} belongs to {FILE.owner()}: another user works in this folder; take one of your own "
+            "(--directory), or ask for the right to write"
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         alone = True
@@ -53,7 +82,8 @@ def claim(unlock: bool = False) -> bool:
     runs = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
     if alone:
         # On some cluster file systems these locks hold on one host only: another host's run is not judged.
-        if LOCKS.exists() and all(run["host"] == socket.gethostname() for run in runs):
+        # Without a run of ours that left it, the lock is somebody else's.
+        if LOCKS.exists() and runs and all(run["host"] == socket.gethostname() for run in runs):
             shutil.rmtree(LOCKS, ignore_errors=True)
         os.ftruncate(descriptor, 0)
     else:

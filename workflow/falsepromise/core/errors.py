@@ -12,3 +12,7 @@ class UserError(Exception):
     def __init__(self, message: str, exit_code: int = 1):
         super().__init__(" ".join(message.split()))
         self.exit_code = exit_code
+
+
+class CannotScore(UserError):
+    """This model can't be scored on this benchmark, whatever is done again; the rest of a study can."""

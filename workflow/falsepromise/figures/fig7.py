@@ -1,7 +1,8 @@
 """Figure 7: the page on which raters compare two answers, a picture taken of it in Chromium.
 
 The page is `preference.rate`'s own, served here for one pair of this study's answers; nothing is
-drawn by hand. Needs Playwright's Python package and a Chromium (`apt-get install chromium`).
+drawn by hand. Needs Playwright's Python package and a Chromium (`apt-get install chromium`); without them, the figure
+says that it was not drawn here, and what to install.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("results/figures/fig7.pdf"), help="and .svg, .png beside")
     args = parser.parse_args(argv)
     pair = choose(read_pairs(args.prompts, args.responses, args.reference), args.id)
-    picture = photograph(pair)
+    problem = browser.missing()
+    picture = None if problem else photograph(pair)
     with draw.style():
-        figure = draw_figure(picture, [args.foot] if args.foot else [])
+        foot = [args.foot] if args.foot else []
+        figure = draw_figure(picture, foot) if picture else not_drawn(str(problem), foot)
         inputs = [args.prompts, args.responses, args.reference]
         draw.save(figure, args.output, "falsepromise.figures.fig7", inputs, {"prompt": pair.prompt_id})
 
@@ -100,6 +103,18 @@ def photograph(pair: Pair) -> bytes:
         finally:
             server.shutdown()
             thread.join()
+
+
+def not_drawn(problem: str, foot: Sequence[str]) -> Figure:
+    """The frame without its picture, and why."""
+    figure = draw.new_figure(draw.PAGE, draw.PAGE * HEIGHT / WIDTH / 2)
+    axes = figure.subplots()
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    text = f"Not drawn here: {problem}.\nOnce it is installed: snakemake --forcerun fig7"
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
+    draw.foot(figure, foot)
+    return figure
 
 
 def draw_figure(picture: bytes, foot: Sequence[str]) -> Figure:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from falsepromise.core.errors import UserError
+from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.core.progress import Progress
 from falsepromise.generation import steps
 from falsepromise.generation.placing import spread
@@ -50,7 +50,7 @@ def loglikelihood(
         if not after:
             raise UserError(f"pair {place}: the continuation is empty; there is nothing to score")
         if len(after) > engine.max_length:
-            raise UserError(
+            raise CannotScore(
                 f"pair {place}: the continuation has {len(after)} tokens, the context holds {engine.max_length}"
             )
         # The last token is only predicted, so a row may be one token longer than the context.

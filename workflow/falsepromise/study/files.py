@@ -86,3 +86,8 @@ def check(study: Study) -> None:
     for file in missing(study):
         if not file.fetched:
             raise UserError(file.absent)
+
+
+def as_input(*paths: str) -> list[str]:
+    """Files that a user named, for `input:`; but for those with braces in their paths, which would be wildcards."""
+    return [path for path in paths if "{" not in path and "}" not in path]

@@ -79,7 +79,7 @@ def shell_prefix(deployed: bool) -> str:
         deployed: Jobs run in an environment or a container of their own (`--software-deployment-method`), whose Python
             comes first on the PATH; otherwise the Python that runs Snakemake runs them too.
     """
-    python = "" if deployed else f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH "
+    python = "" if deployed else f"PATH={_quoted(os.path.dirname(sys.executable))}:$PATH "
     return (
         f"set -euo pipefail; export {python}{_package()}; "
         # SLURM sends SIGTERM to all processes of a job at once: the shell and the log must outlive the program, which
@@ -96,7 +96,12 @@ def _package() -> str:
     folder = PACKAGE.parent
     if HOME.parent == PACKAGE:  # installed: site-packages has more in it than another Python should see
         folder = Path(".snakemake/falsepromise").resolve()
-    return f"PYTHONPATH={shlex.quote(str(folder))}"
+    return f"PYTHONPATH={_quoted(str(folder))}"
+
+
+def _quoted(path: str) -> str:
+    """A path for the shell, in a text that Snakemake formats."""
+    return shlex.quote(path).replace("{", "{{").replace("}", "}}")
 
 
 def link_package() -> None:

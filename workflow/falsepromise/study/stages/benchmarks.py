@@ -43,6 +43,7 @@ def score_options(study: Study, benchmark: str) -> str:
     """Options of one benchmark. Where there is no sandbox, HumanEval is not scored, and says so."""
     entry = study.config.benchmarks[benchmark]
     words = options(entry, "limit", "samples", "max_tokens", "scorer", "scorer_file", "scorer_url", "scorer_model")
+    words += " --allow-not-scored"
     return f"{words} --on-no-sandbox skip" if entry.task == "humaneval" else words
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from falsepromise.study.config import default
+from falsepromise.study.files import as_input
 from falsepromise.study.study import Study
 from falsepromise.study.workflow import options
 
@@ -23,6 +24,12 @@ def dialogues(study: Study, mixture: str) -> str:
     if pool:
         return f"{study.results}/curation/clean/{pool}.train.jsonl"
     return f"{study.results}/teacher/{mixture}.jsonl"
+
+
+def named(study: Study, mixture: str, key: str) -> list[str]:
+    """The file that a mixture names under a key, if it does."""
+    file = getattr(study.config.mixtures[mixture], key)
+    return as_input(file) if file else []
 
 
 def prompts_from(study: Study, prompts: str) -> str:

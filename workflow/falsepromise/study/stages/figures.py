@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from falsepromise.core import browser
 from falsepromise.study.stages import benchmarks, preference, quality, style, tables
 from falsepromise.study.study import Study
 
@@ -33,7 +32,7 @@ def final(study: Study) -> list[str]:
         "figures/fig4.pdf": True,
         "figures/fig5.pdf": "toxicity" in tasks,
         "figures/fig6.pdf": bool(study.config.pools),
-        "figures/fig7.pdf": styles and browser.missing() is None,
+        "figures/fig7.pdf": styles,
         "figures/fig_diversity.pdf": bool(study.config.pools),
         "figures/fig_style.pdf": styles,
         "figures/capability_style.pdf": styles,

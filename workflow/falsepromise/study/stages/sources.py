@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from falsepromise.core.text import masked
+from falsepromise.study.files import as_input
 from falsepromise.study.study import Study
 
 OPTIONS = ("mirrors", "member", "columns", "split", "subset", "sha256")
@@ -19,4 +20,4 @@ def local_file(study: Study, source: str) -> list[str]:
     """A `file:` source's own file, so that a change of it counts, where it is there."""
     uri = study.config.sources[source].uri
     path = uri.removeprefix("file:")
-    return [path] if uri.startswith("file:") and Path(path).exists() else []
+    return as_input(path) if uri.startswith("file:") and Path(path).exists() else []

@@ -1,0 +1,134 @@
+"""The workflow started from any folder, used as a module, and installed from its wheel."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from checkout import ROOT, Checkout
+
+ODD = "the study's {new} \"copy\" of ümlauts"
+# From raw dialogues to a figure and a table, by prompts and code of the workflow's own.
+TARGETS = ("results/figures/fig6.pdf", "results/tables/prompts.md")
+MODULE = """\
+configfile: "study.yaml"
+
+
+module falsepromise:
+    snakefile:
+        {snakefile!r}
+    config:
+        config
+
+
+use rule * from falsepromise as fp_*
+
+
+rule mine:
+    default_target: True
+    input:
+        "results/figures/fig6.pdf",
+        "results/tables/prompts.md",
+    output:
+        "mine.txt",
+    shell:
+        "cp {{input[1]}} {{output}}"
+"""
+
+
+def call(*words: str, folder: Path, **environment: str) -> str:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "PYTHONPATH"))}
+    done = subprocess.run(words, cwd=folder, env=kept | environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def snakemake(*words: str, folder: Path, **environment: str) -> str:
+    return call(sys.executable, "-m", "snakemake", "--cores", "2", *words, folder=folder, **environment)
+
+
+def made(folder: Path) -> dict[str, str]:
+    """The digests of the targets' contents."""
+    for name in TARGETS:
+        assert (folder / "results/test" / Path(name).relative_to("results")).exists()
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in TARGETS}
+
+
+def contents(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+@pytest.fixture(scope="module")
+def expected(checkout: Checkout, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What a checkout makes in its own folder."""
+    path = tmp_path_factory.mktemp("own") / "checkout"
+    shutil.copytree(checkout.path, path, ignore=shutil.ignore_patterns(".snakemake"))
+    snakemake("--configfile", "config/test.yaml", "--", *TARGETS, folder=path)
+    return made(path)
+
+
+@pytest.mark.slow
+def test_from_another_folder_in_an_odd_place(checkout: Checkout, expected: dict[str, str], tmp_path: Path) -> None:
+    code, work = tmp_path / ODD / "code", tmp_path / ODD / "work"
+    shutil.copytree(checkout.path, code, ignore=shutil.ignore_patterns(".snakemake"))
+    work.mkdir()
+    before = contents(code)
+    study = str(code / "config/test.yaml")
+    words = ("--snakefile", str(code / "Snakefile"), "--configfile", study, "--directory", str(work), "--", *TARGETS)
+    snakemake(*words, folder=tmp_path)
+    assert made(work) == expected
+    assert contents(code) == before, "nothing is written beside the code"
+    assert "Nothing to be done" in snakemake("-n", *words, folder=tmp_path)
+
+
+@pytest.mark.slow
+def test_as_a_module(checkout: Checkout, expected: dict[str, str], tmp_path: Path) -> None:
+    shutil.copy(ROOT / "config/test.yaml", tmp_path / "study.yaml")
+    text = MODULE.format(snakefile=str(checkout.path / "workflow/Snakefile"))
+    (tmp_path / "Snakefile").write_text(text, encoding="utf-8")
+    snakemake(folder=tmp_path)
+    assert made(tmp_path) == expected
+    assert (tmp_path / "mine.txt").read_text() == (tmp_path / TARGETS[1]).read_text()
+
+
+@pytest.mark.slow
+def test_from_the_wheel(expected: dict[str, str], tmp_path: Path) -> None:
+    """The wheel, built and unpacked where nothing else is; its command lays out a study, plans it and runs it."""
+    source, site, work = tmp_path / "source", tmp_path / "site", tmp_path / "work"
+    parts = ("config", "envs", "profiles", "resources", "slurm", "workflow")
+    for part in parts:
+        shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for file in ("LICENSE", "MANIFEST.in", "README.md", "Snakefile", "pyproject.toml", "setup.py"):
+        shutil.copy(ROOT / file, source / file)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    call(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), ".", folder=source)
+    wheel = next(tmp_path.glob("falsepromise-*.whl"))
+    call(*pip, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel), folder=tmp_path)
+    shutil.rmtree(source)
+    falsepromise, here = (str(site / "bin/falsepromise"),), {"PYTHONPATH": str(site)}
+    before = contents(site)
+    said = call(*falsepromise, "init", str(work), "--like", "test", folder=tmp_path, **here)
+    assert str(work / "study.yaml") in said
+    call(*falsepromise, "check", str(work / "study.yaml"), folder=tmp_path, **here)
+    asked = ("-d", str(work), str(work / "study.yaml"))
+    assert "fig6" in call(*falsepromise, "plan", *asked, TARGETS[0], folder=tmp_path, **here)
+    call(*falsepromise, "run", *asked, *TARGETS, "--keep-going", folder=tmp_path, **here)
+    assert made(work) == expected
+    assert contents(site) == before, "an installation may be read-only"
+    assert (work / ".snakemake/falsepromise/falsepromise").resolve() == site / "falsepromise"
+
+
+def test_a_study_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "falsepromise.command", "run", "nosuch.yaml"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: nosuch.yaml: no such study file, here or in .; `falsepromise init DIR` makes one\n"
+    )

@@ -1,0 +1,97 @@
+"""The command `falsepromise`: a study from any folder, without a checkout. It calls Snakemake and passes everything on.
+
+  falsepromise init DIR             lay out a study: study.yaml, to be changed
+  falsepromise run -d DIR study.yaml [TARGET ...]
+  falsepromise plan -d DIR study.yaml     what would be done, and what is missing for it
+  falsepromise check study.yaml     read and check the study file alone
+  falsepromise report -d DIR study.yaml   the report of a study that was run
+
+Other options are Snakemake's: --cores 4, --profile DIR, --keep-going, ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.place import HOME
+
+STUDIES = {"quickstart": "config/config.yaml", "paper": "config/paper.yaml", "test": "config/test.yaml"}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.allow_abbrev = False
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    init = verbs.add_parser("init", help="lay out a study", allow_abbrev=False)
+    init.add_argument("folder", type=Path)
+    init.add_argument("--like", choices=tuple(STUDIES), default="quickstart", help="the study to begin with")
+    check = verbs.add_parser("check", help="read and check a study file", allow_abbrev=False)
+    check.add_argument("study", type=Path, nargs="+")
+    for verb, help_ in (("run", "run a study"), ("plan", "say what would be done"), ("report", "write its report")):
+        added = verbs.add_parser(verb, help=help_, allow_abbrev=False)
+        added.add_argument("study", type=Path, help="study file")
+        added.add_argument("targets", nargs="*", default=[], help="files to make; default: all figures and tables")
+        added.add_argument("-d", "--directory", type=Path, default=Path(), help="where results go; default: here")
+    args, rest = parser.parse_known_args(argv)
+    if args.verb in ("init", "check") and rest:
+        raise UserError(f"unknown: {' '.join(rest)}")
+    if args.verb == "init":
+        lay_out(args.folder, HOME / STUDIES[args.like])
+    elif args.verb == "check":
+        from falsepromise.study.expand import main as expand
+
+        expand(["--config", *map(str, args.study)])
+    else:
+        words = snakemake(args, rest)
+        os.execv(words[0], words)
+
+
+def lay_out(folder: Path, study: Path) -> None:
+    """Make a study's folder; nothing that is there is touched."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "study.yaml"
+    if file.exists():
+        raise UserError(f"{file} is there already; take another folder, or remove it")
+    shutil.copy(study, file)
+    print(f"{file}: change it (keys: {HOME / 'config/README.md'}), then\n  falsepromise run -d {folder} {file}")
+
+
+def snakemake(args: argparse.Namespace, rest: Sequence[str]) -> list[str]:
+    """The command line of Snakemake.
+
+    Raises:
+        UserError: there is no such study file, or the executor that a profile names is not installed.
+    """
+    study = next((file for file in (args.study, args.directory / args.study) if file.is_file()), None)
+    if study is None:
+        where = f"here or in {args.directory}"
+        raise UserError(f"{args.study}: no such study file, {where}; `falsepromise init DIR` makes one")
+    if "slurm-resilient" in rest and find_spec("snakemake_executor_plugin_slurm_resilient") is None:
+        raise UserError("the executor slurm-resilient is not installed; from a checkout: pip install ./executor")
+    words = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]
+    words += ["--directory", str(args.directory.absolute()), "--configfile", str(study.absolute())]
+    named = {word.split("=")[0] for word in rest}
+    if not named & {"--cores", "-c", "--jobs", "-j", "--profile", "--executor", "-e"}:
+        words += ["--cores", "all"]
+    if args.verb == "plan":
+        words.append("--dry-run")
+    if args.verb == "report":
+        words += ["--report", str((args.directory / "results/report.html").absolute())]
+    return [*words, *rest, *(["--", *args.targets] if args.targets else [])]
+
+
+def start() -> None:
+    """The entry point: errors of the user are one line."""
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    start()
