@@ -27,7 +27,7 @@ rule fig2:
     params:
         code=code("falsepromise.figures.fig2"),
         names=examples.names(study),
-        marks=options(study.style, "marks"),
+        marks=options(study.config.style, "marks"),
         foot=examples.answers_foot(study),
     message:
         "Draw {output.pdf}"

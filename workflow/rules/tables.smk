@@ -100,7 +100,7 @@ rule category_tally:
         ENVIRONMENT
     params:
         code=code("falsepromise.curation.annotate"),
-        sheet=tables.category_sheet(study),
+        sheet=lambda w: tables.category_sheet(study),
         who=tables.category_options(study),
     message:
         "Count the categories of {params.sheet}"

@@ -24,6 +24,9 @@ class FakeModel:
         self.prompts: list[Prompt] = []
         self.sampling: dict[str, Any] = {}
 
+    def forget(self) -> None:
+        """Nothing is kept."""
+
     def generate(
         self, prompts: Sequence[Prompt], max_tokens: int, stop: Sequence[str] = (), **sampling: Any
     ) -> list[Reply]:

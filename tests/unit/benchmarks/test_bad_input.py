@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
+from fake_model import FakeModel
 
 from falsepromise.benchmarks import data, gsm8k, humaneval, run
 from falsepromise.benchmarks.toxicity_scorers import open_scorer
@@ -129,3 +131,21 @@ def test_scorers_say_what_they_lack(monkeypatch: pytest.MonkeyPatch, options: di
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError, match=message):
         open_scorer(options)
+
+
+def test_a_model_that_cannot_be_scored_has_a_score_that_says_why(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def open_model(*_: object):
+        yield FakeModel(lambda _: "x", context=20), [], {}
+
+    monkeypatch.setattr(run, "open_model", open_model)
+    arguments = ["--task", "nq", "--model", "m", "--data", str(samples / "nq.jsonl"), "--name", "m"]
+    with pytest.raises(UserError, match=r"no prompt of .* fits into its context"):
+        run.main([*arguments, "--output", str(tmp_path / "score.json")])
+    assert not (tmp_path / "score.json").exists()
+    run.main([*arguments, "--output", str(tmp_path / "score.json"), "--allow-not-scored"])
+    score = json.loads((tmp_path / "score.json").read_text())
+    assert score["metrics"] == {}
+    assert "fits into its context" in score["not_scored"]

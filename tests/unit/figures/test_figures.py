@@ -213,3 +213,9 @@ def test_figure_2_needs_the_prompt_on_both_sides(tmp_path):
     files["responses"].write_text(json.dumps({"prompt_id": "1", "response": "Hm."}) + "\n")
     fig2.main([*argv, "--output", str(tmp_path / "fig2.pdf")])
     assert (tmp_path / "fig2.png").stat().st_size > 3_000
+
+
+def test_figure_7_says_what_to_install_where_it_is_not_drawn() -> None:
+    with draw.style():
+        figure = verb("fig7").not_drawn("no Chromium on this machine (apt-get install chromium)", ["Study: made up."])
+    assert "Not drawn here: no Chromium on this machine (apt-get install chromium)." in texts(figure)

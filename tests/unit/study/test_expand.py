@@ -12,7 +12,7 @@ import yaml
 
 from falsepromise.core.errors import UserError
 from falsepromise.study import config as keys
-from falsepromise.study import costs, workflow
+from falsepromise.study import costs, preflight, workflow
 from falsepromise.study.expand import load, load_files
 from falsepromise.study.stages import benchmarks, curation, examples, figures, preference, teacher
 from falsepromise.study.study import Model, amount_name
@@ -178,9 +178,9 @@ def test_a_file_that_is_no_study(tmp_path: Path, text: str, message: str) -> Non
 def test_check_start_names_a_missing_key(config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    workflow.check_start(load(config))
+    preflight.check(load(config))
     with pytest.raises(UserError, match="OPENAI_API_KEY"):
-        workflow.check_start(load(put(config, "teacher.url", "https://example.org/v1")))
+        preflight.check(load(put(config, "teacher.url", "https://example.org/v1")))
 
 
 def test_prompts_stay_away_from_all_that_any_model_is_trained_on(config: dict[str, Any]) -> None:
@@ -222,7 +222,7 @@ def test_raters_stand_beside_judges(rated: dict[str, Any], monkeypatch: pytest.M
     assert {"results/figures/fig1.pdf", "results/tables/agreement.csv"} <= set(figures.final(study))
     assert study.expanded()["raters"] == {"desk": {"label": "Raters", "stand_in": None}}
     with pytest.raises(UserError, match=r"raters\.desk\.votes\..* names the file 'a\.jsonl', which is not there"):
-        workflow.check_start(study)
+        preflight.check(study)
 
 
 def test_a_name_is_a_judges_or_raters(rated: dict[str, Any]) -> None:

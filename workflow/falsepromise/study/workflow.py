@@ -15,6 +15,7 @@ from falsepromise.core.code import digest as code_digest
 from falsepromise.core.errors import UserError
 from falsepromise.core.place import HOME, PACKAGE, resource
 from falsepromise.study import files as files_of
+from falsepromise.study import preflight
 from falsepromise.study.expand import load, read_yaml
 from falsepromise.study.study import Study
 
@@ -137,14 +138,8 @@ def wildcards(study: Study) -> dict[str, str]:
     }
 
 
-def check_start(study: Study) -> None:
-    """Check what can be known only when jobs are about to start.
-
-    Raises:
-        UserError: a `file:` is missing, or a key is not in the environment.
-    """
-    for file in files_of.missing(study):
-        raise UserError(file.absent)
-    for teacher in (study.asked(judge) for judge in (None, *study.config.judges)):
-        if teacher.url.startswith("https:") and not os.environ.get(teacher.api_key_env):
-            raise UserError(f"{teacher.url} wants a key: set it in the environment variable {teacher.api_key_env}")
+def tell_what_is_missing(study: Study, workflow: Any) -> None:
+    """At the end of a dry run, say what the real one would miss."""
+    planned = workflow.dryrun and getattr(workflow, "dag", None) is not None
+    if planned and (lines := preflight.report(study, workflow)):
+        print("\n".join(["", "Missing for this run:", *(f"  - {line}" for line in lines)]))
