@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -70,3 +75,22 @@ def test_no_stage_imports_a_later_one() -> None:
         for imported in [f"{name}.{what}" for each in bound for name, what in each.values()]:
             stage = imported.split(".")[1] if "." in imported else "core"
             assert order.index(stage) <= order.index(parts[0]), f"{module} imports {imported}"
+
+
+def test_a_digest_is_kept_until_the_package_changes(tmp_path: Path) -> None:
+    """In a process of its own each: what is kept is what would be found again."""
+
+    def asked(cache: Path) -> str:
+        program = "from falsepromise.core.code import digest; print(digest('falsepromise.curation.mix'))"
+        words = [sys.executable, "-c", program]
+        environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(code.ROOT)}
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+
+    first = asked(tmp_path)
+    kept = next((tmp_path / "falsepromise").glob("code-*.json"))
+    assert asked(tmp_path) == first
+    kept.write_text(kept.read_text().replace('"of": "', '"of": "another'))
+    assert asked(tmp_path) == first
+    kept.write_text("damaged")
+    assert asked(tmp_path) == first
+    assert asked(Path("/dev/null/nowhere")) == first

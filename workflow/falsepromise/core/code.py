@@ -8,8 +8,12 @@ and docstrings. A digest of contents has no clock: a file server's may be ahead,
 from __future__ import annotations
 
 import ast
+import atexit
 import hashlib
+import json
+import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,6 +27,7 @@ _NO_RESULT = {
     *(f"{PACKAGE}.study.{name}" for name in ("asked", "config", "planning", "schema", "sections")),
     *(f"{PACKAGE}.teacher.{name}" for name in ("ledger", "watch")),
 }
+SUFFIXES = (".py", ".css", ".html", ".js", ".mplstyle", ".yaml")
 _WHOLE = "*"  # a module that is handed about as a value: all of it
 
 
@@ -63,15 +68,52 @@ def digest(verb: str, *files: str | Path, without: Collection[str] = ()) -> str:
     Raises:
         ModuleNotFoundError: there is no such module.
     """
-    found = hashlib.sha256()
-    for (module, defined), units in sorted(_reached(verb, frozenset(without)).items()):
-        for unit in units:
-            found.update(f"{module}:{defined}\n{unit.text}\0".encode())
-            for name in unit.beside:
-                found.update(_file(module).with_name(name).read_bytes())
+    found = hashlib.sha256(_of_code(verb, tuple(sorted(without))).encode())
     for file in files:
         found.update(f"{Path(file).name}\0".encode() + Path(file).read_bytes())
     return found.hexdigest()[:16]
+
+
+@cache
+def _of_code(verb: str, without: tuple[str, ...]) -> str:
+    """The digest of the code alone: kept for the package as it is, since following its names takes a second."""
+    name = " ".join((verb, *without))
+    kept = _kept()
+    if name not in kept:
+        found = hashlib.sha256()
+        for (module, defined), units in sorted(_reached(verb, frozenset(without)).items()):
+            for unit in units:
+                found.update(f"{module}:{defined}\n{unit.text}\0".encode())
+                for beside in unit.beside:
+                    found.update(_file(module).with_name(beside).read_bytes())
+        kept[name] = found.hexdigest()
+    return kept[name]
+
+
+@cache
+def _kept() -> dict[str, str]:
+    """Digests of an earlier process, if the package's files are the same; what is added to them is kept at the end."""
+    package, everything = ROOT / PACKAGE, hashlib.sha256()
+    for file in sorted(path for path in package.rglob("*.*") if path.suffix in SUFFIXES):
+        everything.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes())
+    here, whole = hashlib.sha256(str(ROOT).encode()).hexdigest()[:16], everything.hexdigest()
+    file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PACKAGE / f"code-{here}.json"
+    kept: dict[str, str] = {}
+    with suppress(OSError, ValueError, AttributeError):
+        read = json.loads(file.read_text(encoding="utf-8"))
+        kept = read["digests"] if read.get("of") == whole else {}
+    known = len(kept)
+
+    def keep() -> None:
+        if len(kept) > known:
+            with suppress(OSError):  # a home that can't be written to
+                file.parent.mkdir(parents=True, exist_ok=True)
+                new = file.with_suffix(f".{os.getpid()}")
+                new.write_text(json.dumps({"of": whole, "digests": kept}), encoding="utf-8")
+                new.replace(file)
+
+    atexit.register(keep)
+    return kept
 
 
 def closure(verb: str) -> list[str]:
