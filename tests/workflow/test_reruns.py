@@ -14,7 +14,7 @@ PLOTS = {
     *("table1", "table2", "table7", "versus_paper", "summary", "fig2", "fig6", "fig7", "table_funnel", "table_prompts"),
     "table_manifests",
     *("agreement_table", "regression_table"),
-    *("shown_figure", "shown_table", "shown_prompts", "shown_comparison"),
+    *("table_leaks", "preference_table", "shown_figure", "shown_table", "shown_prompts", "shown_comparison"),
 }
 CURATION = {
     *("fetch", "parse_dialogues", "clean_pool", "split_pool", "mix", "prompts", "facts", "pretraining_text"),
