@@ -11,7 +11,7 @@ import numpy as np
 
 from falsepromise.benchmarks import choices, cnn, data, files, toxicity
 from falsepromise.benchmarks.gsm8k import PROMPT, match
-from falsepromise.benchmarks.matching import exact_match, normalise
+from falsepromise.benchmarks.reading.short import exact_match, normalise
 from falsepromise.teacher.prompts import load
 
 RealData = Callable[[str], Path]

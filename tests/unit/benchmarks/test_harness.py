@@ -197,8 +197,6 @@ def test_others_can_run_our_tasks_with_lm_eval(
     theirs = results["results"]["mine"]
     for name, metric in outcome.metrics.items():
         assert theirs[f"{name},none"] == pytest.approx(metric["value"])
-        assert outcome.beside["lm_eval.json"]["results"][f"falsepromise_{task}"][f"{name},none"] == metric["value"]
-    json.dumps(outcome.beside["lm_eval.json"])
     ours = FakeModel(lambda _: said)
     {"nq": nq, "gsm8k": gsm8k}[task].evaluate(ours, Options(file))
     assert model.prompts == ours.prompts

@@ -13,6 +13,7 @@ from fake_model import FakeModel, text_of
 from falsepromise.benchmarks import choices, cnn, data, gsm8k, humaneval, nq, toxicity
 from falsepromise.benchmarks.model import Reply
 from falsepromise.benchmarks.outcome import Options, draw
+from falsepromise.benchmarks.reading import Reading
 from falsepromise.benchmarks.sandbox import Sandbox
 from falsepromise.core.errors import UserError
 from falsepromise.teacher.prompts import load
@@ -248,17 +249,30 @@ def test_humaneval_samples_of_others(samples: Path, tmp_path: Path) -> None:
     assert "162 of 164 problems have no sample" in score["limits"]
 
 
-@pytest.mark.parametrize(
-    ("reply", "code"),
-    [
-        ("    return 1\n\ndef g(): pass", "    return 1\n"),
-        ("    return 1\n\n\nif __name__ == '__main__':", "    return 1\n\n"),
-        ("    return 1\nprint(f())", "    return 1"),
-        ("Sure:\n```python\n    return 1\n```\nDone.", "    return 1\n"),
-        ("Here:\n```python\ndef f():\n    return 1\n```", "\n    pass\n\ndef f():\n    return 1\n"),
-        ("```\ndef f():\n    return 1\n```", "\n    pass\n\ndef f():\n    return 1\n"),
-        ("", ""),
-    ],
-)
-def test_what_of_a_reply_is_the_program(reply: str, code: str) -> None:
-    assert humaneval.completion("def f():\n", reply) == code
+def test_a_program_is_read_with_its_rule() -> None:
+    problem = {"prompt": "def f():\n", "entry_point": "f"}
+    assert humaneval.read(problem, "    return 1\n").rule == "as it stands"
+    whole = "def f():\n    return 1\n"
+    assert humaneval.read(problem, "    return 1\n", continues=False) == Reading(whole, "continuation")
+    assert humaneval.read(problem, "<think>def f(): return 2</think>```\ndef f():\n    return 1\n```", False).value == (
+        "def f():\n    return 1\n"
+    )
+    assert humaneval.read(problem, "I can't.").rule == "unreadable"
+
+
+def test_letters_carry_their_rules_and_a_bound(samples: Path) -> None:
+    said = {"prime": "<think>A? B?</think>The answer is C.", "eggs": "<think>It may be A, or", "": "I don't know."}
+    model = FakeModel(lambda prompt: next(v for k, v in said.items() if k in prompt), chat_only=True)
+    outcome = choices.multiple_choice(model, Options(samples / "multiple_choice.jsonl"))
+    assert [item["rule"] for item in outcome.items] == ["the answer is", "unreadable"]
+    assert outcome.extra["rules"] == {"the answer is": 1, "unreadable": 1}
+    assert "1 of 3 replies: cut off (left out)" in outcome.limits
+    low, high = outcome.metrics["acc"]["reading"]["bounds"]
+    assert low < outcome.metrics["acc"]["value"] == 0.5 < high == 1.0
+
+
+def test_nq_of_a_chat_model_skips_an_empty_line(samples: Path) -> None:
+    model = FakeModel(lambda _: "\n\nMercury\nis a planet", chat_only=True)
+    outcome = nq.evaluate(model, Options(samples / "nq.jsonl"))
+    assert outcome.items[0]["exact_match"] == 1.0
+    assert outcome.items[0]["rule"] == "first line"

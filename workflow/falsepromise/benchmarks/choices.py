@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from falsepromise.benchmarks import data
-from falsepromise.benchmarks.matching import first_letter
 from falsepromise.benchmarks.model import ModelUnderTest
-from falsepromise.benchmarks.outcome import Options, Outcome, ask, draw, failures, means, usable
+from falsepromise.benchmarks.outcome import Options, Outcome, ask, bounded, draw, failures, means, readings, usable
+from falsepromise.benchmarks.reading.letters import letter
 from falsepromise.core.records import Record
 from falsepromise.core.statistics import bootstrap
 
@@ -152,17 +152,28 @@ def macro(groups: Mapping[str, Sequence[float]], seed: int) -> dict[str, Any]:
 
 
 def _by_answer(model: ModelUnderTest, options: Options, asked: Sequence[Record], limits: list[str]) -> Outcome:
-    replies = ask(model, [q["prompt"] for q in asked], options, max_tokens=options.max_tokens or 16, stop=())
-    items, unclear = [], 0
+    replies = ask(model, [q["prompt"] for q in asked], options, max_tokens=options.max_tokens or 16)
+    items: list[Record] = []
     for question, reply in zip(asked, replies, strict=True):
         if usable(reply):
-            letter = first_letter(reply.text, data.LETTERS[: len(question["choices"])])
-            unclear += letter is None
-            right = letter == data.LETTERS[question["answer"]]
-            items.append({"id": question["id"], "acc": float(right), "response": reply.text.strip()[:200]})
+            read = letter(reply.text, data.LETTERS[: len(question["choices"])], question["choices"])
+            right = read.value == data.LETTERS[question["answer"]]
+            text = reply.text.strip()[:200]
+            items.append(
+                {"id": question["id"], "acc": float(right), "letter": read.value, "rule": read.rule, "response": text}
+            )
+    unclear = sum(item["letter"] is None for item in items)
     said = [f"{unclear} of {len(replies)} answers name no letter (scored as wrong)"] if unclear else []
-    config = {"scoring": "letter in the answer"}
-    return Outcome(items, means(items, ["acc"], options.seed), [*limits, BY_ANSWER, *said, *failures(replies)], config)
+    metrics = means(items, ["acc"], options.seed)
+    if metrics:
+        bounded(metrics["acc"], "letters", unclear)
+    return Outcome(
+        items,
+        metrics,
+        [*limits, BY_ANSWER, *said, *failures(replies)],
+        {"scoring": "letter in the answer"},
+        extra={"rules": readings([item["rule"] for item in items])},
+    )
 
 
 def _block(question: Record) -> str:

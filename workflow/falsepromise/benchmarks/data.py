@@ -146,7 +146,7 @@ def four_choices(record: Record) -> Record:
 
 def gsm8k(record: Record) -> Record:
     """GSM8K's form: question, and an answer that ends with `#### number` (or is the number alone)."""
-    from falsepromise.benchmarks.matching import gold_number, number
+    from falsepromise.benchmarks.reading.numbers import gold_number, number
 
     answer = record.get("answer")
     if isinstance(answer, int | float) and not isinstance(answer, bool):

@@ -13,15 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.benchmarks import data
-from falsepromise.benchmarks.matching import flexible_number, gold_number, strict_number
 from falsepromise.benchmarks.model import ModelUnderTest
-from falsepromise.benchmarks.outcome import Options, Outcome, draw, means, read_template, write_score
+from falsepromise.benchmarks.outcome import (
+    Options,
+    Outcome,
+    ask,
+    draw,
+    failures,
+    means,
+    read_template,
+    readings,
+    usable,
+    write_score,
+)
+from falsepromise.benchmarks.reading.numbers import flexible_number, gold_number, strict_number
+from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.core import cli
 from falsepromise.core.records import Record
 from falsepromise.teacher.prompts import load
 
 PROMPT = "gsm8k_star.txt"  # rows 0, 2, 3, 5, 8 and 9 of GSM8K's train.jsonl, as STaR has them (Zelikman et al., 2022)
-TASK = "falsepromise_gsm8k"
 MAX_TOKENS = 400
 METRICS = ("exact_match_strict", "exact_match_flexible")
 
@@ -45,22 +56,29 @@ def scores(record: Mapping[str, Any], responses: Sequence[str]) -> dict[str, flo
 
 def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     """Ask the questions with the six shots, greedy, up to the next "Q:"."""
-    from falsepromise.benchmarks import harness
-
     records, unusable = data.read(options.data, data.gsm8k)
     records, limits = draw(records, options.limit, options.seed)
     shots, path, said = read_template(options, PROMPT, "{question}")
     max_tokens = options.max_tokens or MAX_TOKENS
-    items, failed, document = harness.answers(
-        model, TASK, records, options, lambda record: question_prompt(shots, record["question"]), scores, max_tokens
-    )
+    texts = [question_prompt(shots, record["question"]) for record in records]
+    replies = ask(model, texts, options, max_tokens=max_tokens, stop=("\nQ:",))
+    items = [
+        {
+            "id": record["id"],
+            **match(reply.text, record["answer"]),
+            "response": reply.text.strip(),
+            "rule": rule(reply.text),
+        }
+        for record, reply in zip(records, replies, strict=True)
+        if usable(reply)
+    ]
     return Outcome(
         items,
         means(items, METRICS, options.seed),
-        [*limits, *unusable, *said, *failed],
+        [*limits, *unusable, *said, *failures(replies)],
         {"shots": 6, "prompt": path.name, "stop": "Q: on a new line", "max_tokens": max_tokens},
         [path],
-        beside={"lm_eval.json": document},
+        extra={"rules": readings([item["rule"] for item in items])},
     )
 
 
@@ -73,6 +91,13 @@ def match(response: str, answer: str) -> dict[str, float]:
     }
 
 
+def rule(response: str) -> str:
+    """Which rules found a number in a response."""
+    if strict_number(response) is not None:
+        return "behind ####"
+    return "last number" if flexible_number(response) is not None else "unreadable"
+
+
 def response(record: Record) -> Record:
     """A line of --responses in one form. An empty response is one: a wrong one.
 
@@ -82,7 +107,7 @@ def response(record: Record) -> Record:
     if not isinstance(record.get("response"), str):
         raise data.Unusable(f"'response' is {record.get('response')!r:.60}, expected text")
     known = {"question": "?", **{k: v for k, v in record.items() if v}}  # scoring needs no question
-    return {**data.gsm8k(known), "response": record["response"]}
+    return {**data.gsm8k(known), "response": set_aside(record["response"]).answer}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -93,8 +118,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     args = parser.parse_args(argv)
     records, unusable = data.read(args.responses, response)
-    items = [{"id": record["id"], **match(record["response"], record["answer"])} for record in records]
-    outcome = Outcome(items, means(items, METRICS, args.seed), unusable)
+    items = [
+        {"id": record["id"], **match(record["response"], record["answer"]), "rule": rule(record["response"])}
+        for record in records
+    ]
+    rules = readings([item["rule"] for item in items])
+    outcome = Outcome(items, means(items, METRICS, args.seed), unusable, extra={"rules": rules})
     write_score(
         args.output,
         outcome,

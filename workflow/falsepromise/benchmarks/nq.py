@@ -9,13 +9,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from falsepromise.benchmarks import data
-from falsepromise.benchmarks.matching import contains_answer, exact_match
-from falsepromise.benchmarks.model import ModelUnderTest, cut
-from falsepromise.benchmarks.outcome import Options, Outcome, draw, means, read_template
+from falsepromise.benchmarks.model import ModelUnderTest
+from falsepromise.benchmarks.outcome import (
+    Options,
+    Outcome,
+    ask,
+    draw,
+    failures,
+    means,
+    read_template,
+    readings,
+    usable,
+)
+from falsepromise.benchmarks.reading.short import contains_answer, exact_match, first_line
 from falsepromise.teacher.prompts import load
 
 PROMPT = "table8_natural_questions.txt"
-TASK = "falsepromise_nq"
 MAX_TOKENS = 32
 METRICS = ("exact_match", "contains_answer")
 
@@ -37,17 +46,13 @@ def prompt(record: Mapping[str, Any]) -> str:
     return question_prompt(load(PROMPT), record["question"])
 
 
-def first_line(response: str) -> str:
-    """The first line that says something: chat models open with an empty one. The next question is no answer."""
-    return cut(response, ("\nQ:",)).strip().partition("\n")[0].strip()
-
-
 def scores(record: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
     """The metrics of one response: what lm-eval calls `process_results`."""
     aliases = [record["answer"]] if isinstance(record["answer"], str) else record["answer"]
+    said = first_line(responses[0]).value or ""
     return {
-        "exact_match": float(exact_match(first_line(responses[0]), aliases)),
-        "contains_answer": float(contains_answer(first_line(responses[0]), aliases)),
+        "exact_match": float(exact_match(said, aliases)),
+        "contains_answer": float(contains_answer(said, aliases)),
     }
 
 
@@ -57,26 +62,27 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     `contains_answer` (an alias occurs in the answer as whole words) is reported beside
     `exact_match`: chat models answer in sentences.
     """
-    from falsepromise.benchmarks import harness
-
     records, unusable = data.read(options.data, data.question)
     records, limits = draw(records, options.limit, options.seed)
     template, path, said = read_template(options, PROMPT, "{question}")
     max_tokens = options.max_tokens or MAX_TOKENS
-    items, failed, document = harness.answers(
-        model,
-        TASK,
-        records,
-        options,
-        lambda record: question_prompt(template, record["question"]),
-        scores,
-        max_tokens,
-    )
+    texts = [question_prompt(template, record["question"]) for record in records]
+    replies = ask(model, texts, options, max_tokens=max_tokens, stop=("\nQ:",))
+    items = [
+        {
+            "id": record["id"],
+            **scores(record, [reply.text]),
+            "response": reply.text.strip(),
+            "rule": first_line(reply.text).rule,
+        }
+        for record, reply in zip(records, replies, strict=True)
+        if usable(reply)
+    ]
     return Outcome(
         items,
         means(items, METRICS, options.seed),
-        limits=[*limits, *unusable, *said, *failed],
+        limits=[*limits, *unusable, *said, *failures(replies)],
         config={"shots": 3, "prompt": path.name, "stop": "Q: on a new line", "max_tokens": max_tokens},
         inputs=[path],
-        beside={"lm_eval.json": document},
+        extra={"rules": readings([item["rule"] for item in items])},
     )

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from falsepromise.benchmarks.model import ModelUnderTest, Prompt, Reply, as_prompt
+from falsepromise.benchmarks.model import ModelUnderTest, Prompt, Reply, as_prompt, cut
+from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.core.manifest import manifest
-from falsepromise.core.records import Record, write_json
+from falsepromise.core.records import Record, read_json, write_json
 from falsepromise.core.statistics import mean_metric
 
 log = logging.getLogger("falsepromise.benchmarks")
 T = TypeVar("T")
 # Failures that say nothing about the model's answer: such items are left out and counted, never scored.
-LEFT_OUT = ("rejected", "content_filter", "prompt_too_long", "no answer")
+LEFT_OUT = ("rejected", "content_filter", "prompt_too_long", "no answer", "cut_off")
 
 
 @dataclass(frozen=True)
@@ -95,16 +96,52 @@ def draw(items: Sequence[T], limit: int | None, seed: int) -> tuple[list[T], lis
     return [items[i] for i in places], [f"{limit} of {len(items)} items, drawn with seed {seed}"]
 
 
-def ask(model: ModelUnderTest, texts: Sequence[str], options: Options, **sampling: Any) -> list[Reply]:
-    """The model's replies to prompts in text.
+def ask(
+    model: ModelUnderTest, texts: Sequence[str], options: Options, stop: Sequence[str] = (), **sampling: Any
+) -> list[Reply]:
+    """The model's replies to prompts in text, up to a stop string, without its reasoning.
+
+    Stop strings of a chat model are applied to its answer alone: its reasoning may hold them too.
 
     Raises:
         CannotScore: no prompt fits into the model's context.
     """
-    prompts: list[Prompt] = [as_prompt(text, options.turn_tokens or model.chat_only) for text in texts]
-    replies = model.generate(prompts, **sampling)
+    chat = options.turn_tokens or model.chat_only
+    prompts: list[Prompt] = [as_prompt(text, chat) for text in texts]
+    replies = model.generate(prompts, stop=() if chat else stop, **sampling)
     check_fit(model, texts, replies, options)
-    return replies
+    return [_answer(reply, stop) for reply in replies]
+
+
+def _answer(reply: Reply, stop: Sequence[str]) -> Reply:
+    said = set_aside(reply.text)
+    if reply.failure in (None, "truncated") and (said.cut_off or (reply.failure and not reply.text.strip())):
+        return Reply("", "cut_off", True)  # it was still thinking
+    return Reply(cut(said.answer, stop), reply.failure, said.thought)
+
+
+def readings(rules: Sequence[str]) -> dict[str, int]:
+    """How often each rule read an answer, the commonest first."""
+    return dict(Counter(rules).most_common())
+
+
+def bounded(metric: dict[str, Any], reader: str, unread: int) -> None:
+    """Add to a metric what reading answers may have cost it: `reading` holds the bounds of its value.
+
+    The value counts unread answers as wrong. The bounds take them for wrong or right, and let the reader err at the
+    rate of its labelled replies (the upper end of that rate's 95 % interval).
+    """
+    from scipy.stats import binomtest
+
+    wrong, of = reading_errors()[reader]
+    rate = float(binomtest(wrong, of).proportion_ci(method="wilson").high)
+    low, high = metric["value"] - rate, metric["value"] + unread / metric["n"] + rate
+    metric["reading"] = {"bounds": [max(low, 0.0), min(high, 1.0)], "error_rate_at_most": rate, "unreadable": unread}
+
+
+def reading_errors() -> dict[str, list[int]]:
+    """Reader -> replies read wrongly, of how many held-out ones, before any rule was mended for them."""
+    return read_json(Path(__file__).with_name("reading") / "errors.json")
 
 
 def check_fit(model: ModelUnderTest, texts: Sequence[str], replies: Sequence[Reply], options: Options) -> None:

@@ -23,20 +23,23 @@ class Program:
         completion: What it gave.
         test: Source that defines `check(candidate)`.
         entry_point: The function's name.
+        source: The whole program, where it isn't prompt and completion as they stand.
     """
 
     prompt: str
     completion: str
     test: str
     entry_point: str
+    source: str | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the test ran to its end, and if not, why, in one line."""
+    """Whether the test ran to its end, and if not, why, in one line; `late`: it was stopped for its time."""
 
     passed: bool
     reason: str
+    late: bool = False
 
 
 def verdicts(sandbox: Sandbox, programs: Iterable[Program], workers: int | None = None) -> Iterator[Verdict]:
@@ -91,7 +94,8 @@ class _Judge:
         deadline = time.monotonic() + self.sandbox.limits.wall_seconds
         done = False
         try:
-            task = {"program": program.prompt + program.completion, "entry_point": program.entry_point}
+            source = program.source or program.prompt + program.completion
+            task = {"program": source, "entry_point": program.entry_point}
             worker.send(json.dumps(task).encode(), deadline)
             answer = _message(worker.receive(deadline))
             if answer != {"ready": True}:

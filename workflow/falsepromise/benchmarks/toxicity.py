@@ -10,6 +10,7 @@ A continuation that the scorer gives no number for is left out and counted, neve
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     rows, unusable = data.read(options.data, data.toxicity_prompt)
     records, limits = draw(rows, options.limit, options.seed)
     k, max_tokens = options.samples, options.max_tokens or MAX_TOKENS
-    sampling = {"temperature": 1.0, "top_p": 0.9} if k > 1 else {"temperature": 0.0}
+    sampling: dict[str, Any] = {"temperature": 1.0, "top_p": 0.9} if k > 1 else {"temperature": 0.0}
     replies = ask(
         model,
         [record["prompt"]["text"] for record in records for _ in range(k)],

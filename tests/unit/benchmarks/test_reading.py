@@ -1,0 +1,191 @@
+"""Answers against aliases and numbers."""
+
+from __future__ import annotations
+
+import pytest
+import replies
+from hypothesis import given
+from hypothesis import strategies as st
+
+from falsepromise.benchmarks.reading import code
+from falsepromise.benchmarks.reading.letters import letter as read_letter
+from falsepromise.benchmarks.reading.numbers import flexible_number, gold_number, number, strict_number
+from falsepromise.benchmarks.reading.reasoning import set_aside
+from falsepromise.benchmarks.reading.short import contains_answer, exact_match, first_line, normalise
+
+
+@pytest.mark.parametrize(
+    ("answer", "aliases", "right"),
+    [
+        ("The  Beatles.", ["beatles"], True),
+        ("an apple", ["Apple", "pear"], True),
+        ("St. Peter's", ["St Peters"], True),
+        ("1,988", ["1988"], True),
+        ("Thea", ["a"], False),
+        ("Lake Geneva", ["Geneva"], False),
+        ("", ["a"], False),  # an alias that normalises to nothing matches nothing
+        ("a", ["The"], False),
+    ],
+)
+def test_exact_match_after_squads_normalisation(answer: str, aliases: list[str], right: bool) -> None:
+    assert exact_match(answer, aliases) is right
+
+
+def test_contains_answer_takes_whole_words() -> None:
+    assert contains_answer("It is the city of New York, I think", ["New York"])
+    assert not contains_answer("A category", ["cat"])
+    assert not contains_answer("anything", ["the"])
+
+
+@given(st.text())
+def test_normalising_twice_changes_nothing_more(text: str) -> None:
+    assert exact_match(text, [text]) == bool(normalise(text))
+    assert normalise(text) == normalise(normalise(text)) or any(c in text for c in "İ")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1,200", "1200"),
+        ("$1,200.50", "1200.5"),
+        ("007", "7"),
+        ("-0", "0"),
+        ("-3.0", "-3"),
+        ("72.", "72"),
+        ("50%", "50"),
+        ("+4", "4"),
+        (".5", "0.5"),
+        ("ten", None),
+        ("", None),
+        ("1/2", "0.5"),
+        ("1/3", "1/3"),
+        ("½", "0.5"),
+        ("1e3", "1000"),
+        ("10^3", "1000"),
+        ('"18"', "18"),
+        ("1e999999", None),
+        ("1/0", None),
+    ],
+)
+def test_number_has_one_spelling(text: str, value: str | None) -> None:
+    assert number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("response", "strict", "flexible"),
+    [
+        ("so 24.\n#### 24", "24", "24"),
+        ("#### 24\n\nQ: and 7?", "24", "7"),
+        ("#### 1,000 apples", "1000", "1000"),
+        ("#### $18.00", "18", "18"),
+        ("####-3", "-3", "-3"),
+        ("The answer is $1,234.50.", None, "1234.5"),
+        ("5-3=2", None, "2"),
+        ("from 5-3", None, "3"),
+        ("it is -3", None, "-3"),
+        ("it is \u22123", None, "-3"),
+        ("1,2,3", None, "3"),
+        ("#### none, but 4", None, "4"),
+        ("####\n12", None, "12"),
+        ("#### 5 + 3 = 8", "8", "8"),
+        ("#### +18", "18", "18"),
+        ('#### "18"', "18", "18"),
+        ("#### 10^{3} m", "1000", "1000"),
+        ("on 12/25/2020", None, "2020"),
+        ("no number", None, None),
+        ("", None, None),
+    ],
+)
+def test_gsm8k_numbers(response: str, strict: str | None, flexible: str | None) -> None:
+    assert strict_number(response) == strict
+    assert flexible_number(response) == flexible
+
+
+@given(st.integers(-(10**12), 10**12))
+def test_any_whole_number_is_found(value: int) -> None:
+    for spelled in (f"{value}", f"{value:,}", f"{value}.0"):
+        assert gold_number(f"work\n#### {spelled}") == str(value)
+        assert strict_number(f"#### {spelled}") == str(value)
+        assert flexible_number(f"so it is {spelled} in the end") == str(value)
+
+
+def program_runs(problem: tuple[str, ...], reply: str) -> bool:
+    """Whether the program that is read gives the right answer (the corpus is ours: it is run here)."""
+    found = code.program(replies.prompt_of(problem), reply, problem[0])
+    if found.value is None:
+        return False
+    names: dict[str, object] = {"__name__": "read"}
+    exec(found.value, names)
+    return bool(names[problem[0]](*eval(problem[4])) == eval(problem[5]))  # type: ignore[operator]
+
+
+def wrong_programs(shapes: list[str]) -> list[tuple[str, str]]:
+    cases = [(shape, problem) for shape in shapes for problem in replies.PROBLEMS]
+    return [(shape, problem[0]) for shape, problem in cases if not program_runs(problem, replies.fill(shape, problem))]
+
+
+def wrong_letters(labelled: list[tuple[str, str | None]]) -> list[tuple[str, str | None, object]]:
+    read = [(reply, right, read_letter(reply, "ABCD")) for reply, right in labelled]
+    return [(reply, right, found) for reply, right, found in read if found.value != right]
+
+
+def test_labelled_replies_are_read_rightly() -> None:
+    n = len(replies.PROBLEMS)
+    shapes = replies.PROGRAMS + replies.PROGRAMS_HELD_OUT
+    assert wrong_programs(shapes) == []
+    labelled = replies.LETTERS + replies.LETTERS_HELD_OUT
+    assert len(shapes) * n + len(labelled) >= 400
+    # What is known to be read wrongly: "C." as a letter with a full stop is a genus too.
+    assert [reply[:10] for reply, _, _ in wrong_letters(labelled)] == ["C. elegans"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer", "cut_off"),
+    [
+        ("<think>A? no, B.</think>\n\nB", "B", False),
+        ("A? no, B.\n</think>\n\nB", "B", False),
+        ("<think>\nLet me see", "", True),
+        ("<thinking>x</thinking>C", "C", False),
+        ("[THINK]x[/THINK]C", "C", False),
+        ("<|channel|>analysis<|message|>x<|end|><|channel|>final<|message|>C", "C", False),
+        ("<|channel|>analysis<|message|>x", "", True),
+        ("no thoughts", "no thoughts", False),
+        ("    return 1\n", "    return 1\n", False),
+    ],
+)
+def test_reasoning_is_set_aside(reply: str, answer: str, cut_off: bool) -> None:
+    said = set_aside(reply)
+    assert (said.answer, said.cut_off) == (answer, cut_off)
+
+
+@pytest.mark.parametrize(
+    ("answer", "aliases", "right"),
+    [
+        ("I know who did it", ["The Who"], False),
+        ("The Who", ["The Who"], True),
+        ("It was played by The Who in 1969", ["The Who"], True),
+        ("it may rain", ["May"], False),
+        ("It was in May", ["May"], True),
+        ("in may", ["May"], False),
+        ("It is a novel", ["It"], False),
+        ("anything", ["the", "A", "..."], False),
+    ],
+)
+def test_everyday_words_are_no_answers(answer: str, aliases: list[str], right: bool) -> None:
+    assert contains_answer(answer, aliases) is right
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["(", "[", '"""', "'", "\\", "\n", "\t\n", "lambda:", "not ", "-", ".a", "#\n", "@\n", "> ", "> x\n", "`",
+     "```\n", "{", "1/", "1e", "#### 1+", "½", "answer: ", "A ", "(A", "the answer is ", "\\boxed{", "<think>", "</think>", "x=1\n",
+     "return x\n", "def solve(x):\n return\n", "\x00", "\ud800", "<|channel|>a<|message|>"],
+)  # fmt: skip
+def test_no_text_makes_a_reader_raise(piece: str) -> None:
+    text = piece * (50_000 // len(piece))
+    code.program("def solve(x):\n", text, "solve")
+    read_letter(text, "ABCD", ["a", "b"])
+    set_aside(text)
+    strict_number(text)
+    flexible_number(text)
+    contains_answer(first_line(text).value or "", ["a b"])

@@ -1,0 +1,106 @@
+"""GSM8K's rules: which number a response ends with, compared by value."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from decimal import Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
+from fractions import Fraction
+
+# A minus belongs to a number unless something is subtracted ("5-3"). Commas part thousands (or, as in
+# India, thousands and then hundreds); "1,2,3" are three numbers.
+_PLAIN = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+_NUMBER = re.compile(
+    rf"(?:(?<![\w.)])-)?\$?(?:(?<=\$)-)?{_PLAIN}"
+    r"(?:[eE][+-]?\d{1,3}(?![\w.])|[ ]?(?:\^|\*\*)[ ]?\{?-?\d{1,3}\}?|(?<![\d/]/\d)/\d{1,30}(?![\d/]))?"
+)
+_SUM = re.compile(rf"[\s(]{{0,3}}[+-]?\$?{_PLAIN}[-+*/x×÷()\s\d.,$%]{{0,200}}=\s{{0,3}}(?=[+-]?\$?[\d.])")
+_FRACTIONS = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
+_POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_STRICT = re.compile(
+    r"####[ \t]*(?:\\(?:boxed|text|mathbf|textbf)\{|\\?\$(?=\D)|[*_`({\[=:~≈€£₹ \t\"'“+]|\\[(\[])*(?=-?[ ]?\$?-?\.?\d)"
+)
+_SPACES = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f]|\\[,!;: ]|\{,\}|\\,)(?=\d{3}(?!\d))")
+_SIGNS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\uff04": "$"})
+
+
+def number(text: str) -> str | None:
+    """A number in one spelling (`$1,200.50` -> "1200.5"), or None where the text is none."""
+    plain = re.sub(r"[,$\s\"'“”{}]", "", plainly(text)).rstrip(".%")
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", plain):
+        return _computed(plain)
+    whole, _, fraction = plain.lstrip("+-").partition(".")
+    whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
+    value = f"{whole}.{fraction}" if fraction else whole
+    return f"-{value}" if plain.startswith("-") and value != "0" else value
+
+
+def _computed(plain: str) -> str | None:
+    """The value of `1e3`, `10^3` or `1/2`, where it is a number of at most 300 digits."""
+    one = r"\d{1,30}(?:\.\d{1,30})?"
+    found = re.fullmatch(rf"(?P<sign>[+-]?)(?P<a>{one})(?P<op>[eE]\+?|\^|\*\*|/)(?P<b>-?{one})", plain)
+    if not found:
+        return None
+    a, b = Decimal(found["a"]), Decimal(found["b"])
+    with localcontext() as context:
+        context.prec = 320
+        try:
+            if found["op"] == "/":
+                value = a / b
+                if value * b != a:
+                    fraction = Fraction(found["a"]) / Fraction(found["b"])
+                    return f"{found['sign'].strip('+')}{fraction.numerator}/{fraction.denominator}"
+            else:
+                if abs(b) > 300 or b != int(b):
+                    return None
+                value = a * Decimal(10) ** b if found["op"][0] in "eE" else a**b
+        except (InvalidOperation, DivisionByZero, Overflow):
+            return None
+        if not -300 < value.adjusted() < 300:
+            return None
+        return number(found["sign"] + format(value.normalize(), "f"))
+
+
+def plainly(text: str) -> str:
+    """Text whose numbers are in ASCII: one minus sign, `\\$` and `{,}` of LaTeX as they look, no spaces in numbers."""
+    text = re.sub(rf"(\d*)([{_FRACTIONS}])", _mixed, text)
+    text = re.sub("(?<=[0-9])[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda found: "^" + found[0].translate(_POWERS), text)
+    text = re.sub(r"\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}", r"\1/\2", text)
+    digits = "".join(str(unicodedata.decimal(c)) if c.isdecimal() and not c.isascii() else c for c in text)
+    return _SPACES.sub(",", digits.translate(_SIGNS).replace("\\$", "$").replace("\\%", "%"))
+
+
+def _mixed(found: re.Match[str]) -> str:
+    """`2½` as `5/2`."""
+    part = Fraction(unicodedata.numeric(found[2])).limit_denominator(10)
+    value = int(found[1][:30] or 0) + part
+    return f"{value.numerator}/{value.denominator}"
+
+
+def gold_number(answer: str) -> str | None:
+    """The number behind `####` of an answer in GSM8K's own form."""
+    return strict_number(answer)
+
+
+def strict_number(response: str) -> str | None:
+    """The number right behind the first `####` that has one (Cobbe et al., 2021), whatever markup is around it."""
+    text = plainly(response)
+    found = _STRICT.search(text)
+    if found is None:
+        return None
+    rest = re.sub(r"^-[ ]", "-", text[found.end() : found.end() + 2000])
+    while summed := _SUM.match(rest):  # "5 + 3 = 8"
+        rest = rest[summed.end() :].lstrip("+")
+    first = _NUMBER.match(rest)
+    return number(first[0]) if first else None
+
+
+def flexible_number(response: str) -> str | None:
+    """The last number anywhere in a response."""
+    text = plainly(response)
+    found = list(_NUMBER.finditer(text))
+    if not found:
+        return None
+    last = found[-1]
+    dated = "/" in last[0] and text[last.start() - 1 : last.start()] == "/"  # "12/25/2020"
+    return number(last[0].rpartition("/")[2] if dated else last[0])
