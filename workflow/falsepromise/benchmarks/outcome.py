@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from falsepromise.benchmarks.model import ModelUnderTest, Prompt, Reply, as_prompt, cut
+from falsepromise.benchmarks.reading import ERRORS
 from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.core.manifest import manifest
@@ -133,15 +134,10 @@ def bounded(metric: dict[str, Any], reader: str, unread: int) -> None:
     """
     from scipy.stats import binomtest
 
-    wrong, of = reading_errors()[reader]
+    wrong, of = read_json(ERRORS)[reader]
     rate = float(binomtest(wrong, of).proportion_ci(method="wilson").high)
     low, high = metric["value"] - rate, metric["value"] + unread / metric["n"] + rate
     metric["reading"] = {"bounds": [max(low, 0.0), min(high, 1.0)], "error_rate_at_most": rate, "unreadable": unread}
-
-
-def reading_errors() -> dict[str, list[int]]:
-    """Reader -> replies read wrongly, of how many held-out ones, before any rule was mended for them."""
-    return read_json(Path(__file__).with_name("reading") / "errors.json")
 
 
 def check_fit(model: ModelUnderTest, texts: Sequence[str], replies: Sequence[Reply], options: Options) -> None:
