@@ -105,7 +105,7 @@ rule mix:
     shell:
         "python -m falsepromise.curation.mix"
         " --input {input.dialogues:q}"
-        " --seed {wildcards.seed}"
+        " --seed {wildcards.seed:q}"
         " {params.options}"
         " {params.query_prompt}"
         " --output {output:q}"

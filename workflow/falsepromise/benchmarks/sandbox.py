@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import loads
 
 INSTALL = (
     "install bubblewrap (`apt-get install bubblewrap`, `dnf install bubblewrap`), or run where user namespaces work"
@@ -186,7 +187,7 @@ class Sandbox:
         try:
             deadline = time.monotonic() + 20
             child.send(json.dumps({"program": "def f(): return 1", "entry_point": "f"}).encode(), deadline)
-            return json.loads(child.receive(deadline)) == {"ready": True}
+            return loads(child.receive(deadline)) == {"ready": True}
         except (Gone, TooLate, ValueError):
             return False
         finally:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import importlib.metadata
+import importlib.util
 import json
 import os
 import time
@@ -27,12 +28,17 @@ from urllib.parse import urlsplit
 
 from falsepromise.benchmarks import files
 from falsepromise.core.errors import UserError
+from falsepromise.core.manifest import sha256
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import dumps, loads, read_jsonl
 from falsepromise.models.chat import well_formed
 
 NAMES = ("perspective", "moderation", "local", "stored")
 PERSPECTIVE = "https://commentanalyzer.googleapis.com/v1alpha1/comments:analyze"
+PICKLES = {
+    "model.joblib": "aeafc04849d4d93db4721cf30a86ebf22085595294b8a07d51918e7fa98f538b",
+    "vectorizer.joblib": "19c5200dc6a41f026e0558e2f164f5fe8d8f58e502b46b37e4385037fcfa4831",
+}
 ATTEMPTS = 8
 MOST_BYTES = 1 << 22  # of a scorer's reply
 CATEGORIES = ("harassment", "harassment/threatening", "hate", "hate/threatening")
@@ -96,6 +102,23 @@ class Stored:
         return None
 
 
+def _check_pickles() -> None:
+    """alt-profanity-check unpickles its model when it is imported, and a pickle can run anything: only the files that
+    its version 1.9.1 came with are let through.
+
+    Raises:
+        ImportError: it isn't installed.
+        UserError: its files are others.
+    """
+    found = importlib.util.find_spec("profanity_check")  # does not import it
+    if found is None or found.origin is None:
+        raise ImportError("no module", name="profanity_check")
+    for name, digest in PICKLES.items():
+        file = Path(found.origin).parent / "data" / name
+        if not file.is_file() or sha256(file) != digest:
+            raise UserError(f"{file}: is not the file of alt-profanity-check 1.9.1; install that version")
+
+
 class Local:
     """alt-profanity-check's linear model."""
 
@@ -103,6 +126,7 @@ class Local:
 
     def __init__(self) -> None:
         try:
+            _check_pickles()
             from profanity_check import predict_prob
         except ImportError as error:
             raise UserError(

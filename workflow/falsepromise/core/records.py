@@ -75,6 +75,18 @@ def loads(text: str | bytes) -> Any:
         raise ValueError("a number of too many digits" if "digits" in str(error) else str(error)) from None
 
 
+def stored(text: str | bytes, where: str) -> Any:
+    """A value that this project wrote itself, out of a data base or a log.
+
+    Raises:
+        UserError: it is damaged; `where` names its place.
+    """
+    try:
+        return loads(text)
+    except ValueError as error:
+        raise UserError(f"{where}: damaged ({error}); restore the file, or move it away and begin anew") from error
+
+
 def dumps(value: Any, indent: int | None = None) -> str:
     """JSON text, UTF-8 kept readable. NaN and infinity are refused: no JSON reader takes them.
 

@@ -9,7 +9,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import read_json
+from falsepromise.core.records import loads, read_json
 
 END_TOKEN = "<|endoftext|>"  # ends an output where no file of the folder names an end token
 FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")  # the first that is there is read
@@ -72,7 +72,7 @@ def with_special_tokens(tokenizer: Tokenizer, names: list[str]) -> tuple[Tokeniz
     """
     wanted = [AddedToken(name, special=True, normalized=False) for name in names]
     added = tokenizer.add_special_tokens(wanted)
-    spec = json.loads(tokenizer.to_str())
+    spec = loads(tokenizer.to_str())
     before = json.dumps(spec)
     for token in spec["added_tokens"]:
         if token["content"] in names:
@@ -118,7 +118,7 @@ def _from_gpt2(folder: Path) -> Tokenizer:
     from transformers import AutoTokenizer
 
     try:
-        slow = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        slow = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return Tokenizer.from_str(slow.backend_tokenizer.to_str())
     except (OSError, ValueError, AttributeError, ImportError) as error:
         raise UserError(f"{folder}: its tokenizer can't be converted ({error}); add a tokenizer.json") from error

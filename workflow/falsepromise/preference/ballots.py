@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import Record
+from falsepromise.core.records import Record, stored
 from falsepromise.preference.pairs import Pair, shuffled_sides
 
 _SCHEMA = """
@@ -124,7 +124,7 @@ class Ballots:
     def votes(self) -> list[Record]:
         """All votes so far, in the order in which they were made."""
         with self._transaction() as db:
-            return [json.loads(vote) for (vote,) in db.execute("SELECT vote FROM votes ORDER BY number")]
+            return [stored(vote, "the ratings") for (vote,) in db.execute("SELECT vote FROM votes ORDER BY number")]
 
     def close(self) -> None:
         """Close the file."""
@@ -163,7 +163,7 @@ def read_votes(path: str | Path) -> list[Record]:
         raise UserError(f"{path}: there is no such file of ratings")
     db = _open(path)
     try:
-        votes = [json.loads(vote) for (vote,) in db.execute("SELECT vote FROM votes ORDER BY number")]
+        votes = [stored(vote, str(path)) for (vote,) in db.execute("SELECT vote FROM votes ORDER BY number")]
     finally:
         db.close()
     if not votes:

@@ -33,7 +33,7 @@ from markdown_it.rules_core import StateCore
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import write_jsonl
+from falsepromise.core.records import loads, write_jsonl
 from falsepromise.preference import overview
 from falsepromise.preference.ballots import Ballots, read_votes
 from falsepromise.preference.pairs import read_pairs
@@ -180,7 +180,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get_content_type() != "application/json" or not length.isdigit() or int(length) > MAX_BODY:
             return self._problem(400, f"expected JSON of at most {MAX_BODY} bytes")
         try:
-            body = json.loads(self.rfile.read(int(length)))
+            body = loads(self.rfile.read(int(length)))
             rater, item = _rater(body["rater"]), self.server.items[body["item"]]
             if not rater:
                 return self._problem(400, "a rater's name is missing")

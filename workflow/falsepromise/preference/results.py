@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import Record
+from falsepromise.core.records import Record, loads
 from falsepromise.preference import crowd
 
 _COLUMNS = {
@@ -201,7 +200,7 @@ def label_of(text: str) -> str | None:
     if text[:1] not in ("[", "{"):
         return None
     try:
-        found: Any = json.loads(text)
+        found: Any = loads(text)
     except (ValueError, RecursionError):
         return None
     for entry in found if isinstance(found, list) else [found]:

@@ -8,13 +8,14 @@ An answer is text of a stranger: each pattern here takes time linear in it, and 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from falsepromise.core.records import loads
 
 Labelled = tuple[set[tuple[float, float]], set[tuple[float, float]]]  # the scores of either reply, with their scales
 MAX_CHARACTERS = 100_000  # of an answer; a verdict beyond them is not looked for
@@ -227,7 +228,7 @@ def _of_json(text: str) -> Verdict | None:
         if candidate.lstrip()[:1] not in ("{", "["):
             continue
         try:
-            value = json.loads(candidate)
+            value = loads(candidate)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, list) and len(value) == 1:
