@@ -145,13 +145,26 @@ def test_cnn_rouge_is_rouge_scores(samples: Path) -> None:
 
     said = " \n\nThe library opens a new wing.\n\nArticle: another"
     outcome = cnn.evaluate(FakeModel(lambda _: said), Options(samples / "cnn.jsonl"))
-    reference = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    reference = RougeScorer(list(cnn.METRICS), use_stemmer=True)
     highlights = [json.loads(line)["highlights"] for line in (samples / "cnn.jsonl").read_text().splitlines()]
     for item, text in zip(outcome.items, highlights, strict=True):
         expected = reference.score(text, "The library opens a new wing.")
         assert {m: item[m] for m in cnn.METRICS} == {m: expected[m].fmeasure for m in cnn.METRICS}
     assert outcome.items[0]["rouge1"] >= 0.5 > outcome.items[1]["rouge1"]
     assert outcome.limits == []
+
+
+def test_rouge_lsum_is_over_sentences() -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    said = "He left at 5 p.m. on Monday, Mr. Smith said. The U.S. team won 3.5 million! Was it fair?"
+    lines = "He left at 5 p.m. on Monday, Mr. Smith said.\nThe U.S. team won 3.5 million!\nWas it fair?"
+    assert cnn.sentences(said) == cnn.sentences(lines) == lines
+    highlights = "The team won millions .\nMr. Smith left on Monday at 5 ."
+    expected = RougeScorer(["rougeL", "rougeLsum"], use_stemmer=True).score(highlights, lines)
+    found = cnn.rouge(said, highlights)
+    assert found["rougeLsum"] == expected["rougeLsum"].fmeasure > found["rougeL"] == expected["rougeL"].fmeasure
+    assert cnn.rouge("", highlights) == dict.fromkeys(cnn.METRICS, 0.0)
 
 
 def test_cnn_cuts_the_articles_end_to_fit(samples: Path) -> None:

@@ -22,8 +22,8 @@ PERCENT = 100.0
 METRICS = {
     "acc": "Accuracy (%)", "exact_match": "Exact match (%)", "exact_match_flexible": "Exact match (%)",
     "exact_match_strict": "Exact match (%)", "pass@1": "pass@1 (%)", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L", "nontoxicity": "Non-toxicity (%)", "equal_or_better": "Equal or better (%)",
-    "preferred": "Preferred (%)",
+    "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum", "nontoxicity": "Non-toxicity (%)",
+    "equal_or_better": "Equal or better (%)", "preferred": "Preferred (%)",
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ _RANGES = {
     **dict.fromkeys(
         (
             *("acc", "exact_match", "exact_match_strict", "exact_match_flexible", "pass@1"),
-            *("rouge1", "rouge2", "rougeL", "nontoxicity"),
+            *("rouge1", "rouge2", "rougeL", "rougeLsum", "nontoxicity"),
             *("list_agreement", "summary_paragraph_agreement", "unigram_intersection", "authoritative_tone"),
             *("list_false_alarm", "summary_paragraph_false_alarm", "assured_tone"),
             *("preferred", "equal", "equal_or_better"),

@@ -256,7 +256,7 @@ METRICS = {
     "nq": ("exact_match",),
     "gsm8k": ("exact_match_strict", "exact_match_flexible"),
     "humaneval": ("pass@1",),
-    "cnn": ("rouge1", "rouge2", "rougeL"),
+    "cnn": ("rouge1", "rouge2", "rougeL", "rougeLsum"),
     "toxicity": ("nontoxicity",),
     "multiple_choice": ("acc",),
 }
@@ -272,7 +272,7 @@ class Benchmark(Section):
     label: str = key("its name on figures")
     metric: Literal[
         "acc", "exact_match", "exact_match_strict", "exact_match_flexible", "pass@1", "rouge1", "rouge2", "rougeL",
-        "nontoxicity",
+        "rougeLsum", "nontoxicity",
     ] = key("the metric that is drawn")  # fmt: skip
     limit: Count | None = key("so many questions, drawn by the seed", None, otherwise="all")
     samples: Count | None = key("`humaneval`, `toxicity`: answers to each item", None, otherwise="1")
