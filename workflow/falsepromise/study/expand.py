@@ -99,10 +99,15 @@ def load_files(files: Sequence[Path]) -> Study:
     Raises:
         UserError: a file is missing or not YAML, or the study is not as it should be.
     """
+    return load(read_files(files), ", ".join(map(str, files)))
+
+
+def read_files(files: Sequence[Path]) -> dict[str, Any]:
+    """The mapping that study files give together."""
     merged: dict[str, Any] = {}
     for file in files:
         merged = _merge(merged, read_yaml(file))
-    return load(merged, ", ".join(map(str, files)))
+    return merged
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

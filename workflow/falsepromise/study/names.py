@@ -19,24 +19,31 @@ def check_names(study: Study, where: str) -> None:
     Raises:
         UserError: one line that names the key.
     """
-    for problem in _problems(study):
+    for problem in problems(study):
         raise UserError(f"{where}: {problem}")
 
 
-def _problems(study: Study) -> Iterator[str]:
+def problems(study: Study) -> Iterator[str]:
+    """All mistakes, in the order of the file's sections; later checks rely on earlier ones."""
     for section, reserved in (("mixtures", "pretraining"), ("bases", TEACHER)):
         if reserved in getattr(study, section):
             yield f"'{section}.{reserved}' is a name that the workflow uses itself; take another"
     if "imitation" not in study.training:
         yield "the key 'training.imitation' is missing; see config/README.md"
+    dangling = list(_dangling(study))
+    yield from dangling
+    for check in (_pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges) if not dangling else ():
+        yield from check(study)
+
+
+def _dangling(study: Study) -> Iterator[str]:
+    """Names of other sections' entries that are not there."""
     for path, value, facts in walk(study):
         entries = getattr(study, facts["names"]) if "names" in facts else {}
         for named in (value if isinstance(value, list) else [value]) if "names" in facts else []:
             if named not in entries:
                 hint = nearest(named, entries)
                 yield f"'{'.'.join(path)}' names {named!r}, which is not in '{facts['names']}'; {hint}"
-    for check in (_pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges):
-        yield from check(study)
 
 
 def _pools(study: Study) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -33,17 +33,23 @@ def check(section: type[S], value: Any, where: str) -> S:
     Raises:
         UserError: the first problem: the key with its path, what was found, what to write.
     """
+    for problem in problems(section, value):
+        raise UserError(f"{where}: {problem}")
+    return section.model_validate(_plain(value))
+
+
+def problems(section: type[BaseModel], value: Any) -> list[str]:
+    """All that is wrong with a mapping, the likeliest cause first."""
+    found = list(_keys_that_are_not_text(value, ()))
+    if found:
+        return found
     try:
-        found = section.model_validate(_plain(value, (), where))
+        checked = section.model_validate(_plain(value))
     except ValidationError as error:
         # A mistyped key also leaves the right one missing: the mistyped one is the cause.
-        problems = error.errors(include_url=False)
-        first = min(problems, key=lambda p: (p["type"] != "extra_forbidden", len(p["loc"])))
-        raise UserError(f"{where}: {_describe(first, section)}") from None
-    for path, given, _ in walk(found):
-        if given is None:
-            raise UserError(f"{where}: '{'.'.join(path)}' is empty{_yaml(None)}")
-    return found
+        errors = sorted(error.errors(include_url=False), key=lambda p: (p["type"] != "extra_forbidden", len(p["loc"])))
+        return [_describe(problem, section) for problem in errors]
+    return [f"'{'.'.join(path)}' is empty{_yaml(None)}" for path, given, _ in walk(checked) if given is None]
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -55,18 +61,23 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"expected one of {', '.join(names)}" if names else "there is none"
 
 
-def _plain(value: Any, path: tuple[Any, ...], where: str) -> Any:
-    """A copy in plain dicts and lists (Snakemake has mappings of its own), without what YAML makes of bare words."""
-    place = ".".join(map(str, path))
+def _plain(value: Any) -> Any:
+    """A copy in plain dicts and lists: Snakemake has mappings of its own."""
     if isinstance(value, Mapping):
-        for key in value:
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+
+def _keys_that_are_not_text(value: Any, path: tuple[Any, ...]) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        inside = f" in '{'.'.join(map(str, path))}'" if path else ""
+        for key, entry in value.items():
             if not isinstance(key, str):
-                inside = f" in '{place}'" if place else ""
-                raise UserError(f"{where}: the key {key!r}{inside} is not text{_yaml(key)}")
-        return {key: _plain(entry, (*path, key), where) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry, (*path, index), where) for index, entry in enumerate(value)]
-    return value
+                yield f"the key {key!r}{inside} is not text{_yaml(key)}"
+            yield from _keys_that_are_not_text(entry, (*path, key))
+    elif isinstance(value, (list, tuple)):
+        for index, entry in enumerate(value):
+            yield from _keys_that_are_not_text(entry, (*path, index))
 
 
 def _describe(problem: Mapping[str, Any], section: type[BaseModel]) -> str:

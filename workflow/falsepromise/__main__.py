@@ -1,0 +1,33 @@
+"""List the verbs: `python -m falsepromise` prints each with its first line, by stage."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from falsepromise.core.place import PACKAGE
+
+STAGES = (
+    *("study", "sources", "curation", "teacher", "training", "generation", "benchmarks"),
+    *("style", "preference", "figures", "release"),
+)
+
+
+def verbs(stage: str) -> Iterator[tuple[str, str]]:
+    """The verbs of a stage with the first line of their description, from the source text: nothing is imported."""
+    for file in sorted((PACKAGE / stage).glob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        if "cli.run(main)" in text:
+            yield file.stem, (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+
+
+def main() -> None:
+    for stage in STAGES:
+        print(stage)
+        for name, what in verbs(stage):
+            print(f"  python -m falsepromise.{stage}.{name:<16} {what}")
+    print("\nEach has --help. `snakemake --cores 2` calls them in order; docs/tutorial.md starts from your own files.")
+
+
+if __name__ == "__main__":
+    main()

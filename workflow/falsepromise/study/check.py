@@ -1,0 +1,128 @@
+"""Check a study before anything runs: keys, names, counts, files, and what only the base models' files tell.
+
+  python -m falsepromise.study.check my_study.yaml
+
+Snakemake checks keys, names and counts itself whenever it reads a study, and stops at the first mistake. This verb lists
+all of them, one line each. Where keys and names are right it looks into the files: whether they are there, whether
+`parameters` is what the weights have, whether a benchmark's prompt fits into a base's context. It exits with 1 if it
+found something.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from falsepromise.core import cli
+from falsepromise.core.place import resource
+from falsepromise.study import config, files, names, schema
+from falsepromise.study.expand import load_files, read_files
+from falsepromise.study.study import Study
+
+# A task's fixed part: its file, and about how many tokens its answer and a short question need beside it.
+PROMPTS = {
+    "nq": ("prompts/table8_natural_questions.txt", 40),
+    "gsm8k": ("prompts/gsm8k_star.txt", 350),
+    "cnn": ("prompts/table9_cnn_dailymail.txt", 300),
+}
+CHARACTERS = 5  # of English text a token, at the least favourable count: a prompt has more tokens, not fewer
+
+
+def problems(study: Study) -> Iterator[str]:
+    """All that can be known without running anything, beyond what reading a study has checked."""
+    for file in files.missing(study):
+        yield file.absent
+    for judge in (None, *study.config.judges):
+        asked = study.asked(judge)
+        if asked.url.startswith("https:") and not os.environ.get(asked.api_key_env):
+            where = "teacher" if judge is None else f"judges.{judge}"
+            yield f"'{where}' asks {asked.url}: set its key in the environment variable {asked.api_key_env}"
+        if asked.max_usd and (asked.price_input is None or asked.price_output is None) and asked.url != "local":
+            where = "teacher" if judge is None else f"judges.{judge}"
+            yield f"'{where}.max_usd' can't be kept without prices: write price_input and price_output"
+    for base in study.config.bases:
+        yield from _weights(study, base)
+        yield from _contexts(study, base)
+
+
+def _weights(study: Study, base: str) -> Iterator[str]:
+    said, folder = study.config.bases[base].parameters, folder_of(study, base)
+    counted = parameters(folder) if folder else None
+    if said and counted and not math.isclose(said, counted, rel_tol=0.01):
+        yield f"'bases.{base}.parameters' is {said:,.0f}, but the weights in {folder} have {counted:,}; write {counted}"
+
+
+def _contexts(study: Study, base: str) -> Iterator[str]:
+    context = context_of(study, base)
+    for name, benchmark in study.config.benchmarks.items():
+        if context is None or benchmark.task not in PROMPTS:
+            continue
+        file, answer = PROMPTS[benchmark.task]
+        prompt = len(resource(file).read_text(encoding="utf-8")) // CHARACTERS
+        answer = benchmark.max_tokens or answer
+        if prompt + answer > context:
+            yield (
+                f"'benchmarks.{name}' needs at least {prompt} tokens of prompt and {answer} of answer; 'bases.{base}' "
+                f"has a context of {context}: take another base, or leave the benchmark out of its runs"
+            )
+
+
+def context_of(study: Study, base: str) -> int | None:
+    """The longest sequence of a base in tokens, where its architecture or its files tell."""
+    architecture = study.config.bases[base].architecture
+    if architecture:
+        return architecture.max_position_embeddings
+    folder = folder_of(study, base)
+    try:
+        hub = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+    except (OSError, ValueError):
+        return None
+    found = (hub.get("max_position_embeddings") or hub.get("n_positions")) if isinstance(hub, dict) else None
+    return found if isinstance(found, int) else None
+
+
+def folder_of(study: Study, base: str) -> Path | None:
+    """The folder of a base's weights on this machine: where a run has put it, or the study's own."""
+    fetched = Path(study.results, "training/bases", base)
+    uri = study.config.bases[base].weights or ""
+    own = Path(uri.removeprefix("file:")) if uri.startswith("file:") else None
+    return next((folder for folder in (fetched, own) if folder and folder.is_dir()), None)
+
+
+def parameters(folder: Path) -> int | None:
+    """How many weights the safetensors files of a folder have, from their headers; None where there are none."""
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        try:
+            with file.open("rb") as stream:
+                (length,) = struct.unpack("<Q", stream.read(8))
+                header = json.loads(stream.read(min(length, 1 << 27)))
+            total += sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
+        except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
+            return None
+    return total or None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("study", type=Path, nargs="+", metavar="FILE", help="study file; a later one changes keys")
+    args = parser.parse_args(argv)
+    where, content = ", ".join(map(str, args.study)), read_files(args.study)
+    found = schema.problems(config.Study, content) or list(names.problems(config.Study.model_validate(content)))
+    if not found:
+        study = load_files(args.study)
+        found = list(problems(study))
+    for problem in found:
+        print(f"{where}: {problem}", file=sys.stderr)
+    if found:
+        sys.exit(1)
+    print(f"{where}: all right, {len(study.base_models)} base models and {len(study.trained)} models to train")
+
+
+if __name__ == "__main__":
+    cli.run(main)
