@@ -17,7 +17,7 @@ def verbs(stage: str) -> Iterator[tuple[str, str]]:
     """The verbs of a stage with the first line of their description, from the source text: nothing is imported."""
     for file in sorted((PACKAGE / stage).glob("*.py")):
         text = file.read_text(encoding="utf-8")
-        if "cli.run(main)" in text:
+        if "\n    cli.run(main)" in text:
             yield file.stem, (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
 

@@ -20,7 +20,8 @@ OUTPUTS = ("output", "output_train", "output_heldout", "funnel", "references", "
 NOT_HERE = {
     *("teacher.local", "teacher.nq_synthetic", "preference.rate", "preference.mturk", "curation.annotate"),
     *("generation.chat", "generation.generate", "training.train", "training.plan", "benchmarks.run"),
-    *("study.expand", "study.costs", "study.keys", "study.check", "study.new", "teacher.look", "teacher.spent", "curation.describe"),
+    *("study.expand", "study.costs", "study.keys", "study.check", "study.new"),
+    *("teacher.look", "teacher.spent", "curation.describe"),
     *("figures.table_prompts", "sources.fetch", "release.upload", "benchmarks.compare"),
 }
 
