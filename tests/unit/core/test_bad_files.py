@@ -21,14 +21,14 @@ NOT_HERE = {
     *("teacher.local", "teacher.nq_synthetic", "preference.rate", "preference.mturk", "curation.annotate"),
     *("generation.chat", "generation.generate", "training.train", "training.plan", "benchmarks.run"),
     *("study.expand", "study.costs", "study.keys", "study.check", "study.new"),
-    *("teacher.look", "teacher.spent", "curation.describe"),
+    *("teacher.look", "teacher.spent", "curation.describe", "sources.bundle"),
     *("figures.table_prompts", "sources.fetch", "release.upload", "benchmarks.compare"),
 }
 
 
 def verbs():
     files = ROOT.joinpath("falsepromise").rglob("*.py")
-    found = (str(f.relative_to(ROOT))[:-3].replace("/", ".") for f in files if "cli.run(main)" in f.read_text())
+    found = (str(f.relative_to(ROOT))[:-3].replace("/", ".") for f in files if "\n    cli.run(main)" in f.read_text())
     return sorted(name for name in found if name.removeprefix("falsepromise.") not in NOT_HERE)
 
 

@@ -53,7 +53,8 @@ def test_all_mistakes_are_listed(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     study, change = made(base, tmp_path), tmp_path / "change.yaml"
-    change.write_text("bases: {base: {parameters: 7}}\nsources: {questions: {uri: 'file:nowhere'}}\nteacher: {max_usd: 5}")
+    wrong = ("bases: {base: {parameters: 7}}", "sources: {questions: {uri: 'file:nowhere'}}", "teacher: {max_usd: 5}")
+    change.write_text("\n".join(wrong))
     with pytest.raises(SystemExit, match="1"):
         check.main([str(study), str(change)])
     lines = capsys.readouterr().err.splitlines()
