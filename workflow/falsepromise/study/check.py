@@ -2,10 +2,10 @@
 
   python -m falsepromise.study.check my_study.yaml
 
-Snakemake checks keys, names and counts itself whenever it reads a study, and stops at the first mistake. This verb lists
-all of them, one line each. Where keys and names are right it looks into the files: whether they are there, whether
-`parameters` is what the weights have, whether a benchmark's prompt fits into a base's context. It exits with 1 if it
-found something.
+Snakemake checks keys, names and counts itself whenever it reads a study, and stops at the first mistake. This verb
+lists all of them, one line each. Where keys and names are right it looks into the files: whether they are there,
+whether `parameters` is what the weights have, whether a benchmark's prompt fits into a base's context. It exits with 1
+if it found something.
 """
 
 from __future__ import annotations
