@@ -74,15 +74,16 @@ rule shown_figure:
         first="<results>/figures/{figure}.pdf",
         others=multiext("<results>/figures/{figure}", ".png", ".svg"),
     output:
-        multiext("results/figures/{figure}", ".pdf", ".png", ".svg"),
+        first="results/figures/{figure}.pdf",
+        others=multiext("results/figures/{figure}", ".png", ".svg"),
     log:
         "<logs>/shown/{figure}.log",
     conda:
         ENVIRONMENT
     message:
-        "Show {output[0]}"
+        "Show {output.first}"
     shell:
-        "cp {input.first:q}* {input.others:q} results/figures 2> {log:q}"
+        'cp {input.first:q}* {input.others:q} "$(dirname {output.first:q})" 2> {log:q}'
 
 
 rule shown_table:
@@ -90,15 +91,16 @@ rule shown_table:
         first="<results>/tables/{table}.csv",
         others=multiext("<results>/tables/{table}", ".html", ".md", ".tex"),
     output:
-        multiext("results/tables/{table}", ".csv", ".html", ".md", ".tex"),
+        first="results/tables/{table}.csv",
+        others=multiext("results/tables/{table}", ".html", ".md", ".tex"),
     log:
         "<logs>/shown/{table}.log",
     conda:
         ENVIRONMENT
     message:
-        "Show {output[0]}"
+        "Show {output.first}"
     shell:
-        "cp {input.first:q}* {input.others:q} results/tables 2> {log:q}"
+        'cp {input.first:q}* {input.others:q} "$(dirname {output.first:q})" 2> {log:q}'
 
 
 use rule shown_table as shown_prompts with:
@@ -106,7 +108,8 @@ use rule shown_table as shown_prompts with:
         first="<results>/tables/prompts.md",
         others=multiext("<results>/tables/prompts", ".html", ".tex"),
     output:
-        multiext("results/tables/prompts", ".md", ".html", ".tex"),
+        first="results/tables/prompts.md",
+        others=multiext("results/tables/prompts", ".html", ".tex"),
     log:
         "<logs>/shown/prompts.log",
 
@@ -116,7 +119,8 @@ use rule shown_table as shown_comparison with:
         first="<results>/tables/versus_paper.md",
         others=multiext("<results>/tables/versus_paper", ".html"),
     output:
-        multiext("results/tables/versus_paper", ".md", ".html"),
+        first="results/tables/versus_paper.md",
+        others=multiext("results/tables/versus_paper", ".html"),
     log:
         "<logs>/shown/versus_paper.log",
 

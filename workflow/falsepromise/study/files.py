@@ -89,5 +89,10 @@ def check(study: Study) -> None:
 
 
 def as_input(*paths: str) -> list[str]:
-    """Files that a user named, for `input:`; but for those with braces in their paths, which would be wildcards."""
-    return [path for path in paths if "{" not in path and "}" not in path]
+    """Files that a user named, for `input:`: on this machine, wherever results are stored.
+
+    One with braces in its path is left out, since Snakemake would take them for wildcards.
+    """
+    from snakemake.io import local
+
+    return [local(path) for path in paths if "{" not in path and "}" not in path]
