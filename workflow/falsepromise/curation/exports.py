@@ -23,7 +23,7 @@ from falsepromise.core.records import Record
 from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.ledger import TURNS, characters
 from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
-from falsepromise.curation.turns import NO_TURNS, PAIRS, pair_of, text_in, turns_of, with_system
+from falsepromise.curation.turns import NO_TURNS, PAIRS, has_turns, pair_of, text_in, turns_of, with_system
 
 IDS = ("id", "conversation_id", "conversationId", "conversation_hash", "uuid")
 TURN_LISTS = ("conversations", "conversation", "messages", "items", "chat_messages", "linear_conversation")
@@ -65,8 +65,7 @@ def _linear(record: Record, funnel: Funnel) -> tuple[Turns, set[str]] | None:
     if isinstance(record.get("output"), list) and "input" in record:
         return _responses(record, funnel)
     for key in TURN_LISTS:
-        turns = turns_of(record.get(key))
-        if turns is not None:
+        if has_turns(record.get(key)):
             held = key == "chat_messages" and isinstance(record[key], list)
             raw = [_attached(turn, funnel) for turn in record[key]] if held else record[key]
             return turns_of(raw, funnel.ledger) or [], {key.casefold()}

@@ -10,7 +10,7 @@ import re
 BUTTON = "a page's button or counter removed"
 ERROR = "a page's error text removed"
 
-_COUNTER = re.compile(r"\A\d{1,3} ?/ ?\d{1,3}[ \t]*\n|\n[ \t]*\d{1,3} ?/ ?\d{1,3}[ \t]*\Z")
+_COUNTER = re.compile(r"\A\d{1,3} ?/ ?\d{1,3}[ \t]*\n|\n[ \t]{0,20}\d{1,3} ?/ ?\d{1,3}\Z")
 _ONLY_COUNTER = re.compile(r"\A\d{1,3} ?/ ?\d{1,3}\Z")
 _COPY = re.compile(r"(?m)^([A-Za-z+#]{0,15})Copy code$\n?")
 _SHARE = "Share Prompt"
@@ -52,6 +52,7 @@ _ERRORS = (
     "Internal server error",
 )
 _LONGEST_ERROR = 400
+_ENDS = 40  # characters at the ends of a turn within which a counter is
 
 
 def without_leftovers(text: str, reply: bool) -> tuple[str, list[str]]:
@@ -78,7 +79,9 @@ def without_leftovers(text: str, reply: bool) -> tuple[str, list[str]]:
         kept = stripped.removesuffix(_SHARE) if stripped != _SHARE else stripped
         if (at := kept.rfind(_POLICY)) > 0 and len(kept) - at < _LONGEST_ERROR:
             kept = kept[:at]
-    kept = _COUNTER.sub("", kept).strip()
+    if "/" in kept[:_ENDS] or "/" in kept[-_ENDS:]:
+        kept = _COUNTER.sub("", kept)
+    kept = kept.strip()
     if kept != stripped:
         found.append(BUTTON)
     return (kept, found) if found else (text, [])

@@ -29,7 +29,7 @@ from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.jsonstream import BESIDE
 from falsepromise.curation.ledger import TURNS, characters
 from falsepromise.curation.reading import DUPLICATE, STEP, WRONG_FORM, RawDialogue, identifier, parser, write
-from falsepromise.curation.turns import NO_TURNS, role, turns_of, with_system
+from falsepromise.curation.turns import NO_TURNS, has_turns, role, turns_of, with_system
 
 KEYS = ("conversations", "conversation", "items", "messages", "props", "pageProps", "id")
 JOINED = "part joined to the part before: "
@@ -100,7 +100,7 @@ def _turns_key(record: Any) -> str | None:
     """The key of a record's turns, or None where it isn't a dialogue."""
     if not isinstance(record, dict):
         return None
-    return next((key for key in _TURN_LISTS if key in record and turns_of(record[key]) is not None), None)
+    return next((key for key in _TURN_LISTS if key in record and has_turns(record[key])), None)
 
 
 def _join(parts: list[RawDialogue], funnel: Funnel) -> Iterator[RawDialogue]:

@@ -118,6 +118,11 @@ def turns_of(raw: object, ledger: Ledger | None = None) -> list[tuple[object, ob
     return turns
 
 
+def has_turns(raw: object) -> bool:
+    """Whether `turns_of` finds turns there, without making them."""
+    return isinstance(raw, list) or (isinstance(raw, dict | str) and turns_of(raw) is not None)
+
+
 def _from_text(text: str) -> object:
     """A list that a table's cell has as text: JSON, or as Python prints it."""
     if text.lstrip()[:1] != "[":
