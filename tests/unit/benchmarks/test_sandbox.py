@@ -188,6 +188,49 @@ def test_the_prompts_helpers_serve_the_test(sandbox: Sandbox) -> None:
     assert found.passed
 
 
+def test_no_memory_beside_the_limit_and_no_packages(sandbox: Sandbox) -> None:
+    """What RLIMIT_AS doesn't count is refused; a benchmark's tests may be among the installed packages."""
+    body = """    import ctypes, os, platform, sys, sysconfig
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    numbers = {"x86_64": (29, 64, 68, 319, 53), "aarch64": (194, 190, 186, 279, 199)}[platform.machine()]
+    found = [call(n, 0, 1 << 20, 0o1600, 0, 0) for n in numbers[:2]] + [call(numbers[2], 0, 0o1600)]
+    found.append(call(numbers[3], b"x", 0))
+    found.append(call(numbers[4], 1, 1, 0, (ctypes.c_int * 2)()))
+    folders = [sysconfig.get_path("purelib"), "/usr/lib/python3/dist-packages"]
+    files = [name for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)]
+    return [found, files]
+"""
+    test = "def check(candidate):\n    assert candidate(1) == [[-1] * 5, []], candidate(1)\n"
+    (found,) = verdicts(sandbox, [program(body, test)])
+    assert found == Verdict(True, "passed")
+
+
+def test_a_program_that_waited_runs_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from falsepromise.benchmarks import programs
+
+    slow = program("    import time\n    time.sleep(3.0)\n    return x * x\n")
+    for waited, passed in ((float("inf"), True), (0.0, False)):
+        monkeypatch.setattr(programs, "waited", lambda _, waited=waited: waited)
+        for sandbox in opened("bubblewrap", Limits(wall_seconds=2.0)):
+            first, second = verdicts(sandbox, [slow, program("    return x * x\n")], workers=2)
+            assert (first.passed, first.late, second.passed) == (passed, not passed, True)
+
+
+def test_problems_whose_solutions_fail_are_not_scored() -> None:
+    from falsepromise.benchmarks import humaneval
+
+    def problem(name: str, body: str) -> dict[str, str]:
+        prompt, test = "def f(xs):\n", "def check(f):\n    xs = [2, 1]\n    f(xs)\n    assert xs == [1, 2]\n"
+        return {"task_id": name, "prompt": prompt, "canonical_solution": body, "test": test, "entry_point": "f"}
+
+    problems = {"in place": problem("in place", "    xs.sort()\n")}
+    fine = problem("fine", "    return sorted(xs)\n") | {"test": "def check(f):\n    assert f([2, 1]) == [1, 2]\n"}
+    for _ in opened("bubblewrap"):
+        able, said = humaneval.judged({**problems, "fine": fine})
+        assert list(able) == ["fine"]
+        assert said[0].startswith("1 of 2 problems can't be judged: their canonical solutions fail here (in place: ")
+
+
 def test_without_a_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sandbox, "works", lambda self: False)
     with pytest.raises(UserError, match="install bubblewrap"), open_sandbox():

@@ -159,6 +159,28 @@ def score_samples(
     return Outcome(items, metrics, said, config, extra={"rules": readings(rules)})
 
 
+def judged(problems: Mapping[str, Record], limits: Limits | None = None) -> tuple[dict[str, Record], list[str]]:
+    """The problems that can be judged here, and what has to be said of the others.
+
+    The canonical solution of each, where there is one, runs first. One that fails (its values aren't plain, say, or
+    its arguments are changed in place) shows that the sandbox can't judge the problem: it isn't scored.
+    """
+    known = [problem for problem in problems.values() if problem.get("canonical_solution")]
+    programs = [Program(p["prompt"], p["canonical_solution"], p["test"], p["entry_point"]) for p in known]
+    with open_sandbox(limits) as sandbox, Progress(len(programs), "running solutions", "programs") as progress:
+        failed = {}
+        for problem, verdict in zip(known, verdicts(sandbox, programs), strict=True):
+            if not verdict.passed:
+                failed[problem["task_id"]] = verdict.reason
+            progress.update()
+    if not failed:
+        return dict(problems), []
+    name, why = next(iter(failed.items()))
+    said = f"{len(failed)} of {len(problems)} problems can't be judged: their canonical solutions fail here"
+    said += f" ({name}: {why})"
+    return {key: problem for key, problem in problems.items() if key not in failed}, [said]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--samples", type=Path, required=True, help="JSON lines {task_id, completion}")
@@ -186,8 +208,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     samples, unusable = data.read(args.samples, sample)
     limits = Limits(seconds=args.timeout, wall_seconds=2 * args.timeout + 2.0)
-    outcome = score_samples(samples, problems, args.seed, limits, args.k)
-    outcome.limits = [*unusable, *outcome.limits]
+    able, said = judged(problems, limits) if args.problems else (problems, [])
+    outcome = score_samples([s for s in samples if s["task_id"] in able], able, args.seed, limits, args.k)
+    outcome.limits = [*unusable, *said, *outcome.limits]
     write_score(
         args.output,
         outcome,

@@ -18,19 +18,24 @@ from itertools import islice
 
 MOST_ITEMS = 1_000_000  # of an iterator that a program returns
 
-# System calls that namespaces don't confine: sockets of virtual machines (AF_VSOCK) and rings that make sockets, keys
-# that outlive the process, other processes' memory, and doors into the kernel that no such program needs. By machine:
-# its name for seccomp, and the calls' numbers.
+# System calls that namespaces and limits don't confine: sockets of virtual machines (AF_VSOCK) and rings that make
+# sockets, keys that outlive the process, other processes' memory, memory that RLIMIT_AS doesn't count (System V
+# segments, queues, memfd, pairs of sockets), and doors into the kernel that no such program needs. By machine: its
+# name for seccomp, and the calls' numbers.
 REFUSED_CALLS = {
     "x86_64": (0xC000003E, {
         "socket": 41, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "add_key": 248,
         "request_key": 249, "keyctl": 250, "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311,
         "pidfd_getfd": 438, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323, "unshare": 272, "setns": 308,
+        "shmget": 29, "semget": 64, "msgget": 68, "mq_open": 240, "memfd_create": 319, "memfd_secret": 447,
+        "socketpair": 53,
     }),
     "aarch64": (0xC00000B7, {
         "socket": 198, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "add_key": 217,
         "request_key": 218, "keyctl": 219, "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271,
         "pidfd_getfd": 438, "bpf": 280, "perf_event_open": 241, "userfaultfd": 282, "unshare": 97, "setns": 268,
+        "shmget": 194, "semget": 190, "msgget": 186, "mq_open": 180, "memfd_create": 279, "memfd_secret": 447,
+        "socketpair": 199,
     }),
 }  # fmt: skip
 

@@ -233,6 +233,15 @@ def _python_folders() -> list[str]:
     return [str(path) for path in kept]
 
 
+def _package_folders() -> list[str]:
+    """Installed packages below what is shown: they are covered, since a benchmark's tests may be among them."""
+    shown = [Path("/usr"), Path("/usr/local"), Path(_python()).parent.parent]
+    names = ("lib*/python*/site-packages", "lib*/python*/dist-packages", "lib*/pypy*/site-packages")
+    found = {Path(os.path.realpath(path)) for root in shown for name in names for path in root.glob(name)}
+    visible = [Path("/usr"), *map(Path, _python_folders())]
+    return [str(path) for path in sorted(found) if any(path.is_relative_to(folder) for folder in visible)]
+
+
 def _system_folders() -> tuple[dict[str, str], list[str]]:
     """/bin, /lib and the like: links into /usr (link -> target) or folders of their own."""
     links, folders = {}, ["/usr"]
@@ -249,28 +258,31 @@ def _bubblewrap(root: bool, limits: Limits) -> list[str]:
     command = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     command += [] if root else ["--unshare-user"]
     command += ["--die-with-parent", "--new-session", "--clearenv"]
+    command += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", "/tmp"]  # first: Python may lie below it
     for folder in (*folders, *_python_folders()):
         for parent in [*Path(folder).parents][-2::-1]:
             command += ["--perms", "0755", "--dir", str(parent)]  # else only root could pass
         command += ["--ro-bind", folder, folder]
+    for folder in _package_folders():
+        command += ["--perms", "0755", "--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
     for link, target in links.items():
         command += ["--symlink", target, link]
-    command += ["--dev", "/dev", "--remount-ro", "/dev", "--perms", "1777", "--size", str(limits.disk), "--tmpfs"]
-    return [*command, "/tmp", "--remount-ro", "/", "--chdir", "/tmp"]
+    return [*command, "--dev", "/dev", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]
 
 
 _BUILD_ROOT = """
 set -e
-root=$1 disk=$2 uid=$3 links=$4 folders=$5; shift 5
+root=$1 disk=$2 uid=$3 links=$4 folders=$5 covered=$6; shift 6
 mount --make-rprivate /
 mount -t tmpfs -o mode=755,size=1m,nosuid none "$root"
 mkdir "$root/tmp" "$root/dev" "$root/old" "$root/proc"
+mount -t tmpfs -o "mode=1777,size=$disk,nr_inodes=4096,nosuid,nodev" none "$root/tmp"
 for folder in $folders; do
     mkdir -p "$root$folder"; mount --bind "$folder" "$root$folder"; mount -o remount,bind,ro,nosuid "$root$folder"
 done
+for folder in $covered; do mount -t tmpfs -o ro,mode=755,size=4k,nosuid,nodev none "$root$folder"; done
 for link in $links; do ln -s "${link#*=}" "$root${link%%=*}"; done
 for device in null zero urandom; do : > "$root/dev/$device"; mount --bind "/dev/$device" "$root/dev/$device"; done
-mount -t tmpfs -o "mode=1777,size=$disk,nr_inodes=4096,nosuid,nodev" none "$root/tmp"
 mount --rbind /proc "$root/proc"  # umount reads it
 cd "$root"; pivot_root . old; cd /tmp; umount -l /old; umount -l /proc; rmdir /old
 mount -o remount,ro /
@@ -288,4 +300,5 @@ def _unshare(root: bool, uid: int, folder: str, limits: Limits) -> list[str]:
         *["sh", "-c", _BUILD_ROOT, "sandbox", folder, str(limits.disk), str(uid if root else 0)],
         " ".join(f"{link}={target}" for link, target in links.items()),
         " ".join((*folders, *_python_folders())),
+        " ".join(_package_folders()),
     ]
