@@ -15,8 +15,8 @@ from falsepromise.generation.placing import decoding_sharding, placed
 from falsepromise.generation.sampling import Sampling
 from falsepromise.models import weights
 from falsepromise.models.config import ModelConfig
+from falsepromise.models.parallel import name
 from falsepromise.training.sharding import check_mesh
-from falsepromise.training.step import name
 
 CHUNK = 32  # tokens between two looks of the host, as the engine's
 

@@ -18,9 +18,10 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from falsepromise.models import kernels
 from falsepromise.models.parts import turned
 
-Implementation = Literal["xla", "cudnn"]
+Implementation = Literal["xla", "cudnn", "triton", "splash"]
 MASKED = -1e30  # finite, so that a row without any visible key gives no NaN
 QUERY_BLOCK = 64  # queries at least
 QUERY_BLOCKS = 8  # blocks at most: each is compiled on its own
@@ -95,6 +96,15 @@ def write(cache: LayerCache, k_btkh: jax.Array, v_btkh: jax.Array, positions_bt:
     )
 
 
+def fused(platform: str, dtype: Any, segments: bool) -> Implementation:
+    """The implementation for a platform ("cpu", "cuda", "gpu" or "tpu"): what `attention: auto` means there."""
+    if platform == "tpu":
+        return "splash"
+    if platform in ("cuda", "gpu") and jnp.dtype(dtype).itemsize == 2:
+        return "triton" if segments else "cudnn"
+    return "xla"
+
+
 def attend(
     q_btnh: jax.Array, k_btkh: jax.Array, v_btkh: jax.Array, view: View, implementation: Implementation
 ) -> jax.Array:
@@ -102,9 +112,13 @@ def attend(
 
     Args:
         view: Which keys a query sees.
-        implementation: "xla", or "cudnn" for the fused kernel of NVIDIA GPUs (half precision only).
+        implementation: "xla"; "cudnn" or "triton" for a fused kernel of NVIDIA GPUs (cuDNN's: half precision only,
+            and with segments it takes a mask in memory); "splash" for TPUs'.
     """
     b, t, n, h = q_btnh.shape
+    if implementation in ("triton", "splash"):
+        kernel = kernels.triton if implementation == "triton" else kernels.splash
+        return kernel(q_btnh, k_btkh, v_btkh, view.segments_bt).reshape(b, t, n * h)
     if implementation == "cudnn":
         # With segments the mask is given as it is: the kernel's own segment support ignores them in places.
         plain = view.segments_bt is None

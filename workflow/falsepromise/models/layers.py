@@ -26,23 +26,29 @@ def through(
 ) -> tuple[jax.Array, Cache]:
     """The stream after all layers, and the cache with the tokens' keys and values; arguments as `Llama.hidden`."""
     new: Cache = []
+    if cache is None and len(layers) < layers[0].config.num_layers:  # they are stacked: see training.layout
+        graph, stacked = nnx.split(layers[0])
+        call = _checkpointed(graph, remat, in_loop=True)
+        x_btd, _ = jax.lax.scan(lambda x, state: (call(state, x, rope, view, attention), None), x_btd, stacked)
+        return x_btd, new
     for index, layer in enumerate(layers):
         if cache is None:
-            x_btd = _checkpointed(layer, remat)(x_btd, rope, view, attention)
+            graph, state = nnx.split(layer)
+            x_btd = _checkpointed(graph, remat)(state, x_btd, rope, view, attention)
         else:
             x_btd, kept = layer(x_btd, rope, view, attention, cache[index], positions_bt)
             new.append(kept)
     return x_btd, new
 
 
-def _checkpointed(layer: nnx.Module, remat: Remat | None) -> Any:
-    """The layer's call with its weights gathered, of which the backward pass keeps what `remat` says."""
-    graph, state = nnx.split(layer)
+def _checkpointed(graph: nnx.GraphDef, remat: Remat | None, in_loop: bool = False) -> Any:
+    """A layer's call with its weights gathered, of which the backward pass keeps what `remat` says."""
 
     def call(state: Any, x: jax.Array, rope: Any, view: Any, implementation: Any) -> jax.Array:
         return nnx.merge(graph, parallel.whole(state, x.dtype))(x, rope, view, implementation)
 
     policy = parallel.keep(remat)
-    if policy is not None:
-        call = jax.checkpoint(call, policy=policy, static_argnums=4)
-    return lambda *arguments: call(state, *arguments)
+    if policy is None:
+        return call
+    # Within a loop nothing else of the program can take the place of what is computed again.
+    return jax.checkpoint(call, policy=policy, static_argnums=4, prevent_cse=not in_loop)

@@ -42,6 +42,11 @@ def axes_of(path: str) -> P:
     return next(axes for pattern, axes in RULES if re.search(pattern, path))
 
 
+def name(path: tuple[Any, ...]) -> str:
+    """A weight's path in a tree of parameters, as `layers.0.q`."""
+    return ".".join(re.findall(r"\w+", jax.tree_util.keystr(path))).removesuffix(".value")
+
+
 def devices(axis: str) -> int:
     """Over how many devices `axis` is shared where this is traced: 1 outside of `shard_map`."""
     mesh = jax.sharding.get_abstract_mesh()

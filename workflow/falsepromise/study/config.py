@@ -204,11 +204,17 @@ class Recipe(Section):
     keep_documents_apart: bool = key("documents in a block don't see each other, positions start anew", False)
     replay_share: float = key("share of each batch's blocks that is pre-training text", 0.0, ge=0, lt=1)
     dtype: Literal["float32", "bfloat16"] = key("of the computation; the weights stay float32", "float32")
-    attention: Literal["xla", "cudnn"] = key("which program; `cudnn` needs a GPU", "xla")
+    attention: Literal["auto", "xla", "cudnn", "triton", "splash"] = key(
+        "which program; `auto`: by the device; `xla` for any; `cudnn`, `triton` for NVIDIA GPUs (`triton` keeps "
+        "documents apart without a mask in memory); `splash` for TPUs", "auto",
+    )  # fmt: skip
     remat: Literal["none", "dots", "full"] = key(
         "what the backward pass computes again; `dots`: all but matrix products", "none"
     )
-    loss_chunk: int = key("logits are made for so many tokens at a time; 0 for all at once", 0, ge=0)
+    loss_chunk: int = key("logits are made for so many tokens of a device at a time; 0 for all at once", 0, ge=0)
+    layers: Literal["unrolled", "scan"] = key(
+        "`unrolled`: each is compiled on its own; `scan`: one for all, so that a large model compiles soon", "unrolled"
+    )
 
 
 class Run(Section):

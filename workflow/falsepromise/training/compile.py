@@ -12,6 +12,7 @@ from falsepromise.models import weights
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.parallel import ROWS
 from falsepromise.training import optimizer
+from falsepromise.training.layout import stacked_graph
 from falsepromise.training.recipe import Recipe
 from falsepromise.training.sharding import check_mesh, check_rows
 from falsepromise.training.state import shapes
@@ -29,8 +30,9 @@ def lowered(config: ModelConfig, recipe: Recipe, block_size: int, mesh: Mesh) ->
     check_mesh(config, mesh.shape)
     check_rows(recipe, mesh.shape)
     transformation = optimizer.make(recipe, STEPS)
-    graph = nnx.split(weights.abstract(config), nnx.Param)[0]
-    state = shapes(config, mesh, transformation)
+    scan, model = recipe.layers == "scan", weights.abstract(config)
+    graph = stacked_graph(model) if scan else nnx.split(model, nnx.Param)[0]
+    state = shapes(config, mesh, transformation, scan)
     rows = NamedSharding(mesh, P(ROWS))
     batch = {
         key: jax.ShapeDtypeStruct(

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from falsepromise.models.parallel import axes_of, name
 from falsepromise.training.recipe import Recipe
 
 RMS_FLOOR = 1e-3
@@ -32,6 +33,31 @@ def add_decay_to_base(rate: float) -> optax.GradientTransformation:
         return jax.tree.map(lambda u, p, b: u + rate * (p - b), updates, params, state.trace), state
 
     return optax.GradientTransformation(init, update)
+
+
+def scale_by_rms(floor: float) -> optax.GradientTransformation:
+    """Multiply each array's update by the root mean square of the array; in a stack, of each layer's own.
+
+    Pooled over a stack, a layer with small weights would move as far as one with large weights.
+    """
+    each = optax.scale_by_param_block_rms(floor)
+
+    def of(update: jax.Array, parameter: jax.Array) -> jax.Array:
+        return each.update(update, optax.EmptyState(), parameter)[0]
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        def one(path: tuple[Any, ...], u: jax.Array, p: jax.Array) -> jax.Array:
+            return jax.vmap(of)(u, p) if is_stack(path, p) else of(u, p)
+
+        return jax.tree_util.tree_map_with_path(one, updates, params), state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def is_stack(path: tuple[Any, ...], parameter: jax.Array) -> bool:
+    """Whether a parameter's first axis counts layers (see `training.layout`)."""
+    weight = name(path)
+    return weight.startswith("layers.") and parameter.ndim > max(len(axes_of(weight)), 1)
 
 
 def beside(decay: optax.GradientTransformation, rate: optax.Schedule) -> optax.GradientTransformation:
@@ -84,19 +110,17 @@ def make(recipe: Recipe, steps: int) -> optax.GradientTransformation:
         # EasyLM's AdamW with `multiply_by_parameter_scale`: Adafactor with all of its second moment. beta2 is an
         # exponent there (1 - t^-beta2), the momentum an average that starts at 0, undebiased, of steps that have
         # their rate and scale already; every array decays.
-        theirs = optax.adafactor(
-            rate,
-            factored=False,
-            multiply_by_parameter_scale=True,
-            clipping_threshold=None,
-            momentum=recipe.beta1,
-            decay_rate=recipe.beta2,
+        theirs = optax.chain(
+            optax.scale_by_factored_rms(factored=False, decay_rate=recipe.beta2),
+            optax.scale_by_learning_rate(rate),
+            scale_by_rms(RMS_FLOOR),
+            optax.ema(recipe.beta1, debias=False),
         )
         decay = [beside(optax.add_decayed_weights(recipe.weight_decay), rate)] if recipe.weight_decay else []
         return optax.chain(*parts, theirs, *decay, *pull)
     parts.append(optax.scale_by_adam(recipe.beta1, recipe.beta2, recipe.epsilon))
     if recipe.optimizer == "scaled_adamw":
-        parts.append(optax.scale_by_param_block_rms(RMS_FLOOR))
+        parts.append(scale_by_rms(RMS_FLOOR))
     if recipe.weight_decay:
         parts.append(optax.add_decayed_weights(recipe.weight_decay, mask=_matrices))
     return optax.chain(*parts, optax.scale_by_learning_rate(rate), *pull)
@@ -104,15 +128,15 @@ def make(recipe: Recipe, steps: int) -> optax.GradientTransformation:
 
 def _matrices(params: Any) -> Any:
     """Which arrays decay: matrices, not norms and biases."""
-    return jax.tree.map(lambda p: p.ndim >= 2, params)
+    return jax.tree_util.tree_map_with_path(lambda path, p: p.ndim - is_stack(path, p) >= 2, params)
 
 
 def _muon_dimensions(params: Any) -> Any:
     """Which arrays Muon updates: matrices between hidden layers, not the embeddings."""
 
     def choose(path: tuple[Any, ...], parameter: jax.Array) -> Any:
-        name = jax.tree_util.keystr(path).lower()
-        hidden = parameter.ndim == 2 and "embed" not in name and "head" not in name
-        return optax.contrib.MuonDimensionNumbers() if hidden else None
+        stack = is_stack(path, parameter)
+        hidden = parameter.ndim - stack == 2 and name(path) not in ("embed", "head")
+        return optax.contrib.MuonDimensionNumbers(int(stack), 1 + int(stack)) if hidden else None
 
     return jax.tree_util.tree_map_with_path(choose, params)

@@ -60,7 +60,7 @@ def collectives(text: str) -> list[Collective]:
             if not match or not rounds[name]:
                 continue
             arrays = _ARRAY.findall(match[1])
-            if match[3] and match[2] in ("all-gather", "collective-permute"):
+            if match[3] and match[2] != "all-reduce":
                 arrays = arrays[len(arrays) // 2 :] if len(arrays) > 1 else arrays  # (operands, results)
             group = _group(line) or everyone
             for kind, sizes in arrays:

@@ -43,9 +43,11 @@ def weight_sharding(mesh: Mesh, path: str, shape: tuple[int, ...]) -> NamedShard
     A vocabulary that `tensor` doesn't divide is whole on each of its devices; `check_mesh` refuses the rest.
     """
     sizes: Mapping[str, int] = mesh.shape
+    spec = axes_of(path)
+    stacked = [None] * (len(shape) - len(spec) if spec else 0)  # layers are the first axis, see training.layout
     axes = [
         axis if axis is not None and length % sizes[axis] == 0 else None
-        for axis, length in zip((*axes_of(path), *[None] * len(shape)), shape, strict=False)
+        for axis, length in zip((*stacked, *spec, *[None] * len(shape)), shape, strict=False)
     ]
     return NamedSharding(mesh, P(*axes))
 

@@ -22,6 +22,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.models import weights
 from falsepromise.models.config import ModelConfig
 from falsepromise.training.checkpoint import Checkpoints
+from falsepromise.training.layout import stack
 from falsepromise.training.sharding import on_every_device, weight_sharding
 
 Tree = Any
@@ -41,9 +42,18 @@ class Start(NamedTuple):
     losses: list[float]
 
 
-def shapes(config: ModelConfig, mesh: Mesh, transformation: optax.GradientTransformation) -> dict[str, Tree]:
+def shapes(
+    config: ModelConfig, mesh: Mesh, transformation: optax.GradientTransformation, scan: bool = False
+) -> dict[str, Tree]:
     """The state's shapes, types and places; nothing is allocated."""
     params = nnx.split(weights.abstract(config, partial(weight_sharding, mesh)), nnx.Param)[1]
+    if scan:
+
+        def join(path: str, layers: list[jax.ShapeDtypeStruct]) -> jax.ShapeDtypeStruct:
+            shape = (len(layers), *layers[0].shape)
+            return jax.ShapeDtypeStruct(shape, layers[0].dtype, sharding=weight_sharding(mesh, path, shape))
+
+        params = stack(params, join)
     optimizer = jax.eval_shape(transformation.init, params)
     everywhere = NamedSharding(mesh, P())
     # A moment lives where its weight does, a count of steps on every device.
@@ -74,6 +84,7 @@ def begin(
     checkpoints: Checkpoints,
     mesh: Mesh,
     steps: int,
+    scan: bool = False,
 ) -> Start:
     """The state to train from.
 
@@ -85,8 +96,9 @@ def begin(
         checkpoints: Where an unfinished run's state is.
         mesh: The devices.
         steps: Of the whole run.
+        scan: Whether layers are stacked.
     """
-    like = shapes(config, mesh, transformation)
+    like = shapes(config, mesh, transformation, scan)
     curve = jax.ShapeDtypeStruct((steps,), jnp.float32, sharding=NamedSharding(mesh, P()))
     restored = checkpoints.restore({**like, "curve": curve})
     if restored:
@@ -97,6 +109,8 @@ def begin(
     model, found = weights.resize(model, found, config.vocab_size - config.padding, new_tokens, sharding)
     model, _ = weights.with_padding(model, found, config.padding, sharding)
     params = nnx.split(model, nnx.Param)[1]
+    del model
+    params = stack(params) if scan else params
     places = jax.tree.map(lambda leaf: leaf.sharding, like["optimizer"])
     moments = jax.jit(transformation.init, out_shardings=places)(params)
     return Start({"params": params, "optimizer": moments}, 0, [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from falsepromise.models import parallel
+from falsepromise.models.attention import fused
 from falsepromise.training.loss import cross_entropy_sum
 from falsepromise.training.recipe import Recipe
 from falsepromise.training.sharding import weight_sharding
@@ -21,9 +21,13 @@ from falsepromise.training.sharding import weight_sharding
 Tree = Any
 
 
-def loss_function(graph: nnx.GraphDef, recipe: Recipe) -> Any:
+def loss_function(graph: nnx.GraphDef, recipe: Recipe, mesh: Mesh | None = None) -> Any:
     """`f(params, batch) -> (sum of the losses, number of tokens that count)`, of one device's rows."""
     dtype = jnp.dtype(recipe.dtype)
+    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    attention: Any = recipe.attention
+    if attention == "auto":
+        attention = fused(platform, dtype, recipe.keep_documents_apart)
 
     def of(params: Tree, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         model = nnx.merge(graph, params)
@@ -33,7 +37,7 @@ def loss_function(graph: nnx.GraphDef, recipe: Recipe) -> Any:
             segments_bt=batch["segments"] if apart else None,
             positions_bt=batch["positions"] if apart else None,
             dtype=dtype,
-            attention=recipe.attention,
+            attention=attention,
             remat=None if recipe.remat == "none" else recipe.remat,
         )
         mask_n = batch["mask"].reshape(-1)
@@ -53,7 +57,7 @@ def loss_function(graph: nnx.GraphDef, recipe: Recipe) -> Any:
 
 def make_loss(graph: nnx.GraphDef, recipe: Recipe, mesh: Mesh | None = None) -> Any:
     """`(params, batch) -> (sum of the losses, number of tokens that count)`, of rows that devices share."""
-    return _summed(loss_function(graph, recipe), 1, mesh)
+    return _summed(loss_function(graph, recipe, mesh), 1, mesh)
 
 
 def make_step(
@@ -65,7 +69,7 @@ def make_step(
     splits it into and whatever devices share it: which rows are worked off together changes no sum, so a step's
     result stays a function of the seed and the step (but for the order of additions).
     """
-    gradient_of = _summed(jax.value_and_grad(loss_function(graph, recipe), has_aux=True), recipe.accumulate, mesh)
+    gradient_of = _summed(jax.value_and_grad(loss_function(graph, recipe, mesh), has_aux=True), recipe.accumulate, mesh)
 
     def step(state: dict[str, Tree], batch: dict[str, jax.Array]) -> tuple[dict[str, Tree], jax.Array]:
         params = state["params"]
@@ -101,7 +105,9 @@ def _summed(function: Callable[[Tree, Tree], Tree], parts: int, mesh: Mesh | Non
         return of_own_rows
 
     def of_all(params: Tree, batch: Tree) -> Tree:
-        axes = jax.tree_util.tree_map_with_path(lambda path, x: weight_sharding(mesh, name(path), x.shape).spec, params)
+        axes = jax.tree_util.tree_map_with_path(
+            lambda path, x: weight_sharding(mesh, parallel.name(path), x.shape).spec, params
+        )
         scalars = (P(), P())
         with_gradient = len(jax.tree.leaves(jax.eval_shape(function, params, batch))) > len(scalars)
 
@@ -121,8 +127,3 @@ def _summed(function: Callable[[Tree, Tree], Tree], parts: int, mesh: Mesh | Non
         )(params, batch)  # fmt: skip
 
     return of_all
-
-
-def name(path: tuple[Any, ...]) -> str:
-    """A weight's path in a tree of parameters, as `layers.0.q`."""
-    return ".".join(re.findall(r"\w+", jax.tree_util.keystr(path))).removesuffix(".value")

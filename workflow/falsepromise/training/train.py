@@ -44,6 +44,7 @@ from falsepromise.training import optimizer
 from falsepromise.training.blocks import Blocks
 from falsepromise.training.checkpoint import Checkpoints
 from falsepromise.training.data import Batches
+from falsepromise.training.layout import stacked_graph, unstack
 from falsepromise.training.log import TrainingLog
 from falsepromise.training.loop import STOPPED, HeldOut, Loop
 from falsepromise.training.recipe import Recipe
@@ -94,7 +95,8 @@ def train(
     rows = max(config.vocab_size, tokenizer.vocab_size)
     padding = -rows % mesh.shape["tensor"]  # its devices share the table evenly
     config = replace(config, vocab_size=rows + padding, padding=padding)
-    graph = nnx.split(weights.abstract(config), nnx.Param)[0]
+    scan, abstract = recipe.layers == "scan", weights.abstract(config)
+    graph = stacked_graph(abstract) if scan else nnx.split(abstract, nnx.Param)[0]
     transformation = optimizer.make(recipe, batches.steps)
     if held_out:
         held_out.prepare(make_loss(graph, recipe, mesh), recipe, mesh)
@@ -109,8 +111,9 @@ def train(
         held_out,
         begun,
     )
-    state = loop.run(begin(base, config, new_tokens, transformation, checkpoints, mesh, batches.steps), open_log)
-    model = nnx.merge(graph, state["params"])
+    state = loop.run(begin(base, config, new_tokens, transformation, checkpoints, mesh, batches.steps, scan), open_log)
+    params = unstack(state["params"], config.num_layers) if scan else state["params"]
+    model = nnx.merge(nnx.split(abstract, nnx.Param)[0], params)
     return *weights.with_padding(model, config, 0, partial(weight_sharding, mesh)), loop
 
 
