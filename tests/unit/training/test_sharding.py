@@ -29,13 +29,13 @@ import json, sys
 from dataclasses import astuple
 sys.path.insert(0, sys.argv[1])
 from test_sharding import CONFIG, LENGTH, MESHES, RECIPES, ROWS
-from falsepromise.training.compile import lowered
+from falsepromise.training.compile import traced
 from falsepromise.training.program import collectives
 from falsepromise.training.recipe import Recipe
 from falsepromise.training.sharding import make_mesh
 for name, change in RECIPES.items():
     for mesh in MESHES:
-        done = lowered(CONFIG, Recipe(batch_size=ROWS, **change), LENGTH, make_mesh(mesh)).compile()
+        done = traced(CONFIG, Recipe(batch_size=ROWS, **change), LENGTH, make_mesh(mesh)).lower().compile()
         memory = done.memory_analysis()
         print(json.dumps({
             "mesh": mesh, "recipe": name,
@@ -126,8 +126,18 @@ def test_exchanges_are_counted_with_the_rounds_of_their_loops() -> None:
   %g = bf16[64,8]{1,0} all-gather(%x), channel_id=1, replica_groups=[2,4]<=[8], dimensions={0}
 }
 
+%counted (p: (s32[])) -> pred[] {
+  %n = s32[]{:T(128)} constant(5)
+  ROOT %lt = pred[] compare(%i, %n), direction=LT
+}
+
+%other (p: (s32[])) -> (s32[]) {
+  %h = f32[3]{0} all-reduce(%x), replica_groups={{0,1}}, to_apply=%add
+}
+
 ENTRY %main (a: f32[4]) -> f32[4] {
   %w = (s32[], f32[4]) while(%t), condition=%c, body=%body, backend_config={"known_trip_count":{"n":"3"}}
+  %v = (s32[]) while(%t), condition=%counted, body=%other
   %r = (f32[4]{0}, f32[2,2]{1,0}) all-reduce(%a, %b), replica_groups={{0,1},{2,3}}, to_apply=%add
   %s = f32[2]{0} reduce-scatter(%y), replica_groups={}, dimensions={0}, to_apply=%add
   %o = f32[16]{0} all-reduce(%y), replica_groups={{0},{1}}, to_apply=%add
@@ -141,4 +151,5 @@ ENTRY %main (a: f32[4]) -> f32[4] {
         ("all-reduce", "f32", (2, 2), 2, 1, 16),
         ("reduce-scatter", "f32", (2,), 8, 1, 64),
         ("all-reduce", "f32", (9,), 4, 1, 36),
+        ("all-reduce", "f32", (3,), 2, 5, 12),
     }

@@ -208,18 +208,48 @@ def plan(
     return Plan(devices, device, memory, steps, computed, flops, flops / speed / 3600, host)
 
 
-def fewest_devices(shape: Shape, recipe: Mapping[str, Any], block_size: int, device: Device, most: int = 1024) -> int:
+def fewest_devices(shape: Shape, recipe: Mapping[str, Any], block_size: int, device: Device, most: int = 1024,
+                   platform: str = "cuda") -> int:  # fmt: skip
     """The smallest power of two of devices, all on `fsdp`, whose memory is enough; `most` where none is."""
     n = 1
     while n < most:
-        if sum(memory_by_part(shape, recipe, block_size, {"fsdp": n}).values()) <= USABLE * device.memory:
+        if sum(memory_by_part(shape, recipe, block_size, {"fsdp": n}, platform).values()) <= USABLE * device.memory:
             return n
         n *= 2
     return most
 
 
+def nearest_fit(
+    shape: Shape,
+    recipe: Mapping[str, Any],
+    block_size: int,
+    mesh: Mapping[str, int],
+    device: Device,
+    platform: str = "cuda",
+) -> str | None:
+    """The recipe with the fewest changes, of those that save memory, that fits; else the devices that would; None."""
+    r = {**RECIPE, **recipe}
+    rows = mesh.get("data", 1) * mesh.get("fsdp", 1)
+    parts = [n for n in range(r["accumulate"], r["batch_size"] + 1) if r["batch_size"] % (n * rows) == 0]
+    chunks = [r["loss_chunk"], *(n for n in (4096, 1024) if not r["loss_chunk"] or n < r["loss_chunk"])]
+    remats = {"none": ["none", "dots", "full"], "dots": ["dots", "full"], "full": ["full"]}[r["remat"]]
+    tries = [
+        {"loss_chunk": chunk, "accumulate": part, "remat": remat}
+        for remat in remats
+        for part in parts
+        for chunk in chunks
+    ]
+    tries.sort(key=lambda change: sum(change[key] != r[key] for key in change))
+    for change in tries:
+        parts_of = memory_by_part(shape, {**r, **change}, block_size, mesh, platform)
+        if sum(parts_of.values()) <= USABLE * device.memory:
+            return ", ".join(f"{key}: {value}" for key, value in change.items() if value != r[key])
+    devices = fewest_devices(shape, r, block_size, device, platform=platform)
+    return f"fsdp={devices}" if devices < 1024 else None
+
+
 def memory_by_part(
-    shape: Shape, recipe: Mapping[str, Any], block_size: int, mesh: Mapping[str, int]
+    shape: Shape, recipe: Mapping[str, Any], block_size: int, mesh: Mapping[str, int], platform: str = "cuda"
 ) -> dict[str, float]:
     """Bytes on each device at the peak of a step, by part. They are summed, although not all are at
     their largest at the same time: the compiler is left that much room."""

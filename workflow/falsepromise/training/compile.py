@@ -1,6 +1,27 @@
-"""Compile a training step without its weights, for devices that need not be there."""
+"""Compile a training step for devices that need not be there, and say what the compiler says.
+
+  python -m falsepromise.training.compile --study config/paper.yaml --model llama-13b --target h100:8
+  python -m falsepromise.training.compile --shape models/llama-7b/config.json --recipe '{"remat": "full"}' \\
+      --mesh fsdp=2,tensor=2 --target tpu-v5p:2x2x1 --layers 2 --output step.json
+
+Nothing is computed and no weight is read. Memory is the compiler's own, beside the planner's. Targets: h100, a100,
+a100-40, h200 and a number of devices; tpu-v4, tpu-v5e, tpu-v5p, tpu-v6e and a shape of chips; cpu and a number of
+simulated devices. GPUs need the package jax[cuda12], TPUs libtpu; neither needs a device or a driver.
+
+The bound on a step's time is the largest of three: operations over the peak, twice the memory that a step uses over
+the memory's rate, bytes between devices over the links' rate. No program is faster; a real one is slower.
+"""
 
 from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,20 +29,31 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import read_json, write_json
 from falsepromise.models import weights
+from falsepromise.models.attention import fused
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.parallel import ROWS
+from falsepromise.study.expand import load_files
+from falsepromise.study.planning import USABLE, memory_by_part, mesh_sizes, nearest_fit
+from falsepromise.study.shapes import known
 from falsepromise.training import optimizer
 from falsepromise.training.layout import stacked_graph
+from falsepromise.training.program import collectives, largest, operations
 from falsepromise.training.recipe import Recipe
 from falsepromise.training.sharding import check_mesh, check_rows
 from falsepromise.training.state import shapes
 from falsepromise.training.step import make_step
+from falsepromise.training.targets import GPUS_PER_HOST, Target
 
 STEPS = 1000  # of the run whose step is compiled: a number in its schedule
+TURNS = 3  # rows that turn tokens add to an embedding table
+GB = 1e9
 
 
-def lowered(config: ModelConfig, recipe: Recipe, block_size: int, mesh: Mesh) -> jax.stages.Lowered:
+def traced(config: ModelConfig, recipe: Recipe, block_size: int, mesh: Mesh) -> jax.stages.Traced:
     """The training step of a model on a mesh, to be compiled: shapes only, nothing is computed.
 
     Raises:
@@ -40,4 +72,207 @@ def lowered(config: ModelConfig, recipe: Recipe, block_size: int, mesh: Mesh) ->
         )
         for key in ("inputs", "targets", "segments", "positions", "mask")
     }
-    return make_step(graph, recipe, transformation, mesh).lower(state, batch)
+    return make_step(graph, recipe, transformation, mesh).trace(state, batch)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is compiled: a model's form, its recipe, tokens a block, a mesh's setting and the devices."""
+
+    name: str
+    config: ModelConfig
+    recipe: Recipe
+    block_size: int
+    mesh: str
+    target: Target
+
+
+def compiled(case: Case) -> dict[str, Any]:
+    """What the compiler says of a case, as a record."""
+    begun = time.monotonic()
+    mesh = case.target.mesh(case.mesh)
+    step = traced(case.config, case.recipe, case.block_size, mesh)
+    sizes = mesh_sizes(case.mesh)
+    shape = case.config.shape
+    planned = memory_by_part(shape, asdict(case.recipe), case.block_size, sizes, case.target.platform)
+    record: dict[str, Any] = {
+        "model": case.name, "parameters": shape.parameters, "layers": case.config.num_layers,
+        "target": case.target.name, "mesh": case.mesh, "block_size": case.block_size, "recipe": asdict(case.recipe),
+        "shape": asdict(shape),
+    }  # fmt: skip
+    memory: dict[str, Any] = {"of": case.target.device.memory, "planned": round(sum(planned.values()))}
+    memory["planned_parts"] = {part: round(size) for part, size in planned.items()}
+    try:
+        done = step.lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        # TPU's compiler refuses what doesn't fit, and names the largest allocations itself.
+        used = re.search(r"Used ([\d.]+)([GM]) of", str(error))
+        peak = float(used[1]) * (2**30 if used[2] == "G" else 2**20) if used else math.nan
+        text = None
+        memory |= {"peak": round(peak)}
+        record["largest"] = re.findall(r"Size: ([\d.]+[GM])\s+Operator: op_name=\"([^\"]*)", str(error))[:8]
+    else:
+        found = done.memory_analysis()
+        arguments, temporary = found.argument_size_in_bytes, found.temp_size_in_bytes
+        sum_ = arguments + temporary + found.output_size_in_bytes - found.alias_size_in_bytes
+        memory |= {"peak": sum_, "arguments": arguments, "temporary": temporary}
+        text = done.as_text()
+        record["largest"] = [[f"{size / GB:.2f} GB", name] for size, name in largest(text)[:8]]
+    record["compile_s"] = round(time.monotonic() - begun, 1)
+    memory["fits"] = memory["peak"] <= USABLE * memory["of"]
+    record["memory"] = memory
+    if not memory["fits"]:
+        record["would_fit"] = nearest_fit(
+            shape, asdict(case.recipe), case.block_size, sizes, case.target.device, case.target.platform
+        )
+    exchanges = collectives(text) if text else []
+    record["collectives"] = [asdict(c) | {"bytes": c.bytes * c.count} for c in exchanges]
+    flops = operations(step.jaxpr) + kernel_operations(case, sizes)
+    record["flops_per_device"] = flops
+    record["bound"] = bound(case, flops, memory, exchanges, math.prod(sizes.values()))
+    return record
+
+
+def kernel_operations(case: Case, sizes: Mapping[str, int]) -> float:
+    """Operations of fused attention on one device, which no matrix product of the program shows: half of a square of
+    scores, twice forth (a layer's attention is always made again) and two and a half times back."""
+    recipe = case.recipe
+    kernel = recipe.attention
+    if kernel == "auto":
+        kernel = fused(case.target.platform, recipe.dtype, recipe.keep_documents_apart)
+    if kernel == "xla":
+        return 0.0
+    shape = case.config.shape
+    tokens = case.recipe.batch_size * case.block_size / (sizes["data"] * sizes["fsdp"])
+    forth = 4 * case.block_size * shape.query / sizes["tensor"] / 2
+    return shape.layers * tokens * forth * (2 + 2.5)
+
+
+def bound(case: Case, flops: float, memory: Mapping[str, Any], exchanges: Sequence[Any], n: int) -> dict[str, Any]:
+    """The least seconds that a step can take, what limits it, and the MFU at that time."""
+    device, link = case.target.device, case.target.link
+    peak = device.peak[case.recipe.dtype]
+    used = memory.get("arguments", 0) + memory.get("temporary", 0)
+    seconds = {
+        "arithmetic": flops / peak,
+        "memory": 2 * used / link.memory,
+        # A group of more devices than a host has reaches over hosts (on TPUs all links are alike).
+        "links": sum(c.sent * c.count / (link.near if c.group <= GPUS_PER_HOST else link.far) for c in exchanges),
+    }
+    by = max(seconds, key=lambda key: seconds[key])
+    tokens = case.recipe.batch_size * case.block_size
+    model_flops = case.config.shape.flops_per_token(case.block_size) * tokens
+    return {
+        **{f"{key}_s": round(value, 5) for key, value in seconds.items()},
+        "step_s": round(seconds[by], 5), "by": by, "mfu": round(model_flops / (seconds[by] * peak * n), 4),
+    }  # fmt: skip
+
+
+def cases(args: Any, target: Target) -> list[Case]:
+    """What the command line asks for.
+
+    Raises:
+        UserError: a model, shape or mesh that can't be.
+    """
+    devices = target.count
+    if args.shape:
+        recipe = Recipe.read(args.recipe)
+        mesh = args.mesh or f"{'data' if target.platform == 'cpu' else 'fsdp'}={devices}"
+        return [Case("shape", sliced(shape_of(args.shape), args.layers), recipe, args.block_size, mesh, target)]
+    study = load_files(args.study)
+    chosen = dict.fromkeys(study.models[name]["base"] for name in study.trained)
+    if args.model:
+        models = {name: study.models[name]["base"] for name in study.models}
+        bases = {**{base: base for base in study.bases}, **models}
+        if args.model not in bases:
+            raise UserError(f"--model {args.model}: not in the study; expected one of {', '.join(bases)}")
+        chosen = dict.fromkeys([bases[args.model]])
+    found = []
+    for base in chosen:
+        trained = [m for m in study.trained if study.models[m]["base"] == base and args.model in (None, base, m)]
+        if not trained:
+            continue
+        recipe = Recipe.of(study.recipe(study.models[trained[0]]["mixture"]) | json.loads(args.recipe))
+        entry = study.bases[base]
+        config = ModelConfig.from_hub(known(entry, study.parameters(base), study.vocab_size), base)
+        config = replace(config, vocab_size=config.vocab_size + TURNS * ("weights" in entry))
+        mesh = args.mesh or entry.get("mesh", "")
+        if not mesh or (not args.mesh and math.prod(mesh_sizes(mesh).values()) != devices):
+            mesh = f"fsdp={devices}"
+        found.append(Case(base, sliced(config, args.layers), recipe, study.block_size(base), mesh, target))
+    return found
+
+
+def shape_of(source: str) -> ModelConfig:
+    """From a hub's config.json: as JSON text, a file, or a model folder."""
+    if source.lstrip().startswith("{"):
+        try:
+            hub = json.loads(source)
+        except json.JSONDecodeError as error:
+            raise UserError(f"--shape: not JSON: {error}") from error
+        return ModelConfig.from_hub(hub, "--shape")
+    path = Path(source)
+    path = path / "config.json" if path.is_dir() else path
+    hub = read_json(path)
+    if not isinstance(hub, dict):
+        raise UserError(f"{path}: found {type(hub).__name__}, expected a JSON object")
+    return ModelConfig.from_hub(hub, str(path))
+
+
+def sliced(config: ModelConfig, layers: int | None) -> ModelConfig:
+    """The model with its first layers only."""
+    if layers is not None and not 1 <= layers <= config.num_layers:
+        raise UserError(f"--layers {layers}: the model has {config.num_layers}; expected 1 to {config.num_layers}")
+    return config if layers is None else replace(config, num_layers=layers)
+
+
+def show(record: Mapping[str, Any]) -> None:
+    """Print a record."""
+    memory, limits = record["memory"], record["bound"]
+    print(f"{record['model']}, {record['layers']} layers, on {record['target']} ({record['mesh']}), ", end="")
+    print(f"compiled in {record['compile_s']} s")
+    print(f"  GB a device     peak {memory['peak'] / GB:.2f}", end="")
+    if "arguments" in memory:
+        print(f" (arguments {memory['arguments'] / GB:.2f}, temporary {memory['temporary'] / GB:.2f})", end="")
+    of = "" if math.isinf(memory["of"]) else f" of {memory['of'] / GB:.0f}, of which {USABLE:.0%} are for training"
+    print(f"; planned {memory['planned'] / GB:.2f}{of}")
+    for c in record["collectives"][:12]:
+        shape = ", ".join(map(str, c["shape"]))
+        print(f"  {c['count']:>6} x {c['operation']} {c['type']}[{shape}] over {c['group']}, {c['bytes'] / GB:.2f} GB")
+    each = ", ".join(f"{key} {limits[f'{key}_s']:.4g} s" for key in ("arithmetic", "memory", "links"))
+    print(f"  at least {limits['step_s']:.4g} s a step, by {limits['by']}: MFU at most {limits['mfu']:.1%} ({each})")
+    if not memory["fits"]:
+        print("  does not fit. Its largest arrays:")
+        for size, name in record["largest"]:
+            print(f"    {size}  {name}")
+        print(f"  nearest that fits, by the planner: {record['would_fit'] or 'none on these devices'}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compile and print."""
+    parser = cli.parser(__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--study", type=Path, nargs="+", metavar="FILE", help="study file(s): each base, or --model")
+    what.add_argument("--shape", help="a hub's config.json: JSON, file or model folder")
+    parser.add_argument("--model", help="a model or base of the study; default: each base that it trains")
+    parser.add_argument("--recipe", default="{}", help="JSON (or a file, with --shape); of a study: what is changed")
+    parser.add_argument("--mesh", help="as data=1,fsdp=4,tensor=2; default: the study's, or fsdp over all devices")
+    parser.add_argument("--target", required=True, help="h100:8, a100:8, h200:4, tpu-v5p:2x2x2, tpu-v5e:4x4, cpu:8...")
+    parser.add_argument("--layers", type=int, help="compile a model of so many layers only")
+    parser.add_argument("--block-size", type=int, default=2048, help="tokens a block, with --shape")
+    parser.add_argument("--output", type=Path, help="write what was found as JSON")
+    args = parser.parse_args(argv)
+    target = Target.of(args.target)
+    target.prepare()
+    records = []
+    for case in cases(args, target):
+        records.append(compiled(case))
+        show(records[-1])
+    if args.output:
+        write_json(args.output, records[0] if len(records) == 1 else records)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 OPERATIONS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
 _COLLECTIVE = re.compile(rf"^\s*(?:ROOT )?%?\S+ = (.+?) ({'|'.join(OPERATIONS)})(-start)?\(")
@@ -100,17 +101,64 @@ def _rounds(bodies: dict[str, list[str]]) -> Counter[str]:
 
     def visit(name: str, times: int) -> None:
         rounds[name] += times
-        for callee, trips in _calls(bodies.get(name, [])):
+        for callee, trips in _calls(name, bodies):
             visit(callee, times * trips)
 
     visit("ENTRY", 1)
     return rounds
 
 
-def _calls(lines: list[str]) -> Iterator[tuple[str, int]]:
-    for line in lines:
-        trips = _TRIPS.search(line)
+def _calls(name: str, bodies: dict[str, list[str]]) -> Iterator[tuple[str, int]]:
+    for line in bodies.get(name, []):
+        trips = 1
+        if " while(" in line:
+            # TPUs' programs don't say how often: the counter is compared with the one number of the condition.
+            condition = re.search(r"condition=%?([\w.\-]+)", line)
+            asked = "\n".join(bodies.get(condition[1], [])) if condition else ""
+            known = _TRIPS.findall(line) or re.findall(r"s32\[\]\S* constant\((\d+)\)", asked)
+            trips = int(known[0]) if len(known) == 1 else 1
         for callee in _CALLED.findall(line):
-            yield callee, int(trips[1]) if trips else 1
+            yield callee, trips
         if branches := re.search(r"branch_computations=\{([^}]*)\}", line):
             yield from ((callee.strip().lstrip("%"), 1) for callee in branches[1].split(","))
+
+
+_RESULT = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (\w+)\[([\d,]+)\]\S* (\w[\w\-]*)\(")
+_VIEWS = ("parameter", "bitcast", "get-tuple-element", "constant", "tuple")
+
+
+def largest(text: str) -> list[tuple[int, str]]:
+    """The largest arrays that a compiled program makes, bytes and what they are; each name and shape once."""
+    found: dict[str, int] = {}
+    for line in text.splitlines():
+        match = _RESULT.match(line)
+        if not match or match[4] in _VIEWS or not _ARRAY.match(f"{match[2]}[{match[3]}]"):
+            continue
+        said = re.search(r'op_name="([^"]*)"', line)
+        width = 1 if match[2] == "pred" else int(re.search(r"\d+", match[2])[0]) // 8  # type: ignore[index]
+        name = f"{match[2]}[{match[3]}] {said[1] if said else match[1]}"
+        found[name] = math.prod(map(int, match[3].split(","))) * width
+    return sorted(((size, name) for name, size in found.items()), reverse=True)
+
+
+def operations(jaxpr: Any) -> float:
+    """Floating point operations of a program's matrix products, loops with all their rounds.
+
+    Args:
+        jaxpr: What jax traced. Within `shard_map` shapes are one device's, so that its operations are counted.
+    """
+    total = 0.0
+    jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+    for e in jaxpr.eqns:
+        if e.primitive.name == "dot_general":
+            (contracted, _), _ = e.params["dimension_numbers"]
+            shape = e.invars[0].aval.shape
+            total += 2.0 * math.prod(e.outvars[0].aval.shape) * math.prod(shape[axis] for axis in contracted)
+        if e.primitive.name == "pallas_call":
+            continue
+        rounds = e.params.get("length", 1) if e.primitive.name == "scan" else 1
+        for value in e.params.values():
+            for inner in value if isinstance(value, (tuple, list)) else (value,):
+                if hasattr(getattr(inner, "jaxpr", inner), "eqns"):
+                    total += rounds * operations(inner)
+    return total

@@ -1,0 +1,49 @@
+"""Forms of the public base models that a study may name without having them here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import read_json
+
+
+def _llama(hidden: int, inner: int, layers: int, heads: int) -> dict[str, Any]:
+    return {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 32000, "hidden_size": hidden,
+        "intermediate_size": inner, "num_hidden_layers": layers, "num_attention_heads": heads,
+        "max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "tie_word_embeddings": False,
+    }  # fmt: skip
+
+
+# By the number of weights, which a study states: the sizes of Touvron et al. 2023 (table 2) and Radford et al. 2019.
+BY_PARAMETERS: dict[int, dict[str, Any]] = {
+    1_557_611_200: {
+        "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": 50257, "n_embd": 1600,
+        "n_layer": 48, "n_head": 25, "n_positions": 1024, "n_ctx": 1024,
+    },
+    6_738_415_616: _llama(4096, 11008, 32, 32),
+    13_015_864_320: _llama(5120, 13824, 40, 40),
+    32_528_943_616: _llama(6656, 17920, 60, 52),
+    65_285_660_672: _llama(8192, 22016, 80, 64),
+}  # fmt: skip
+
+
+def known(base: Mapping[str, Any], parameters: int, vocab_size: int) -> dict[str, Any]:
+    """A base model's config.json, from the study's architecture, from its folder, or by its public size.
+
+    Raises:
+        UserError: none of these.
+    """
+    if "architecture" in base:
+        return {"vocab_size": vocab_size, "model_type": "llama"} | dict(base["architecture"])
+    local = Path(str(base.get("weights", "")).removeprefix("file:")) / "config.json"
+    if local.exists():
+        return read_json(local)
+    if parameters in BY_PARAMETERS:
+        return BY_PARAMETERS[parameters]
+    raise UserError(
+        f"a base of {parameters:,} parameters: its shape isn't known here; compile it by --shape with its config.json"
+    )
