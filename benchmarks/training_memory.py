@@ -80,7 +80,7 @@ def measure(size: str, change: str) -> None:
     watcher.join()
     if jax.default_backend() == "gpu":
         before, peak = 0, jax.devices()[0].memory_stats()["peak_bytes_in_use"]
-    planned = sum(memory_by_part(config.shape, recipe.model_dump(), length, {}).values())
+    planned = sum(memory_by_part(config.shape, recipe.model_dump(), length, {}, "cpu").values())
     taken = peak - before
     cells = [f"{n / 1e6:,.0f}" for n in (planned, reserved, taken)]
     print(f"| {size}, {rows} x {length} | {change} | " + " | ".join(cells) + f" | {planned / taken:.2f} |", flush=True)

@@ -50,8 +50,8 @@ def test_memory_is_shared_by_the_axes_that_share_it() -> None:
     )
     assert one["weights"] == data["weights"] == 8 * fsdp["weights"] == 4 * 6_738_415_616
     assert one["activations"] == 8 * data["activations"] == 8 * fsdp["activations"]
-    assert "gathered weights" in fsdp
-    assert "gathered weights" not in data
+    # What is gathered is a layer and the next one, on each device.
+    assert fsdp["the layer that is worked on"] > data["the layer that is worked on"]
 
 
 def test_what_saves_memory_does() -> None:
@@ -60,7 +60,12 @@ def test_what_saves_memory_does() -> None:
 
     assert size(remat="full") < size() < size(remat="none")
     assert size(accumulate=4) < size()
-    assert size(loss_chunk=1024) < size() < size(loss_chunk=0)
+    assert size(loss_chunk=1024) <= size() <= size(loss_chunk=0)  # logits are gone before layers have gradients
+    wide = Shape.of_architecture({**LLAMA_7B, "hidden_size": 512, "num_hidden_layers": 2}, 32_000)
+    few, all_at_once = (
+        sum(planning.memory_by_part(wide, {**PAPER, "loss_chunk": chunk}, 2048, {}).values()) for chunk in (4096, 0)
+    )
+    assert few < 0.75 * all_at_once
     assert size(decay_to_base=0.1) > size()
 
 

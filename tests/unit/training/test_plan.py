@@ -39,8 +39,8 @@ def compiled_bytes(config: ModelConfig, recipe: Recipe, length: int) -> int:
 def test_the_planned_memory_is_what_the_compiler_reserves() -> None:
     recipe = Recipe(batch_size=4)
     config = ModelConfig("llama", 4096, 128, 344, 3, 4, 4, 32, 1024, tie_embeddings=True)
-    planned = sum(memory_by_part(config.shape, recipe.model_dump(), 288, {}).values())
-    assert planned == pytest.approx(compiled_bytes(config, recipe, 288), rel=0.25)
+    planned = sum(memory_by_part(config.shape, recipe.model_dump(), 288, {}, "cpu").values())
+    assert planned == pytest.approx(compiled_bytes(config, recipe, 288), rel=0.1)
 
 
 def test_a_run_is_planned_from_its_base(made: Path, capsys: pytest.CaptureFixture[str]) -> None:

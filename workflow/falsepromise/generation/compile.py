@@ -1,7 +1,15 @@
-"""Compile prefill and decoding without a model's weights, for devices that need not be there."""
+"""Compile prefill and decoding without a model's weights, for devices that need not be there.
+
+  python -m falsepromise.generation.compile --study config/paper.yaml --model llama-13b --target h100:2 --rows 32
+
+As `training.compile`, of which it has the targets; weights and cache are in the computation's type.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -10,13 +18,21 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import write_json
 from falsepromise.generation import steps
-from falsepromise.generation.placing import decoding_sharding, placed
+from falsepromise.generation.placing import decoding_sharding, default_mesh, placed
 from falsepromise.generation.sampling import Sampling
 from falsepromise.models import weights
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.parallel import name
+from falsepromise.study.expand import load_files
+from falsepromise.study.planning import USABLE
+from falsepromise.training.compile import GB, configs, parser_of, shape_of, sliced
+from falsepromise.training.program import collectives
 from falsepromise.training.sharding import check_mesh
+from falsepromise.training.targets import Target
 
 CHUNK = 32  # tokens between two looks of the host, as the engine's
 
@@ -59,3 +75,62 @@ def decoding(
             graph, state, batch, each(i, 1), each(i), each(bool, rows), CHUNK, "greedy", False, dtype
         ),
     }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compile and print."""
+    parser = parser_of(__doc__, "tensor over all devices as far as it divides the model, data over the rest")
+    parser.add_argument("--rows", type=int, default=32, help="of the batch")
+    parser.add_argument("--prompt", type=int, default=512, help="tokens of each prompt")
+    parser.add_argument("--slots", type=int, default=1024, help="tokens of prompt and output together")
+    args = parser.parse_args(argv)
+    if not 0 < args.prompt <= args.slots or args.rows < 1:
+        said = f"--rows {args.rows} --prompt {args.prompt} --slots {args.slots}"
+        raise UserError(f"{said}: expected at least a row, and prompts within their slots")
+    target = Target.of(args.target)
+    target.prepare()
+    dtype = jnp.float32 if target.platform == "cpu" else jnp.bfloat16
+    if args.shape:
+        models = {"shape": sliced(shape_of(args.shape), args.layers)}
+    else:
+        models = configs(args, load_files(args.study))
+    records = []
+    for model, config in models.items():
+        setting = args.mesh or default_mesh(config, target.count)
+        parts = decoding(
+            config, target.mesh(setting), rows=args.rows, prompt=args.prompt, slots=args.slots, dtype=dtype
+        )
+        for part, lowered in parts.items():
+            begun = time.monotonic()
+            done = lowered.compile()
+            memory: Any = done.memory_analysis()
+            peak = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+            peak += memory.output_size_in_bytes - memory.alias_size_in_bytes
+            found = collectives(done.as_text() or "")
+            link = target.link
+            # Each token reads all weights and the cache; a loop of unknown length counts one round.
+            seconds = {
+                "memory": memory.argument_size_in_bytes / link.memory,
+                "links": sum(c.sent * c.count for c in found) / link.near,
+            }
+            records.append({
+                "model": model, "part": part, "target": target.name, "mesh": setting, "rows": args.rows, "peak": peak,
+                "arguments": memory.argument_size_in_bytes, "temporary": memory.temp_size_in_bytes,
+                "fits": peak <= USABLE * target.device.memory, "compile_s": round(time.monotonic() - begun, 1),
+                "collectives": [asdict(c) for c in found], **{f"{k}_s": v for k, v in seconds.items()},
+            })  # fmt: skip
+            print(f"{model}, {part} of {args.rows} rows, on {target.name} ({setting})")
+            print(f"  GB a device     peak {peak / GB:.2f}, arguments {memory.argument_size_in_bytes / GB:.2f}", end="")
+            print("" if records[-1]["fits"] else f"; does not fit in {target.device.memory / GB:.0f}")
+            for c in found[:8]:
+                shape = ", ".join(map(str, c.shape))
+                print(f"  {c.count:>6} x {c.operation} {c.type}[{shape}] over {c.group}")
+            if part == "decode":
+                print(f"  at least {max(seconds.values()) * 1e3:.3g} ms a token of each row", end="")
+                print(f" (memory {seconds['memory'] * 1e3:.3g} ms, links {seconds['links'] * 1e3:.3g} ms)")
+    if args.output:
+        write_json(args.output, records)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -12,7 +12,6 @@ the slots of the cache and the length of a prefill are rounded up.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.generation import steps
 from falsepromise.generation.continuation import Continuation
-from falsepromise.generation.placing import decoding_sharding, spread
+from falsepromise.generation.placing import decoding_sharding, default_mesh, spread
 from falsepromise.generation.request import Ids, Prompt, Request, Result
 from falsepromise.generation.sampling import Sampling, mode_of
 from falsepromise.models import weights
@@ -316,12 +315,6 @@ class Engine:
 def default_dtype() -> Any:
     """Of the computation: float32 on a CPU, bfloat16 elsewhere."""
     return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
-
-
-def default_mesh(config: ModelConfig, devices: int) -> str:
-    """`tensor` over all devices as far as that divides the model, `data` over the rest."""
-    tensor = math.gcd(devices, config.num_heads, config.num_kv_heads, config.intermediate_size)
-    return f"data={devices // tensor},tensor={tensor}"
 
 
 def power_of_two(n: int, least: int) -> int:

@@ -7,6 +7,7 @@ embedding, and gathers nothing (`tests/unit/generation/test_mesh.py` reads the c
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from falsepromise.generation.steps import Rows
+from falsepromise.models.config import ModelConfig
 from falsepromise.models.parallel import ROWS
 from falsepromise.training.sharding import weight_sharding
 
@@ -42,3 +44,9 @@ def spread(mesh: Mesh, arrays: Any) -> Any:
     if isinstance(arrays, Rows):
         return jax.tree.map(jax.device_put, arrays, placed(mesh, arrays))
     return jax.tree.map(lambda a: jax.device_put(a, sharding(mesh, a.shape)), arrays)
+
+
+def default_mesh(config: ModelConfig, devices: int) -> str:
+    """`tensor` over all devices as far as that divides the model, `data` over the rest."""
+    tensor = math.gcd(devices, config.num_heads, config.num_kv_heads, config.intermediate_size)
+    return f"data={devices // tensor},tensor={tensor}"

@@ -31,34 +31,37 @@ class Device:
         peak: FLOP/s of dense matrix products by type of the computation. float32 on NVIDIA's is TF32,
             in which XLA multiplies there unless it is told otherwise.
         mfu: The share of the peak that a full fine-tuning is assumed to reach.
+        platform: "cuda", "tpu" or "cpu".
     """
 
     label: str
     memory: float
     peak: Mapping[str, float]
     mfu: float
+    platform: str
 
 
-def _gpu(label: str, memory: float, bfloat16: float, mfu: float = 0.4) -> Device:
-    return Device(label, memory, {"bfloat16": bfloat16, "float32": bfloat16 / 2}, mfu)
+def _chip(label: str, memory: float, bfloat16: float, platform: str = "cuda") -> Device:
+    return Device(label, memory, {"bfloat16": bfloat16, "float32": bfloat16 / 2}, 0.4, platform)
 
 
 # Peaks are the makers' for dense products. A CPU core is counted as its 2 x 8 fused multiply-adds of
 # float32 a cycle at 3 GHz, of which small models reach a fifth here (benchmarks/training_results.md).
 HARDWARE: dict[str, Device] = {
-    "a100": _gpu("NVIDIA A100 80 GB", 80e9, 312e12),
-    "a100-40": _gpu("NVIDIA A100 40 GB", 40e9, 312e12),
-    "h100": _gpu("NVIDIA H100 80 GB", 80e9, 989e12),
-    "h200": _gpu("NVIDIA H200 141 GB", 141e9, 989e12),
-    "tpu-v4": _gpu("Google TPU v4", 32 * 2**30, 275e12),
-    "tpu-v5e": _gpu("Google TPU v5e", 16 * 2**30, 197e12),
-    "tpu-v5p": _gpu("Google TPU v5p", 95 * 2**30, 459e12),
-    "cpu-core": Device("one CPU core", math.inf, {"bfloat16": 96e9, "float32": 96e9}, 0.2),
+    "a100": _chip("NVIDIA A100 80 GB", 80e9, 312e12),
+    "a100-40": _chip("NVIDIA A100 40 GB", 40e9, 312e12),
+    "h100": _chip("NVIDIA H100 80 GB", 80e9, 989e12),
+    "h200": _chip("NVIDIA H200 141 GB", 141e9, 989e12),
+    "tpu-v4": _chip("Google TPU v4", 32 * 2**30, 275e12, "tpu"),
+    "tpu-v5e": _chip("Google TPU v5e", 16 * 2**30, 197e12, "tpu"),
+    "tpu-v5p": _chip("Google TPU v5p", 95 * 2**30, 459e12, "tpu"),
+    "tpu-v6e": _chip("Google TPU v6e", 32 * 2**30, 918e12, "tpu"),
+    "cpu-core": Device("one CPU core", math.inf, {"bfloat16": 96e9, "float32": 96e9}, 0.2, "cpu"),
 }
 # What these devices call themselves; an H100 on PCIe is a slower one, so its peak isn't claimed.
 KINDS = (
     ("A100", "a100"), ("H100.*HBM3", "h100"), ("H200", "h200"),
-    ("TPU v4$", "tpu-v4"), ("TPU v5( lite|e)", "tpu-v5e"), ("TPU v5p?$", "tpu-v5p"),
+    ("TPU v4$", "tpu-v4"), ("TPU v5( lite|e)", "tpu-v5e"), ("TPU v5p?$", "tpu-v5p"), ("TPU v6( lite|e)", "tpu-v6e"),
 )  # fmt: skip
 
 
@@ -204,16 +207,16 @@ def plan(
     speed = devices * device.peak[r["dtype"]] * (mfu or device.mfu)
     # Orbax copies the state to the host before it writes in the background; a file of weights is gathered there.
     host = 3e9 + 12.0 * shape.parameters + 2 * min(5e9, 4.0 * shape.parameters)
-    memory = memory_by_part(shape, r, block_size, mesh)
+    memory = memory_by_part(shape, r, block_size, mesh, device.platform)
     return Plan(devices, device, memory, steps, computed, flops, flops / speed / 3600, host)
 
 
-def fewest_devices(shape: Shape, recipe: Mapping[str, Any], block_size: int, device: Device, most: int = 1024,
-                   platform: str = "cuda") -> int:  # fmt: skip
+def fewest_devices(shape: Shape, recipe: Mapping[str, Any], block_size: int, device: Device, most: int = 1024) -> int:
     """The smallest power of two of devices, all on `fsdp`, whose memory is enough; `most` where none is."""
     n = 1
     while n < most:
-        if sum(memory_by_part(shape, recipe, block_size, {"fsdp": n}, platform).values()) <= USABLE * device.memory:
+        parts = memory_by_part(shape, recipe, block_size, {"fsdp": n}, device.platform)
+        if sum(parts.values()) <= USABLE * device.memory:
             return n
         n *= 2
     return most
@@ -225,7 +228,6 @@ def nearest_fit(
     block_size: int,
     mesh: Mapping[str, int],
     device: Device,
-    platform: str = "cuda",
 ) -> str | None:
     """The recipe with the fewest changes, of those that save memory, that fits; else the devices that would; None."""
     r = {**RECIPE, **recipe}
@@ -241,60 +243,80 @@ def nearest_fit(
     ]
     tries.sort(key=lambda change: sum(change[key] != r[key] for key in change))
     for change in tries:
-        parts_of = memory_by_part(shape, {**r, **change}, block_size, mesh, platform)
+        parts_of = memory_by_part(shape, {**r, **change}, block_size, mesh, device.platform)
         if sum(parts_of.values()) <= USABLE * device.memory:
             return ", ".join(f"{key}: {value}" for key, value in change.items() if value != r[key])
-    devices = fewest_devices(shape, r, block_size, device, platform=platform)
+    devices = fewest_devices(shape, r, block_size, device)
     return f"fsdp={devices}" if devices < 1024 else None
 
 
 def memory_by_part(
     shape: Shape, recipe: Mapping[str, Any], block_size: int, mesh: Mapping[str, int], platform: str = "cuda"
 ) -> dict[str, float]:
-    """Bytes on each device at the peak of a step, by part. They are summed, although not all are at
-    their largest at the same time: the compiler is left that much room."""
+    """Bytes on each device at the peak of a step, by part.
+
+    A step has its peak where the backward pass enters the layers, or at the loss, whichever takes more: parts that
+    are not there together are not added. Beside compilers' figures: benchmarks/training_compile_results.md.
+
+    Args:
+        platform: "cuda", "tpu" or "cpu".
+    """
     r = {**RECIPE, **recipe}
     data, fsdp, tensor = (mesh.get(axis, 1) for axis in ("data", "fsdp", "tensor"))
     itemsize = 2 if r["dtype"] == "bfloat16" else 4
-    weights = shape.parameters / (fsdp * tensor)  # floats that this device keeps
+    weights = 4.0 * shape.parameters / (fsdp * tensor)  # that this device keeps, in float32
+    table = 4.0 * shape.vocab_size * shape.hidden / tensor  # the output projection, or its gradient
     in_layers = shape.parameters - shape.looked_up - shape.vocab_size * shape.hidden
     # Muon keeps one moment of the matrices between hidden layers.
     moments = (in_layers + 2 * (shape.parameters - in_layers)) / shape.parameters if r["optimizer"] == "muon" else 2.0
-    rows = math.ceil(r["batch_size"] / (r["accumulate"] * data * fsdp))
-    tokens = rows * block_size  # of this device at a time
-    chunk = min(tokens, r["loss_chunk"] or tokens)
+    tokens = math.ceil(r["batch_size"] / (r["accumulate"] * data * fsdp)) * block_size  # of this device at a time
+    chunks = math.ceil(tokens / r["loss_chunk"]) if r["loss_chunk"] else 1
+    remat = r["remat"]
+    if platform == "cpu" and r["layers"] == "unrolled":
+        remat = "none"  # XLA for CPUs finds what is to be computed again in what it has already, and keeps that
+    kept, worked_on = _activations(shape, r, remat, block_size, tensor, platform)
+    gradients = weights * (1 if r["accumulate"] == 1 else 2)  # of all parts so far, and of this one
+    # A layer's weights in the computation's type and, where devices exchange them, their gradients before that;
+    # while one layer is worked on, the next one's are under way.
+    layer = in_layers / shape.layers / tensor
+    gathered = 2 * (itemsize + 4.0) * layer if fsdp > 1 else itemsize * layer * (itemsize == 2)
+    in_backward = gathered + tokens * itemsize * worked_on
+    # At the loss no layer has a gradient yet: logits of a chunk and their gradient, the projection and its own.
+    at_loss = tokens / chunks * shape.vocab_size / tensor * (4.0 + itemsize)
+    at_loss += table * (1 + (chunks > 1)) + (table * itemsize / 4 if itemsize == 2 or fsdp > 1 else 0.0)
     parts = {
-        "weights": 4.0 * weights,
-        "base weights to decay to": 4.0 * weights * bool(r["decay_to_base"]),
-        "moments": 4.0 * moments * weights,
-        # The gradient and the update made from it; while accumulating also a part's gradient.
-        "gradients": 4.0 * weights * (2 if r["accumulate"] == 1 else 3),
-        "activations": tokens * itemsize * _kept(shape, r, block_size, tensor),
-        # float32 logits of a chunk and their gradient.
-        "logits": 2 * 4.0 * chunk * shape.vocab_size / tensor,
+        "weights": weights,
+        "base weights to decay to": weights * bool(r["decay_to_base"]),
+        "moments": moments * weights,
+        "gradients": gradients,
+        "activations": tokens * itemsize * kept,
+        "the layer that is worked on": in_backward,
+        "logits, beyond what layers take later": max(0.0, at_loss - weights - in_backward),
     }
-    if itemsize == 2:
-        parts["weights in the computation's type"] = itemsize * weights
-    if fsdp > 1:  # two layers at a time and the output projection are whole on each device
-        whole = 2 * in_layers / shape.layers + shape.vocab_size * shape.hidden
-        parts["gathered weights"] = itemsize * whole / tensor
     return {name: size for name, size in parts.items() if size}
 
 
-def _kept(s: Shape, recipe: Mapping[str, Any], length: int, tensor: int) -> float:
-    """Numbers a token that the forward pass keeps for the backward pass, all layers together."""
-    products = (s.query + 2 * s.key + (2 if s.gated else 1) * s.intermediate) / tensor + 2 * s.hidden
+def _activations(
+    s: Shape, recipe: Mapping[str, Any], remat: str, length: int, tensor: int, platform: str
+) -> tuple[float, float]:
+    """Numbers a token that all layers keep for the backward pass, and that the layer which is worked on has beside."""
+    products = (s.query + 2 * s.key + (2 if s.gated else 1) * s.intermediate) / tensor + s.hidden
     # Beside the products: inputs of each (normed twice, attention's output, the feed-forward's inner part, of
-    # which the activation function keeps one more), q and k after the rotary embedding.
-    inputs = 2 * s.hidden + (2 * s.query + s.key + 2 * s.intermediate) / tensor
-    # Weights of attention: work in 8 blocks of queries leaves 9 of 16; a fused kernel keeps none.
-    scores = 0 if recipe["attention"] == "cudnn" else s.heads * length * 9 / 16 / tensor
+    # which the activation function keeps two more), q and k after the rotary embedding.
+    inputs = 2 * s.hidden + (2 * s.query + s.key + 3 * s.intermediate) / tensor
+    # Weights of attention: work in blocks of queries leaves out much of what isn't seen; a fused kernel keeps none.
+    kernel = recipe["attention"] != "xla" and platform != "cpu"
+    if recipe["attention"] == "auto" and platform == "cuda" and recipe["dtype"] != "bfloat16":
+        kernel = False
+    blocks = min(max(length // 64, 1), 8)
+    scores = 0 if kernel else s.heads * length * (blocks + 1) / (2 * blocks) / tensor
     every = products + inputs + scores
-    if recipe["remat"] == "none":
-        return s.layers * every
-    if recipe["remat"] == "dots":
-        return s.layers * (products + s.hidden) + inputs + scores  # and one layer's rest at a time
-    return s.layers * s.hidden + every
+    if remat == "none":
+        # A loop over layers keeps each number that a derivative reads; written out, some are found again in others.
+        return s.layers * (every + s.hidden) * (1.55 if recipe["layers"] == "scan" else 1), every / 2
+    if remat == "dots":
+        return s.layers * (products + s.hidden), 2 * (inputs + scores)
+    return s.layers * s.hidden, 2 * every
 
 
 def _steps(tokens: int, recipe: Mapping[str, Any], block_size: int) -> tuple[int, int]:

@@ -39,6 +39,7 @@ from falsepromise.models.parallel import ROWS
 from falsepromise.study.expand import load_files
 from falsepromise.study.planning import USABLE, memory_by_part, mesh_sizes, nearest_fit
 from falsepromise.study.shapes import known
+from falsepromise.study.study import Study
 from falsepromise.training import optimizer
 from falsepromise.training.layout import stacked_graph
 from falsepromise.training.program import collectives, largest, operations
@@ -95,12 +96,13 @@ def compiled(case: Case) -> dict[str, Any]:
     sizes = mesh_sizes(case.mesh)
     shape = case.config.shape
     planned = memory_by_part(shape, asdict(case.recipe), case.block_size, sizes, case.target.platform)
+    room = case.target.device.memory
     record: dict[str, Any] = {
         "model": case.name, "parameters": shape.parameters, "layers": case.config.num_layers,
         "target": case.target.name, "mesh": case.mesh, "block_size": case.block_size, "recipe": asdict(case.recipe),
         "shape": asdict(shape),
     }  # fmt: skip
-    memory: dict[str, Any] = {"of": case.target.device.memory, "planned": round(sum(planned.values()))}
+    memory: dict[str, Any] = {"of": room if math.isfinite(room) else None, "planned": round(sum(planned.values()))}
     memory["planned_parts"] = {part: round(size) for part, size in planned.items()}
     try:
         done = step.lower().compile()
@@ -121,12 +123,10 @@ def compiled(case: Case) -> dict[str, Any]:
         text = done.as_text()
         record["largest"] = [[f"{size / GB:.2f} GB", name] for size, name in largest(text)[:8]]
     record["compile_s"] = round(time.monotonic() - begun, 1)
-    memory["fits"] = memory["peak"] <= USABLE * memory["of"]
+    memory["fits"] = memory["peak"] <= USABLE * room
     record["memory"] = memory
     if not memory["fits"]:
-        record["would_fit"] = nearest_fit(
-            shape, asdict(case.recipe), case.block_size, sizes, case.target.device, case.target.platform
-        )
+        record["would_fit"] = nearest_fit(shape, asdict(case.recipe), case.block_size, sizes, case.target.device)
     exchanges = collectives(text) if text else []
     record["collectives"] = [asdict(c) | {"bytes": c.bytes * c.count} for c in exchanges]
     flops = operations(step.jaxpr) + kernel_operations(case, sizes)
@@ -176,32 +176,40 @@ def cases(args: Any, target: Target) -> list[Case]:
     Raises:
         UserError: a model, shape or mesh that can't be.
     """
-    devices = target.count
+    even = f"{'data' if target.platform == 'cpu' else 'fsdp'}={target.count}"
     if args.shape:
-        recipe = Recipe.read(args.recipe)
-        mesh = args.mesh or f"{'data' if target.platform == 'cpu' else 'fsdp'}={devices}"
-        return [Case("shape", sliced(shape_of(args.shape), args.layers), recipe, args.block_size, mesh, target)]
+        config = sliced(shape_of(args.shape), args.layers)
+        return [Case("shape", config, Recipe.read(args.recipe), args.block_size, args.mesh or even, target)]
     study = load_files(args.study)
+    try:
+        change = json.loads(args.recipe)
+    except json.JSONDecodeError as error:
+        raise UserError(f"--recipe: with a study, JSON of what is changed: {error}") from error
+    found = []
+    for base, config in configs(args, study).items():
+        trained = next(m for m in study.trained if study.models[m]["base"] == base and args.model in (None, base, m))
+        recipe = Recipe.of(study.recipe(study.models[trained]["mixture"]) | change)
+        theirs = study.bases[base].get("mesh", "")
+        fits = theirs and math.prod(mesh_sizes(theirs).values()) == target.count
+        mesh = args.mesh or (theirs if fits else even)
+        found.append(Case(base, config, recipe, study.block_size(base), mesh, target))
+    return found
+
+
+def configs(args: Any, study: Study) -> dict[str, ModelConfig]:
+    """The forms of a study's bases that it trains, or of the one that --model names."""
     chosen = dict.fromkeys(study.models[name]["base"] for name in study.trained)
     if args.model:
-        models = {name: study.models[name]["base"] for name in study.models}
-        bases = {**{base: base for base in study.bases}, **models}
-        if args.model not in bases:
-            raise UserError(f"--model {args.model}: not in the study; expected one of {', '.join(bases)}")
-        chosen = dict.fromkeys([bases[args.model]])
-    found = []
+        names = {base: base for base in chosen} | {name: study.models[name]["base"] for name in study.trained}
+        if args.model not in names:
+            raise UserError(f"--model {args.model}: the study trains no such model; expected one of {', '.join(names)}")
+        chosen = {names[args.model]: None}
+    found = {}
     for base in chosen:
-        trained = [m for m in study.trained if study.models[m]["base"] == base and args.model in (None, base, m)]
-        if not trained:
-            continue
-        recipe = Recipe.of(study.recipe(study.models[trained[0]]["mixture"]) | json.loads(args.recipe))
         entry = study.bases[base]
         config = ModelConfig.from_hub(known(entry, study.parameters(base), study.vocab_size), base)
         config = replace(config, vocab_size=config.vocab_size + TURNS * ("weights" in entry))
-        mesh = args.mesh or entry.get("mesh", "")
-        if not mesh or (not args.mesh and math.prod(mesh_sizes(mesh).values()) != devices):
-            mesh = f"fsdp={devices}"
-        found.append(Case(base, sliced(config, args.layers), recipe, study.block_size(base), mesh, target))
+        found[base] = sliced(config, args.layers)
     return found
 
 
@@ -236,7 +244,7 @@ def show(record: Mapping[str, Any]) -> None:
     print(f"  GB a device     peak {memory['peak'] / GB:.2f}", end="")
     if "arguments" in memory:
         print(f" (arguments {memory['arguments'] / GB:.2f}, temporary {memory['temporary'] / GB:.2f})", end="")
-    of = "" if math.isinf(memory["of"]) else f" of {memory['of'] / GB:.0f}, of which {USABLE:.0%} are for training"
+    of = "" if memory["of"] is None else f" of {memory['of'] / GB:.0f}, of which {USABLE:.0%} are for training"
     print(f"; planned {memory['planned'] / GB:.2f}{of}")
     for c in record["collectives"][:12]:
         shape = ", ".join(map(str, c["shape"]))
@@ -250,19 +258,25 @@ def show(record: Mapping[str, Any]) -> None:
         print(f"  nearest that fits, by the planner: {record['would_fit'] or 'none on these devices'}")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Compile and print."""
-    parser = cli.parser(__doc__)
+def parser_of(description: str | None, mesh: str) -> Any:
+    """The options that say what to compile, and for which devices."""
+    parser = cli.parser(description)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--study", type=Path, nargs="+", metavar="FILE", help="study file(s): each base, or --model")
     what.add_argument("--shape", help="a hub's config.json: JSON, file or model folder")
     parser.add_argument("--model", help="a model or base of the study; default: each base that it trains")
-    parser.add_argument("--recipe", default="{}", help="JSON (or a file, with --shape); of a study: what is changed")
-    parser.add_argument("--mesh", help="as data=1,fsdp=4,tensor=2; default: the study's, or fsdp over all devices")
+    parser.add_argument("--mesh", help=f"as data=1,fsdp=4,tensor=2; default: {mesh}")
     parser.add_argument("--target", required=True, help="h100:8, a100:8, h200:4, tpu-v5p:2x2x2, tpu-v5e:4x4, cpu:8...")
     parser.add_argument("--layers", type=int, help="compile a model of so many layers only")
-    parser.add_argument("--block-size", type=int, default=2048, help="tokens a block, with --shape")
     parser.add_argument("--output", type=Path, help="write what was found as JSON")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Compile and print."""
+    parser = parser_of(__doc__, "the study's, or fsdp over all devices")
+    parser.add_argument("--recipe", default="{}", help="JSON (or a file, with --shape); of a study: what is changed")
+    parser.add_argument("--block-size", type=int, default=2048, help="tokens a block, with --shape")
     args = parser.parse_args(argv)
     target = Target.of(args.target)
     target.prepare()
@@ -270,8 +284,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for case in cases(args, target):
         records.append(compiled(case))
         show(records[-1])
-    if args.output:
-        write_json(args.output, records[0] if len(records) == 1 else records)
+        if args.output:  # after each: what was found is not lost with the next
+            write_json(args.output, records[0] if len(records) == 1 else records)
 
 
 if __name__ == "__main__":

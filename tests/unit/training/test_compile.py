@@ -1,0 +1,110 @@
+"""The verbs that compile for devices which aren't here: simulated ones, and GPUs and TPUs where their compilers are."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from falsepromise.core.errors import UserError
+from falsepromise.models.config import ModelConfig
+from falsepromise.study.shapes import BY_PARAMETERS
+from falsepromise.training import compile as verb
+from falsepromise.training.targets import Target
+
+ROOT = Path(__file__).resolve().parents[3]
+SHAPE = json.dumps(
+    {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 2048, "hidden_size": 256,
+        "intermediate_size": 688, "num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 512,
+        "rms_norm_eps": 1e-5, "tie_word_embeddings": False,
+    }
+)  # fmt: skip
+
+
+def run(*words: str, module: str = "falsepromise.training.compile") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "XLA_FLAGS": ""}
+    return subprocess.run([sys.executable, "-m", module, *words], env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "package", "recipe"),
+    [
+        ("cpu:8", "jax", {}),
+        ("h100:8", "jax_cuda12_plugin", {"dtype": "bfloat16"}),
+        ("a100:8", "jax_cuda12_plugin", {"dtype": "bfloat16", "keep_documents_apart": True}),
+        ("tpu-v5p:2x2x2", "libtpu", {"dtype": "bfloat16"}),
+    ],
+)
+def test_a_step_is_compiled_for_devices_that_are_not_here(
+    target: str, package: str, recipe: dict[str, object], tmp_path: Path
+) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} isn't installed: nothing compiles for {target} here")
+    change = json.dumps({"batch_size": 16, "remat": "full", "layers": "scan", **recipe})
+    done = run(
+        "--shape", SHAPE, "--recipe", change, "--mesh", "fsdp=4,tensor=2", "--target", target, "--block-size", "128",
+        "--layers", "2", "--output", f"{tmp_path}/out.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["layers"] == 2
+    assert found["memory"]["fits"]
+    assert found["memory"]["peak"] >= found["memory"]["arguments"] > 0
+    # Six products a weight and token, and the forward pass of the layers again.
+    weights = 2 * (4 * 256**2 + 3 * 256 * 688)
+    expected = 16 * 128 * (8 * weights + 6 * 2048 * 256) / 8
+    assert expected < found["flops_per_device"] < 1.4 * expected
+    activations = [c for c in found["collectives"] if c["shape"] == [4, 128, 256]]
+    assert sum(c["count"] for c in activations) == 4 * 2 + 1
+    assert found["bound"]["step_s"] > 0
+
+
+@pytest.mark.slow
+def test_decoding_is_compiled_too(tmp_path: Path) -> None:
+    done = run(
+        "--shape", SHAPE, "--target", "cpu:4", "--rows", "4", "--prompt", "16", "--slots", "32",
+        "--output", f"{tmp_path}/out.json", module="falsepromise.generation.compile",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    prefill, decode = json.loads((tmp_path / "out.json").read_text())
+    assert (prefill["part"], decode["part"], decode["mesh"]) == ("prefill", "decode", "data=1,tensor=4")
+    assert decode["peak"] > decode["arguments"]
+
+
+def test_the_papers_models_have_their_known_sizes() -> None:
+    for parameters, hub in BY_PARAMETERS.items():
+        assert ModelConfig.from_hub(hub).n_parameters == parameters
+
+
+def test_gpus_and_tpus_are_counted() -> None:
+    assert (Target.of("h100:8").count, Target.of("tpu-v5p:2x2x2").count, Target.of("cpu:2").platform) == (8, 8, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--target", "b200:8"], r"--target 'b200:8': expected a100:8, .*cpu:8"),
+        (["--target", "h100:2x2"], "--target 'h100:2x2'"),
+        (["--target", "cpu:1", "--layers", "9"], "--layers 9: the model has 3; expected 1 to 3"),
+        (["--target", "cpu:1", "--mesh", "fsdp=3"], "is for 3 devices, --target cpu:1 has 1"),
+    ],
+)
+def test_what_can_not_be_compiled_is_one_line(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Target, "prepare", lambda self: None)  # this process has its devices already
+    with pytest.raises(UserError, match=message):
+        verb.main(["--shape", SHAPE, *words])
+
+
+def test_a_model_that_the_study_does_not_train_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Target, "prepare", lambda self: None)
+    with pytest.raises(UserError, match="--model llama-70b: the study trains no such model; expected one of"):
+        verb.main(["--study", f"{ROOT}/config/paper.yaml", "--model", "llama-70b", "--target", "cpu:1"])
