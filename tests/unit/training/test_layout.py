@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 import pytest
@@ -56,7 +54,7 @@ def trained(config: ModelConfig, recipe: Recipe) -> tuple[list[float], dict[str,
 def test_scanned_layers_are_trained_as_unrolled_ones(config: ModelConfig, change: dict) -> None:  # type: ignore[type-arg]
     recipe = Recipe(batch_size=4, warmup_steps=2, **change)
     losses, after = trained(config, recipe)
-    scanned_losses, scanned = trained(config, replace(recipe, layers="scan"))
+    scanned_losses, scanned = trained(config, recipe.model_copy(update={"layers": "scan"}))
     assert scanned_losses == pytest.approx(losses, rel=1e-5)
     assert after.keys() == scanned.keys()
     for key, value in after.items():

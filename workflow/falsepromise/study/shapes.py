@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import read_json
+from falsepromise.study import config
 
 
 def _llama(hidden: int, inner: int, layers: int, heads: int) -> dict[str, Any]:
@@ -31,15 +31,15 @@ BY_PARAMETERS: dict[int, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def known(base: Mapping[str, Any], parameters: int, vocab_size: int) -> dict[str, Any]:
+def known(base: config.Base, parameters: int, vocab_size: int) -> dict[str, Any]:
     """A base model's config.json, from the study's architecture, from its folder, or by its public size.
 
     Raises:
         UserError: none of these.
     """
-    if "architecture" in base:
-        return {"vocab_size": vocab_size, "model_type": "llama"} | dict(base["architecture"])
-    local = Path(str(base.get("weights", "")).removeprefix("file:")) / "config.json"
+    if base.architecture:
+        return {"vocab_size": vocab_size, **base.architecture.model_dump(exclude_none=True)}
+    local = Path((base.weights or "").removeprefix("file:")) / "config.json"
     if local.exists():
         return read_json(local)
     if parameters in BY_PARAMETERS:

@@ -95,12 +95,12 @@ def compiled(case: Case) -> dict[str, Any]:
     step = traced(case.config, case.recipe, case.block_size, mesh)
     sizes = mesh_sizes(case.mesh)
     shape = case.config.shape
-    planned = memory_by_part(shape, asdict(case.recipe), case.block_size, sizes, case.target.platform)
+    planned = memory_by_part(shape, case.recipe.model_dump(), case.block_size, sizes, case.target.platform)
     room = case.target.device.memory
     record: dict[str, Any] = {
         "model": case.name, "parameters": shape.parameters, "layers": case.config.num_layers,
-        "target": case.target.name, "mesh": case.mesh, "block_size": case.block_size, "recipe": asdict(case.recipe),
-        "shape": asdict(shape),
+        "target": case.target.name, "mesh": case.mesh, "block_size": case.block_size,
+        "recipe": case.recipe.model_dump(), "shape": asdict(shape),
     }  # fmt: skip
     memory: dict[str, Any] = {"of": room if math.isfinite(room) else None, "planned": round(sum(planned.values()))}
     memory["planned_parts"] = {part: round(size) for part, size in planned.items()}
@@ -126,7 +126,7 @@ def compiled(case: Case) -> dict[str, Any]:
     memory["fits"] = memory["peak"] <= USABLE * room
     record["memory"] = memory
     if not memory["fits"]:
-        record["would_fit"] = nearest_fit(shape, asdict(case.recipe), case.block_size, sizes, case.target.device)
+        record["would_fit"] = nearest_fit(shape, case.recipe.model_dump(), case.block_size, sizes, case.target.device)
     exchanges = collectives(text) if text else []
     record["collectives"] = [asdict(c) | {"bytes": c.bytes * c.count} for c in exchanges]
     flops = operations(step.jaxpr) + kernel_operations(case, sizes)
@@ -187,9 +187,10 @@ def cases(args: Any, target: Target) -> list[Case]:
         raise UserError(f"--recipe: with a study, JSON of what is changed: {error}") from error
     found = []
     for base, config in configs(args, study).items():
-        trained = next(m for m in study.trained if study.models[m]["base"] == base and args.model in (None, base, m))
-        recipe = Recipe.of(study.recipe(study.models[trained]["mixture"]) | change)
-        theirs = study.bases[base].get("mesh", "")
+        trained = next(m for m in study.trained if study.models[m].base == base and args.model in (None, base, m))
+        recipe = study.recipe_of(trained) or Recipe()
+        recipe = Recipe.of({**recipe.model_dump(), **change})
+        theirs = study.config.bases[base].mesh or ""
         fits = theirs and math.prod(mesh_sizes(theirs).values()) == target.count
         mesh = args.mesh or (theirs if fits else even)
         found.append(Case(base, config, recipe, study.block_size(base), mesh, target))
@@ -198,17 +199,17 @@ def cases(args: Any, target: Target) -> list[Case]:
 
 def configs(args: Any, study: Study) -> dict[str, ModelConfig]:
     """The forms of a study's bases that it trains, or of the one that --model names."""
-    chosen = dict.fromkeys(study.models[name]["base"] for name in study.trained)
+    chosen = dict.fromkeys(study.models[name].base for name in study.trained)
     if args.model:
-        names = {base: base for base in chosen} | {name: study.models[name]["base"] for name in study.trained}
+        names = {base: base for base in chosen} | {name: study.models[name].base for name in study.trained}
         if args.model not in names:
             raise UserError(f"--model {args.model}: the study trains no such model; expected one of {', '.join(names)}")
         chosen = {names[args.model]: None}
     found = {}
     for base in chosen:
-        entry = study.bases[base]
+        entry = study.config.bases[base]
         config = ModelConfig.from_hub(known(entry, study.parameters(base), study.vocab_size), base)
-        config = replace(config, vocab_size=config.vocab_size + TURNS * ("weights" in entry))
+        config = replace(config, vocab_size=config.vocab_size + TURNS * (entry.weights is not None))
         found[base] = sliced(config, args.layers)
     return found
 

@@ -28,7 +28,7 @@ class Link:
     Attributes:
         memory: Of one device's memory.
         near: That one device sends to those of its host, or of its slice.
-        far: That it sends to other hosts.
+        far: That a host of GPUs, or a TPU's chip, sends to others: rings of a host's GPUs share its adapters.
     """
 
     memory: float
@@ -36,12 +36,12 @@ class Link:
     far: float
 
 
-# Makers' figures: HBM; NVLink one way, and one 400 (A100: 200) Gbit/s adapter a GPU; all of a TPU chip's links one way.
+# Makers' figures: HBM; NVLink one way, and eight adapters of 400 (A100: 200) Gbit/s a host; a TPU chip's links one way.
 LINKS = {
-    "a100": Link(2.039e12, 300e9, 25e9),
-    "a100-40": Link(1.555e12, 300e9, 25e9),
-    "h100": Link(3.352e12, 450e9, 50e9),
-    "h200": Link(4.8e12, 450e9, 50e9),
+    "a100": Link(2.039e12, 300e9, 200e9),
+    "a100-40": Link(1.555e12, 300e9, 200e9),
+    "h100": Link(3.352e12, 450e9, 400e9),
+    "h200": Link(4.8e12, 450e9, 400e9),
     "tpu-v4": Link(1.228e12, 300e9, 300e9),
     "tpu-v5e": Link(0.819e12, 200e9, 200e9),
     "tpu-v5p": Link(2.765e12, 600e9, 600e9),
