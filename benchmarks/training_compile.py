@@ -63,6 +63,8 @@ def main() -> None:
 def table(records: Path) -> None:
     """Print what the records say, each beside what the planner says now."""
     from falsepromise.study.planning import Shape, memory_by_part, mesh_sizes
+    from falsepromise.training.compile import bound
+    from falsepromise.training.targets import Target
 
     print("| model | devices | recipe changed | peak, GB a device | planned, GB | planned / peak | fits | "
           "exchanged, GB a step | least step, s | by | MFU at most | compiled in, s |")  # fmt: skip
@@ -72,9 +74,8 @@ def table(records: Path) -> None:
         if not path.exists():
             continue
         record = json.loads(path.read_text())
-        memory, limits = record["memory"], record["bound"]
-        platform = "tpu" if target.startswith("tpu") else "cuda"
-        shape = Shape(**record["shape"])
+        memory, devices, shape = record["memory"], Target.of(target), Shape(**record["shape"])
+        platform, limits = devices.platform, bound(record, devices, shape)
         parts = memory_by_part(shape, record["recipe"], record["block_size"], mesh_sizes(record["mesh"]), platform)
         planned = sum(parts.values())
         sent = sum(c["bytes"] for c in record["collectives"]) / 1e9

@@ -19,7 +19,7 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,12 @@ from falsepromise.models.attention import fused
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.parallel import ROWS
 from falsepromise.study.expand import load_files
-from falsepromise.study.planning import USABLE, memory_by_part, mesh_sizes, nearest_fit
+from falsepromise.study.planning import USABLE, Shape, memory_by_part, mesh_sizes, nearest_fit
 from falsepromise.study.shapes import known
 from falsepromise.study.study import Study
 from falsepromise.training import optimizer
 from falsepromise.training.layout import stacked_graph
-from falsepromise.training.program import collectives, largest, operations
+from falsepromise.training.program import Collective, collectives, largest, operations
 from falsepromise.training.recipe import Recipe
 from falsepromise.training.sharding import check_mesh, check_rows
 from falsepromise.training.state import shapes
@@ -127,11 +127,9 @@ def compiled(case: Case) -> dict[str, Any]:
     record["memory"] = memory
     if not memory["fits"]:
         record["would_fit"] = nearest_fit(shape, case.recipe.model_dump(), case.block_size, sizes, case.target.device)
-    exchanges = collectives(text) if text else []
-    record["collectives"] = [asdict(c) | {"bytes": c.bytes * c.count} for c in exchanges]
-    flops = operations(step.jaxpr) + kernel_operations(case, sizes)
-    record["flops_per_device"] = flops
-    record["bound"] = bound(case, flops, memory, exchanges, math.prod(sizes.values()))
+    record["collectives"] = [asdict(c) | {"bytes": c.bytes * c.count} for c in collectives(text or "")]
+    record["flops_per_device"] = operations(step.jaxpr) + kernel_operations(case, sizes)
+    record["bound"] = bound(record, case.target, shape)
     return record
 
 
@@ -150,23 +148,23 @@ def kernel_operations(case: Case, sizes: Mapping[str, int]) -> float:
     return shape.layers * tokens * forth * (2 + 2.5)
 
 
-def bound(case: Case, flops: float, memory: Mapping[str, Any], exchanges: Sequence[Any], n: int) -> dict[str, Any]:
-    """The least seconds that a step can take, what limits it, and the MFU at that time."""
-    device, link = case.target.device, case.target.link
-    peak = device.peak[case.recipe.dtype]
-    used = memory.get("arguments", 0) + memory.get("temporary", 0)
+def bound(record: Mapping[str, Any], target: Target, shape: Shape) -> dict[str, Any]:
+    """The least seconds that a record's step can take, what limits it, and the MFU at that time."""
+    recipe, memory, link = record["recipe"], record["memory"], target.link
+    peak = target.device.peak[recipe["dtype"]]
+    exchanges = [Collective(**{f.name: c[f.name] for f in fields(Collective)}) for c in record["collectives"]]
     seconds = {
-        "arithmetic": flops / peak,
-        "memory": 2 * used / link.memory,
+        "arithmetic": record["flops_per_device"] / peak,
+        "memory": 2 * (memory.get("arguments", 0) + memory.get("temporary", 0)) / link.memory,
         # A group of more devices than a host has reaches over hosts (on TPUs all links are alike).
         "links": sum(c.sent * c.count / (link.near if c.group <= GPUS_PER_HOST else link.far) for c in exchanges),
     }
     by = max(seconds, key=lambda key: seconds[key])
-    tokens = case.recipe.batch_size * case.block_size
-    model_flops = case.config.shape.flops_per_token(case.block_size) * tokens
+    model_flops = shape.flops_per_token(record["block_size"]) * recipe["batch_size"] * record["block_size"]
     return {
         **{f"{key}_s": round(value, 5) for key, value in seconds.items()},
-        "step_s": round(seconds[by], 5), "by": by, "mfu": round(model_flops / (seconds[by] * peak * n), 4),
+        "step_s": round(seconds[by], 5), "by": by,
+        "mfu": round(model_flops / (seconds[by] * peak * target.count), 4),
     }  # fmt: skip
 
 
