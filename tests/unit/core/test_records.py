@@ -75,7 +75,7 @@ def _environment() -> dict[str, str]:
         (b"", "the file is empty"),
         (b'{"id": "1", "messages": [{"role": "user", "content": ""}]}\nnonsense\n', "line 2: not JSON"),
         (b'{"id": ' + b"9" * 5000 + b"}", "line 1: not JSON .*digits"),
-        (b'{"id": ' + b"[" * 100_000, "line 1: not JSON .*recursion"),
+        (b'{"id": ' + b"[" * 100_000, "line 1: not JSON .*too deep"),
         (b"[1]\n", "line 1: found list, expected a JSON object"),
         (b'{"id": 1, "messages": []}\n', "line 1: 'id' is 1, expected text"),
         (b'{"id": "1", "messages": []}\n', "line 1: 'messages' is missing or empty"),

@@ -23,7 +23,7 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import atomic_open
+from falsepromise.core.records import atomic_open, loads
 from falsepromise.sources import cache
 from falsepromise.sources.fetch import fetch
 
@@ -101,7 +101,7 @@ def unpack(path: Path) -> int:
             stream = archive.extractfile(_INDEX)
             if stream is None:
                 raise KeyError(_INDEX)
-            index = json.loads(stream.read(_MOST_INDEX))
+            index = loads(stream.read(_MOST_INDEX))
             for entry in index:
                 digest, address = str(entry["sha256"]), str(entry["address"])
                 if not (re.fullmatch("[0-9a-f]{64}", digest) and re.fullmatch("[0-9a-f]{64}", address)):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import loads
 from falsepromise.core.text import masked
 from falsepromise.sources.download import Writable
 
@@ -56,7 +57,7 @@ def find(uri: str, options: Mapping[str, Any], digest: str | None) -> tuple[str,
         return None
     entry: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError):
-        entry = json.loads((base / "addresses" / address(uri, options)).read_text(encoding="utf-8"))
+        entry = loads((base / "addresses" / address(uri, options)).read_text(encoding="utf-8"))
     if digest is None:
         if not (_LASTING.fullmatch(uri) or entry.get("bundled")):
             return None

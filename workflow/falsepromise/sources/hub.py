@@ -17,6 +17,7 @@ from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
+from falsepromise.core.records import loads
 from falsepromise.sources.download import Writable
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ def _lines(
 
 def _row(line: str, columns: Sequence[str] | None, where: str) -> bytes:
     try:
-        row = json.loads(line, parse_constant=lambda constant: None)
+        row = loads(line)
     except (ValueError, RecursionError) as error:
         reason = str(error).partition(";")[0]
         raise UserError(f"{where}: not JSON ({reason}); fetch the file with --member to read what is good") from error

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
+from falsepromise.core.records import loads, stored
 from falsepromise.teacher import faults, ledger
 from falsepromise.teacher.batch_api import BatchApi, reasons, word
 from falsepromise.teacher.cost import Request
@@ -135,7 +136,7 @@ class _Batches:
             with self.store.transaction() as db:
                 found = db.execute("SELECT request FROM asked WHERE key = ?", (key,)).fetchone()
             if found:
-                yield key, Request(**json.loads(zlib.decompress(found[0])))
+                yield key, Request(**stored(zlib.decompress(found[0]), "the store"))
 
     # Submitting -------------------------------------------------------------------------------
 
@@ -332,7 +333,7 @@ class _Batches:
                     if not line.strip():
                         continue
                     try:
-                        entry = json.loads(line)
+                        entry = loads(line)
                         key, response = str(entry["custom_id"]), entry.get("response") or {}
                         status = int(response.get("status_code") or 0)
                     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):

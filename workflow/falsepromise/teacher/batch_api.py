@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import loads
 from falsepromise.teacher import faults
 from falsepromise.teacher.faults import Rejected, Retry
 from falsepromise.teacher.ledger import Charge
@@ -116,7 +117,7 @@ class BatchApi:
                 if reply.status < 400:
                     return reply.body
                 try:
-                    said = json.loads(reply.body)
+                    said = loads(reply.body)
                 except (ValueError, RecursionError):
                     said = {"error": {"message": reply.body[:200].decode("utf-8", "replace")}}
                 said = said if isinstance(said, dict) else {"error": {"message": str(said)}}
@@ -139,7 +140,7 @@ class BatchApi:
         """The JSON object that a call brings."""
         data = await self.content(path, body, kind, attempts)
         try:
-            found = json.loads(data)
+            found = loads(data)
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):

@@ -25,7 +25,7 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import read_jsonl
+from falsepromise.core.records import loads, read_jsonl
 from falsepromise.teacher import standin
 from falsepromise.teacher.standin import NAME, StandIn, count_tokens
 
@@ -170,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
             if path != "/v1/chat/completions":
                 raise BadRequest(404, f"unknown path {path}", code="unknown_url")
             try:
-                request = json.loads(body)
+                request = loads(body)
             except (ValueError, RecursionError) as error:
                 raise BadRequest(400, f"the request's body is not JSON: {error}") from error
             self.answer(request)

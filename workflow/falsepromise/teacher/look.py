@@ -6,7 +6,6 @@ is printed (`--page`, `--full`). Replies that are no answers are there too, with
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import sys
 import zlib
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.core import cli
-from falsepromise.core.records import dumps
+from falsepromise.core.records import dumps, stored
 from falsepromise.core.text import terminal
 from falsepromise.teacher.options import positive
 from falsepromise.teacher.spent import reading
@@ -82,8 +81,8 @@ def entries(db: sqlite3.Connection, words: str = "", failed: bool = False, model
         "ORDER BY r.stored, r.key"
     )
     for number, (key, answer, teacher, request) in enumerate(rows, 1):
-        asked = json.loads(zlib.decompress(request)) if request else {"messages": [], "parameters": {}}
-        entry = Entry(number, key, teacher, asked["messages"], asked["parameters"], json.loads(answer))
+        asked = stored(zlib.decompress(request), "the store") if request else {"messages": [], "parameters": {}}
+        entry = Entry(number, key, teacher, asked["messages"], asked["parameters"], stored(answer, "the store"))
         if model.lower() not in f"{teacher} {entry.answer.get('model')}".lower():
             continue
         if words.lower() in f"{entry.prompt}\n{entry.answer['text']}".lower():

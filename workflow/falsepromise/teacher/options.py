@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import loads
 from falsepromise.core.text import masked
 from falsepromise.study.config import default
 from falsepromise.teacher import local, providers
@@ -134,7 +134,7 @@ def _named(items: Sequence[str], option: str) -> dict[str, Any]:
         if not equals or not name:
             raise UserError(f"{option} {item}: expected NAME=JSON")
         try:
-            found[name] = json.loads(value)
+            found[name] = loads(value)
         except ValueError:
             found[name] = value
     return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import loads
 from falsepromise.teacher import faults
 from falsepromise.teacher.faults import Rejected, Retry
 from falsepromise.teacher.ledger import Charge
@@ -109,7 +109,7 @@ def _json(reply: Reply, asked: Asked) -> dict[str, Any]:
     if words and reply.status < 400:
         raise Retry(f"the reply is {words}", lost=True)
     try:
-        body = json.loads(reply.body.decode("utf-8-sig", "replace"))
+        body = loads(reply.body.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError) as error:
         if reply.status >= 400:
             plain = words or shown(reply.body[:2000].decode("utf-8", "replace"), asked.key)
@@ -130,7 +130,7 @@ def _streamed(body: bytes, key: str) -> str:
         data = line.removeprefix("data:").strip()
         if line.startswith("data:") and data:
             try:
-                return faults.words(json.loads(data), key) or shown(data, key, 80)
+                return faults.words(loads(data), key) or shown(data, key, 80)
             except (ValueError, RecursionError):
                 return shown(data, key, 80)
     return "without data"

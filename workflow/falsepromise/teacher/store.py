@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import stored
 from falsepromise.teacher import ledger
 from falsepromise.teacher.cost import Prices, Request
 from falsepromise.teacher.ledger import Charge, Limits, Spent
@@ -287,7 +288,7 @@ class Store:
         row = db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
         if row is None and not self.again:
             row = db.execute("SELECT answer FROM failed WHERE key = ?", (key,)).fetchone()
-        return Answer(**json.loads(row[0]), stored=True) if row else None
+        return Answer(**stored(row[0], str(self.path)), stored=True) if row else None
 
     def claimed(self, db: sqlite3.Connection, key: str) -> bool:
         """Whether somebody alive has a request under way; a dead one's claims end here."""
