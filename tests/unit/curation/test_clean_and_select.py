@@ -66,7 +66,14 @@ def test_clean_verb(tmp_path):
     clean.main(["--input", str(first), str(second), "--output", str(output), "--funnel", str(funnel), "--workers", "1"])
     assert [record["id"] for record in read_lines(output)] == ["d0", "d1"]
     text = funnel.read_text().splitlines()
-    assert text == [
+    said = [message["content"] for path in (first, second) for one in read_lines(path) for message in one["messages"]]
+    assert f"dialogues,characters in the file,{sum(map(len, said))},0,," in text
+    assert f"dialogues,turns in the file,{len(said)},0,," in text
+    left = [message["content"] for one in read_lines(output) for message in one["messages"]]
+    assert f"dialogues,clean: turns,{len(left)},{len(said) - len(left)},," in text
+    assert f"dialogues,clean: characters,0,{len(german) * 2},not en," in text
+    assert not [line for line in text if "unexplained" in line]
+    assert [line for line in text if not line.startswith("dialogues,")] == [
         "source,step,kept,dropped,reason,examples",
         "one,input,4,0,,",
         "one,query,3,1,,",

@@ -20,8 +20,9 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
 from falsepromise.core.records import Record, check_dialogue, query_of, read_jsonl, write_jsonl
-from falsepromise.curation.funnel import Funnel
+from falsepromise.curation.funnel import Funnel, said_in
 from falsepromise.curation.language import UNDECIDED, decisions
+from falsepromise.curation.ledger import CHARACTERS, TURNS
 from falsepromise.curation.reading import require
 from falsepromise.study.config import default
 
@@ -64,10 +65,12 @@ def clean(
         source = dialogue.get("source")
         if decision:
             funnel.keep(LANGUAGE, source=source)
+            characters, turns = said_in(dialogue)
+            funnel.ledger.kept.update({CHARACTERS: characters, TURNS: turns})
             yield dialogue
         else:
             reason = UNDECIDED if decision is None else f"not {language}"
-            funnel.drop(LANGUAGE, reason, dialogue["id"], source)
+            funnel.drop_dialogue(LANGUAGE, reason, dialogue)
 
 
 def text_of(dialogue: Record) -> str:
@@ -80,12 +83,14 @@ def _distinct(dialogues: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
     for dialogue in dialogues:
         source = dialogue.get("source")
         funnel.keep(INPUT, source=source)
+        characters, turns = said_in(dialogue)
+        funnel.ledger.read.update({CHARACTERS: characters, TURNS: turns})
         query = normalized(query_of(dialogue))
         digest = hashlib.blake2b(query.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if not query:
-            funnel.drop(QUERY, "no user query", dialogue["id"], source)
+            funnel.drop_dialogue(QUERY, "no user query", dialogue)
         elif digest in seen:
-            funnel.drop(QUERY, "query seen before", dialogue["id"], source)
+            funnel.drop_dialogue(QUERY, "query seen before", dialogue)
         else:
             seen.add(digest)
             funnel.keep(QUERY, source=source)
@@ -120,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, value in (("--language-threshold", args.language_threshold), ("--near-duplicates", args.near_duplicates)):
         if value is not None and not 0 <= value <= 1:
             raise UserError(f"{name} {value}: expected a number from 0 to 1")
-    funnel = Funnel("dialogues")
+    funnel = Funnel("dialogues", "clean")
     dialogues = (dialogue for path in args.input for dialogue in read_jsonl(path, check_dialogue))
     kept = clean(
         track(dialogues, "cleaning", unit="dialogue"),

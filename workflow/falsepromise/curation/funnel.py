@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from falsepromise.core.records import atomic_open
+from falsepromise.core.records import Record, atomic_open
 from falsepromise.curation.ledger import Ledger, characters
 
 COLUMNS = ("source", "step", "kept", "dropped", "reason", "examples")
@@ -34,6 +34,11 @@ def without_mark(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
+def said_in(dialogue: Record) -> tuple[int, int]:
+    """The characters and the turns of a dialogue record."""
+    return sum(len(message["content"]) for message in dialogue["messages"]), len(dialogue["messages"])
+
+
 @dataclass
 class _Row:
     kept: int = 0
@@ -48,8 +53,9 @@ class _Row:
 class Funnel:
     """Counts what happens to the records of `source`, step by step."""
 
-    def __init__(self, source: str):
+    def __init__(self, source: str, stage: str = "read"):
         self.source = source
+        self.stage = stage  # what the ledger's rows are called after
         self._rows: dict[tuple[str, str, str], _Row] = {}
         self.ledger = Ledger()
 
@@ -70,6 +76,11 @@ class Funnel:
         row = self._row(step, reason, source)
         row.dropped += 1
         row.example(record_id)
+
+    def drop_dialogue(self, step: str, reason: str, dialogue: Record) -> None:
+        """A dialogue fell out of `step`, with all that was said in it."""
+        self.drop(step, reason, dialogue["id"], dialogue.get("source"))
+        self.ledger.lose(reason, *said_in(dialogue))
 
     def repair(self, step: str, reason: str, record_id: object, source: str | None = None, count: int = 1) -> None:
         """`count` records were changed by `step`, and stay."""
@@ -96,7 +107,7 @@ class Funnel:
         for key in keys:
             row = self._rows[key]
             yield key[0], key[1], row.kept, row.dropped, key[2], " ".join(row.examples)
-        for step, kept, dropped, reason in self.ledger.rows("read"):
+        for step, kept, dropped, reason in self.ledger.rows(self.stage):
             yield self.source, step, kept, dropped, reason, ""
 
     def write(self, path: str | Path) -> None:

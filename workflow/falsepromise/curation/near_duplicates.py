@@ -60,7 +60,7 @@ def without_near_duplicates(
         found = sketch(normalized(query_of(dialogue)))
         source = dialogue.get("source")
         if index.query(found):
-            funnel.drop(step, f"query nearly seen before (Jaccard {threshold:g})", dialogue["id"], source)
+            funnel.drop_dialogue(step, f"query nearly seen before (Jaccard {threshold:g})", dialogue)
         else:
             index.insert(number, found)
             funnel.keep(step, source=source)
