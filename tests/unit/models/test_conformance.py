@@ -24,7 +24,10 @@ from falsepromise.models.hubkeys import entries
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no live comparison")
 transformers = pytest.importorskip("transformers")
-CASES = [(family, seed) for family in FAMILIES for seed in range(int(os.environ.get("FALSEPROMISE_CONFORMANCE", "3")))]
+SEEDS = range(int(os.environ.get("FALSEPROMISE_CONFORMANCE", "3")))
+CASES = [
+    pytest.param(family, seed, marks=[pytest.mark.slow] if seed else []) for family in FAMILIES for seed in SEEDS
+]
 TOKENS = np.random.default_rng(1).integers(0, 61, (2, LENGTH))
 
 

@@ -262,6 +262,16 @@ def test_rope_parameters_of_transformers_5():
     assert config.rope_scaling == RopeScaling("linear", 4.0)
 
 
+PUBLISHED = json.loads(Path(__file__).with_name("published.json").read_text())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_config_has_the_published_parameters(name):
+    config = ModelConfig.from_hub(PUBLISHED[name]["config"], name)
+    assert config.n_parameters == PUBLISHED[name]["parameters"]
+    assert ModelConfig.from_hub(config.to_hub()) == config
+
+
 def test_flops_of_known_models():
     llama_7b = ModelConfig("llama", 32000, 4096, 11008, 32, 32, 32, 128, 2048)
     assert llama_7b.n_parameters == 6_738_415_616
