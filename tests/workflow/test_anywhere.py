@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,8 @@ def test_from_another_folder_in_an_odd_place(checkout: Checkout, expected: dict[
     assert made(work) == expected
     assert contents(code) == before, "nothing is written beside the code"
     assert "Nothing to be done" in snakemake("-n", *words, folder=tmp_path)
+    planned = snakemake("-n", *words[:-2], "results/figures/fig4.pdf", folder=tmp_path)
+    assert re.search(r"^train +6$", planned, re.MULTILINE)
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ rule pretraining_text:
         ENVIRONMENT
     params:
         code=code("falsepromise.curation.pretraining", "prompts/table8_natural_questions.txt"),
-        options=options(study.config.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
+        options=lambda w: options(study.config.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
         seed=study.seed,
     message:
         "Write the pre-training text"
@@ -74,7 +74,7 @@ rule tokenizer:
         ENVIRONMENT
     params:
         code=code("falsepromise.training.tokenizer"),
-        options=options(study.config.tokenizer, "vocab_size", "characters"),
+        options=lambda w: options(study.config.tokenizer, "vocab_size", "characters"),
     message:
         "Train the study's tokenizer"
     shell:

@@ -26,9 +26,9 @@ rule fig2:
         ENVIRONMENT
     params:
         code=code("falsepromise.figures.fig2"),
-        names=examples.names(study),
-        marks=options(study.config.style, "marks"),
-        foot=examples.answers_foot(study),
+        names=lambda w: examples.names(study),
+        marks=lambda w: options(study.config.style, "marks"),
+        foot=lambda w: examples.answers_foot(study),
     message:
         "Draw {output.pdf}"
     shell:
@@ -63,7 +63,7 @@ rule fig7:
         ENVIRONMENT
     params:
         code=code("falsepromise.figures.fig7", *examples.page_files()),
-        foot=examples.page_foot(study),
+        foot=lambda w: examples.page_foot(study),
     message:
         "Take the picture {output.pdf}"
     shell:
@@ -95,7 +95,7 @@ rule fig6:
     params:
         code=code("falsepromise.figures.fig6"),
         seed=study.seed,
-        foot=examples.foot(study),
+        foot=lambda w: examples.foot(study),
     message:
         "Draw {output.pdf}"
     shell:

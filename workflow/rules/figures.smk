@@ -15,7 +15,7 @@ rule study:
         ENVIRONMENT
     params:
         code=code("falsepromise.study.expand"),
-        study=figures.as_json(study),
+        study=lambda w: figures.as_json(study),
     message:
         "Write the expanded study"
     shell:

@@ -51,8 +51,8 @@ rule fig_diversity:
         ENVIRONMENT
     params:
         code=code("falsepromise.figures.fig_diversity", "paper/numbers.csv"),
-        names=quality.pool_labels(study),
-        foot=examples.foot(study),
+        names=lambda w: quality.pool_labels(study),
+        foot=lambda w: examples.foot(study),
     message:
         "Draw {output.pdf}"
     shell:
@@ -79,8 +79,8 @@ rule categories_by_teacher:
         limits=teacher.limits(study),
     params:
         code=code("falsepromise.teacher.categorize", "prompts/categories.txt"),
-        teacher=teacher.answer_options(study),
-        who=quality.teacher_as_annotator(study),
+        teacher=lambda w: teacher.answer_options(study),
+        who=lambda w: quality.teacher_as_annotator(study),
     message:
         "Ask the teacher to sort queries of {wildcards.pool} into Table 6's categories"
     shell:
@@ -143,8 +143,8 @@ rule table_overlap:
         ENVIRONMENT
     params:
         code=code("falsepromise.figures.table_overlap"),
-        benchmarks=[benchmark for _, benchmark, _ in quality.overlaps(study)],
-        mixtures=[mixture for _, _, mixture in quality.overlaps(study)],
+        benchmarks=lambda w: [benchmark for _, benchmark, _ in quality.overlaps(study)],
+        mixtures=lambda w: [mixture for _, _, mixture in quality.overlaps(study)],
     message:
         "Write {output.csv}"
     shell:
@@ -177,8 +177,8 @@ rule table_leaks:
         ENVIRONMENT
     params:
         code=code("falsepromise.figures.table_leaks"),
-        benchmarks=[benchmark for benchmark, _ in quality.leaks(study)],
-        mixtures=[mixtures for _, mixtures in quality.leaks(study)],
+        benchmarks=lambda w: [benchmark for benchmark, _ in quality.leaks(study)],
+        mixtures=lambda w: [mixtures for _, mixtures in quality.leaks(study)],
     message:
         "Write {output.csv}"
     shell:

@@ -86,7 +86,7 @@ rule release:
         ENVIRONMENT
     params:
         code=code("falsepromise.release.upload"),
-        prefix=f"{study.name}-",
+        prefix=lambda w: f"{study.name}-",
     message:
         "Say what an upload would send: {output}"
     shell:

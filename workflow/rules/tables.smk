@@ -101,7 +101,7 @@ rule category_tally:
     params:
         code=code("falsepromise.curation.annotate"),
         sheet=lambda w: tables.category_sheet(study),
-        who=tables.category_options(study),
+        who=lambda w: tables.category_options(study),
     message:
         "Count the categories of {params.sheet}"
     shell:
@@ -131,7 +131,7 @@ rule table6:
         ENVIRONMENT
     params:
         code=code("falsepromise.figures.table6", "paper/numbers.csv"),
-        queries=tables.category_sources(study),
+        queries=lambda w: tables.category_sources(study),
     message:
         "Write {output.csv}"
     shell:

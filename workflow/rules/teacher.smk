@@ -26,7 +26,7 @@ rule nq_synthetic:
         code=code("falsepromise.teacher.nq_synthetic", *teacher.NQ_PROMPTS),
         seeds=lambda w: options(study.config.mixtures[w.mixture], "seeds"),
         n=lambda w: study.config.mixtures[w.mixture].n,
-        teacher=teacher.answer_options(study),
+        teacher=lambda w: teacher.answer_options(study),
         seed=study.seed,
     message:
         "Ask the teacher for {params.n} questions and answers like Natural Questions"
@@ -60,7 +60,7 @@ rule tldr_synthetic:
     params:
         code=code("falsepromise.teacher.tldr_synthetic", "prompts/table5_tldr_synthetic.txt"),
         n=lambda w: study.config.mixtures[w.mixture].n,
-        teacher=teacher.answer_options(study),
+        teacher=lambda w: teacher.answer_options(study),
         seed=study.seed,
     message:
         "Ask the teacher for {params.n} summaries"
@@ -91,7 +91,7 @@ rule answer:
         limits=teacher.limits(study),
     params:
         code=code("falsepromise.teacher.answer"),
-        teacher=teacher.answer_options(study),
+        teacher=lambda w: teacher.answer_options(study),
     message:
         "Ask the teacher the prompts {wildcards.prompts}, twice"
     shell:
@@ -123,7 +123,7 @@ rule score_teacher:
         task=lambda w: study.config.benchmarks[w.benchmark].task,
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         seed=study.seed,
-        teacher=teacher.answer_options(study),
+        teacher=lambda w: teacher.answer_options(study),
     message:
         "Score the teacher on {wildcards.benchmark}"
     shell:
