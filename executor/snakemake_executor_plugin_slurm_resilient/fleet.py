@@ -18,7 +18,8 @@ from snakemake_executor_plugin_slurm_resilient import cluster
 from snakemake_executor_plugin_slurm_resilient.cluster import Job, NotTaken, Refusal, Silent
 
 UNKNOWN_WAITS_S = (2, 5, 15, 30, 60, 120)  # between attempts that fail for an unknown reason: four minutes in all
-NOT_NOW_S = 30  # between attempts that wait for a limit or a busy controller: as long as it takes
+SOON_S = (2, 5, 15)
+NOT_NOW_S = 30  # after these, between attempts that wait for a limit or a busy controller: as long as it takes
 LOST_S = 120  # a job that neither squeue nor sacct has known for so long is lost
 SILENT_S = 300  # between two messages about the same wait
 LATE_S = 15  # a submission whose answer was lost may arrive so much later
@@ -148,7 +149,7 @@ class Fleet:
             self._sending.discard(comment)
 
     def _send(self, task: Task) -> str:
-        waits = iter(UNKNOWN_WAITS_S)
+        waits, soon = iter(UNKNOWN_WAITS_S), iter(SOON_S)
         alone: bool | None = None
         told: float | None = None
         while True:
@@ -168,7 +169,7 @@ class Fleet:
                     # With no job of this user on its way, there is nothing whose end it could wait for.
                     before, alone = alone, all(job.ended for job in jobs)
                     kind = Refusal.NEVER if alone and before else Refusal.NOT_NOW
-            wait = next(waits, None) if kind is Refusal.UNKNOWN else NOT_NOW_S
+            wait = next(waits, None) if kind is Refusal.UNKNOWN else next(soon, NOT_NOW_S)
             if kind is Refusal.NEVER or wait is None:
                 refused.kind = kind
                 raise refused
@@ -176,7 +177,7 @@ class Fleet:
                 self.warn(f"{task.name}: sbatch failed ({refused}); trying again in {wait} s")
             elif told is None or self.clock.now() - told > SILENT_S:
                 told = self.clock.now()
-                self.warn(f"{task.name}: not taken by SLURM now ({refused}); trying again every {wait} s")
+                self.warn(f"{task.name}: not taken by SLURM now ({refused}); trying again until it takes it")
             self._pause(wait)
 
     def _wait_for_turn(self) -> None:

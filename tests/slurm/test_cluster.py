@@ -174,7 +174,7 @@ def test_submission_fails_once(copy: Checkout, study: Checkout, tmp_path: Path) 
         touch {tmp_path}/tried
         echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1"""
     said = copy.run(PATH=shim(tmp_path, "sbatch", script))
-    assert "sbatch failed (sbatch: error: Batch job submission failed: Socket timed out" in said
+    assert "not taken by SLURM now (sbatch: error: Batch job submission failed: Socket timed out" in said
     assert len(submitted(said)) == 1
     assert copy.figure == study.figure
 
