@@ -12,7 +12,7 @@ from checkout import Checkout
 PLOTS = {
     *("fig1", "fig3", "fig4", "fig5", "fig_diversity", "fig_style", "capability_style"),
     *("table1", "table2", "table7", "versus_paper", "summary", "fig2", "fig6", "fig7", "table_funnel", "table_prompts"),
-    "table_manifests",
+    *("table_manifests", "browse"),
     *("agreement_table", "regression_table"),
     *("table_leaks", "preference_table", "shown_figure", "shown_table", "shown_prompts", "shown_comparison"),
 }

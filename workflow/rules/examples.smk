@@ -1,7 +1,7 @@
 """What a reader wants to read: answers side by side, dialogues, and the page on which raters compare answers.
 
 Takes: <results>/generation/, <results>/curation/
-Gives: results/figures/fig2, fig6, fig7.{pdf,svg,png}
+Gives: results/figures/fig2, fig6, fig7.{pdf,svg,png}, <results>/browse.html
 """
 
 
@@ -107,7 +107,41 @@ rule fig6:
         " > {log:q} 2>&1"
 
 
+# The whole page is one file beside the report, which links it: inside, it would double the report's size.
+rule browse:
+    input:
+        study="<results>/study.json",
+        prompts=examples.prompt_sets(study),
+        reference=examples.references(study),
+        responses=examples.answers(study),
+        scores=examples.marks_of_answers(study),
+        questions=examples.questions(study),
+    output:
+        "<results>/browse.html",
+    log:
+        "<logs>/browse.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("falsepromise.figures.browse", *examples.browse_files()),
+        benchmarks=examples.read_benchmarks(study),
+    message:
+        "Lay out all answers in {output}"
+    shell:
+        "python -m falsepromise.figures.browse"
+        " --study {input.study:q}"
+        " --prompts {input.prompts:q}"
+        " --reference {input.reference:q}"
+        " --responses {input.responses:q}"
+        " --scores {input.scores:q}"
+        " --benchmarks {params.benchmarks:q}"
+        " --questions {input.questions:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
 localrules:
+    browse,
     fig2,
     fig6,
     fig7,

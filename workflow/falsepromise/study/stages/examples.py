@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from falsepromise.core.place import PACKAGE
+from falsepromise.study.stages import benchmarks, figures, teacher
 from falsepromise.study.stages.teacher import reference_label
 from falsepromise.study.study import Study
 
@@ -55,3 +56,48 @@ def page_foot(study: Study) -> str:
         f"{answers_foot(study)} One answer is the model's ({label}), one the teacher's ({reference}); raters are not "
         "told which is which."
     )
+
+
+def read_prompts(study: Study) -> list[str]:
+    """The prompt sets whose answers can be read side by side: those of style, of the judges and of the raters."""
+    named = [study.style_prompts, *(voter.prompts for voter in study.voters.values())]
+    return [name for name in dict.fromkeys(named) if name in study.config.prompts]
+
+
+def prompt_sets(study: Study) -> list[str]:
+    """Their prompts."""
+    return [f"{study.results}/curation/prompts/{name}.jsonl" for name in read_prompts(study)]
+
+
+def references(study: Study) -> list[str]:
+    """The teacher's answers to them."""
+    return [teacher.references(study, name) for name in read_prompts(study)]
+
+
+def answers(study: Study) -> list[str]:
+    """The models' answers to them."""
+    return [
+        f"{study.results}/generation/{name}/{model}.jsonl"
+        for name in read_prompts(study)
+        for model in study.chosen(study.config.prompts[name].runs)
+    ]
+
+
+def read_benchmarks(study: Study) -> list[str]:
+    """The benchmarks whose questions can be shown beside the answers."""
+    return [name for name, entry in study.config.benchmarks.items() if entry.task in ("nq", "gsm8k", "cnn")]
+
+
+def questions(study: Study) -> list[str]:
+    """The files of their questions."""
+    return [benchmarks.data(study, name) for name in read_benchmarks(study)]
+
+
+def marks_of_answers(study: Study) -> list[str]:
+    """The score files that say something of single answers: all of them."""
+    return figures.evaluations(study)
+
+
+def browse_files() -> list[Path]:
+    """What the reading room is made of."""
+    return [*sorted((PACKAGE / "figures/page").iterdir()), PACKAGE / "preference/page/style.css"]

@@ -22,7 +22,7 @@ def evaluations(study: Study) -> list[str]:
 
 
 def final(study: Study) -> list[str]:
-    """The final figures and tables for which the study has scores."""
+    """The final figures and tables for which the study has scores, and the page of all answers."""
     tasks = {b.task for b in study.config.benchmarks.values()}
     styles = bool(style.scores(study))
     names = {
@@ -51,4 +51,5 @@ def final(study: Study) -> list[str]:
         "tables/regression.csv": bool(preference.regressions(study)),
         "tables/preference.csv": bool(preference.controls(study)),
     }
-    return [f"results/{name}" for name, wanted in names.items() if wanted]
+    shown = [f"results/{name}" for name, wanted in names.items() if wanted]
+    return [*shown, f"{study.results}/browse.html"]

@@ -1,0 +1,185 @@
+"""The reading room: what is on it, and the page itself in a real Chromium (skipped by name without one)."""
+
+import contextlib
+import importlib.util
+import json
+import re
+import shutil
+
+import made_up
+import pytest
+
+from falsepromise.core.errors import UserError
+from falsepromise.figures import browse
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None or importlib.util.find_spec("playwright") is None, reason="no Chromium or no Playwright"
+)
+HOSTILE = [
+    "</script><script>document.title = 'owned'</script>",
+    "<!--<script>", "]]><svg onload=alert(1)>",
+    "<img src=x onerror=\"document.title = 'owned'\"><iframe src='http://127.0.0.1:9/'></iframe>",
+    "@@DATA@@ @@SCRIPT@@ ${document.title} {{7*7}}",
+    "\u202eright to left\u2066, a \x00 zero, \x1b[31mred, half a pair \ud800, \u2028 a line",
+    "</textarea></title></style><style>*{display:none}</style>",
+    "__proto__ constructor",
+]  # fmt: skip
+
+
+def lines(path, records):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def build(tmp_path, n=6, models=3, text=lambda prompt, model: f"answer {prompt} of {model}", prompt_id="p{}".format):
+    """A study's files in small, and the page made of them by the verb itself."""
+    study = made_up.study()
+    names = list(study["models"])[:models]
+    ids = [prompt_id(i) for i in range(n)]
+    questions = [{"id": name, "messages": [{"role": "user", "content": text(i, "user")}]} for i, name in enumerate(ids)]
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    prompts = lines(tmp_path / "prompts/heldout.jsonl", questions)
+    answers = {}
+    for model in ["teacher", *names]:
+        records = [
+            {"prompt_id": name, "model": model, "sample": 0, "response": text(i, model), "finish_reason": "length"}
+            for i, name in enumerate(ids)
+        ]
+        folder = "references/heldout.references" if model == "teacher" else f"heldout/{model}"
+        answers[model] = lines(tmp_path / f"{folder}.jsonl", records)
+    scores = []
+    items = [{"id": name, "list": i == 1, "reference_list": i == 2, "words": i} for i, name in enumerate(ids)]
+    facts = [{"id": f"q{i}", "exact_match": float(i), "response": text(i, "facts")} for i in range(2)]
+    votes = [{"id": f"x/{name}", "prompt_id": name, "majority": "left"} for name in ids[:1]]
+    for benchmark, found in (("style", items), ("facts", facts), ("rule", votes)):
+        record = {"model": names[0], "benchmark": benchmark, "items": found, "metrics": {}}
+        scores.append(tmp_path / f"{benchmark}.json")
+        scores[-1].write_text(json.dumps(record))
+    asked = lines(tmp_path / "qa.jsonl", [{"question": f"Q{i}?", "answer": [f"A{i}"], "id": f"q{i}"} for i in range(9)])
+    page = tmp_path / "browse.html"
+    argv = ["--study", str(tmp_path / "study.json"), "--prompts", prompts, "--reference", answers["teacher"]]
+    argv += ["--responses", *(answers[name] for name in names), "--scores", *map(str, scores)]
+    browse.main([*argv, "--benchmarks", "facts", "--questions", asked, "--output", str(page)])
+    return page
+
+
+def held(page):
+    return json.loads(re.search(r'id="data">(.*)</script>\n<script>', page.read_text(), re.DOTALL)[1])
+
+
+def test_the_page_holds_answers_marks_and_scores(tmp_path):
+    heldout, facts = held(build(tmp_path))["sets"]
+    assert heldout["columns"][0] == "Teacher"
+    assert len(heldout["columns"]) == 4
+    second = heldout["items"][1]
+    assert second["q"] == "answer 1 of user"
+    teacher, ours = second["a"][0][0], second["a"][1][0]
+    assert (teacher["m"]["list"], ours["m"]["list"], ours["m"]["words"]) == (False, True, 1)
+    assert ours["m"]["cut at the limit"] is True
+    assert heldout["items"][0]["a"][1][0]["m"]["rule"] == "prefers this one"
+    assert [item["q"] for item in facts["items"]] == ["Q0?\n\nRight: A0", "Q1?\n\nRight: A1"]  # not the seven unasked
+    assert [item["a"][0][0]["m"]["exact match"] for item in facts["items"]] == [False, True]
+
+
+def test_hostile_text_leaves_the_page_as_it_is(tmp_path):
+    page = build(tmp_path, n=len(HOSTILE), text=lambda i, _: HOSTILE[i % len(HOSTILE)]).read_text()
+    assert page.count("<script") == page.count("</script") == 2
+    assert page.count("<!") == 1
+    assert "\u202e" not in page
+    assert "\x00" not in page
+
+
+def test_answers_to_other_prompts_are_refused(tmp_path):
+    build(tmp_path)
+    lines(tmp_path / "other/m.jsonl", [{"prompt_id": "p0", "response": "x"}])
+    study = browse.read_study(tmp_path / "study.json")
+    with pytest.raises(UserError, match="the prompt set 'other', but --prompts has heldout"):
+        browse.read_room(study, [tmp_path / "prompts/heldout.jsonl"], [], [tmp_path / "other/m.jsonl"])
+
+
+@contextlib.contextmanager
+def opened(path):
+    """The page from the disk in Chromium, and all that may not happen on it."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        with contextlib.closing(browser):
+            page, wrong = browser.new_page(), []
+            page.on("console", lambda message: wrong.append(message.text))
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("dialog", lambda dialog: wrong.append(dialog.message))
+            page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith("file:") else None)
+            page.goto(path.as_uri())
+            yield page, wrong
+
+
+@needs_browser
+@pytest.mark.slow
+def test_reading_by_keyboard_search_and_filter(tmp_path):
+    from playwright.sync_api import expect
+
+    with opened(build(tmp_path)) as (page, wrong):
+        expect(page.locator("#count")).to_have_text("6 of 6 prompts")
+        expect(page.locator("#answers section")).to_have_count(4)
+        page.keyboard.press("j")
+        expect(page.locator("#question")).to_have_text("answer 1 of user")
+        expect(page.locator(".column0 .plain")).to_have_text("answer 1 of teacher")
+        expect(page.locator(".column1 .marks li").first).to_have_text("cut at the limit")
+        page.keyboard.press("2")
+        expect(page.locator("#answers section")).to_have_count(3)
+        page.keyboard.press("0")
+        page.select_option("#filter", label="list")
+        expect(page.locator("#count")).to_have_text("2 of 6 prompts")  # one is ours, one the teacher's
+        page.keyboard.press("Escape")
+        page.locator("#filter").blur()
+        page.keyboard.press("1")  # the teacher is out of the filter with its column
+        expect(page.locator("#count")).to_have_text("1 of 6 prompts")
+        page.keyboard.press("0")
+        page.select_option("#filter", label="All prompts")
+        page.locator("#filter").blur()
+        page.keyboard.press("/")
+        page.keyboard.type("ANSWER 4")
+        expect(page.locator("#count")).to_have_text("1 of 6 prompts")
+        expect(page.locator("#question")).to_have_text("answer 4 of user")
+        page.keyboard.press("Escape")
+        address = page.url
+        page.goto("about:blank")
+        page.goto(address)  # a prompt has an address
+        expect(page.locator("#question")).to_have_text("answer 4 of user")
+        page.select_option("#set", "1")
+        expect(page.locator("#question")).to_contain_text("Right: A0")
+        assert wrong == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_hostile_texts_do_nothing_in_a_browser(tmp_path):
+    page_file = build(tmp_path, len(HOSTILE), text=lambda i, _: HOSTILE[i], prompt_id=HOSTILE.__getitem__)
+    with opened(page_file) as (page, wrong):
+        for text in HOSTILE:
+            shown = page.locator(".column0 .plain").text_content()
+            assert shown.startswith(text[:4]) or text.startswith("\u202e")
+            assert page.locator("#answers *:not(section, h2, div, p, ul, li)").count() == 0
+            page.keyboard.press("j")
+        assert page.title().startswith("made-up")
+        assert wrong == []
+
+
+@needs_browser
+@pytest.mark.slow
+def test_five_thousand_answers(tmp_path):
+    """As many as a study has: what is drawn at once stays small, whatever the page holds."""
+    page_file = build(tmp_path, n=1250, text=lambda i, model: f"{model} {i} " + "words of an answer " * 80)
+    with opened(page_file) as (page, wrong):
+        assert page.locator("#count").text_content() == "1250 of 1250 prompts"
+        assert page.evaluate("document.querySelectorAll('*').length") < 500
+        page.keyboard.press("End")
+        assert page.locator("#question").text_content().startswith("user 1249 ")
+        page.fill("#search", "user 777 ")
+        assert page.locator("#count").text_content() == "1 of 1250 prompts"
+        took = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+        print(f"{page_file.stat().st_size / 1e6:.1f} MB opened in {took:.0f} ms")
+        assert wrong == []
