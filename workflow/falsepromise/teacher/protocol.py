@@ -1,0 +1,190 @@
+"""What servers of the OpenAI protocol share here: reading requests, sending answers and errors, a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import loads
+
+log = logging.getLogger("falsepromise.teacher.protocol")
+MAX_BODY = 32 * 2**20  # bytes; a longer request is refused, not read
+HOST = "127.0.0.1"
+
+
+class BadRequest(Exception):
+    """A request that gets an OpenAI error object: HTTP status, message, parameter, code."""
+
+    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None):
+        super().__init__(message)
+        self.status, self.param, self.code = status, param, code
+
+
+def decoded(body: bytes) -> Any:
+    """The JSON value of a request's body.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    try:
+        return loads(body)
+    except ValueError as error:
+        raise BadRequest(400, f"the request's body is not JSON: {error}") from error
+
+
+def messages(value: Any) -> list[dict[str, str]]:
+    """The messages of a chat request, each content as one text."""
+    if not isinstance(value, list) or not value:
+        raise BadRequest(400, "'messages' must be a list with at least one message", "messages")
+    found = []
+    for index, message in enumerate(value):
+        if not isinstance(message, dict) or message.get("role") not in ("system", "developer", "user", "assistant"):
+            raise BadRequest(400, f"messages[{index}] needs a role: system, user or assistant", "messages")
+        content = message.get("content")
+        if isinstance(content, list):  # the API's other form: a list of typed parts
+            texts = [part.get("text") if isinstance(part, dict) else None for part in content]
+            parts = [text for text in texts if isinstance(text, str)]
+            content = "".join(parts) if len(parts) == len(texts) else None
+        if not isinstance(content, str):
+            raise BadRequest(400, f"messages[{index}].content must be text", "messages")
+        found.append({"role": message["role"], "content": content})
+    return found
+
+
+def integer(
+    body: dict[str, Any], key: str, default: int | None, low: int | None = None, high: int | None = None
+) -> int | None:
+    """A field that is a whole number, from `low` to `high`."""
+    value = body.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadRequest(400, f"'{key}' must be an integer, found {value!r:.40}", key)
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise BadRequest(400, f"'{key}' is {value}, out of its range", key)
+    return value
+
+
+def stops(body: dict[str, Any]) -> list[str]:
+    """The texts that end an answer."""
+    stop = body.get("stop") or []
+    found = [stop] if isinstance(stop, str) else stop
+    if not isinstance(found, list) or not all(isinstance(item, str) and item for item in found):
+        raise BadRequest(400, "'stop' must be a string or a list of strings", "stop")
+    return found
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a `Server`."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # small answers must not wait for the client's delayed acknowledgement
+    wbufsize = -1  # headers and body leave in one packet
+    timeout = 600  # seconds until an idle connection is closed
+
+    @property
+    def path_alone(self) -> str:
+        """The path without its query."""
+        return self.path.partition("?")[0].rstrip("/")
+
+    def send_models(self, names: Sequence[str]) -> bool:
+        """Answer `/v1/models`, `/v1/models/NAME` and `/health`; whether the path was one of them."""
+        entries = {name: {"id": name, "object": "model", "created": 0, "owned_by": "local"} for name in names}
+        if self.path_alone == "/v1/models":
+            self.send_json(200, {"object": "list", "data": list(entries.values())})
+        elif self.path_alone.startswith("/v1/models/") and unquote(self.path_alone[11:]) in entries:
+            self.send_json(200, entries[unquote(self.path_alone[11:])])
+        elif self.path_alone == "/health":
+            self.send_json(200, {"status": "ok"})
+        else:
+            return False
+        return True
+
+    def read_body(self) -> bytes:
+        """The request's body, whose length must be given."""
+        try:
+            length = int(self.headers.get("content-length", ""))
+        except ValueError:
+            self.close_connection = True
+            raise BadRequest(411, "the request needs a content-length") from None
+        if not 0 <= length <= MAX_BODY:
+            self.close_connection = True
+            raise BadRequest(413, f"the request's body is over {MAX_BODY} bytes")
+        return self.rfile.read(length)
+
+    def send_json(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
+        """Send a JSON document."""
+        payload = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(payload)))
+        for name, text in (headers or {}).items():
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(payload)
+        self.wfile.flush()
+
+    def send_error_json(self, error: BadRequest) -> None:
+        """Send an error object in the API's form."""
+        kind = "invalid_request_error" if error.status < 500 else "server_error"
+        self.send_json(
+            error.status, {"error": {"message": str(error), "type": kind, "param": error.param, "code": error.code}}
+        )
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are logged at debug level only."""
+        log.debug(format, *args)
+
+
+class Server(ThreadingHTTPServer):
+    """A server's socket.
+
+    Args:
+        handler: What answers a connection.
+        port: The port, or 0 for any free one.
+        host: The address to listen on.
+    """
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def __init__(self, handler: type[Handler], port: int = 0, host: str = HOST):
+        try:
+            super().__init__((host, port), handler)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise UserError(f"--port {port}: can't listen there ({why}); choose another, or 0 for any") from error
+
+    @property
+    def url(self) -> str:
+        """The base URL for a client."""
+        host, port = self.server_address[:2]
+        return f"http://{host!s}:{port}/v1"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error of ours; anything else is logged with its traceback."""
+        error = sys.exception()
+        level = logging.DEBUG if isinstance(error, (ConnectionError, TimeoutError)) else logging.ERROR
+        log.log(level, "a request failed", exc_info=error)
+
+
+@contextlib.contextmanager
+def serving(server: Server) -> Iterator[str]:
+    """Run `server` in a thread for the length of the block; gives its base URL."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
