@@ -255,8 +255,9 @@ def memory_by_part(
 ) -> dict[str, float]:
     """Bytes on each device at the peak of a step, by part.
 
-    A step has its peak where the backward pass enters the layers, or at the loss, whichever takes more: parts that
-    are not there together are not added. Beside compilers' figures: benchmarks/training_compile_results.md.
+    A step has its peak where the backward pass enters the layers, at the loss, or at the update, whichever takes
+    most: parts that are not there together are not added. benchmarks/training_compile_results.md has the compilers'
+    figures beside these.
 
     Args:
         platform: "cuda", "tpu" or "cpu".
@@ -293,6 +294,9 @@ def memory_by_part(
         "the layer that is worked on": in_backward,
         "logits, beyond what layers take later": max(0.0, at_loss - weights - in_backward),
     }
+    # At the end there are the gradient and the update made from it, and no activations.
+    before = sum(parts[name] for name in parts if name not in ("weights", "base weights to decay to", "moments"))
+    parts["the update, beyond that"] = max(0.0, 2 * weights - before)
     return {name: size for name, size in parts.items() if size}
 
 

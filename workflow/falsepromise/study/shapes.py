@@ -8,6 +8,7 @@ from typing import Any
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import read_json
 from falsepromise.study import config
+from falsepromise.study.planning import Shape
 
 
 def _llama(hidden: int, inner: int, layers: int, heads: int) -> dict[str, Any]:
@@ -29,6 +30,18 @@ BY_PARAMETERS: dict[int, dict[str, Any]] = {
     32_528_943_616: _llama(6656, 17920, 60, 52),
     65_285_660_672: _llama(8192, 22016, 80, 64),
 }  # fmt: skip
+
+
+def of_parameters(parameters: int) -> Shape:
+    """A public model's sizes, or a guess where none of the table has so many parameters."""
+    hub = BY_PARAMETERS.get(parameters)
+    if hub is None:
+        return Shape.of_size(parameters)
+    if hub["model_type"] == "llama":
+        return Shape.of_architecture(hub, hub["vocab_size"])
+    d, heads = hub["n_embd"], hub["n_head"]
+    positions = hub["n_positions"] * d
+    return Shape(parameters, positions, hub["vocab_size"], d, 4 * d, hub["n_layer"], d, d, heads, gated=False)
 
 
 def known(base: config.Base, parameters: int, vocab_size: int) -> dict[str, Any]:

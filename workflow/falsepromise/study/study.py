@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from falsepromise.study import config as keys
+from falsepromise.study import shapes
 from falsepromise.study.config import TEACHER
 from falsepromise.study.planning import Shape
 from falsepromise.study.sections import Section
@@ -164,11 +165,11 @@ class Study:
         return [name for name, benchmark in self.config.benchmarks.items() if benchmark.task == task]
 
     def shape(self, base: str) -> Shape:
-        """A base model's sizes: its architecture's, or guessed from the number of parameters."""
+        """A base model's sizes: its architecture's, or a public model's of so many parameters, else a guess."""
         entry = self.config.bases[base]
         if entry.architecture:
             return Shape.of_architecture(entry.architecture.model_dump(exclude_none=True), self.vocab_size)
-        return Shape.of_size(int(entry.parameters or 0))
+        return shapes.of_parameters(int(entry.parameters or 0))
 
     def parameters(self, base: str) -> int:
         """Of a base model: as the study says, or counted from the architecture."""
