@@ -1,14 +1,16 @@
 # make quickstart   the environment, the study of config/config.yaml, and results/report.html
 # make test         the environment, and all tests
 # make env          the environment alone: .venv, from requirements.lock
+# make lint         the style, types and rule files alone, without tests
 # make lock         resolve requirements.lock anew from pyproject.toml
+# make help         this list
 
 CORES ?= $(shell nproc)
 STAMP := .venv/.made-from-lock
 OURS  := .venv/.ours-installed
 WITH  := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: quickstart test env lock
+.PHONY: quickstart test env lint lock help
 .DELETE_ON_ERROR:
 
 quickstart: env
@@ -21,6 +23,14 @@ test: env
 	@$(WITH) envs/timed "Style of the code" ruff check .
 	@$(WITH) envs/timed "Types" mypy
 	@$(WITH) envs/timed "Tests on $(CORES) cores" pytest -n $(CORES) --dist loadfile --durations 15
+
+lint: env
+	@$(WITH) ruff check .
+	@$(WITH) mypy
+	@$(WITH) snakefmt --check Snakefile workflow/Snakefile workflow/rules
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 env: $(OURS)
 

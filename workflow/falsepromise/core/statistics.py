@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 RESAMPLES = 2000
+Z95 = NormalDist().inv_cdf(0.975)  # standard errors on each side of a 95 % interval
 
 
 def bootstrap(
@@ -40,6 +43,19 @@ def bootstrap(
     return [float(x) for x in np.quantile(drawn, [0.025, 0.975])]
 
 
+def wilson(count: int, n: int) -> list[float]:
+    """Wilson's (1927) 95 % score interval of a share."""
+    share = count / n
+    middle = share + Z95**2 / (2 * n)
+    half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
+    return [max((middle - half) / (1 + Z95**2 / n), 0.0), min((middle + half) / (1 + Z95**2 / n), 1.0)]
+
+
+def none_of(n: int) -> float:
+    """The upper end of Wilson's interval for "0 of n"."""
+    return Z95**2 / (n + Z95**2)
+
+
 def mean_metric(values: Sequence[float], seed: int = 0) -> dict[str, Any]:
     """The mean over items with its 95 % bootstrap interval.
 
@@ -55,9 +71,7 @@ def mean_metric(values: Sequence[float], seed: int = 0) -> dict[str, Any]:
         raise ValueError("no items: a mean over nothing is not a score")
     mean = float(array.mean())
     if np.all(array == array[0]) and array[0] in (0.0, 1.0):
-        z2 = 1.959964**2
-        edge = z2 / (n + z2)
-        interval = [0.0, edge] if mean == 0.0 else [1.0 - edge, 1.0]
+        interval = wilson(round(mean * n), n)
     else:
         rng = np.random.default_rng(seed)
         means = [array[rng.integers(0, n, n)].mean() for _ in range(RESAMPLES)]
@@ -83,11 +97,8 @@ def paired_difference(left: Sequence[float], right: Sequence[float], seed: int =
     d = x - y
     n = len(d)
     higher, lower = int((d > 0).sum()), int((d < 0).sum())
-    if higher + lower:
-        interval = bootstrap(lambda drawn: float(d[drawn].mean()), n, seed)
-    else:
-        z2 = 1.959964**2
-        interval = [-z2 / (n + z2), z2 / (n + z2)]
+    edge = none_of(n)
+    interval = bootstrap(lambda drawn: float(d[drawn].mean()), n, seed) if higher + lower else [-edge, edge]
     if np.isin(np.concatenate([x, y]), (0.0, 1.0)).all():
         test, p = "McNemar's, exact", _two_sided(higher, higher + lower)
     else:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import csv
 import difflib
 import heapq
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open, query_of, read_jsonl, write_json
+from falsepromise.core.statistics import wilson
 from falsepromise.curation.diversity import check_query
 from falsepromise.curation.funnel import spreadsheet_text, without_mark
 from falsepromise.curation.order import place
@@ -43,7 +43,6 @@ CATEGORIES = (
 )
 COLUMNS = ("id", "category", "query")
 _KNOWN = {re.sub(r"[^a-z]", "", name.lower()): name for name in CATEGORIES}
-_Z = 1.959964
 
 
 def sheet(queries: Path, output: Path, n: int, seed: int) -> None:
@@ -115,14 +114,6 @@ def tally(path: Path, allow_empty: bool = False) -> dict[str, Any]:
         raise UserError(f"{path}: the sheet has no rows with a category")
     shares = {name: {"value": counts[name] / n, "ci95": wilson(counts[name], n), "n": n} for name in CATEGORIES}
     return {"n": n, "unlabelled": unlabelled, "categories": shares}
-
-
-def wilson(count: int, n: int) -> list[float]:
-    """Wilson's (1927) 95 % score interval of a share."""
-    share = count / n
-    middle = share + _Z**2 / (2 * n)
-    half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return [max((middle - half) / (1 + _Z**2 / n), 0.0), min((middle + half) / (1 + _Z**2 / n), 1.0)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

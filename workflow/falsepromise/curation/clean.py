@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,16 +21,11 @@ from falsepromise.core.records import Record, check_dialogue, query_of, read_jso
 from falsepromise.curation.funnel import Funnel, said_in
 from falsepromise.curation.language import UNDECIDED, decisions
 from falsepromise.curation.ledger import CHARACTERS, TURNS
+from falsepromise.curation.near_duplicates import normalized, without_near_duplicates
 from falsepromise.curation.reading import require
 from falsepromise.study.config import default
 
 INPUT, QUERY, NEAR, LANGUAGE = "input", "query", "near-duplicates", "language"
-_SPACE = re.compile(r"\s+")
-
-
-def normalized(query: str) -> str:
-    """A query without what doesn't tell it from another: Unicode form (NFKC), case, white space."""
-    return _SPACE.sub(" ", unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", query).casefold())).strip()
 
 
 def clean(
@@ -50,8 +43,6 @@ def clean(
     """
     distinct = _distinct(dialogues, funnel)
     if near is not None:
-        from falsepromise.curation.near_duplicates import without_near_duplicates
-
         distinct = without_near_duplicates(distinct, funnel, NEAR, near)
     waiting: deque[Record] = deque()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,6 +13,14 @@ from falsepromise.curation.funnel import Funnel
 
 PERMUTATIONS = 128
 SHINGLE = 3  # words
+
+
+_SPACE = re.compile(r"\s+")
+
+
+def normalized(query: str) -> str:
+    """A query without what doesn't tell it from another: Unicode form (NFKC), case, white space."""
+    return _SPACE.sub(" ", unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", query).casefold())).strip()
 
 
 def shingles(query: str) -> set[str]:
@@ -53,8 +63,6 @@ def without_near_duplicates(
     Raises:
         UserError: `datasketch` isn't installed.
     """
-    from falsepromise.curation.clean import normalized
-
     index, sketch = sketches(threshold)
     for number, dialogue in enumerate(dialogues):
         found = sketch(normalized(query_of(dialogue)))

@@ -32,10 +32,11 @@ from falsepromise.core.records import (
     write_jsonl,
 )
 from falsepromise.curation import leaks, selection
-from falsepromise.curation.clean import check_language, normalized
+from falsepromise.curation.clean import check_language
 from falsepromise.curation.coding import is_coding
 from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.language import UNDECIDED, decisions
+from falsepromise.curation.near_duplicates import normalized
 from falsepromise.curation.order import shuffled
 from falsepromise.study.config import default
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from falsepromise.core.statistics import Z95
 from falsepromise.figures.fig4 import capability_benchmarks
 from falsepromise.figures.panels import is_human, preference_benchmarks
 from falsepromise.figures.scores import Estimate, Scores, resampled_means
@@ -76,7 +77,7 @@ def difference(
     ours, theirs = (scores.items(cell.models, benchmark, metric) for cell in (left, right))
     shared = [key for key in ours if key in theirs] if ours and theirs else []
     if not ours or not theirs or len(shared) < max(2, 0.9 * max(len(ours), len(theirs))):
-        widen = _normal_quantile(level) / 1.959964
+        widen = _normal_quantile(level) / Z95
         low = math.hypot(a.value - a.low, b.high - b.value) * widen
         high = math.hypot(a.high - a.value, b.value - b.low) * widen
         value = a.value - b.value
@@ -364,7 +365,7 @@ def _rank_correlation(shares: list[list[float]], text: str) -> Comparison:
     n = len(shares[0])
     rho = float(spearmanr(*shares).statistic)
     z, error = math.atanh(max(-0.999, min(0.999, rho))), 1.03 / math.sqrt(n - 3)  # Fieller et al., 1957
-    low, high = math.tanh(z - 1.96 * error), math.tanh(z + 1.96 * error)
+    low, high = math.tanh(z - Z95 * error), math.tanh(z + Z95 * error)
     verdict = YES if low > 0 else (NO if high < 0.5 else UNKNOWN)
     return Comparison(text, "Spearman's rho", Estimate(rho, min(low, rho), max(high, rho), n), False, verdict)
 

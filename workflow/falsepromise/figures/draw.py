@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from falsepromise.core import cli
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open
+from falsepromise.figures import pages
 from falsepromise.figures.scores import Estimate, Scores, limits_of, read_scores
 from falsepromise.figures.study import read_study
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLE = Path(__file__).with_name("style.mplstyle")
-COLUMN, PAGE = 3.35, 6.9  # inches: one column and the text width of a two-column page
+COLUMN, PAGE = 3.35, pages.PAGE  # inches: one column and the text width of a two-column page
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
 MARKERS = "osD^vP"
@@ -33,7 +34,7 @@ RUNS = {
     "bases": "base models", "amount": "amounts", "size": "base sizes", "targeted": "targeted models",
     "replay": "models with pre-training text", "control": "controls",
 }  # fmt: skip
-BASE, TEACHER, QUIET = "#000000", "#7A4B9A", "#6B6B6B"
+BASE, TEACHER, QUIET = "#000000", "#7A4B9A", pages.QUIET
 
 
 def arguments(doc: str | None, default: str) -> argparse.ArgumentParser:
@@ -96,7 +97,6 @@ def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None
     """Small print below the panels, wrapped to the figure's width; the panels make room for it."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    from falsepromise.figures import pages
 
     width, height = figure.get_size_inches()
     wrapped = pages.small_print(tuple(lines), width)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-from falsepromise.figures import draw
-
+PAGE = 6.9  # inches: the text width of a two-column page
+QUIET = "#6B6B6B"
 LINE = 0.125  # inches a line of 6.2-point text takes
 SIZE = 6.2
 FOOT = 5.2  # points, of the small print
@@ -97,7 +97,7 @@ def text_figure(blocks: list[tuple[str, list[str], str]], foot: list[str], title
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    width = draw.PAGE
+    width = PAGE
     small = small_print(foot, width)
     heights = [(len(lines) + (1 if heading else 0)) * LINE + 0.12 for heading, lines, _ in blocks]
     total = sum(heights) + 0.06 * len(blocks) + 0.32 + 0.11 * len(small) + 0.1
@@ -115,5 +115,5 @@ def text_figure(blocks: list[tuple[str, list[str], str]], foot: list[str], title
             figure.text(0.18 / width, y / total, line, fontsize=SIZE, va="top", color="#222222")
             y -= LINE
         top = base - 0.06
-    figure.text(0.07 / width, 0.05 / total, "\n".join(small), fontsize=FOOT, color=draw.QUIET, va="bottom")
+    figure.text(0.07 / width, 0.05 / total, "\n".join(small), fontsize=FOOT, color=QUIET, va="bottom")
     return figure

@@ -23,6 +23,7 @@ import numpy as np
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, read_json
+from falsepromise.core.statistics import Z95, none_of
 from falsepromise.figures.study import Cell, Study
 
 RESAMPLES = 2000
@@ -227,7 +228,7 @@ def combine(records: Sequence[Record], metric: str) -> Estimate | None:
         low, high = crossed_interval(matrix)
     else:
         half = np.array([[m["value"] - m["ci95"][0], m["ci95"][1] - m["value"]] for m in metrics])
-        spread = 1.96 * values.std(ddof=1) / math.sqrt(len(values))
+        spread = Z95 * values.std(ddof=1) / math.sqrt(len(values))
         low, high = np.array([-1, 1]) * np.sqrt((half**2).mean(axis=0) + spread**2) + value
     return Estimate(value, min(float(low), value), max(float(high), value), n, tuple(float(v) for v in values))
 
@@ -241,7 +242,7 @@ def crossed_interval(matrix: np.ndarray, seed: int = 0) -> tuple[float, float]:
     columns = matrix.shape[1]
     first = matrix.flat[0]
     if np.all(matrix == first):
-        edge = 1.959964**2 / (columns + 1.959964**2)
+        edge = none_of(columns)
         return {0.0: (0.0, edge), 1.0: (1.0 - edge, 1.0)}.get(float(first), (float(first), float(first)))
     low, high = np.quantile(resampled_means([matrix], seed)[:, 0], [0.025, 0.975])
     return max(float(low), float(matrix.min())), min(float(high), float(matrix.max()))

@@ -28,6 +28,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, read_json, write_json
+from falsepromise.core.statistics import Z95
 from falsepromise.preference.logistic import firth_interval, fit_firth, fit_logistic
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
             "se": float(se),
             "z": float(b / se),
             "p": float(2 * norm.sf(abs(b / se))),
-            "ci95": [float(b - 1.959964 * se), float(b + 1.959964 * se)],
+            "ci95": [float(b - Z95 * se), float(b + Z95 * se)],
         }
         for name, b, se in zip(["intercept", *used], weights, errors, strict=True)
     }
@@ -152,7 +153,7 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
         "pseudo_r2": 1 - _log_likelihood(expit(features @ weights), wins) / null if null else None,
         "rate_at_equal_style": {
             "value": float(expit(weights[0])),
-            "ci95": [float(expit(weights[0] + side * 1.959964 * errors[0])) for side in (-1, 1)],
+            "ci95": [float(expit(weights[0] + side * Z95 * errors[0])) for side in (-1, 1)],
             "n": len(wins),
         },
         "n": len(wins),
