@@ -185,14 +185,21 @@ def evaluate(lm: ModelLM, tasks: Sequence[Task]) -> tuple[dict[str, list[dict[st
     if results is None:
         raise UserError("lm-eval gave no results; it runs in one process only")
     samples = results.pop("samples")
+    document = plain_document(results, lm)
+    return {name: sorted(rows, key=lambda row: row["doc_id"]) for name, rows in samples.items()}, document
+
+
+def plain_document(results: dict[str, Any], lm: ModelLM) -> dict[str, Any]:
+    """lm-eval's results as JSON, without what names files of this machine."""
     for config in results["configs"].values():
         for key in ("custom_dataset", "dataset_kwargs"):
             config.pop(key, None)
         config.get("metadata", {}).pop("config_source", None)
-    document = {
-        **_named(results),
+    wanted = ("results", "groups", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
+    kept = {key: results[key] for key in wanted if key in results}
+    return {
+        **_named(kept),
         "config": {"model": lm.model.name, "model_args": {"turn_tokens": lm.turn_tokens}, "bootstrap_iters": 0},
         "lm_eval_version": lm_eval.__version__,
         **({"max_length": lm.max_length} if lm.model.likelihoods else {}),
     }
-    return {name: sorted(rows, key=lambda row: row["doc_id"]) for name, rows in samples.items()}, document

