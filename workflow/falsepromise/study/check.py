@@ -10,7 +10,6 @@ if it found something.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import struct
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core.place import resource
+from falsepromise.core.records import loads
 from falsepromise.study import config, files, names, schema
 from falsepromise.study.expand import load_files, read_files
 from falsepromise.study.study import Study
@@ -79,7 +79,7 @@ def context_of(study: Study, base: str) -> int | None:
         return architecture.max_position_embeddings
     folder = folder_of(study, base)
     try:
-        hub = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+        hub = loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
     except (OSError, ValueError):
         return None
     found = (hub.get("max_position_embeddings") or hub.get("n_positions")) if isinstance(hub, dict) else None
@@ -101,7 +101,7 @@ def parameters(folder: Path) -> int | None:
         try:
             with file.open("rb") as stream:
                 (length,) = struct.unpack("<Q", stream.read(8))
-                header = json.loads(stream.read(min(length, 1 << 27)))
+                header = loads(stream.read(min(length, 1 << 27)))
             total += sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
         except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError):
             return None

@@ -14,7 +14,6 @@ the memory's rate, bytes between devices over the links' rate. No program is fas
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
@@ -31,7 +30,7 @@ from jax.sharding import PartitionSpec as P
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import read_json, write_json
+from falsepromise.core.records import loads, read_json, write_json
 from falsepromise.models import weights
 from falsepromise.models.attention import fused
 from falsepromise.models.config import ModelConfig
@@ -180,8 +179,8 @@ def cases(args: Any, target: Target) -> list[Case]:
         return [Case("shape", config, Recipe.read(args.recipe), args.block_size, args.mesh or even, target)]
     study = load_files(args.study)
     try:
-        change = json.loads(args.recipe)
-    except json.JSONDecodeError as error:
+        change = loads(args.recipe)
+    except ValueError as error:
         raise UserError(f"--recipe: with a study, JSON of what is changed: {error}") from error
     found = []
     for base, config in configs(args, study).items():
@@ -216,8 +215,8 @@ def shape_of(source: str) -> ModelConfig:
     """From a hub's config.json: as JSON text, a file, or a model folder."""
     if source.lstrip().startswith("{"):
         try:
-            hub = json.loads(source)
-        except json.JSONDecodeError as error:
+            hub = loads(source)
+        except ValueError as error:
             raise UserError(f"--shape: not JSON: {error}") from error
         return ModelConfig.from_hub(hub, "--shape")
     path = Path(source)
