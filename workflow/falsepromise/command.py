@@ -46,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.verb == "init":
         lay_out(args.folder, HOME / STUDIES[args.like])
     elif args.verb == "check":
-        from falsepromise.study.expand import main as expand
+        from falsepromise.study.check import main as check_study
 
-        expand(["--config", *map(str, args.study)])
+        check_study([str(file) for file in args.study])
     else:
         words = snakemake(args, rest)
         os.execv(words[0], words)
