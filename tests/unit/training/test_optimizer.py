@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,7 +56,8 @@ def test_easylm_follows_its_formula_and_meets_ours_after_a_thousand_steps() -> N
     recipe = Recipe(optimizer="easylm", warmup_steps=4, weight_decay=1e-4, clip_norm=1.0)
     weight = (rng.normal(size=(5, 7)) * 0.02).astype(np.float32)
     params, ours = {"w": jnp.asarray(weight)}, {"w": jnp.asarray(weight)}
-    theirs, adam = optimizer.make(recipe, 20), optimizer.make(replace(recipe, optimizer="scaled_adamw"), 20)
+    as_written = recipe.model_copy(update={"optimizer": "scaled_adamw"})
+    theirs, adam = optimizer.make(recipe, 20), optimizer.make(as_written, 20)
     update = jax.jit(theirs.update)
     state, adam_state = theirs.init(params), adam.init(ours)
     exact, second, momentum = weight.astype(np.float64), np.zeros((5, 7)), np.zeros((5, 7))
