@@ -21,7 +21,7 @@ from falsepromise.core import cli
 from falsepromise.core.place import resource
 from falsepromise.core.records import loads
 from falsepromise.study import config, files, names, schema
-from falsepromise.study.expand import load_files, read_files
+from falsepromise.study.expand import load, read_files
 from falsepromise.study.study import Study
 
 # A task's fixed part: its file, and about how many tokens its answer and a short question need beside it.
@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     where, content = ", ".join(map(str, args.study)), read_files(args.study)
     found = schema.problems(config.Study, content) or list(names.problems(config.Study.model_validate(content)))
     if not found:
-        study = load_files(args.study)
+        study = load(files.find(load(content, where)), where)
         found = list(problems(study))
     for problem in found:
         print(f"{where}: {problem}", file=sys.stderr)
