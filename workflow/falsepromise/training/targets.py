@@ -1,7 +1,7 @@
 """Devices that need not be there: what XLA's compilers have to know of them, and how to ask.
 
-GPUs and TPUs are compiled for through `jax.experimental.topologies`: the extra `gpu` (CUDA, cuDNN) or `tpu` (libtpu) of
-the locked jax has the compiler, no device or driver is needed. `cpu:8` simulates devices on this machine.
+GPUs and TPUs are compiled for through `jax.experimental.topologies`: the extra `gpu` (CUDA, cuDNN), or the package
+libtpu that jax names, has the compiler; no device or driver is needed. `cpu:8` simulates devices on this machine.
 """
 
 from __future__ import annotations
