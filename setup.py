@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-FILES = ("Snakefile", "workflow/Snakefile", "workflow/rules", "workflow/schemas", "workflow/report")
+FILES = ("Snakefile", "workflow/Snakefile", "workflow/rules", "workflow/report")
 FOLDERS = ("config", "envs", "profiles", "resources", "slurm")
 
 
