@@ -60,7 +60,7 @@ def test_a_step_is_compiled_for_devices_that_are_not_here(
     # Six products a weight and token, and the forward pass of the layers again.
     weights = 2 * (4 * 256**2 + 3 * 256 * 688)
     expected = 16 * 128 * (8 * weights + 6 * 2048 * 256) / 8
-    assert expected < found["flops_per_device"] < 1.5 * expected  # and attention
+    assert expected < found["flops_per_device"] < 1.6 * expected  # attention, and what the compiler leaves out later
     activations = [c for c in found["collectives"] if c["shape"] == [4, 128, 256]]
     assert sum(c["count"] for c in activations) == 4 * 2 + 1
     assert found["bound"]["step_s"] > 0
