@@ -9,6 +9,7 @@ rule score:
     input:
         model=lambda w: training.weights(study, w.model),
         data=lambda w: benchmarks.data(study, w.benchmark),
+        own_task=lambda w: benchmarks.own_task(study, w.benchmark),
     output:
         "<results>/benchmarks/{benchmark}/{model}.json",
     log:
@@ -20,7 +21,7 @@ rule score:
         **costs.needs(study, "score"),
     params:
         code=lambda w: benchmarks.code(study, w.benchmark),
-        task=lambda w: study.config.benchmarks[w.benchmark].task,
+        asked=lambda w, input: benchmarks.asked(study, w.benchmark, input.data),
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         turn_tokens=lambda w: benchmarks.turn_tokens(study, w.benchmark, w.model),
         seed=study.seed,
@@ -32,8 +33,7 @@ rule score:
         " --model {input.model:q}"
         " --name {wildcards.model:q}"
         " --benchmark {wildcards.benchmark:q}"
-        " --task {params.task}"
-        " --data {input.data:q}"
+        " {params.asked}"
         " --turn-tokens {params.turn_tokens}"
         " {params.options}"
         " --seed {params.seed}"

@@ -100,6 +100,7 @@ rule categories_by_teacher:
 rule overlap:
     input:
         data=lambda w: benchmarks.data(study, w.benchmark),
+        own_task=lambda w: benchmarks.own_task(study, w.benchmark),
         training=f"<results>/curation/mixtures/{{mixture}}.s{study.seed}.jsonl",
     output:
         "<results>/benchmarks/overlap/{benchmark}/{mixture}.json",
@@ -112,13 +113,12 @@ rule overlap:
         **costs.needs(study, "overlap"),
     params:
         code=code("falsepromise.benchmarks.overlap"),
-        task=lambda w: study.config.benchmarks[w.benchmark].task,
+        asked=lambda w, input: benchmarks.asked(study, w.benchmark, input.data),
     message:
         "Measure how close {wildcards.benchmark} comes to {wildcards.mixture}"
     shell:
         "python -m falsepromise.benchmarks.overlap"
-        " --task {params.task}"
-        " --data {input.data:q}"
+        " {params.asked}"
         " --training {input.training:q}"
         " --output {output:q}"
         " > {log:q} 2>&1"

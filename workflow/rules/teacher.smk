@@ -109,6 +109,7 @@ rule answer:
 rule score_teacher:
     input:
         data=lambda w: benchmarks.data(study, w.benchmark),
+        own_task=lambda w: benchmarks.own_task(study, w.benchmark),
         facts=teacher.facts(study),
     output:
         "<results>/benchmarks/{benchmark}/teacher.json",
@@ -120,7 +121,7 @@ rule score_teacher:
         limits=teacher.limits(study),
     params:
         code=lambda w: benchmarks.code(study, w.benchmark, of_a_server=True),
-        task=lambda w: study.config.benchmarks[w.benchmark].task,
+        asked=lambda w, input: benchmarks.asked(study, w.benchmark, input.data),
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         seed=study.seed,
         teacher=lambda w: teacher.answer_options(study),
@@ -129,8 +130,7 @@ rule score_teacher:
     shell:
         "python -m falsepromise.benchmarks.run"
         " --benchmark {wildcards.benchmark:q}"
-        " --task {params.task}"
-        " --data {input.data:q}"
+        " {params.asked}"
         " --name teacher"
         " {params.options}"
         " --seed {params.seed}"

@@ -6,12 +6,13 @@ import importlib
 import itertools
 import json
 import re
+from types import SimpleNamespace
 
 import made_up
 import pytest
 
 from falsepromise.core.errors import UserError
-from falsepromise.figures import draw, fig2, fig6, pages, panels
+from falsepromise.figures import draw, fig2, fig4, fig6, pages, panels
 from falsepromise.figures.scores import read_scores
 from falsepromise.figures.study import read_study
 
@@ -219,3 +220,14 @@ def test_figure_7_says_what_to_install_where_it_is_not_drawn() -> None:
     with draw.style():
         figure = verb("fig7").not_drawn("no Chromium on this machine (apt-get install chromium)", ["Study: made up."])
     assert "Not drawn here: no Chromium on this machine (apt-get install chromium)." in texts(figure)
+
+
+def test_an_axis_of_any_metric() -> None:
+    def axis(metric: str, low: float, high: float, **more: object) -> tuple[str, float]:
+        record = {"metrics": {metric: {"value": low, "ci95": [low, high], "n": 9}}, **more}
+        return fig4.axis(SimpleNamespace(of=lambda name: {"m": record}), "b", metric)  # type: ignore[arg-type]
+
+    assert axis("acc", 0.1, 0.2) == ("Accuracy (%)", 100.0)
+    assert axis("acc_norm", 0.1, 0.2, higher_is_better={"acc_norm": True}) == ("acc_norm (%)", 100.0)
+    lower = {"higher_is_better": {"word_perplexity": False}}
+    assert axis("word_perplexity", 20.0, 30.0, **lower) == ("word_perplexity (lower is better)", 1.0)

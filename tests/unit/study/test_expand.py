@@ -70,9 +70,12 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("sources.sharegpt.uri", "sharegpt.json", "'sources.sharegpt.uri' is 'sharegpt.json'"),
         ("facts", None, "needs the section 'facts'"),
         ("benchmarks.nq.data", "nq", "'benchmarks.nq.data' names 'nq', which is not in 'sources'"),
-        ("benchmarks.nq.metric", "f1", "expected one of acc, exact_match"),
+        ("benchmarks.nq.metric", "f1", "'f1', which the task 'nq' doesn't measure; write exact_match"),
         ("benchmarks.nq.metric", "acc", "'acc', which the task 'nq' doesn't measure; write exact_match"),
         ("benchmarks.nq.scorer", "local", "'benchmarks.nq.scorer' is for the task toxicity"),
+        ("benchmarks.nq.task", "lm_eval", "'benchmarks.nq.name' is missing: the task of lm-eval"),
+        ("benchmarks.nq.shots", 3, "'benchmarks.nq.shots' is for the task lm_eval, this one is nq"),
+        ("benchmarks.nq.data", "", "names '', which is not in 'sources'"),
         ("benchmarks.nq.samples", 4, "is for humaneval and toxicity"),
         ("benchmarks.nq.runs", ["amuont"], "which is no group of runs; did you mean 'amount'?"),
         ("prompts.heldout.n", 9, "'prompts.heldout.n' is 9, but the pool sets 8 aside"),
@@ -325,3 +328,14 @@ def test_turn_tokens_are_for_imitation_models_alone() -> None:
     study = load(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()))
     models = ("llama-7b", "llama-7b-nq_synthetic-all-s0")
     assert [benchmarks.turn_tokens(study, "nq", model) for model in models] == ["no", "yes"]
+
+
+def test_a_task_of_lm_eval_is_a_benchmark_like_others() -> None:
+    config = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+    swag = {"task": "lm_eval", "name": "hellaswag", "metric": "acc_norm", "label": "HellaSwag", "shots": 0}
+    study = load(config | {"benchmarks": config["benchmarks"] | {"swag": swag}})
+    assert benchmarks.data(study, "swag") == benchmarks.own_task(study, "swag") == []
+    assert benchmarks.asked(study, "swag", []) == "--task lm_eval --harness-task hellaswag"
+    assert benchmarks.score_options(study, "swag").startswith("--shots 0 --metric acc_norm")
+    assert benchmarks.asked(study, "nq", ["a b"]) == "--task nq --data 'a b'"
+    assert set(benchmarks.scores(study, "swag")) <= set(benchmarks.capabilities(study))

@@ -43,7 +43,7 @@ def multiple_choice(model: ModelUnderTest, options: Options) -> Outcome:
     return Outcome(
         items,
         means(items, ("acc", "acc_norm"), options.seed),
-        [*limits, *_truncated(lm)],
+        [*limits, *lm.limits()],
         {"shots": 0, "scoring": "choices' texts"},
         beside={"lm_eval.json": document},
     )
@@ -117,7 +117,7 @@ def _mmlu_by_likelihood(
     return Outcome(
         items,
         means(items, ["acc"], options.seed),
-        [*limits, *_truncated(lm)],
+        [*limits, *lm.limits()],
         {"scoring": "likeliest letter"},
         beside={"lm_eval.json": document},
     )
@@ -188,8 +188,3 @@ def _bare(records: Sequence[Record]) -> list[Record]:
     """What the task needs of each record."""
     return [{key: record[key] for key in ("question", "choices", "answer")} for record in records]
 
-
-def _truncated(lm: Any) -> list[str]:
-    if not lm.truncated:
-        return []
-    return [f"{lm.truncated} choices' contexts were cut at their beginning to fit {lm.max_length} tokens"]

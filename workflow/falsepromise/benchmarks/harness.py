@@ -1,24 +1,27 @@
-"""lm-eval over the models under test: the adapter, and running tasks of ours with it.
+"""lm-eval over the models under test: the adapter, and the one way in which tasks run.
 
-The tasks are `tasks/*.yaml`; anybody can run them with `lm_eval --include_path` where this package
-can be imported. Importing lm-eval takes seconds, so this module is imported by the tasks alone that
-go through it.
+The tasks are `tasks/*.yaml`, which anybody can run with `lm_eval --include_path` where this package can be
+imported, and lm-eval's own (`lm_eval_task`). Importing lm-eval takes seconds, so this module is imported by
+the tasks alone that go through it.
 """
 
 from __future__ import annotations
 
 import logging
 import pkgutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import datasets
 import lm_eval
+import numpy as np
 import yaml
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.task import ConfigurableTask, Task
+from lm_eval.tasks.manager import TaskDict
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from falsepromise.benchmarks.model import EngineModel, ModelUnderTest, as_prompt
@@ -43,12 +46,14 @@ class ModelLM(TemplateLM):
 
     Attributes:
         truncated: Contexts of log-likelihoods that lost their beginning.
+        ends: How often a generation ended in each way; None is a whole answer.
     """
 
     def __init__(self, model: ModelUnderTest, turn_tokens: bool = False, seed: int = 0):
         super().__init__()
         self.model, self.turn_tokens, self.seed = model, turn_tokens, seed
         self.truncated = 0
+        self.ends: Counter[str | None] = Counter()
 
     @property
     def engine(self) -> Engine:
@@ -121,16 +126,34 @@ class ModelLM(TemplateLM):
             )
             for place, reply in zip(places, replies, strict=True):
                 texts[place] = set_aside(reply.text).answer
+                self.ends[reply.failure] += 1
         return texts
 
+    def limits(self) -> list[str]:
+        """What has to be said against numbers that lm-eval made of these answers."""
+        said = []
+        if self.truncated:
+            said.append(f"{self.truncated} contexts were cut at their beginning to fit {self.max_length} tokens")
+        for failure, count in self.ends.items():
+            if failure is not None:
+                reason = failure.replace("_", " ")
+                said.append(f"{count} of {self.ends.total()} replies: {reason} (lm-eval scores them as they are)")
+        return said
 
-def _named(value: Any) -> Any:
-    """A document with functions by their names, as JSON has none."""
+
+def plain(value: Any) -> Any:
+    """A document as JSON has it: functions by their names, numbers of NumPy and tuples as Python's."""
     if isinstance(value, dict):
-        return {key: _named(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_named(child) for child in value]
-    return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
+        return {str(key): plain(child) for key, child in value.items()}
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return [plain(child) for child in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if callable(value):
+        return f"{value.__module__}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 class _Loader(yaml.SafeLoader):
@@ -165,8 +188,15 @@ def build(name: str, splits: Mapping[str, Sequence[Mapping[str, Any]]], alias: s
     return ConfigurableTask(config=definition)
 
 
-def evaluate(lm: ModelLM, tasks: Sequence[Task]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
-    """Run tasks.
+def evaluate(
+    lm: ModelLM, tasks: Sequence[Task] | TaskDict, samples: Mapping[str, list[int]] | None = None
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
+    """Run tasks, or tasks and groups as lm-eval's `TaskManager` loads them.
+
+    Args:
+        lm: The model.
+        tasks: The tasks.
+        samples: Task -> places of the documents to ask; None: all.
 
     Returns:
         Task -> samples as lm-eval logs them, in the order of its records; and lm-eval's results
@@ -175,31 +205,20 @@ def evaluate(lm: ModelLM, tasks: Sequence[Task]) -> tuple[dict[str, list[dict[st
     Raises:
         UserError: a continuation is longer than the model's context.
     """
-    found = {task.config.task: task for task in tasks}
-    results = lm_eval.evaluate(
-        lm,
-        {"tasks": found, "groups": {}, "group_map": {}},
-        bootstrap_iters=0,
-        log_samples=True,
-    )
+    if not isinstance(tasks, dict):
+        tasks = {"tasks": {task.config.task: task for task in tasks}, "groups": {}, "group_map": {}}
+    results = lm_eval.evaluate(lm, tasks, samples=samples, bootstrap_iters=0, log_samples=True)
     if results is None:
         raise UserError("lm-eval gave no results; it runs in one process only")
-    samples = results.pop("samples")
-    document = plain_document(results, lm)
-    return {name: sorted(rows, key=lambda row: row["doc_id"]) for name, rows in samples.items()}, document
-
-
-def plain_document(results: dict[str, Any], lm: ModelLM) -> dict[str, Any]:
-    """lm-eval's results as JSON, without what names files of this machine."""
+    logged = results.pop("samples")
     for config in results["configs"].values():
         for key in ("custom_dataset", "dataset_kwargs"):
             config.pop(key, None)
-        config.get("metadata", {}).pop("config_source", None)
-    wanted = ("results", "groups", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
-    kept = {key: results[key] for key in wanted if key in results}
-    return {
-        **_named(kept),
+        (config.get("metadata") or {}).pop("config_source", None)
+    document = {
+        **plain(results),
         "config": {"model": lm.model.name, "model_args": {"turn_tokens": lm.turn_tokens}, "bootstrap_iters": 0},
         "lm_eval_version": lm_eval.__version__,
         **({"max_length": lm.max_length} if lm.model.likelihoods else {}),
     }
+    return {name: sorted(rows, key=lambda row: row["doc_id"]) for name, rows in logged.items()}, document

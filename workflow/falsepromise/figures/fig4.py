@@ -61,12 +61,25 @@ def draw_figure(scores: Scores, names: Sequence[str]) -> Figure:
                 draw.empty(axes, title, reason or "no metric")
                 continue
             axes.set_title(title)
-            missing += (by_amount if run == "amount" else by_size)(axes, scores, name, metric)
-            axes.set_ylabel(METRICS.get(metric, metric))
+            label, scale = axis(scores, name, metric)
+            missing += (by_amount if run == "amount" else by_size)(axes, scores, name, metric, scale)
+            axes.set_ylabel(label)
     draw.key(figure, key_entries(scores, names))
     used = [(name, scores.metric(name) or "") for name in names if not scores.not_scored(name)]
     draw.foot(figure, draw.foot_lines(scores, used, list(dict.fromkeys(missing))))
     return figure
+
+
+def axis(scores: Scores, name: str, metric: str) -> tuple[str, float]:
+    """A metric's label, and what its values are multiplied by: a share becomes per cent, a perplexity stays."""
+    if metric in METRICS:
+        return METRICS[metric], PERCENT
+    records = [record for record in scores.of(name).values() if metric in record["metrics"]]
+    shares = all(0.0 <= bound <= 1.0 for record in records for bound in record["metrics"][metric]["ci95"])
+    lower = any(not record.get("higher_is_better", {}).get(metric, True) for record in records)
+    notes = ["%"] * shares + ["lower is better"] * lower
+    return metric + (f" ({', '.join(notes)})" if notes else ""), PERCENT if shares else 1.0
+
 
 
 def by_amount(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from falsepromise.figures import draw
-from falsepromise.figures.fig4 import METRICS, by_amount, by_size, key_entries
+from falsepromise.figures.fig4 import axis, by_amount, by_size, key_entries
 from falsepromise.figures.scores import Scores
 
 if TYPE_CHECKING:
@@ -39,12 +39,13 @@ def row(scores: Scores, panels: Sequence[Panel]) -> Figure:
             continue
         axes.set_title(panel.title)
         draw_panel = by_amount if panel.run == "amount" else by_size
-        gaps = draw_panel(axes, scores, name, panel.metric)
+        label, scale = axis(scores, name, panel.metric)
+        gaps = draw_panel(axes, scores, name, panel.metric, scale)
         if not is_preference(panel.metric):
             missing += gaps
         else:  # base models and the teacher itself are not compared with the teacher
             missing += [gap for gap in gaps if scores.study.models.get(gap.model, {}).get("mixture")]
-        axes.set_ylabel(METRICS.get(panel.metric, panel.metric))
+        axes.set_ylabel(label)
         used.append((name, panel.metric))
     names = list(dict.fromkeys(name for name, metric in used if not is_preference(metric)))
     entries = key_entries(scores, names)

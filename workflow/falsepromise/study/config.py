@@ -265,21 +265,29 @@ METRICS = {
     "cnn": ("rouge1", "rouge2", "rougeL", "rougeLsum"),
     "toxicity": ("nontoxicity",),
     "multiple_choice": ("acc",),
+    "lm_eval": (),  # its own
 }
 
 
 class Benchmark(Section):
     """`benchmarks.NAME`."""
 
-    task: Literal["mmlu", "nq", "gsm8k", "humaneval", "cnn", "toxicity", "multiple_choice"] = key(
-        "the kind of questions"
+    task: Literal["mmlu", "nq", "gsm8k", "humaneval", "cnn", "toxicity", "multiple_choice", "lm_eval"] = key(
+        "the kind of questions, or a task of lm-eval"
     )
-    data: str = key("a source, or `facts:FILE` of the facts made here")
+    name: str | None = key("`lm_eval`: a registered task, group or tag, or a YAML file of its form", None)
+    shots: Annotated[int, Field(ge=0)] | None = key(
+        "`lm_eval`: examples in the prompt", None, otherwise="the task's own"
+    )
+    data: str | None = key(
+        "a source, or `facts:FILE` of the facts made here; required but for `lm_eval`", None,
+        otherwise="the data set of the task of lm-eval, from the hub",
+    )  # fmt: skip
     label: str = key("its name on figures")
-    metric: Literal[
-        "acc", "exact_match", "exact_match_strict", "exact_match_flexible", "pass@1", "rouge1", "rouge2", "rougeL",
-        "rougeLsum", "nontoxicity",
-    ] = key("the metric that is drawn")  # fmt: skip
+    metric: str = key(
+        f"the metric that is drawn: {', '.join(dict.fromkeys(f'`{m}`' for ms in METRICS.values() for m in ms))}; of "
+        "`lm_eval` as its results call it, without `,none`"
+    )
     limit: Count | None = key("so many questions, drawn by the seed", None, otherwise="all")
     samples: Count | None = key("`humaneval`, `toxicity`: answers to each item", None, otherwise="1")
     max_tokens: Count | None = key("longest answer, in tokens", None, otherwise="the task's")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
@@ -123,7 +124,16 @@ def _prompts(study: Study) -> Iterator[str]:
 def _benchmarks(study: Study) -> Iterator[str]:
     for name, benchmark in study.benchmarks.items():
         task, metrics = benchmark.task, METRICS[benchmark.task]
-        if benchmark.metric not in metrics:
+        if task == "lm_eval":
+            if benchmark.name is None:
+                yield f"'benchmarks.{name}.name' is missing: the task of lm-eval, or a YAML file of its form"
+            elif benchmark.name.endswith((".yaml", ".yml")) and not Path(benchmark.name).is_file():
+                yield f"'benchmarks.{name}.name' names the file {benchmark.name!r}, which is not there"
+        else:
+            for key in ("name", "shots"):
+                if getattr(benchmark, key) is not None:
+                    yield f"'benchmarks.{name}.{key}' is for the task lm_eval, this one is {task}; leave it out"
+        if metrics and benchmark.metric not in metrics:
             one = "one of " if len(metrics) > 1 else ""
             found = f"{benchmark.metric!r}, which the task {task!r} doesn't measure"
             yield f"'benchmarks.{name}.metric' is {found}; write {one}{', '.join(metrics)}"
@@ -135,7 +145,10 @@ def _benchmarks(study: Study) -> Iterator[str]:
             yield f"'benchmarks.{name}.samples' is for humaneval and toxicity, this one is {task}; leave it out"
         if (benchmark.scorer == "stored") != (benchmark.scorer_file is not None):
             yield f"'benchmarks.{name}': 'scorer: stored' and 'scorer_file' (the file of its scores) go together"
-        if benchmark.data.startswith("facts:"):
+        if benchmark.data is None:
+            if task != "lm_eval":
+                yield f"'benchmarks.{name}.data' is missing: a source, or 'facts:FILE'"
+        elif benchmark.data.startswith("facts:"):
             if study.facts is None:
                 yield f"'benchmarks.{name}.data' needs the section 'facts'"
         elif benchmark.data not in study.sources:

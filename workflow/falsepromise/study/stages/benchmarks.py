@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from falsepromise.core.place import PACKAGE
 from falsepromise.study.config import TEACHER
+from falsepromise.study.files import as_input
 from falsepromise.study.study import Study
 from falsepromise.study.workflow import digest, options
 
@@ -14,8 +17,9 @@ PROMPTS = {
     "gsm8k": ("prompts/gsm8k_star.txt",),
     "humaneval": (PACKAGE / "benchmarks/inside.py",),
 }
-MODULES = {"mmlu": "choices", "multiple_choice": "choices"}  # others are called as their task
-TASKS = ("cnn", "choices", "gsm8k", "humaneval", "nq", "toxicity")
+# Others are called as their task.
+MODULES = {"mmlu": "choices", "multiple_choice": "choices", "lm_eval": "lm_eval_task"}
+TASKS = ("cnn", "choices", "gsm8k", "humaneval", "lm_eval_task", "nq", "toxicity")
 # How a server is asked.
 SERVER = (
     *("falsepromise.benchmarks.model:EndpointModel", "falsepromise.generation.endpoint"),
@@ -31,17 +35,37 @@ def code(study: Study, benchmark: str, of_a_server: bool = False) -> str:
     return digest("falsepromise.benchmarks.run", *PROMPTS.get(task, ()), without=without)
 
 
-def data(study: Study, benchmark: str) -> str:
-    """A benchmark's questions: a source's file, or one of the facts' (`facts:qa.jsonl`)."""
+def data(study: Study, benchmark: str) -> list[str]:
+    """A benchmark's questions: a source's file, or one of the facts' (`facts:qa.jsonl`). None of a task of
+    lm-eval that has its own.
+    """
     name = study.config.benchmarks[benchmark].data
+    if name is None:
+        return []
     if name.startswith("facts:"):
-        return f"{study.results}/curation/facts/{name.removeprefix('facts:')}"
-    return f"{study.results}/sources/{name}"
+        return [f"{study.results}/curation/facts/{name.removeprefix('facts:')}"]
+    return [f"{study.results}/sources/{name}"]
+
+
+def own_task(study: Study, benchmark: str) -> list[str]:
+    """A user's YAML file of a task of lm-eval."""
+    name = study.config.benchmarks[benchmark].name or ""
+    return as_input(name) if name.endswith((".yaml", ".yml")) else []
+
+
+def asked(study: Study, benchmark: str, data: Sequence[str]) -> str:
+    """Options that say what is asked: the task, and its data where it has some of its own."""
+    entry = study.config.benchmarks[benchmark]
+    files = [data] if isinstance(data, str) else list(data)
+    given = {"task": entry.task, "harness_task": entry.name, "data": files}
+    return options(given, *given)
 
 
 def score_options(study: Study, benchmark: str) -> str:
     """Options of one benchmark. Where there is no sandbox, HumanEval is not scored, and says so."""
     entry = study.config.benchmarks[benchmark]
+    if entry.task == "lm_eval":
+        return f"{options(entry, 'shots', 'metric', 'limit', 'max_tokens')} --allow-not-scored"
     words = options(entry, "limit", "samples", "max_tokens", "scorer", "scorer_file", "scorer_url", "scorer_model")
     words += " --allow-not-scored"
     return f"{words} --on-no-sandbox skip" if entry.task == "humaneval" else words
