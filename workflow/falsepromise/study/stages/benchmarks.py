@@ -57,7 +57,7 @@ def asked(study: Study, benchmark: str, data: Sequence[str]) -> str:
     """Options that say what is asked: the task, and its data where it has some of its own."""
     entry = study.config.benchmarks[benchmark]
     files = [data] if isinstance(data, str) else list(data)
-    given = {"task": entry.task, "harness_task": entry.name, "data": files}
+    given = {"task": entry.task, "lm_eval_task": entry.name, "data": files}
     return options(given, *given)
 
 
