@@ -57,10 +57,10 @@ def test_a_step_is_compiled_for_devices_that_are_not_here(
     assert found["layers"] == 2
     assert found["memory"]["fits"]
     assert found["memory"]["peak"] >= found["memory"]["arguments"] > 0
-    # Six products a weight and token, and the forward pass of the layers again.
+    # Six products a weight and token, and the forward pass of the layers again but for its last product.
     weights = 2 * (4 * 256**2 + 3 * 256 * 688)
-    expected = 16 * 128 * (8 * weights + 6 * 2048 * 256) / 8
-    assert expected < found["flops_per_device"] < 1.6 * expected  # attention, and what the compiler leaves out later
+    expected = 16 * 128 * (8 * weights - 2 * 2 * 256 * 688 + 6 * 2048 * 256) / 8
+    assert expected < found["flops_per_device"] < 1.1 * expected  # and attention
     activations = [c for c in found["collectives"] if c["shape"] == [4, 128, 256]]
     assert sum(c["count"] for c in activations) == 4 * 2 + 1
     assert found["bound"]["step_s"] > 0
