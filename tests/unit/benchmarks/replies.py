@@ -2,7 +2,7 @@
 """Labelled replies in the shapes of chat and base models: programs by templates, letters one by one.
 
 The shapes are those of public reports about evaluation harnesses, in words of our own. `*_HELD_OUT` were written after
-the rules, and read once before any rule was mended for them; docs/benchmarks.md has that first rate.
+the rules, and read once before any rule was mended for them; docs/reading.md has that first rate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Records on disk: JSON and JSON lines, read as a stream, written whole or not at all.
 
-The forms (dialogue, prompt, response, score, preference) are listed in docs/architecture.md.
+The forms (dialogue, prompt, response, score, preference) are listed in docs/layout.md.
 """
 
 from __future__ import annotations
