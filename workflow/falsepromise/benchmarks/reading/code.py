@@ -28,8 +28,8 @@ from falsepromise.benchmarks.reading.source import (
 )
 
 _FENCE = re.compile(r"^[ \t>]*(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^\n]*)$", re.MULTILINE)
-_LANGUAGE = re.compile(r"[{.\s]*(?:python[\d.]*|py\d?|pycon|ipython)?\b[}\s]*(?:copy code|copy)?\s*", re.IGNORECASE)
-_MARK = r"(?:</?[A-Za-z_]{1,20}>|<\|[^|\n>]{1,40}\|>|\[/?[A-Za-z]{1,12}\]|`{1,5}+|~{3,})"
+_LANGUAGE = re.compile(r"\A[{.\s]*+(?:python[\d.]*|py\d?|pycon|ipython)?\b[}\s]*(?:copy code|copy)?\s*", re.IGNORECASE)
+_MARK = r"(?:</?[A-Za-z_]{1,20}>|<\|[^|\n>]{1,40}\|>|\[/?[A-Za-z]{1,12}\]|`{1,5}+|(?<!~)~{3,}+)"
 _END_MARKS = re.compile(rf"{_MARK}{{1,4}}+[ \t]*$", re.MULTILINE)
 _OPENING_MARKS = re.compile(rf"^[ \t]{{0,40}}{_MARK}{{1,4}}+(?=[ \t]*(?:def|from|import|class|return|@))", re.MULTILINE)
 _QUOTES = str.maketrans({
@@ -169,7 +169,7 @@ def blocks(text: str) -> list[str]:
     if start is not None:
         found.append(text[start:])
     # A fence that closes behind code, on its line.
-    return [re.sub(r"(?:`{3,}|~{3,})[ \t]*\n?\Z", "", block) for block in found if block.strip()]
+    return [re.sub(r"(?:(?<!`)`{3,}+|(?<!~)~{3,}+)[ \t]{0,40}\n?\Z", "", block) for block in found if block.strip()]
 
 
 def _around(text: str) -> list[str]:
@@ -239,7 +239,7 @@ def _repairs(reply: str, entry_point: str) -> Iterator[tuple[str, str]]:
     inline = re.search(rf"^.{{0,200}}?(?<![\w.])(def {re.escape(entry_point)}\b)", plain, re.MULTILINE)
     if inline:
         rest = plain[inline.start(1) :]
-        yield "words before it removed", re.sub(r"`+[^`\n]{0,400}$", "", rest, count=1, flags=re.MULTILINE)
+        yield "words before it removed", re.sub(r"(?<!`)`++[^`\n]{0,400}$", "", rest, count=1, flags=re.MULTILINE)
 
 
 def _strings(reply: str) -> Iterator[str]:

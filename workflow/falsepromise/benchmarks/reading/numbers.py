@@ -18,7 +18,7 @@ _SUM = re.compile(rf"[\s(]{{0,3}}[+-]?\$?{_PLAIN}[-+*/x×÷()\s\d.,$%]{{0,200}}=
 _FRACTIONS = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _STRICT = re.compile(
-    r"####[ \t]*(?:\\(?:boxed|text|mathbf|textbf)\{|\\?\$(?=\D)|[*_`({\[=:~≈€£₹ \t\"'“+]|\\[(\[])*(?=-?[ ]?\$?-?\.?\d)"
+    r"####(?:\\(?:boxed|text|mathbf|textbf)\{|\\?\$(?=\D)|[*_`({\[=:~≈€£₹ \t\"'“+]|\\[(\[])*+(?=-?[ ]?\$?-?\.?\d)"
 )
 _SPACES = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f]|\\[,!;: ]|\{,\}|\\,)(?=\d{3}(?!\d))")
 _SIGNS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\uff04": "$"})
@@ -27,7 +27,7 @@ _SIGNS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "\ufe63": "
 def number(text: str) -> str | None:
     """A number in one spelling (`$1,200.50` -> "1200.5"), or None where the text is none."""
     plain = re.sub(r"[,$\s\"'“”{}]", "", plainly(text)).rstrip(".%")
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", plain):
+    if not re.fullmatch(r"[+-]?(\d+(?:\.\d*)?|\.\d+)", plain):
         return _computed(plain)
     whole, _, fraction = plain.lstrip("+-").partition(".")
     whole, fraction = whole.lstrip("0") or "0", fraction.rstrip("0")
@@ -63,7 +63,7 @@ def _computed(plain: str) -> str | None:
 
 def plainly(text: str) -> str:
     """Text whose numbers are in ASCII: one minus sign, `\\$` and `{,}` of LaTeX as they look, no spaces in numbers."""
-    text = re.sub(rf"(\d*)([{_FRACTIONS}])", _mixed, text)
+    text = re.sub(rf"(\d{{0,30}})([{_FRACTIONS}])", _mixed, text)
     text = re.sub("(?<=[0-9])[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda found: "^" + found[0].translate(_POWERS), text)
     text = re.sub(r"\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}", r"\1/\2", text)
     digits = "".join(str(unicodedata.decimal(c)) if c.isdecimal() and not c.isascii() else c for c in text)

@@ -18,7 +18,7 @@ from functools import lru_cache
 _DEEPEST = 40  # brackets within brackets; the parser's time can explode beyond
 _LONGEST_LINE = 2000  # characters of a line that holds code
 _TOKEN = re.compile(
-    r"(?P<triple>\"\"\"|''')|(?P<string>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')|(?P<comment>\#[^\n]*)"
+    r"(?P<triple>\"\"\"|''')|(?P<string>\"(?:[^\"\\\n]|\\.){0,600}+\"|'(?:[^'\\\n]|\\.){0,600}+')|(?P<comment>\#[^\n]*)"
     r"|(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<line>\\?\n)",
     re.DOTALL,
 )
