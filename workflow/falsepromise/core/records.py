@@ -68,7 +68,7 @@ def loads(text: str | bytes) -> Any:
     except RecursionError:
         raise ValueError("nested too deep") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise ValueError(f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start}") from None
     except ValueError as error:
