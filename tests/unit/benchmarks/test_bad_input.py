@@ -50,7 +50,7 @@ def test_what_can_be_used_is_kept_and_the_rest_is_said(tmp_path: Path) -> None:
     assert said == [
         "3 of 5 records can't be used and are left out (line 2: 'answer' is nothing, expected a list of texts (the "
         "answer's aliases); line 4: found list, expected a JSON object; line 5: not JSON (Unterminated string "
-        "starting at))"
+        "starting at column 14))"
     ]
 
 
