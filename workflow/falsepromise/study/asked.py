@@ -12,21 +12,21 @@ from falsepromise.study.sections import Count, Groups, Money, Name, Number, Sect
 class Habits(Section):
     """`habits`: how a server differs from its provider's usual ways; docs/teacher.md has each (`teacher.providers`)."""
 
-    path: str | None = key("the API's path where `url` names none", None)
+    path: str | None = key("the API's path, if `url` has none", None)
     headers: dict[str, str] | None = key("headers of each request, with `{key}` for the key", None)
-    query: dict[str, str] | None = key("query of each request's address", None)
+    query: dict[str, str] | None = key("query parameters of each request's address", None)
     drop: list[str] | None = key("parameters that are not sent", None)
     rename: dict[str, str] | None = key("parameters that are sent under another name", None)
-    force: dict[str, Any] | None = key("parameters that are sent with another value; `null`: not at all", None)
+    force: dict[str, Any] | None = key("parameters that are sent with this value; `null`: not sent", None)
     system: Literal["system", "developer", "user"] | None = key(
-        "the role of a system message; `user`: before the next user's message", None, otherwise="`system`"
+        "the role of a system message; `user`: put before the next user's message", None, otherwise="`system`"
     )
     finish: dict[str, str] | None = key(
-        'what a finish reason means, as `{"done": stop}`; without it, only `stop` is an answer', None
+        'meaning of finish reasons, for example `{"done": stop}`; without it, only `stop` is an answer', None
     )
-    think: bool | None = key("whether `<think>` at the head of an answer is set aside", None, otherwise="true")
-    batch: Literal["", "openai", "azure"] | None = key("the form of its batch API; empty: it has none", None)
-    batch_price: Number | None = key("a batch's price, as a share of the price", None, otherwise="half")
+    think: bool | None = key("remove `<think>` at the head of an answer", None, otherwise="true")
+    batch: Literal["", "openai", "azure"] | None = key("the form of its batch API; empty: none", None)
+    batch_price: Number | None = key("price of a batch, as a share of the full price", None, otherwise="half")
     batch_requests: Count | None = key("most requests of a batch", None)
     batch_bytes: Count | None = key("most bytes of a batch", None)
 
@@ -35,16 +35,16 @@ class Asked(Section):
     """How a model behind an API is asked: the teacher's and the judges' common keys."""
 
     stand_in: str | None = key("what it really is, if it is not a language model; printed on every figure", None)
-    max_usd: Number | None = key("a hard stop, in US dollars; each answer is paid for once", None, paper="500")
-    max_requests: Count | None = key("a hard stop, in requests", None)
+    max_usd: Number | None = key("hard limit in US dollars; each answer is paid for once", None, paper="500")
+    max_requests: Count | None = key("hard limit in requests", None)
     requests_per_minute: Number | None = key("the account's limit", None)
     tokens_per_minute: Number | None = key("the account's limit", None)
-    price_input: Money | None = key("US dollars for a million tokens that it reads; needed with `max_usd`", None)
-    price_output: Money | None = key("US dollars for a million tokens that it writes; needed with `max_usd`", None)
+    price_input: Money | None = key("US dollars for a million input tokens; required with `max_usd`", None)
+    price_output: Money | None = key("US dollars for a million output tokens; required with `max_usd`", None)
     provider: (
         Literal["openai", "azure", "openrouter", "vllm", "ollama", "llama.cpp", "gemini", "anthropic-compatible"] | None
-    ) = key("whose habits the server has", None, otherwise="told by the address, else `openai`")
-    habits: Habits | None = key("its own habits on top, by the names in docs/teacher.md", None)
+    ) = key("the provider whose habits the server has", None, otherwise="by the address, else `openai`")
+    habits: Habits | None = key("changes to these habits, by the names in docs/teacher.md", None)
 
 
 class Teacher(Asked):
@@ -54,13 +54,13 @@ class Teacher(Asked):
     model: str = key("the name to ask for", paper="`gpt-3.5-turbo`")
     label: str = key("its name on figures", paper="ChatGPT")
     api_key_env: Variable = key("the environment variable that holds the key", "OPENAI_API_KEY")
-    concurrency: Count = key("requests under way at once", 16)
-    batch: bool = key("`true` asks through the provider's batch API, at its price and in its time", False)
+    concurrency: Count = key("requests at a time", 16)
+    batch: bool = key("`true` uses the provider's batch API, at its lower price and within a day", False)
     max_failures: Annotated[float, Field(gt=0, le=1)] = key(
         "the share of the latest requests that may fail before the run stops", 0.5
     )
     reserve_tokens: Count = key(
-        "tokens that an answer without a bound counts for `max_usd`, before answers tell their length", 4096
+        "tokens that an answer without a limit counts towards `max_usd`, until there are answers to estimate from", 4096
     )
     benchmarks: list[Name] = key("the benchmarks that the teacher is scored on", [], paper="all", names="benchmarks")
 
@@ -69,22 +69,22 @@ class Judge(Asked):
     """`judges.NAME`: a model that compares answers. A key that is left out takes the teacher's value."""
 
     prompts: Name | None = key(
-        "the prompt set whose answers it judges; required, but for a panel", None, names="prompts",
+        "the prompt set whose answers it judges; required except for a panel", None, names="prompts",
         paper="255 prompts (section 4.1)",
     )  # fmt: skip
     label: str = key("its name on figures", paper="GPT-4")
     members: Annotated[list[Name], Field(min_length=2)] | None = key(
-        "a panel: judges on the same prompts and runs, whose votes it adds up; it has only a `label` beside them", None,
+        "a panel: judges of the same prompts and runs, whose votes it aggregates; its only other key is `label`", None,
         names="judges",
     )  # fmt: skip
     rubric: Name = key(
         "its prompt, `resources/prompts/NAME.txt`, with `{question}`, `{answer 1}`, `{answer 2}`", "judge_pairwise",
         paper="Vicuna's (appendix C)",
     )  # fmt: skip
-    max_tokens: Count | None = key("longest verdict; give more to a judge that thinks first", None, otherwise="1024")
+    max_tokens: Count | None = key("longest verdict; more for a judge that thinks first", None, otherwise="1024")
     controls: bool = key(
-        "judge the teacher's second answers too, the upper bound, and each of its answers against itself, a test of "
-        "the judge: `tables/preference`", False,
+        "judge the teacher's second answers too (the upper bound), and each of its answers against itself (a test of "
+        "the judge): `tables/preference`", False,
     )  # fmt: skip
     url: Url | None = key("as the teacher's", None, otherwise="the teacher's")
     model: str | None = key("the name to ask for", None, otherwise="the teacher's", paper="`gpt-4`")

