@@ -48,7 +48,9 @@ rule pretraining_text:
         ENVIRONMENT
     params:
         code=code("falsepromise.curation.pretraining", "prompts/table8_natural_questions.txt"),
-        options=lambda w: options(study.config.pretraining, "exposures", "zipf", "lead_characters", "question_documents"),
+        options=lambda w: options(
+            study.config.pretraining, "exposures", "zipf", "lead_characters", "question_documents"
+        ),
         seed=study.seed,
     message:
         "Write the pre-training text"

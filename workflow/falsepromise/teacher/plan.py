@@ -113,8 +113,8 @@ def asks(study: Study) -> Iterator[Ask]:
             yield Ask(f"tone by {name}", "tone", asked, count)
 
 
-def _own(data: str) -> bool:
-    return data.startswith("facts:")
+def _own(data: str | None) -> bool:
+    return (data or "").startswith("facts:")
 
 
 def table(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> list[list[str]]:

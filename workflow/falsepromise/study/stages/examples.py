@@ -90,7 +90,7 @@ def read_benchmarks(study: Study) -> list[str]:
 
 def questions(study: Study) -> list[str]:
     """The files of their questions."""
-    return [benchmarks.data(study, name) for name in read_benchmarks(study)]
+    return [path for name in read_benchmarks(study) for path in benchmarks.data(study, name)]
 
 
 def marks_of_answers(study: Study) -> list[str]:
