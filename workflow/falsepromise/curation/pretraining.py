@@ -155,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=default("pretraining.question_documents"),
         help="documents of questions and answers",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draws and the order")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draws and the order")
     parser.add_argument("--output", type=Path, required=True, help="JSON lines {id, text}")
     args = parser.parse_args(argv)
 

@@ -199,12 +199,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--pool", type=Path, required=True, help="held-out dialogues, or prompts")
     parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
-    parser.add_argument("--n", type=int, default=255, help="how many prompts to draw")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--n", type=int, default=255, help="number of prompts to draw")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
     parser.add_argument(
         "--max-bleu", type=float, default=default("prompts.max_bleu"), metavar="PERCENT", help="most BLEU with training"
     )
-    parser.add_argument("--language", default=default("pools.language"), help="as langdetect names it")
+    parser.add_argument("--language", default=default("pools.language"), help="language to keep, by langdetect's code")
     parser.add_argument("--output", type=Path, required=True, help="prompt records")
     parser.add_argument("--references", type=Path, required=True, help="response records: the dialogues' own replies")
     parser.add_argument("--funnel", type=Path, required=True, help="CSV of each step's counts")

@@ -21,8 +21,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--input", type=Path, required=True, help="dialogue records")
     parser.add_argument("--output-train", type=Path, required=True, help="the dialogues to train on")
     parser.add_argument("--output-heldout", type=Path, required=True, help="the dialogues that are held out")
-    parser.add_argument("--heldout", type=int, required=True, metavar="N", help="how many dialogues to hold out")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--heldout", type=int, required=True, metavar="N", help="number of dialogues to hold out")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
     args = parser.parse_args(argv)
     if args.heldout < 0:
         raise UserError(f"--heldout {args.heldout}: expected 0 or more")

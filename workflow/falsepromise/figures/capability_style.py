@@ -39,7 +39,7 @@ SHAPES = {"broad": "o", "replay": "o", "control": "X", "targeted": "D"}
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = draw.arguments(__doc__, "results/figures/capability_style.pdf")
-    parser.add_argument("--benchmark", help="of capability (default: Natural Questions or what stands for it)")
+    parser.add_argument("--benchmark", help="default: Natural Questions or its stand-in")
     parser.add_argument("--style-metric", choices=STYLE, help="default: unigram_intersection, or the first there is")
     args = parser.parse_args(argv)
     scores = draw.load(args)

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--tally", type=Path, required=True, help="what curation.annotate tally wrote")
     parser.add_argument("--paper", type=Path, default=PAPER, help="published numbers")
-    parser.add_argument("--queries", default="the imitation data", help="of what the queries are")
+    parser.add_argument("--queries", default="the imitation data", help="where the queries are from, for the caption")
     parser.add_argument("--output", type=Path, default=Path("results/tables/table6.csv"), help="and .md, .tex beside")
     args = parser.parse_args(argv)
     table = build(args.tally, read_numbers(args.paper), args.queries)

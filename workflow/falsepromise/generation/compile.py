@@ -80,7 +80,7 @@ def decoding(
 def main(argv: Sequence[str] | None = None) -> None:
     """Compile and print."""
     parser = parser_of(__doc__, "tensor over all devices as far as it divides the model, data over the rest")
-    parser.add_argument("--rows", type=int, default=32, help="of the batch")
+    parser.add_argument("--rows", type=int, default=32, help="rows of the batch")
     parser.add_argument("--prompt", type=int, default=512, help="tokens of each prompt")
     parser.add_argument("--slots", type=int, default=1024, help="tokens of prompt and output together")
     args = parser.parse_args(argv)

@@ -221,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--responses", help="the model's responses, for the length-controlled rate")
     parser.add_argument("--reference", help="the other side's responses, for the length-controlled rate")
     parser.add_argument("--stand-in", help="a text for the record where the judge is a stand-in")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--output", required=True, help="the score record")
     args = parser.parse_args(argv)
     if bool(args.responses) != bool(args.reference):

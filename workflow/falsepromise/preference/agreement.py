@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--preference", required=True, nargs="+", help="score records of preference.aggregate")
     parser.add_argument("--style", help="score record of style.compare for the same model")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--output", required=True, help="JSON of the table")
     args = parser.parse_args(argv)
     records = {path: read_json(path) for path in args.preference}

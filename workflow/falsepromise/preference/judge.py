@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--order", choices=ORDERS, default=default("judges.order"), help="which reply the judge sees first"
     )
     parser.add_argument("--temperature", type=float, default=TEMPERATURE, help="the judge's; Vicuna's is 0.2")
-    parser.add_argument("--max-tokens", type=teacher_options.positive, default=MAX_TOKENS, help="of one verdict")
+    parser.add_argument("--max-tokens", type=teacher_options.positive, default=MAX_TOKENS, help="longest verdict")
     parser.add_argument("--output", required=True, help="vote records")
     teacher_options.add(parser)
     args = parser.parse_args(argv)

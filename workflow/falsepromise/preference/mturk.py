@@ -269,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     export.add_argument("--prompts", required=True, help="prompt records")
     export.add_argument("--responses", required=True, help="replies of the model under study")
     export.add_argument("--reference", required=True, help="replies that it is compared to (the teacher's)")
-    export.add_argument("--seed", type=int, default=0, help="of the sides")
+    export.add_argument("--seed", type=int, default=0, help="seed of the sides")
     _add_pay(export)
     export.add_argument("--checks", type=int, default=0, help="attention checks to plant, rated as often as the pairs")
     export.add_argument("--output", required=True, help="the batch's folder")

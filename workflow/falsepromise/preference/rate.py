@@ -264,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompts", help="prompt records")
     parser.add_argument("--responses", help="replies of the model under study")
     parser.add_argument("--reference", help="replies that it is compared to (the teacher's)")
-    parser.add_argument("--seed", type=int, default=0, help="of the orders and sides")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the orders and sides")
     parser.add_argument("--both-bad", action="store_true", help="offer 'Both are bad' too: a tie, marked as such")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--responses", required=True, help="response records of one model")
     parser.add_argument("--sample", type=int, default=0, help="which sample of each prompt")
     parser.add_argument("--temperature", type=float, default=0.0, help="the judge's")
-    parser.add_argument("--max-tokens", type=teacher_options.positive, default=16, help="of one verdict")
+    parser.add_argument("--max-tokens", type=teacher_options.positive, default=16, help="longest verdict")
     parser.add_argument("--output", required=True, help="judgements, JSON lines")
     teacher_options.add(parser)
     args = parser.parse_args(argv)

@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--namespace", default=NOBODY, help="user or organization on the hub")
     parser.add_argument("--models", type=Path, nargs="*", default=[], help="folders of release.model")
     parser.add_argument("--datasets", type=Path, nargs="*", default=[], help="folders of release.data")
-    parser.add_argument("--prefix", default="", help="of the repositories' names, before the folders'")
+    parser.add_argument("--prefix", default="", help="prefix of the repositories' names, before the folders' names")
     parser.add_argument("--yes", action="store_true", help="upload; without it nothing is sent")
     parser.add_argument("--public", action="store_true", help="make the repositories public")
     parser.add_argument("--endpoint", help="another hub's address")

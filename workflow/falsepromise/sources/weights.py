@@ -77,7 +77,7 @@ def check(folder: Path, uri: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--uri", required=True, help="where the model is")
+    parser.add_argument("--uri", required=True, help="address of the model")
     parser.add_argument("--output", type=Path, required=True, help="folder for the model; appears whole or not at all")
     args = parser.parse_args(argv)
     source = Path(args.uri.removeprefix("file:")) if args.uri.startswith("file:") else None

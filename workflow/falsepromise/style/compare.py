@@ -174,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sample", type=int, help="which sample of --responses and --reference; default: the first")
     parser.add_argument("--second-sample", type=int, help="which sample of --second; default: the first other one")
     parser.add_argument("--model", help="the model's name, where the records name none")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--output", required=True, help="the score record")
     args = parser.parse_args(argv)
 

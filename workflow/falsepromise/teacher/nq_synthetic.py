@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--seeds", metavar="FILE", help="seed examples, {question, answer} a line; the paper's Table 3")
     parser.add_argument("--n", type=teacher_options.positive, default=6000, metavar="N", help="pairs wanted")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the examples that each request shows")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the examples that each request shows")
     teacher_options.add_sampling(parser, temperature=1.0)
     parser.add_argument(
         "--patience",

@@ -63,7 +63,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="tokens that an answer without --max-tokens counts for a limit, before answers tell their length",
     )
     group.add_argument(
-        "--provider", choices=PROVIDERS, help="whose habits the server has; default: told by its address, else openai"
+        "--provider", choices=PROVIDERS, help="the habits of the server; default: by its address, else openai"
     )
     group.add_argument(
         "--habit",
@@ -87,7 +87,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def add_sampling(parser: argparse.ArgumentParser, temperature: float) -> None:
     """Add the options that shape one answer to a verb."""
-    parser.add_argument("--temperature", type=float, default=temperature, metavar="T", help="of the teacher's sampling")
+    parser.add_argument("--temperature", type=float, default=temperature, metavar="T", help="sampling temperature")
     parser.add_argument("--max-tokens", type=positive, metavar="N", help="bound on one answer; a cut one is no answer")
     parser.add_argument(
         "--send-seed",

@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--posts", required=True, metavar="FILE", help="posts with summaries")
     parser.add_argument("--n", type=teacher_options.positive, default=200_000, metavar="N", help="posts to summarise")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the posts and examples that are drawn")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the posts and examples")
     parser.add_argument(
         "--context", type=teacher_options.positive, default=4096, metavar="N", help="tokens of the teacher's context"
     )

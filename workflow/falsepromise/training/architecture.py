@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--config", required=True, help="JSON, or a JSON file")
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder that training.tokenizer wrote")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the weights")
     parser.add_argument("--output", type=Path, required=True, help="folder")
     args = parser.parse_args(argv)
     try:

@@ -263,7 +263,7 @@ def parser_of(description: str | None, mesh: str) -> Any:
     what.add_argument("--study", type=Path, nargs="+", metavar="FILE", help="study file(s): each base, or --model")
     what.add_argument("--shape", help="a hub's config.json: JSON, file or model folder")
     parser.add_argument("--model", help="a model or base of the study; default: each base that it trains")
-    parser.add_argument("--mesh", help=f"as data=1,fsdp=4,tensor=2; default: {mesh}")
+    parser.add_argument("--mesh", help=f"such as data=1,fsdp=4,tensor=2; default: {mesh}")
     parser.add_argument("--target", required=True, help="h100:8, a100:8, h200:4, tpu-v5p:2x2x2, tpu-v5e:4x4, cpu:8...")
     parser.add_argument("--layers", type=int, help="compile a model of so many layers only")
     parser.add_argument("--output", type=Path, help="write what was found as JSON")

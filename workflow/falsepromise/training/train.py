@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, help="token budget: the first so many tokens; all by default")
     parser.add_argument("--replay", type=Path, help="blocks of pre-training text to mix in (recipe: replay_share)")
     parser.add_argument("--recipe", default="{}", help="JSON, or a JSON file; missing keys take the paper's values")
-    parser.add_argument("--seed", type=int, default=0, help="of the order of the blocks")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the order of the blocks")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder for the state of an unfinished run")
     parser.add_argument("--mesh", help="axes of devices, as data=1,fsdp=4,tensor=2; default: fsdp over all GPUs")
     parser.add_argument(
