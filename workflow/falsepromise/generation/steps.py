@@ -202,6 +202,22 @@ def score(
     return chosen_pmk - normal_pm[:, :, None], targets_pmk == likeliest(logits_pmv)[:, :, None]
 
 
+@partial(jax.jit, static_argnames=("graph", "k", "dtype"))
+def score_text(graph: Any, state: Any, tokens_1t: jax.Array, next_t: jax.Array, k: int, dtype: Any) -> Any:
+    """Log-probabilities of each next token of one text, `(t,)`, and the k likeliest in its place: theirs and their
+    ids, `(t, k)`, falling.
+
+    Args:
+        tokens_1t: The text but for its last token, padded on the right.
+        next_t: The token behind each.
+    """
+    model = nnx.merge(graph, state)
+    logits_tv = _logits(model, model.hidden(tokens_1t, dtype=dtype)[0])
+    scores_tv = jax.nn.log_softmax(logits_tv, axis=-1)
+    chosen_t = jnp.take_along_axis(scores_tv, next_t[:, None], axis=1)[:, 0]
+    return chosen_t, *jax.lax.top_k(scores_tv, k)
+
+
 def _logits(model: Any, hidden: jax.Array) -> jax.Array:
     weight_vd = model.unembedding().astype(hidden.dtype)
     return jnp.einsum("...d,vd->...v", hidden, weight_vd, preferred_element_type=jnp.float32)

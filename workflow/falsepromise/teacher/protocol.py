@@ -129,6 +129,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(payload)))
         for name, text in (headers or {}).items():
             self.send_header(name, text)
+        if self.close_connection:
+            self.send_header("connection", "close")
         self.end_headers()
         self.wfile.write(payload)
         self.wfile.flush()

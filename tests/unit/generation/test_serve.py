@@ -1,0 +1,222 @@
+"""The server, asked by the real `openai` client and by lm-eval, and its page in a real Chromium."""
+
+import contextlib
+import http.client
+import importlib.util
+import json
+import shutil
+import threading
+
+import numpy as np
+import openai
+import pytest
+
+from falsepromise.core.errors import UserError
+from falsepromise.generation.request import Request
+from falsepromise.generation.serve import Server, named
+from falsepromise.preference import votes
+from falsepromise.teacher.protocol import serving
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+KEY = "a-key-for-tests"
+ASKED = [{"role": "user", "content": "what is the capital?"}]
+
+
+@pytest.fixture(scope="module")
+def running(engines, tmp_path_factory):
+    made = Server(engines, KEY, tmp_path_factory.mktemp("votes"))
+    with serving(made):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def client(running):
+    with openai.OpenAI(base_url=running.url, api_key=KEY, max_retries=0) as made:
+        yield made
+
+
+def chat(client, **more):
+    return client.chat.completions.create(**{"model": "llama", "messages": ASKED, "max_tokens": 12, "seed": 3, **more})
+
+
+def test_answers_are_the_engines_own(client, engines):
+    assert [model.id for model in client.models.list()] == ["llama", "gpt2"]
+    assert client.models.retrieve("gpt2").id == "gpt2"
+    for name, temperature in (("llama", 0.0), ("gpt2", 0.0), ("llama", 1.3)):
+        ours = next(iter(engines[name].generate([Request(ASKED, 12, temperature, seed=3)])))
+        found = chat(client, model=name, temperature=temperature)
+        assert found.choices[0].message.content == ours.text
+        assert found.choices[0].finish_reason == ours.finish_reason
+        prompt = len(engines[name].encode(ASKED))
+        assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (prompt, len(ours.ids))
+        assert found.model == name
+
+
+def test_a_stream_joined_is_the_whole_answer(client):
+    for more in ({}, {"temperature": 0.0}, {"n": 3}, {"max_tokens": 40}):
+        whole = chat(client, **more)
+        texts, reasons, usage = {}, {}, None
+        for chunk in chat(client, stream=True, stream_options={"include_usage": True}, **more):
+            usage = chunk.usage or usage
+            for choice in chunk.choices:
+                texts[choice.index] = texts.get(choice.index, "") + (choice.delta.content or "")
+                reasons[choice.index] = choice.finish_reason or reasons.get(choice.index)
+        assert texts == {choice.index: choice.message.content for choice in whole.choices}
+        assert reasons == {choice.index: choice.finish_reason for choice in whole.choices}
+        assert usage == whole.usage
+
+
+def test_a_stop_string_ends_a_stream_too(client):
+    text = chat(client, max_tokens=40).choices[0].message.content
+    stop = text[len(text) // 2 :][:3]
+    assert stop
+    pieces = chat(client, max_tokens=40, stop=stop, stream=True)
+    assert "".join(p.choices[0].delta.content or "" for p in pieces) == text[: text.index(stop)]
+
+
+def test_log_probabilities_are_those_of_transformers(client, folders, engines):
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folders["llama"], dtype=torch.float32)
+    ids = engines["llama"].encode("the capital of France is Paris.")
+    with torch.no_grad():
+        theirs = torch.log_softmax(model(torch.tensor([ids])).logits[0], -1).numpy()
+    found = client.completions.create(model="llama", prompt=ids, max_tokens=0, echo=True, logprobs=4).choices[0]
+    assert found.text == engines["llama"].tokenizer.decode(ids)
+    assert found.logprobs.token_logprobs[0] is None
+    places = range(len(ids) - 1)
+    np.testing.assert_allclose(found.logprobs.token_logprobs[1:], [theirs[i, ids[i + 1]] for i in places], atol=2e-4)
+    np.testing.assert_allclose(
+        [sorted(top.values())[-1] for top in found.logprobs.top_logprobs[1:]], theirs[:-1].max(-1), atol=2e-4
+    )
+    answer = chat(client, logprobs=True, top_logprobs=3, temperature=0.0)
+    assert answer.choices[0].finish_reason == "length"
+    assert len(answer.choices[0].logprobs.content) == answer.usage.completion_tokens
+    first = answer.choices[0].logprobs.content[0]
+    assert len(first.top_logprobs) == 3
+    assert first.logprob == first.top_logprobs[0].logprob  # greedy
+
+
+def test_lm_eval_reads_the_same_likelihoods_from_the_server(running, folders, engines, monkeypatch):
+    pytest.importorskip("tenacity")
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    lm = LocalCompletionsAPI(
+        base_url=f"{running.url}/completions", model="llama", tokenizer=str(folders["llama"]), batch_size=2,
+        tokenizer_backend="huggingface", max_length=90,
+    )  # fmt: skip
+    pairs = [("the capital of France is", " Paris"), ("what is", " the capital"), ("the capital", " of of")]
+    theirs = lm.loglikelihood([Instance("loglikelihood", {}, pair, i) for i, pair in enumerate(pairs)])
+    ours = engines["llama"].loglikelihood(pairs)
+    np.testing.assert_allclose([value for value, _ in theirs], [value for value, _ in ours], atol=2e-4)
+    assert [greedy for _, greedy in theirs] == [greedy for _, greedy in ours]
+
+
+def test_many_at_once_each_get_their_own_answer(client):
+    alone = {n: chat(client, messages=[{"role": "user", "content": f"what is {n}?"}], seed=n) for n in range(8)}
+    found = {}
+
+    def one(n):
+        found[n] = chat(client, messages=[{"role": "user", "content": f"what is {n}?"}], seed=n)
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in alone]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(found[n].choices[0].message.content == alone[n].choices[0].message.content for n in alone)
+    texts = client.completions.create(model="gpt2", prompt=["what", "the capital"], max_tokens=4, n=2, seed=1)
+    assert [choice.index for choice in texts.choices] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "said"),
+    [
+        ({"model": "nobody"}, 404, "this server has llama, gpt2"),
+        ({"messages": []}, 400, "at least one message"),
+        ({"messages": [{"role": "user", "content": "capital " * 300}]}, 400, "this model's context 96"),
+        ({"temperature": -1}, 400, "temperature is -1"),
+        ({"max_tokens": 0}, 400, "'max_tokens' is 0"),
+        ({"frequency_penalty": 1.0}, 400, "'frequency_penalty' is not supported"),
+        ({"top_logprobs": 2}, 400, "needs 'logprobs'"),
+        ({"seed": True}, 400, "'seed' must be an integer"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_the_protocols_form(client, more, status, said):
+    with pytest.raises(openai.APIStatusError, match=said) as refused:
+        chat(client, **more)
+    assert refused.value.status_code == status
+    assert chat(client).choices  # and the server goes on
+
+
+def raw(running, path, body=b"{}", **headers):
+    connection = http.client.HTTPConnection(*running.server_address[:2], timeout=30)
+    with contextlib.closing(connection):
+        connection.request("POST" if body is not None else "GET", path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def test_no_key_another_sites_name_or_form_reaches_nothing(running):
+    json_type, key = {"Content-Type": "application/json"}, {"Authorization": f"Bearer {KEY}"}
+    assert raw(running, "/v1/chat/completions", **json_type)[0] == 401
+    assert raw(running, "/v1/models", None)[0] == 401
+    assert raw(running, "/v1/models", None, **key)[0] == 200
+    assert raw(running, "/v1/models", None, Host="evil.example", **key)[0] == 403
+    assert raw(running, f"/{KEY}/", None, Host="evil.example")[0] == 403
+    assert raw(running, "/v1/votes", **key, **{"Content-Type": "text/plain"})[0] == 415
+    assert raw(running, "/wrong/", None)[0] == 401
+    assert raw(running, f"/{KEY}/../serve.py", None)[0] == 404
+    assert raw(running, "/v1/chat/completions", b"[" * 100_000, **key, **json_type)[0] == 400
+    status, text = raw(running, "/v1/votes", b'{"rater": "a", "choice": "first", "id": "x"}', **key, **json_type)
+    assert (status, json.loads(text)["error"]["param"]) == (404, "id")
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path):
+    with pytest.raises(UserError, match="rename a folder"):
+        named([tmp_path / "a/m", tmp_path / "b/m"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None or importlib.util.find_spec("playwright") is None, reason="no Chromium")
+def test_talking_to_one_and_voting_blind_on_two(running):
+    from playwright.sync_api import expect, sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        with contextlib.closing(browser):
+            page, wrong = browser.new_page(), []
+            page.on("console", lambda message: wrong.append(message.text))
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("dialog", lambda dialog: wrong.append(dialog.message))
+            page.goto(running.page)
+            expect(page.locator("#panes section")).to_have_count(1)
+            page.fill("#text", "<img src=x onerror=alert(1)> hello")
+            page.keyboard.press("Enter")
+            expect(page.locator("#send")).to_be_enabled(timeout=60_000)
+            expect(page.locator(".turn.user")).to_have_text("<img src=x onerror=alert(1)> hello")
+            assert page.locator("#panes img").count() == 0
+            expect(page.locator("#votes")).to_be_hidden()  # there is nothing to compare
+
+            page.check("#blind")
+            page.select_option("#two", "gpt2")
+            expect(page.locator("#panes h2")).to_have_text(["Left", "Right"])
+            page.fill("#text", "what is the capital?")
+            page.keyboard.press("Enter")
+            page.wait_for_selector("#votes:not([hidden])", timeout=60_000)
+            assert "llama" not in page.locator("main").text_content()
+            page.click("[data-choice=first]")
+            expect(page.locator("#problem")).to_contain_text("Give your name first")
+            page.fill("#rater", "ann")
+            page.click("[data-choice=first]")
+            expect(page.locator("#said")).to_contain_text("Stored")
+            shown = page.locator("#panes h2").all_text_contents()
+            assert sorted(shown) == ["gpt2", "llama"]
+            assert wrong == []
+    (vote,) = votes.read_votes([running.votes / "llama.gpt2.votes.jsonl"])
+    assert (vote["left"], vote["right"], vote["rater"], vote["blind"]) == ("llama", "gpt2", "ann", True)
+    assert vote["choice"] == ("left" if shown[0] == "llama" else "right")
+    assert vote["first"] == ("left" if shown[0] == "llama" else "right")
+    assert vote["dialogues"]["left"][0]["content"] == "what is the capital?"

@@ -1,0 +1,354 @@
+"""Requests of the OpenAI protocol to engines, and their results in its form.
+
+One thread works for all models. What waits for one model when it is free goes into one batch; a request that comes
+meanwhile waits for the batch's end.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import logging
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from falsepromise.core.errors import UserError
+from falsepromise.generation import steps
+from falsepromise.generation.engine import Engine, quarter_steps
+from falsepromise.generation.request import Request, Result
+from falsepromise.teacher.protocol import BadRequest, integer, messages, stops
+
+log = logging.getLogger("falsepromise.generation.serve")
+MOST_CHOICES = 128
+# Fields that would change the answer, and that the engine doesn't know; each with what says nothing.
+UNSUPPORTED: dict[str, tuple[Any, ...]] = {
+    **{name: (0,) for name in ("frequency_penalty", "presence_penalty")},
+    **{name: ([], {}, "none") for name in ("tools", "functions", "tool_choice", "logit_bias")},
+    "suffix": ("",), "best_of": (1,), "response_format": ({"type": "text"},),
+}  # fmt: skip
+
+
+@dataclass
+class Asked:
+    """A request that was read.
+
+    Attributes:
+        prompts: Token ids of each prompt; `choices` answers to each.
+        top: How many likeliest tokens are wanted at each place; None: no log-probabilities.
+        echo: Whether the prompt comes back before the answer (completions).
+    """
+
+    chat: bool
+    model: str
+    prompts: list[list[int]]
+    choices: int
+    requests: list[Request]
+    max_tokens: int | None
+    stop: list[str]
+    top: int | None
+    echo: bool
+    stream: bool
+    usage: bool
+    id: str = field(default_factory=lambda: secrets.token_hex(12))
+    created: int = field(default_factory=lambda: int(time.time()))
+
+
+@dataclass
+class Scored:
+    """Tokens with their log-probabilities: `values[i]` and `tops[i]` are None for a text's first token."""
+
+    ids: list[int]
+    values: list[float | None]
+    tops: list[list[tuple[int, float]] | None]
+
+
+def read(engine: Engine, body: Any, chat: bool) -> Asked:
+    """A request to a model, as the protocol's reference has it.
+
+    Raises:
+        BadRequest: it is malformed, too long for the model's context, or asks for what isn't there.
+    """
+    for name, empty in UNSUPPORTED.items():
+        if body.get(name) is not None and body[name] not in empty:
+            raise BadRequest(400, f"'{name}' is not supported by this server; leave it out", name, "unsupported_value")
+    prompts = [_encoded(engine, messages(body.get("messages")))] if chat else _prompts(engine, body.get("prompt"))
+    limits = [integer(body, key, None, int(chat)) for key in ("max_tokens", "max_completion_tokens")]
+    limit = min((value for value in limits if value is not None), default=None if chat else 16)
+    if limit is not None and limit < 0:
+        raise BadRequest(400, f"'max_tokens' is {limit}, expected 0 or more", "max_tokens")
+    for prompt in prompts:
+        if len(prompt) + (limit != 0) > engine.max_length:
+            message = f"the prompt has {len(prompt)} tokens, this model's context {engine.max_length} with the answer"
+            raise BadRequest(400, message, "messages" if chat else "prompt", "context_length_exceeded")
+    choices = integer(body, "n", 1, 1, MOST_CHOICES) or 1
+    temperature, top_p = _number(body, "temperature", 1.0), _number(body, "top_p", 1.0)
+    seed = integer(body, "seed", None)
+    first = secrets.randbelow(2**31) if seed is None else seed
+    asked = _asked_logprobs(body, chat)
+    options = body.get("stream_options")
+    try:
+        requests = [
+            Request(ids, limit or engine.max_length, temperature, top_p, integer(body, "top_k", 0, 0) or 0,
+                    first + choice, tuple(stops(body)))
+            for ids in prompts for choice in range(choices)
+        ]  # fmt: skip
+    except UserError as error:
+        raise BadRequest(400, str(error)) from error
+    return Asked(
+        chat, str(body["model"]), prompts, choices, requests, limit, stops(body), asked,
+        bool(body.get("echo")) and not chat, bool(body.get("stream")),
+        bool(isinstance(options, dict) and options.get("include_usage")),
+    )  # fmt: skip
+
+
+def _encoded(engine: Engine, prompt: Any) -> list[int]:
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], Mapping):
+        prompt = [{**m, "role": "system" if m["role"] == "developer" else m["role"]} for m in prompt]
+    try:
+        return engine.encode(prompt)
+    except UserError as error:
+        raise BadRequest(400, str(error), "messages") from error
+
+
+def _prompts(engine: Engine, value: Any) -> list[list[int]]:
+    """The protocol's four forms: text, texts, token ids, lists of token ids."""
+    if isinstance(value, str) or (isinstance(value, list) and value and isinstance(value[0], int)):
+        value = [value]
+    if not isinstance(value, list) or not value:
+        raise BadRequest(400, "'prompt' must be text, token ids, or a list of either", "prompt")
+    for prompt in value:
+        ids = prompt if isinstance(prompt, list) else []
+        whole = all(isinstance(i, int) and not isinstance(i, bool) and 0 <= i < engine.config.vocab_size for i in ids)
+        if not isinstance(prompt, str | list) or not whole:
+            expected = f"text or token ids from 0 to {engine.config.vocab_size - 1}"
+            raise BadRequest(400, f"'prompt' must be {expected}, found {prompt!r:.60}", "prompt")
+    return [_encoded(engine, prompt) for prompt in value]
+
+
+def _number(body: Mapping[str, Any], key: str, default: float) -> float:
+    value = body.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRequest(400, f"'{key}' must be a number, found {value!r:.40}", key)
+    return float(value)
+
+
+def _asked_logprobs(body: dict[str, Any], chat: bool) -> int | None:
+    if not chat:
+        return integer(body, "logprobs", None, 0, 20)
+    if body.get("logprobs") not in (None, True, False):
+        raise BadRequest(400, "'logprobs' must be true or false", "logprobs")
+    top = integer(body, "top_logprobs", 0, 0, 20)
+    if top and not body.get("logprobs"):
+        raise BadRequest(400, "'top_logprobs' needs 'logprobs': true", "top_logprobs")
+    return top if body.get("logprobs") else None
+
+
+def score(engine: Engine, ids: list[int], top: int) -> Scored:
+    """The model's own log-probabilities of a text's tokens, whatever temperature they were drawn at."""
+    n = len(ids) - 1
+    if n < 1:
+        return Scored(ids, [None] * len(ids), [None] * len(ids))
+    t = min(quarter_steps(n, 16), engine.max_length)
+    tokens, following = np.zeros((1, t), np.int32), np.zeros(t, np.int32)
+    tokens[0, :n], following[:n] = ids[:-1], ids[1:]
+    k = min(max(top, 1), engine.config.vocab_size)
+    found = steps.score_text(engine.graph, engine.state, tokens, following, k, engine.dtype)
+    values, best, which = (np.asarray(array)[:n].tolist() for array in found)
+    tops = [list(zip(i, v, strict=True))[:top] for i, v in zip(which, best, strict=True)]
+    return Scored(ids, [None, *values], [None, *tops])
+
+
+class Job:
+    """One request under way; iterating gives what happens: `(place, text so far)`, `(place, Result, Scored or None)`.
+
+    Raises:
+        Exception: what went wrong in the worker.
+    """
+
+    def __init__(self, engine: Engine, asked: Asked):
+        self.engine, self.asked = engine, asked
+        self.gone = False  # nobody listens any more
+        self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        while (event := self.events.get()) is not None:
+            if isinstance(event, BaseException):
+                raise event
+            yield event
+
+
+class _Abandoned(Exception):
+    """All who asked for a batch are gone."""
+
+
+class Worker:
+    """The thread that works for all models, a batch at a time."""
+
+    def __init__(self) -> None:
+        self._waiting: collections.deque[Job] = collections.deque()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def submit(self, job: Job) -> Job:
+        """Put a job into the queue."""
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify()
+        return job
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._waiting))
+                engine = self._waiting[0].engine
+                batch = [job for job in self._waiting if job.engine is engine]
+                self._waiting = collections.deque(job for job in self._waiting if job.engine is not engine)
+            end: BaseException | None = None
+            try:
+                self._work(engine, [job for job in batch if not job.gone])
+            except _Abandoned:
+                pass
+            except Exception as error:  # one batch's fault is not the next one's
+                log.exception("a batch failed")
+                end = error
+            for job in batch:
+                job.events.put(end)
+
+    def _work(self, engine: Engine, jobs: list[Job]) -> None:
+        places = [(job, place) for job in jobs for place in range(len(job.asked.requests))]
+        asked = [(job, place) for job, place in places if job.asked.max_tokens != 0]
+
+        def show(index: int, text: str) -> None:
+            job, place = asked[index]
+            if all(job.gone for job in jobs):
+                raise _Abandoned
+            if job.asked.stream:
+                job.events.put((place, text))
+
+        for job, place in places:
+            if job.asked.max_tokens == 0:
+                self._done(job, place, Result(place, "", "length", []))
+        requests = [job.asked.requests[place] for job, place in asked]
+        streams = any(job.asked.stream for job in jobs)
+        for result in engine.generate(requests, on_text=show if streams else None):
+            self._done(*asked[result.index], result)
+
+    def _done(self, job: Job, place: int, result: Result) -> None:
+        scored = None
+        if job.asked.top is not None:
+            prompt = job.asked.prompts[place // job.asked.choices]
+            scored = score(job.engine, [*prompt, *result.ids], job.asked.top)
+        job.events.put((place, result, scored))
+
+
+class Answer:
+    """A job's events in the protocol's form."""
+
+    def __init__(self, job: Job):
+        self.job, self.asked, self.engine = job, job.asked, job.engine
+        self.made = 0
+
+    def whole(self) -> dict[str, Any]:
+        """The one document of a request without streaming."""
+        choices: dict[int, dict[str, Any]] = {}
+        for event in self.job:
+            if len(event) == 3:
+                place, result, scored = event
+                self.made += len(result.ids)
+                text = self._echoed(place) + result.text
+                said = {"message": {"role": "assistant", "content": text, "refusal": None}}
+                choices[place] = {"index": place, **(said if self.asked.chat else {"text": text})}
+                choices[place] |= {"logprobs": self._logprobs(place, scored), "finish_reason": result.finish_reason}
+        return {**self._head(), "choices": [choices[place] for place in sorted(choices)], "usage": self.usage()}
+
+    def chunks(self) -> Iterator[dict[str, Any]]:
+        """The documents of a stream. Log-probabilities come with the last piece of a choice's text."""
+        sent = [""] * len(self.asked.requests)
+        for place in range(len(sent)):
+            if self.asked.chat or self.asked.echo:
+                yield self._chunk(place, self._echoed(place), None, role=True)
+        held_back = max(map(len, self.asked.stop), default=1) - 1  # may be the beginning of a stop string
+        for event in self.job:
+            place = event[0]
+            text, reason, logprobs = event[1], None, None
+            if len(event) == 3:
+                self.made += len(event[1].ids)
+                text, reason = event[1].text, event[1].finish_reason
+                logprobs = self._logprobs(place, event[2])
+            else:
+                ends = [at for stop in self.asked.stop if (at := text.find(stop)) >= 0]
+                text = text[: min(ends)] if ends else text[: len(text) - held_back]
+                text = text.rstrip("\ufffd")  # a character whose last bytes are still to come
+            new = text[len(sent[place]) :] if text.startswith(sent[place]) else ""
+            sent[place] += new
+            if new or logprobs:
+                yield self._chunk(place, new, None, logprobs)
+            if reason:
+                yield self._chunk(place, "", reason)
+        if self.asked.usage:
+            yield {**self._head(), "choices": [], "usage": self.usage()}
+
+    def usage(self) -> dict[str, int]:
+        """Tokens of the prompts and of the answers so far."""
+        asked = sum(map(len, self.asked.prompts))
+        return {"prompt_tokens": asked, "completion_tokens": self.made, "total_tokens": asked + self.made}
+
+    def _head(self) -> dict[str, Any]:
+        kind = "chat.completion" if self.asked.chat else "text_completion"
+        kind += ".chunk" if self.asked.chat and self.asked.stream else ""
+        name = f"{'chatcmpl' if self.asked.chat else 'cmpl'}-{self.asked.id}"
+        head = {"id": name, "object": kind, "created": self.asked.created, "model": self.asked.model}
+        return {**head, "system_fingerprint": None}
+
+    def _chunk(
+        self, place: int, text: str, reason: str | None, logprobs: Any = None, role: bool = False
+    ) -> dict[str, Any]:
+        delta: dict[str, Any] = {"role": "assistant"} if role else {}
+        said = {"delta": {} if reason else {**delta, "content": text}} if self.asked.chat else {"text": text}
+        choice = {"index": place, **said, "logprobs": logprobs, "finish_reason": reason}
+        return {**self._head(), "choices": [choice], **({"usage": None} if self.asked.usage else {})}
+
+    def _echoed(self, place: int) -> str:
+        ids = self.asked.prompts[place // self.asked.choices]
+        return self.engine.tokenizer.decode(ids) if self.asked.echo else ""
+
+    def _token(self, token: int) -> str:
+        tokenizer = self.engine.tokenizer
+        special = token in tokenizer.special_ids
+        return (tokenizer.tokenizer.id_to_token(token) if special else tokenizer.decode([token])) or ""
+
+    def _logprobs(self, place: int, scored: Scored | None) -> dict[str, Any] | None:
+        if scored is None:
+            return None
+        start = 0 if self.asked.echo else len(self.asked.prompts[place // self.asked.choices])
+        ids, values, tops = scored.ids[start:], scored.values[start:], scored.tops[start:]
+        if self.asked.chat:
+            n = len(ids) - bool(ids and ids[-1] in self.engine.ends)  # the token that ends an answer is no part of it
+            entry = [
+                {**self._entry(i, v or 0.0), "top_logprobs": [self._entry(*one) for one in top or ()]}
+                for i, v, top in zip(ids[:n], values[:n], tops[:n], strict=True)
+            ]
+            return {"content": entry, "refusal": None}
+        best: list[dict[str, float] | None] = []
+        for top in tops:
+            by_token: dict[str, float] = {}
+            for token, value in top or ():
+                by_token.setdefault(self._token(token), value)  # two tokens may read alike: the likelier one
+            best.append(None if top is None else by_token)
+        tokens = [self._token(token) for token in ids]
+        offsets = list(itertools.accumulate(map(len, tokens[:-1]), initial=0))[: len(tokens)]
+        return {"tokens": tokens, "token_logprobs": values, "top_logprobs": best, "text_offset": offsets}
+
+    def _entry(self, token: int, value: float) -> dict[str, Any]:
+        text = self._token(token)
+        whole = "\ufffd" not in text  # else it is a part of a character, whose bytes its text doesn't tell
+        return {"token": text, "logprob": value, "bytes": list(text.encode()) if whole else None}
