@@ -8,6 +8,7 @@ against the config classes of `transformers`, and reads and writes random config
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -140,6 +141,33 @@ FAMILIES = {
 }  # fmt: skip
 
 
+_COUNTED = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"),
+    *("num_key_value_heads", "max_position_embeddings", "n_embd", "n_layer", "n_head", "n_positions", "n_inner"),
+)
+_NUMBERS = ("rms_norm_eps", "layer_norm_epsilon", "rope_theta", "rope_local_base_freq", "query_pre_attn_scalar")
+_MOST = 10**8  # of any size: larger ones are damage, and would be allocated
+
+
+def _check_types(hub: Mapping[str, Any], name: str) -> None:
+    """Sizes are whole numbers, rates are numbers, names are text: a stranger's config may hold anything.
+
+    Raises:
+        UserError: the key and what it holds.
+    """
+    for key in _COUNTED:
+        value = hub.get(key)
+        if value is not None and (type(value) is not int or not 0 < value <= _MOST):
+            raise UserError(f"{name}: {key} is {value!r:.60}, expected a whole number from 1 to {_MOST:,}")
+    for key in _NUMBERS:
+        value = hub.get(key)
+        if value is not None and (type(value) not in (int, float) or not 0 < value < math.inf):
+            raise UserError(f"{name}: {key} is {value!r:.60}, expected a positive number")
+    named = hub.get("architectures")
+    if named is not None and not (isinstance(named, list) and all(isinstance(entry, str) for entry in named)):
+        raise UserError(f"{name}: architectures is {named!r:.60}, expected a list of names")
+
+
 def read(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The values of a `ModelConfig`.
 
@@ -150,6 +178,7 @@ def read(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
     Raises:
         UserError: an architecture or feature that is not built here, or a missing key; it is named.
     """
+    _check_types(hub, name)
     kind = _kind(hub, name)
     family = FAMILIES[kind]
     sizes = _GPT2_SIZES if kind == "gpt2" else _SIZES
