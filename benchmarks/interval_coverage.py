@@ -1,7 +1,7 @@
-"""How often the 95 % intervals of a mean over seeds hold the truth, in made-up studies whose truth is known.
+"""How often the 95 % intervals of a mean over seeds contain the true value, in made-up studies that have one.
 
-Each study has items of unequal difficulty, answered right or wrong by models that differ in their luck
-(a normal deviate a seed). Compared are the crossed bootstrap of `figures.scores` and what is often
+Each study has items of unequal difficulty, answered right or wrong by models that differ by seed
+(a normal deviate). Compared are the crossed bootstrap of `figures.scores` and what is often
 done: a bootstrap over items of the mean over seeds, which takes the seeds at hand for all there are.
 
     python benchmarks/interval_coverage.py > benchmarks/interval_coverage_results.md
@@ -49,13 +49,13 @@ def main() -> None:
         for seeds in SEEDS:
             crossed, items = coverage(seeds, luck)
             rows.append([f"{100 * luck:.0f}", str(seeds), f"{100 * crossed:.1f}", f"{100 * items:.1f}"])
-    print("# How often 95 % intervals hold the truth\n")
+    print("# How often 95 % intervals contain the true value\n")
     print(f"`benchmarks/interval_coverage.py`: {STUDIES} made-up studies a row, {ITEMS} questions each, per cent.\n")
-    header = ["Luck of a seed (points, s.d.)", "Seeds", "Crossed bootstrap", "Items alone"]
+    header = ["Seed s.d. (points)", "Seeds", "Crossed bootstrap", "Items alone"]
     print(markdown_table(header, rows))
     print(
-        "\nWhere luck outweighs the choice of questions, two seeds can't tell how much there is of it: their intervals "
-        "are still too narrow, if far less than those that take two seeds for all there are. More seeds are the remedy."
+        "\nIf the seed variance is larger than that of the questions, two seeds can't estimate it: their intervals are "
+        "still too narrow, but far less so than those without it. More seeds are the remedy."
     )
 
 

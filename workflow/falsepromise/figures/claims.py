@@ -1,9 +1,9 @@
 """The paper's claims as tests on a run's scores.
 
 A test compares two cells of the study on one metric. Its number is the difference of their means;
-where both records hold the same items the 95 % interval is paired: each draw resamples the items,
+if both records have the same items, the 95 % interval is paired: each draw resamples the items,
 the same for both sides, and the seeds, the same for both sides where both are of one base and have
-the same seeds (a run and its base, or two runs from it, share that base's luck). Otherwise the two
+the same seeds (a run and its base, or two runs from it, share that base's draw). Otherwise the two
 intervals' half-widths are added in quadrature.
 
 A comparison says of a claimed rise: *supported* if the interval lies above 0, *not supported* if it

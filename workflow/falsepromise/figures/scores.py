@@ -3,7 +3,7 @@
 Several seeds of one cell are combined like this. The value is the mean over seeds. Where a metric
 is a mean over items and the records hold the items, the 95 % interval is a crossed bootstrap: each
 of 2,000 draws resamples the items and, independently, the seeds, and takes the mean (Owen, 2007,
-"The pigeonhole bootstrap"); so it covers both the choice of items and the luck of a training run.
+"The pigeonhole bootstrap"); so it covers both the choice of items and the seed variance.
 A draw of S seeds strays by (S - 1) / S of the variance that their mean has, half of it for two seeds;
 each draw's distance from the mean over seeds is therefore stretched by sqrt(S / (S - 1)) (Davison and
 Hinkley, 1997, section 2.3). With one seed it is the record's own interval. Where a metric is no mean

@@ -82,11 +82,11 @@ def page(scores: Scores, numbers: Numbers) -> str:
 def _intervals(seeds: int) -> str:
     """What the intervals cover."""
     if seeds < 2:
-        return "One seed: intervals cover the choice of items alone, not the luck of a training run.\n"
-    few = " Two or three seeds tell little of that luck: such intervals are still somewhat narrow." * (seeds < 4)
+        return "One seed: intervals cover the choice of items alone, not the seed variance.\n"
+    few = " Two or three seeds estimate it poorly: such intervals are still somewhat narrow." * (seeds < 4)
     return (
-        f"Intervals are a bootstrap over items and over the {seeds} seeds: they cover the choice of items and the luck "
-        f"of a training run.{few}\n"
+        f"Intervals are a bootstrap over items and over the {seeds} seeds: they cover the choice of items and the "
+        f"seed variance.{few}\n"
     )
 
 
