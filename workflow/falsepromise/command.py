@@ -2,7 +2,7 @@
 
   falsepromise init DIR             lay out a study: study.yaml, to be changed
   falsepromise run -d DIR study.yaml [TARGET ...]
-  falsepromise plan -d DIR study.yaml     what would be done, and what is missing for it
+  falsepromise plan -d DIR study.yaml     a dry run, with what is missing for the real one
   falsepromise check study.yaml     read and check the study file alone
   falsepromise report -d DIR study.yaml   the report of a study that was run
 

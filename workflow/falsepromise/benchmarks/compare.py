@@ -1,4 +1,4 @@
-"""Two models on the same items of one benchmark: paired differences with a paired test.
+"""Compare two models on the same items of one benchmark: paired differences with a paired test.
 
     python -m falsepromise.benchmarks.compare --scores OURS.json THEIRS.json [--output DIFFERENCE.json]
 

@@ -1,8 +1,8 @@
-"""How much of a benchmark's questions is in the training data, by BLEU (section 4.1, footnote 2).
+"""Measure how much of a benchmark is in the training data, by BLEU (section 4.1, footnote 2).
 
-The paper names contamination as a confounder: what looks like a skill may have been in the dialogues.
-Each question's overlap is its highest BLEU with any user query of the training data. Nothing is taken
-out of the benchmark; the report says how far the questions are from the data, and which are close.
+The paper names contamination as a confounder: an apparent skill may have been in the dialogues.
+Each question's overlap is its highest BLEU with any user query of the training data. Nothing is removed
+from the benchmark; the report gives the distance of the questions from the data, and the close ones.
 
 The question is MMLU's without its choices, HumanEval's prompt, CNN/DailyMail's article, and the beginning
 that RealToxicityPrompts has continued. The report's form is `falsepromise.curation.decontaminate`'s.

@@ -1,8 +1,8 @@
 """Clean dialogues as the paper does (section 3): deduplicated on the query, one language only.
 
 First, of the dialogues whose first user query is the same after normalisation (Unicode NFKC, case,
-white space), the first stays. Then those stay whose whole text langdetect (seeded) takes to be
-in the language. Multi-turn dialogues stay whole. The funnel has one block a source.
+white space), the first is kept. Then those are kept whose whole text is in the language by
+langdetect (seeded). Multi-turn dialogues stay whole. The funnel has one block a source.
 """
 
 from __future__ import annotations

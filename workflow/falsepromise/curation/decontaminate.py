@@ -1,7 +1,7 @@
-"""Take out of a prompt set what is too close to training data, and report the overlap.
+"""Remove prompts that are too close to training data, and report the overlap.
 
 A prompt's overlap is its highest BLEU with any user query of the training data (the prompt as the
-hypothesis; section 4.1, footnote 2); a prompt is also too close where the data have it in another spelling, in a
+hypothesis; section 4.1, footnote 2); a prompt is also too close if the data have it in another spelling, in a
 longer turn or in 13 words in a row (see `curation.leaks`). `falsepromise.benchmarks.overlap` reports the same
 of a benchmark.
 

@@ -1,7 +1,7 @@
-"""Look at a file of dialogues before anything is run: its form, what its first records become, and what is lost.
+"""Inspect a file of dialogues before a run: its format, what its first records become, and what is lost.
 
-Each reader reads the first records; the one that keeps the most characters is shown, and which `format` of a
-source in a study it is. Nothing is written.
+Each reader reads the first records; the one that keeps the most characters is shown, with the name of its
+`format` in a study. Nothing is written.
 """
 
 from __future__ import annotations

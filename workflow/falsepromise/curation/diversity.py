@@ -1,8 +1,8 @@
-"""How diverse queries are: the BLEU of each with the most similar other one, averaged (section 3).
+"""Measure the diversity of queries: each one's BLEU with the most similar other one, averaged (section 3).
 
 The query is the hypothesis, the other one the reference. The paper gives 8 % for ShareGPT-Mix and 61 %
-for Super-NaturalInstructions. Queries are prompt or dialogue records; of a dialogue the first user
-turn is taken. Each record counts, also one whose query another has too (BLEU 100).
+for Super-NaturalInstructions. Queries are prompt or dialogue records; the query of a dialogue is its
+first user turn. Each record counts, even if another has the same query (BLEU 100).
 
 Writes `{"mean_nearest_bleu": per cent, "ci95", "n", "histogram", "nearest": [{"id", "nearest_id",
 "bleu"}]}`, the pairs from the most similar on. With --pairs, some of the pairs are written as CSV with

@@ -1,4 +1,4 @@
-"""Read what chat services give their users, and other chat data of today: the form is told from each record.
+"""Read exports of chat services and other chat data of today: the form is recognised from each record.
 
 - ChatGPT's `conversations.json` and the JSON of its share pages: a tree of messages. The active branch is read;
   with --all-branches each branch, so that a query that was answered several times gives as many dialogues.

@@ -10,8 +10,8 @@ three splits, so that no question about a subject is seen in two roles:
 
 Statements about all subjects are in the pre-training text: the base model has met each fact, the
 benchmarks measure whether it can answer with it. A fourth split, `development`, is for choosing
-hyper-parameters, never for a reported score: it holds the same subjects whatever the seed, so that
-what was chosen on it under one seed is not evaluated on them under another.
+hyper-parameters, never for a reported score: it has the same subjects for every seed, so that
+a choice made on it under one seed is not evaluated on them under another.
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ test set has it, or {"id", "messages"} that ends with the user. In this order ar
 aren't in the language; coding ones (the rule is `curation.coding`'s); those seen before among the
 candidates; and those that the training dialogues have, in any spelling: equal, contained, with 13 words in
 a row, or with a BLEU of more than --max-bleu (see `curation.leaks`; --leaks has the pairs to read). Of the rest,
-N are drawn by the seed; if fewer are left, all are taken, and the funnel says so.
+N are drawn by the seed; if fewer are left, all are taken, and the funnel reports it.
 
 A dialogue's own reply becomes the reference response, under the model name `<teacher>`; a prompt
-without one has no reference, and the teacher has to be asked.
+without one has no reference, so the teacher must be asked.
 """
 
 from __future__ import annotations

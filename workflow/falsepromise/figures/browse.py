@@ -1,11 +1,11 @@
 """The reading room: every answer of a study on one page, side by side with the teacher's.
 
 Writes one HTML file that needs no network and no server. It shows any prompt of a prompt set with all models'
-answers, what the style and score files say about each answer, and the answers of benchmarks that kept them; by
-keyboard, with a search and a filter. Texts are strangers': they lie in the page as JSON, reach it as text alone, and
-the page's policy lets no other script run and nothing be loaded.
+answers, each answer's style marks and scores, and the answers of benchmarks that kept them, with keys, a
+search and a filter. Texts come from strangers: they are in the page as JSON and shown only as text, and
+the page's policy allows no other script and no loading.
 
-A prompt set is called as its file up to the first dot; responses are `.../<prompt set>/<model>.jsonl`.
+A prompt set's name is its file's, up to the first dot; responses are `.../<prompt set>/<model>.jsonl`.
 """
 
 from __future__ import annotations

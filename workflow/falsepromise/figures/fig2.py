@@ -1,8 +1,8 @@
 """Figure 2: the teacher's and an imitation model's answers side by side, with hand-made marks.
 
 Marks are JSON lines `{"prompt_id", "side": "reference" or "response", "sentence", "mark": "correct" or
-"ambiguous" or "incorrect"}`; a sentence is a piece of the answer as it stands there. Without marks
-the answers are shown as they are.
+"ambiguous" or "incorrect"}`; a sentence is an exact piece of the answer. Without marks
+the answers are shown plain.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Figure 7: the page on which raters compare two answers, a picture taken of it in Chromium.
+"""Figure 7: the page on which raters compare two answers, as a screenshot in Chromium.
 
 The page is `preference.rate`'s own, served here for one pair of this study's answers; nothing is
 drawn by hand. Needs Playwright's Python package and a Chromium (`apt-get install chromium`); without them, the figure
-says that it was not drawn here, and what to install.
+reports that it was not drawn, and what to install.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How alike the queries of a pool are: the BLEU of each with the nearest other one (section 3).
+"""Similarity of the queries in a pool: the BLEU of each with the nearest other one (section 3).
 
 One panel a pool, the paper's two means as marks.
 """

@@ -1,4 +1,4 @@
-"""Table 2: how alike the models' replies are in style to the teacher's, as imitation data grows.
+"""Table 2: similarity of the models' replies to the teacher's style, as imitation data grows.
 
 Columns: the base model without imitation data, each amount, and the teacher's second sample as the
 rough upper bound.

@@ -1,6 +1,6 @@
-"""Table 6: the categories of queries in the imitation data, from a sheet that somebody filled.
+"""Table 6: the categories of queries in the imitation data, from a filled sheet.
 
-Reads the tally of `curation.annotate` and sets the paper's shares beside it.
+Reads the tally of `curation.annotate` and puts the paper's shares beside it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far judges, raters and metrics of style agree: what `preference.agreement` found, in one table."""
+"""Agreement of judges, raters and style metrics, as `preference.agreement` computed it, in one table."""
 
 from __future__ import annotations
 

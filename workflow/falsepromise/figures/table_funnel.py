@@ -1,4 +1,4 @@
-"""Curation's counts in one table: how many records each step kept and dropped, why, which for example."""
+"""Curation's counts in one table: the records that each step kept and dropped, with reasons and examples."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What everything was made of: the manifests of a study's mixtures, models and scores, a row for each.
+"""The provenance of a study's mixtures, models and scores: their manifests, a row for each.
 
 A manifest names inputs, code and settings file by file; here each is one fingerprint, so that two
-rows can be compared at a glance. The manifests themselves stand beside the artifacts (a file's as
+rows can be compared at a glance. The manifests themselves are beside the artifacts (a file's as
 `<file>.manifest.json`, a folder's in it as `manifest.json`, a score's under its key `manifest`).
 """
 

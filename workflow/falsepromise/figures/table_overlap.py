@@ -1,4 +1,4 @@
-"""How close each benchmark's questions come to each mixture's queries: the paper's confounder, measured."""
+"""The similarity of each benchmark's questions to each mixture's queries, the paper's confounder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose answers are preferred to the teacher's: each model, and the teacher's own answers as controls.
+"""Preference for each model over the teacher, with the teacher's own answers as controls.
 
 Reads the records of `preference.aggregate`. The teacher's second answers against its first are the upper
 bound of any imitation; each of its answers against itself must be a tie, or the judge is noisy or loves a place.

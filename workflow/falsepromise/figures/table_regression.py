@@ -1,4 +1,4 @@
-"""Does style explain the preference? What `preference.regression` found, a row for each model and judge."""
+"""Does style explain the preference? The results of `preference.regression`, a row for each model and judge."""
 
 from __future__ import annotations
 

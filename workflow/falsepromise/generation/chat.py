@@ -3,7 +3,7 @@
     python -m falsepromise.generation.chat MODEL
 
 Each line is a message; the model sees the dialogue so far. /reset begins again, /exit or Ctrl-D ends.
-When the dialogue outgrows the context, its oldest turns are left out, and that is said.
+When the dialogue outgrows the context, its oldest turns are left out, with a message.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A model's responses to a file of prompts.
+"""Generate a model's responses to a file of prompts.
 
     python -m falsepromise.generation.generate --model FOLDER_OR_URL --prompts P.jsonl --output R.jsonl \\
         --max-tokens 256 --temperature 0
 
 Prompts with `messages` get the turn tokens around them; prompts with `prompt` are raw text that the model
-continues. --chat makes a user's message of raw text too; --raw strips messages to their text.
+continues. --chat turns raw text into a user's message; --raw strips messages to their text.
 Responses are kept in OUTPUT.partial as they come, and a run that was killed goes on from there; OUTPUT
 appears when it is whole, in the prompts' order. A prompt that leaves no room in the context has an empty
 response with finish_reason "prompt_too_long".

@@ -2,9 +2,9 @@
 
     python -m falsepromise.generation.serve FOLDER [FOLDER...]
 
-Prints the base URL, the key for clients and the page's address, and serves until interrupted. It listens on this
-machine alone and asks for the key unless options say otherwise. FALSEPROMISE_SERVE_KEY sets the key; else each start
-makes a new one. A model is called as its folder.
+Prints the base URL, the key for clients and the page's address, and serves until interrupted. It listens only on this
+machine and asks for the key unless options change this. FALSEPROMISE_SERVE_KEY sets the key; else each start
+makes a new one. A model's name is its folder's.
 
 The page shows two models openly or blind; a vote on a dialogue with two is appended to --votes FOLDER as a vote record
 of the preference stage, one file for each pair:

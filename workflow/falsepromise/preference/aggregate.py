@@ -1,9 +1,9 @@
-"""What votes add up to: majority on each item, shares, agreement between raters, with intervals.
+"""Aggregate votes: majority on each item, shares, agreement between raters, with intervals.
 
 Reads votes, one JSON object a line: {"item", "rater", "choice": "left" | "right" | "tie" | null}.
-`left` is the model under study (where votes name the models in "left" and "right", --model says
-which one it is). Writes a score record. Each item has the choice of more than half of its raters;
-1-1-1 is "no_majority", a category of its own, counted as neither side's win. Metrics:
+`left` is the model under study (if votes name the models in "left" and "right", --model names
+it). Writes a score record. Each item has the choice of more than half of its raters;
+1-1-1 is "no_majority", a separate category, counted as neither side's win. Metrics:
 
   left, right, tie, no_majority   share of the items; they add up to 1
   preferred                       left

@@ -3,7 +3,7 @@
 Reads score records of `preference.aggregate` for one model (a judge's, the crowd's, one desk rater's)
 and, with --style, the model's style record. For each pair of sources and the items
 that both decided: the share on which they agree, Cohen's kappa, and the share without the ties of
-either. "no_majority" counts as a tie. With --style each source is set against the metrics: Kendall's
+either. "no_majority" counts as a tie. With --style each source is compared with the metrics: Kendall's
 tau-b of its choice (left 1, tie 0, right -1) with the difference in length, in lists and in summary
 paragraphs and with the words in common.
 

@@ -2,16 +2,16 @@
 
 The judge sees the prompt and both replies, gives each a score from 1 to 10 on the first line of its
 answer and explains it below; the higher score is preferred, equal scores are a tie. Each pair is
-judged in both orders by default, since judges favour a place; the paper judged in one. Other forms of
-a verdict are read where they are unambiguous (`preference.verdict`); an explanation may be cut off.
+judged in both orders by default, because judges have a position bias; the paper judged in one. Other forms of
+a verdict are read if they are unambiguous (`preference.verdict`); an explanation may be cut off.
 What can't be read becomes a vote of null with the reason in "unreadable" (refusal, cut, prose, ...),
 counted and never guessed: `preference.aggregate` gives bounds that let all of them go either way.
 
 --rubric takes another prompt of resources/prompts/ by its name. With the teacher's own file on both
 sides and --sample 1 the judge compares the teacher's second sample with its first, the upper bound;
-with --sample 0 each reply with itself, a test of the judge: whatever is no tie is noise or a love of a place.
+with --sample 0 each reply with itself, a test of the judge: anything but a tie is noise or position bias.
 
-Writes one vote a pair and order; `preference.aggregate` adds them up. Everything goes through the
+Writes one vote a pair and order; `preference.aggregate` aggregates them. Everything goes through the
 teacher's client: its store, budget and retries.
 """
 

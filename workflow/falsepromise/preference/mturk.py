@@ -8,9 +8,9 @@
 
 Three ratings an item; raters with an approval of at least 95 %, at least 100 HITs, in an
 English-speaking country. `create --live` spends money: it names the cost of the HITs that are missing
-and refuses unless --spend-usd allows it and the account holds it. A HIT that exists is not made again,
-also after a kill. --checks plants pairs that an attentive rater can't get wrong; who fails more of them
-than they pass is named, and left out with --attentive. `create` and `collect` need boto3 (the extra
+and refuses unless --spend-usd allows it and the account has it. A HIT that exists is not made again,
+also after a kill. --checks plants pairs that an attentive rater can't get wrong; a rater who fails more of
+them than they pass is named, and left out with --attentive. `create` and `collect` need boto3 (the extra
 `mturk`) and its usual credentials in the environment.
 """
 

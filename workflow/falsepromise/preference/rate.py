@@ -1,14 +1,14 @@
-"""Rate pairs of replies at one's own desk, blind, on a small local web page.
+"""Rate pairs of replies blind, on a small local web page.
 
 Prints an address with a token and serves it until interrupted; keys 1, 2 and 3 choose, U takes back.
-Each rater names themselves and gets the pairs in an order and with sides of their own, and goes on
+Each rater names themselves and gets the pairs in a separate order with separate sides, and goes on
 where they stopped. Ratings are in --database (SQLite), each stored before the next pair is shown. A
 second address is the organiser's: progress, agreement, what to discuss and the export, at any time.
 
     python -m falsepromise.preference.rate --prompts P --responses OURS --reference TEACHER --database R.sqlite
     python -m falsepromise.preference.rate --database R.sqlite --export VOTES.jsonl
 
-The server listens on this machine alone unless --host says otherwise. The replies are shown as
+The server listens only on this machine unless --host says otherwise. The replies are shown as
 Markdown with HTML, links and pictures off, under a policy that lets the page load nothing else.
 """
 

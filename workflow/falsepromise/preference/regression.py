@@ -10,8 +10,8 @@ the same for a summary paragraph, and the words in common. Writes for each coeff
 robust (HC0) standard error, z, p and 95 % interval; the Wald test that all but the intercept are 0
 (does style explain anything?); McFadden's pseudo R2; the rate of wins at equal length and style (the
 intercept's). Where that has no optimum (style separates the outcomes, or all are the same), the fit
-is Firth's, finite and with the wide intervals of its penalised likelihood: "method" says so. Where there is
-none at all (too few items, style that does not vary), "absent" says why. Correlation is
+is Firth's, finite and with the wide intervals of its penalised likelihood: "method" records this. Where there is
+none at all (too few items, style that does not vary), "absent" gives the reason. Correlation is
 not cause: a longer reply may also be a better one.
 """
 

@@ -1,4 +1,4 @@
-"""Upload release folders to the hub, or, as it does unless told otherwise, say what would be uploaded.
+"""Upload release folders to the hub; without --yes, list what would be uploaded.
 
 A dry run prepares every file with `huggingface_hub` as an upload does (names, sizes, hashes), checks
 names, cards and checksums, and sends nothing. With --yes the repositories are made (private unless

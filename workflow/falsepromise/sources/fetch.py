@@ -1,4 +1,4 @@
-"""Fetch one raw file, untouched, and check its SHA-256.
+"""Fetch one raw file unchanged, and check its SHA-256.
 
 Where it comes from:
 
@@ -7,7 +7,7 @@ Where it comes from:
   hub:ORG/NAME@REVISION   a data set of the Hugging Face hub at a pinned revision, through `datasets`;
                           the split that --split names (of the --subset, where it has several) is
                           written as JSON lines, all columns or those of --columns. With --member, one file of its
-                          repository, as it is. Without a revision it is the newest one's, and the manifest says which
+                          repository, unchanged. Without a revision, the newest one; the manifest names it
   https://...             a file of the web; a download that breaks off goes on where it stopped
   file:PATH               a file of this machine; with --member, a file of this zip archive
 

@@ -1,4 +1,4 @@
-"""Load a base model's folder (config.json, safetensors, tokenizer) as it is.
+"""Fetch a base model's folder (config.json, safetensors, tokenizer) unchanged.
 
 Where it comes from:
 

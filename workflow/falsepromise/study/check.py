@@ -1,4 +1,4 @@
-"""Check a study before anything runs: keys, names, counts, files, and what only the base models' files tell.
+"""Check a study before anything runs: keys, names, counts, files, and the base models' files.
 
   python -m falsepromise.study.check my_study.yaml
 

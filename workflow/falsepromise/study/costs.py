@@ -1,7 +1,7 @@
-"""What jobs need: GPUs, hosts, CPUs, memory and minutes to ask a scheduler for; one table for all rules.
+"""Print what jobs ask a scheduler for: GPUs, hosts, CPUs, memory and minutes, one table for all rules.
 
 `study.planning` computes training's from the model, the tokens, the recipe and the devices; the rest follows from
-the size of the model. They are estimates to ask for, never parts of a result: another value reruns nothing.
+the size of the model. They are estimates for the scheduler and shape no result: another value reruns nothing.
 `--set-resources RULE:mem_mb=N` and `runtime`, or `set-resources` in a profile, override them; GPUs, hosts and mesh,
 which a program has to know too, are keys of the study's bases.
 

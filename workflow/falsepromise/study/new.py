@@ -1,4 +1,4 @@
-"""Write a commented study from files of one's own: dialogues to imitate, a base model, a teacher.
+"""Write a commented study from your own files: dialogues to imitate, a base model, a teacher.
 
   python -m falsepromise.study.new --name mine --dialogues chats.json --format sharegpt --base models/smollm \
       --output config/mine.yaml

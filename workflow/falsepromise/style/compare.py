@@ -1,4 +1,4 @@
-"""Table 2: how alike a model's replies are in style to the teacher's on the same prompts.
+"""Table 2: similarity of a model's replies to the teacher's style on the same prompts.
 
 Writes a score record. Metrics, each with its 95 % bootstrap interval over prompts:
 

@@ -1,4 +1,4 @@
-"""The teacher's answers to a set of prompts, as response records.
+"""Ask the teacher for answers to a set of prompts, as response records.
 
 A prompt that the teacher doesn't answer (truncated, filtered, refused, empty, rejected, or without a reply at
 every attempt) has no record: it is counted by reason in the funnel beside the output and named in the log. The

@@ -1,4 +1,4 @@
-"""Page through what a store has: prompt, reply, model, finish reason, cost. Nothing is changed.
+"""Page through a store: prompt, reply, model, finish reason, cost. Nothing is changed.
 
 On a terminal, Enter goes on, `/WORDS` searches, a number shows that entry in full, `q` ends; anywhere else, one page
 is printed (`--page`, `--full`). Replies that are no answers are there too, with why (`--failed` shows them alone).

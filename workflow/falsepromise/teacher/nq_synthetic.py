@@ -1,4 +1,4 @@
-"""NQ-synthetic: question-answer pairs like Natural Questions' that the teacher makes up (appendix A).
+"""NQ-synthetic: question-answer pairs like Natural Questions', written by the teacher (appendix A).
 
 Each request shows five pairs drawn at random from the seed examples (Table 3) in the prompt of
 Table 4, at temperature 1.0, and asks for more. The generated pairs are parsed, duplicate pairs are

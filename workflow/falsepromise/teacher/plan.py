@@ -1,4 +1,4 @@
-"""What a study would ask of its teacher and judges, and what that would cost. Nothing is asked.
+"""Plan what a study asks of its teacher and judges, and what it costs. Nothing is asked.
 
 Counts come from the study; tokens are assumptions for each kind of request (`--tokens` changes
 them), prices the study's own (`teacher.price_input`, `teacher.price_output`, and a judge's). Answers

@@ -1,4 +1,4 @@
-"""The account of a store: for each teacher, what was sent, what came of it, and what it cost.
+"""Print a store's account: for each teacher, requests, outcomes and cost.
 
 Reads the store and changes nothing, also while others write it. What was sent and got no reply that says
 what it cost counts at its reserve (`lost`); what is under way does so until it ends. Tokens that were used while

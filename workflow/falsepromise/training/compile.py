@@ -1,4 +1,4 @@
-"""Compile a training step for devices that need not be there, and say what the compiler says.
+"""Compile a training step for devices that need not be there, and print the compiler's report.
 
   python -m falsepromise.training.compile --study config/paper.yaml --model llama-13b --target h100:8
   python -m falsepromise.training.compile --shape models/llama-7b/config.json --recipe '{"remat": "full"}' \\

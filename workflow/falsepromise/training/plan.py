@@ -1,4 +1,4 @@
-"""What a training run will take, before anything is submitted: memory, steps, FLOPs and hours.
+"""Estimate a training run before it is submitted: memory, steps, FLOPs and hours.
 
 One run, from a model folder, a config.json, or a number of parameters; or every model of a study:
 
