@@ -53,7 +53,7 @@ def mmlu(model: ModelUnderTest, options: Options) -> Outcome:
     """MMLU, 5-shot. `acc` is over questions, `acc_macro` over subjects, `subjects` each.
 
     The shots are the first five of each subject's dev questions; a subject without any is asked
-    0-shot, and the score says so.
+    0-shot, and the score reports this.
     """
     more = options.more
     questions, dev, unusable = data.mmlu(options.data, more.get("dev"), more.get("subjects") or ())

@@ -1,6 +1,6 @@
 """The benchmarks' records, in the spellings that published files have, each brought to one form.
 
-A record that can't be used is left out and counted, and the score says so; a file in which none can
+A record that can't be used is left out and counted, and the score reports this; a file in which none can
 be used is an error.
 """
 

@@ -89,7 +89,7 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
 
 
 def read(problem: Record, text: str, continues: bool = True) -> Reading:
-    """The program that a model's text stands for.
+    """The program in a model's text.
 
     Args:
         problem: With the prompt and the entry point.

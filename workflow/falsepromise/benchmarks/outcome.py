@@ -90,7 +90,7 @@ def means(items: Sequence[Record], names: Sequence[str], seed: int) -> dict[str,
 
 
 def draw(items: Sequence[T], limit: int | None, seed: int) -> tuple[list[T], list[str]]:
-    """`limit` of the items, drawn with `seed`, in their own order; and the sentence that says so."""
+    """`limit` of the items, drawn with `seed`, in their own order; and the sentence that reports it."""
     if limit is None or limit >= len(items):
         return list(items), []
     places = sorted(random.Random(seed).sample(range(len(items)), limit))
@@ -165,7 +165,7 @@ def failures(replies: Sequence[Reply]) -> list[str]:
 
 
 def usable(reply: Reply) -> bool:
-    """Whether a reply says something about the model (a server's rejection does not)."""
+    """Whether a reply reveals anything about the model (a server's rejection does not)."""
     return reply.failure not in LEFT_OUT
 
 

@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     count.add_argument("--sheet", type=Path, required=True, help="the filled CSV")
     count.add_argument("--allow-empty", action="store_true", help="count rows without a category, don't refuse them")
     count.add_argument("--annotator", default="a person", help="who filled it, for the table (default: a person)")
-    count.add_argument("--stand-in", help="what the annotator really is, where it stands in for another")
+    count.add_argument("--stand-in", help="what the annotator really is, if it is a stand-in")
     count.add_argument("--output", type=Path, required=True, help="JSON")
     args = parser.parse_args(argv)
     module = "falsepromise.curation.annotate"

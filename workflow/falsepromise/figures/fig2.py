@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--marks", type=Path, help="hand-made marks")
     parser.add_argument("--names", nargs=2, default=["Teacher", "Imitation model"], help="the columns' headings")
     parser.add_argument("--lines", type=int, default=40, help="lines shown of each answer, at most")
-    parser.add_argument("--foot", default="", help="a line below, as the study's name and what stands in for what")
+    parser.add_argument("--foot", default="", help="a line below, such as the study's name and its stand-ins")
     parser.add_argument("--output", type=Path, default=Path("results/figures/fig2.pdf"), help="and .svg, .png beside")
     args = parser.parse_args(argv)
     prompts = {r["id"]: query_of(r) for r in read_jsonl(args.prompts, check_prompt)}

@@ -71,7 +71,7 @@ def is_human(scores: Scores, benchmark: str) -> bool:
 
 
 def knowledge_benchmark(scores: Scores) -> str | None:
-    """Natural Questions or what stands for it: the first question answering benchmark."""
+    """Natural Questions or its stand-in: the first question answering benchmark."""
     tasks = {name: spec.get("task") for name, spec in scores.study.benchmarks.items()}
     return next((n for n, task in tasks.items() if task == "nq"), next(iter(tasks), None))
 

@@ -91,7 +91,7 @@ class Scores:
         return [b for b in self.benchmarks if any(metric in r["metrics"] for r in self.of(b).values())]
 
     def metric(self, benchmark: str) -> str | None:
-        """The metric that stands for a benchmark: the study's choice, else the record's first."""
+        """A benchmark's main metric: the study's choice, else the record's first."""
         named = self.study.benchmarks.get(benchmark, {}).get("metric")
         if named:
             return str(named)
@@ -111,7 +111,7 @@ class Scores:
         return _reason(records[0])
 
     def stand_ins(self, benchmark: str) -> list[str]:
-        """Notes on what stands in for the real thing in a benchmark."""
+        """Notes on a benchmark's stand-ins."""
         sections = (self.study.benchmarks, self.study.judges, self.study.raters)
         notes = [section.get(benchmark, {}).get("stand_in") for section in sections]
         notes += [record.get("stand_in") for record in self.of(benchmark).values()]

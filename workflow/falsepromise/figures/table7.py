@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def build(scores: Scores) -> Table:
-    """One row a model; a study without a summarisation benchmark gets a table that says so."""
+    """One row a model; a study without a summarisation benchmark gets a table with a note."""
     study = scores.study
     name = next(iter(scores.with_metric("rouge1")), None)
     caption = "ROUGE for different models, times 100, with 95 % intervals."

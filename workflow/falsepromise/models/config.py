@@ -41,7 +41,7 @@ class ModelConfig:
         bos_id, eos_id: The tokens that open and end a text, or None.
         more_eos_ids: Further tokens that end an output.
         initializer_range: Standard deviation of random weights.
-        padding: How many rows of the embedding table, the last ones, stand for no token. While a model is trained over
+        padding: How many rows of the embedding table, the last ones, belong to no token. While a model is trained over
             a mesh they make the table divisible; no file has them.
     """
 

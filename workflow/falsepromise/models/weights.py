@@ -204,7 +204,7 @@ def resize(
 def with_padding(
     model: Model, config: ModelConfig, padding: int, sharding: Sharding | None = None
 ) -> tuple[Model, ModelConfig]:
-    """The model with `padding` rows that stand for no token behind the others (0 takes them away).
+    """The model with `padding` rows that belong to no token behind the others (0 takes them away).
 
     They are as large as the table's others, so that an optimizer which scales by an array's size sees no difference.
     Other arguments as `resize`.

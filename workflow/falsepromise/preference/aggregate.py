@@ -69,7 +69,7 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
     Returns:
         `metrics`, `absent` (why a metric could not be had), `counts`, `seconds`, `raters`, `items`.
 
-        Where not one vote can be read, no metrics but `not_scored`, which says so.
+        If no vote can be read, no metrics but `not_scored`, with the reason.
     """
     choices = by_item(votes)
     outcomes = {item: majority(given.values()) for item, given in choices.items() if given}

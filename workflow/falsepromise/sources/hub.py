@@ -26,7 +26,7 @@ _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
 def commit(name: str) -> tuple[str, str]:
-    """A data set's name, and the commit that its revision (the newest, if none is named) stands for now."""
+    """A data set's name, and the commit that its revision (the newest, if none is named) has now."""
     match = _HUB.fullmatch(name)
     if not match:
         raise UserError(f"hub:{name}: expected ORG/NAME@REVISION; pin the revision, or the data may change")

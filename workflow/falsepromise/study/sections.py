@@ -30,7 +30,7 @@ def key(
     Args:
         text: What it is, for config/README.md and `--help`.
         default: Its value where a study leaves it out; `REQUIRED` if it has to be there.
-        paper: The paper's value, with where the paper says so.
+        paper: The paper's value, with its section.
         otherwise: What a default of None means, in words.
         names: The section whose names its values are: a name that isn't there is refused.
         file: Whether it names a file or folder of the user's, as a path or `file:PATH`, which has to be there.

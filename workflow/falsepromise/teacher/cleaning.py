@@ -53,7 +53,7 @@ def pairs(text: str) -> tuple[list[tuple[str, str]], int]:
 
 
 def _first_line(text: str) -> str:
-    """The first line that says something, without the Markdown around it."""
+    """The first line with content, without the Markdown around it."""
     return next((line for line in map(bare, text.split("\n")) if line), "")
 
 

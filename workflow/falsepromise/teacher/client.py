@@ -187,7 +187,7 @@ class Teacher:
         return Estimate(len(absent), total - len(absent), asked, answered, (self.cost(asked, answered) or 0.0) * share)
 
     def check_cost(self, estimate: Estimate, refuse: bool = True) -> None:
-        """Log an estimate; refuse it, or only say so, if it doesn't fit into what the limits leave.
+        """Log an estimate; refuse it, or only warn, if it doesn't fit into what the limits leave.
 
         Raises:
             LimitReached: names the limit, before anything is spent.

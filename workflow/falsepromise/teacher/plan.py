@@ -2,7 +2,7 @@
 
 Counts come from the study; tokens are assumptions for each kind of request (`--tokens` changes
 them), prices the study's own (`teacher.price_input`, `teacher.price_output`, and a judge's). Answers
-that the store has already are not taken off: the verbs themselves say so when they start.
+that the store has already are not subtracted: the verbs report them when they start.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a run says while it is under way: rows of JSON lines, and where asked for TensorBoard and W&B.
 
-A row stands for the steps since the row before it. Its `loss` is their mean and is the same in every
+A row covers the steps since the row before it. Its `loss` is their mean and is the same in every
 repetition; tokens and operations a second are this process's.
 """
 

@@ -34,7 +34,7 @@ def cross_entropy_sum(
             floats are held instead of (N, V). 0 for all at once. Within `shard_map` tokens are the device's own,
             so that a chunk lies on one device.
         rows: Of the whole matrix, where the device may have a part of them.
-        vocabulary: Rows that stand for tokens, where the last ones are there for evenness' sake: no probability is
+        vocabulary: Rows that belong to tokens; the last ones only pad the table: no probability is
             given to these. None: all.
 
     Returns:

@@ -40,7 +40,7 @@ _MOST_CUTS = 6
 
 
 def program(prompt: str, reply: str, entry_point: str) -> Reading:
-    """The whole program that a reply stands for: its source, or None where there is none.
+    """The whole program of a reply: its source, or None if there is none.
 
     Args:
         prompt: What the model was given: it ends with the entry point's signature and docstring.

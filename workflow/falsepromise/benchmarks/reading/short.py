@@ -27,7 +27,7 @@ EVERYDAY = frozenset(
 
 
 def first_line(response: str) -> Reading:
-    """The first line that says something, without a label ("Answer:") before it."""
+    """The first line with content, without a label ("Answer:") before it."""
     line = response.partition("\nQ:")[0].strip().partition("\n")[0].strip().strip("*_# ")
     if not line or line.startswith("Q:"):
         return UNREADABLE

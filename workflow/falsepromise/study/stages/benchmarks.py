@@ -62,7 +62,7 @@ def asked(study: Study, benchmark: str, data: Sequence[str]) -> str:
 
 
 def score_options(study: Study, benchmark: str) -> str:
-    """Options of one benchmark. Where there is no sandbox, HumanEval is not scored, and says so."""
+    """Options of one benchmark. Without a sandbox, HumanEval is not scored, and the score reports this."""
     entry = study.config.benchmarks[benchmark]
     if entry.task == "lm_eval":
         return f"{options(entry, 'shots', 'metric', 'limit', 'max_tokens')} --allow-not-scored"

@@ -94,7 +94,7 @@ def questions(study: Study) -> list[str]:
 
 
 def marks_of_answers(study: Study) -> list[str]:
-    """The score files that say something of single answers: all of them."""
+    """The score files with values of single answers: all of them."""
     return figures.evaluations(study)
 
 

@@ -43,7 +43,7 @@ def blocks(study: Study, model: str) -> str:
 
 
 def replay(study: Study, model: str) -> list[str]:
-    """The pre-training blocks that a model replays, where its recipe says so."""
+    """The pre-training blocks that a model replays, if its recipe has any."""
     recipe = study.recipe_of(model)
     return [pretraining_blocks(study, study.models[model].base)] if recipe and recipe.replay_share else []
 
