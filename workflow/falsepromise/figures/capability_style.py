@@ -149,8 +149,7 @@ def place(axes: Axes, across: Estimate, up: Estimate, color: str, marker: str, h
     """One model: a marker with both its intervals."""
     axes.errorbar(
         across.value * 100, up.value * 100,
-        xerr=[[(across.value - across.low) * 100], [(across.high - across.value) * 100]],
-        yerr=[[(up.value - up.low) * 100], [(up.high - up.value) * 100]],
+        xerr=[[arm] for arm in across.arms(100)], yerr=[[arm] for arm in up.arms(100)],
         marker=marker, markersize=size, color=color, markerfacecolor="white" if hollow else color,
         elinewidth=0.5, alpha=0.95, zorder=3,
     )  # fmt: skip

@@ -189,13 +189,12 @@ def points(
 ) -> None:
     """A line through estimates at `xs`, their intervals as bars and a band, each seed as a faint dot."""
     values = [e.value * scale for e in estimates]
-    low = [(e.value - e.low) * scale for e in estimates]
-    high = [(e.high - e.value) * scale for e in estimates]
+    arms = zip(*(e.arms(scale) for e in estimates), strict=True)
     if len(xs) > 1:
         bottom, top = [e.low * scale for e in estimates], [e.high * scale for e in estimates]
         axes.fill_between(xs, bottom, top, color=color, alpha=0.12, linewidth=0, zorder=1.2)
     axes.errorbar(
-        xs, values, yerr=[low, high], color=color, marker=marker, capsize=1.8, elinewidth=0.9, capthick=0.9,
+        xs, values, yerr=list(arms), color=color, marker=marker, capsize=1.8, elinewidth=0.9, capthick=0.9,
         clip_on=False, **line,  # a marker at 0 is whole
     )  # fmt: skip
     for x, estimate in zip(xs, estimates, strict=True):

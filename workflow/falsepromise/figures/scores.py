@@ -58,6 +58,10 @@ class Estimate:
     n: int
     seeds: tuple[float, ...] = ()
 
+    def arms(self, scale: float = 1.0) -> tuple[float, float]:
+        """How far the interval reaches below and above the value; an end that rounding puts beyond it counts as 0."""
+        return max(0.0, self.value - self.low) * scale, max(0.0, self.high - self.value) * scale
+
 
 @dataclass(frozen=True)
 class Missing:
