@@ -94,3 +94,13 @@ def test_a_digest_is_kept_until_the_package_changes(tmp_path: Path) -> None:
     kept.write_text("damaged")
     assert asked(tmp_path) == first
     assert asked(Path("/dev/null/nowhere")) == first
+
+
+@pytest.mark.parametrize("n", range(1, 60))
+def test_wilsons_interval_holds_the_share_itself(n):
+    confint = pytest.importorskip("statsmodels.stats.proportion").proportion_confint
+
+    for count in range(n + 1):
+        low, high = statistics.wilson(count, n)
+        assert 0 <= low <= count / n <= high <= 1
+        assert [low, high] == pytest.approx(confint(count, n, method="wilson"), abs=1e-9)

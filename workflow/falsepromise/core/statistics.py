@@ -48,7 +48,8 @@ def wilson(count: int, n: int) -> list[float]:
     share = count / n
     middle = share + Z95**2 / (2 * n)
     half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
-    return [max((middle - half) / (1 + Z95**2 / n), 0.0), min((middle + half) / (1 + Z95**2 / n), 1.0)]
+    low, high = (middle - half) / (1 + Z95**2 / n), (middle + half) / (1 + Z95**2 / n)
+    return [0.0 if count == 0 else low, 1.0 if count == n else high]  # exactly: rounding misses them by 1e-17
 
 
 def none_of(n: int) -> float:
