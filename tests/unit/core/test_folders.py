@@ -47,12 +47,22 @@ def test_a_file_and_a_foreign_unfinished_folder_survive(tmp_path):
     with pytest.raises(UserError, match="is no folder"):
         write(tmp_path / "file", a="1")
     (tmp_path / ".out.part").mkdir()
+    (tmp_path / ".out.part" / "theirs").write_text("x")
     with pytest.raises(UserError, match="in the way"):
         write(tmp_path / "out", a="1")
 
 
 def test_a_killed_runs_leftovers_go(tmp_path):
     (begin(tmp_path / "out", "test") / "half").write_text("x")
+    write(tmp_path / "out", a="1")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("half", [[], [f".{MARK}.abc.part"]])
+def test_a_run_that_was_killed_as_it_began_is_no_obstacle(tmp_path, half):
+    (tmp_path / ".out.part").mkdir()
+    for name in half:
+        (tmp_path / ".out.part" / name).write_text("{")
     write(tmp_path / "out", a="1")
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 

@@ -51,7 +51,9 @@ def begin(output: Path, made_by: str, apart_from: Iterable[Path | None] = ()) ->
     check_replaceable(output)
     unfinished = _beside(output, "part")
     if os.path.lexists(unfinished):
-        if not (unfinished / MARK).is_file():
+        # A run that was killed as it began leaves a mark half written, and nothing else.
+        foreign = [name for name in _contents(unfinished) if not name.startswith(f".{MARK}.")]
+        if not unfinished.is_dir() or (foreign and not (unfinished / MARK).is_file()):
             raise UserError(f"{unfinished}: is in the way of an unfinished folder of ours; move it away")
         shutil.rmtree(unfinished)
     try:
