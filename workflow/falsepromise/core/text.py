@@ -24,8 +24,9 @@ _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "–": "--", "—": "---", **{c: "\\" + c for c in "&%$#_{}"},
 }  # fmt: skip
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _MARKDOWN = re.compile(
-    r"[\\`*|~]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|^[#>+=-]|(?<=\s)[#>+=-]+(?=\s|$)|(?<=\d)[.)](?=\s|$)"
+    r"[\\`*|~]|(?<![^\W_])_|_(?![^\W_])|\](?=[(\[:])|(?:^|(?<=\s))[#>+=-]+(?=\s|$)"
     r"|(?<=:)//|(?<=www)\.|(?<=\w)@"
 )
 
@@ -55,7 +56,8 @@ def masked(text: str) -> str:
 def markdown(text: str) -> str:
     """Text on one line of Markdown, in a table too: no markup, no link, no picture, no HTML."""
     line = " ".join(terminal(text).split())
-    return _MARKDOWN.sub(lambda found: "".join("\\" + c for c in found[0]), _html.escape(line, quote=False))
+    marked = _MARKDOWN.sub(lambda found: "".join("\\" + c for c in found[0]), _html.escape(line, quote=False))
+    return _NUMBERED.sub(r"\1\\\2", marked)
 
 
 def html(text: str) -> str:
