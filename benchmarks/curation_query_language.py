@@ -15,10 +15,10 @@ import csv
 from pathlib import Path
 
 from falsepromise.core.records import read_jsonl
-from falsepromise.core.statistics import mean_metric
 from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.prompts import in_language
 from falsepromise.curation.selection import exchanges
+from falsepromise.statistics.intervals import mean_metric
 
 
 def main() -> None:

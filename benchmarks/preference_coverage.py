@@ -10,10 +10,10 @@ import argparse
 
 import numpy as np
 
-from falsepromise.core.statistics import mean_metric
-from falsepromise.preference.hierarchy import fit
-from falsepromise.preference.logistic import length_controlled
 from falsepromise.preference.votes import by_item, majority
+from falsepromise.statistics.hierarchy import fit
+from falsepromise.statistics.intervals import mean_metric
+from falsepromise.statistics.logistic import length_controlled
 
 # rate of wins, items, raters, orders, spread (the larger, the more alike the items), ties, love of the first place
 CASES = {

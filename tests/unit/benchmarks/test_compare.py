@@ -5,38 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from falsepromise.benchmarks import compare
 from falsepromise.core.errors import UserError
-from falsepromise.core.statistics import paired_difference
-
-
-def test_mcnemar_is_exact() -> None:
-    d = paired_difference([1] * 9 + [0] + [1] * 5, [0] * 9 + [1] + [1] * 5)
-    assert (d["left_higher"], d["right_higher"], d["equal"], d["n"]) == (9, 1, 5, 15)
-    assert d["p"] == pytest.approx(2 * (1 + 10) / 2**10)  # P(at most 1 of 10) twice
-    assert d["value"] == pytest.approx(8 / 15)
-    assert d["ci95"][0] > 0
-
-
-def test_signs_are_permuted_where_values_are_shares() -> None:
-    few = paired_difference([0.5, 0.6, 0.7], [0.1, 0.2, 0.3])
-    assert few["p"] == pytest.approx(2 / 8)
-    rng = np.random.default_rng(0)
-    x = rng.random(200)
-    y = x + rng.normal(0, 0.1, 200)
-    from scipy.stats import ttest_rel
-
-    assert paired_difference(x, y)["p"] == pytest.approx(ttest_rel(x, y).pvalue, abs=0.03)
-    assert paired_difference(x, y - 0.1)["p"] < 0.001
-
-
-def test_equal_models_have_no_difference_and_no_certainty() -> None:
-    d = paired_difference([1, 0, 1, 1], [1, 0, 1, 1])
-    assert (d["value"], d["p"]) == (0.0, 1.0)
-    assert d["ci95"][0] < 0 < d["ci95"][1]
 
 
 def score(path: Path, model: str, values: dict[str, float], **config: object) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from falsepromise.core.errors import UserError
-from falsepromise.figures.scores import combine, crossed_interval, read_scores, resampled_means
+from falsepromise.figures.scores import combine, read_scores
 from falsepromise.figures.study import read_study
 
 
@@ -65,38 +65,6 @@ def test_length_correlation_may_be_negative(tmp_path):
 def test_one_seed_keeps_the_records_own_interval():
     estimate = combine([{"metrics": {"acc": metric(0.5, 0.37, 0.66)}}], "acc")
     assert (estimate.value, estimate.low, estimate.high) == (0.5, 0.37, 0.66)
-
-
-def test_seeds_that_disagree_widen_the_interval():
-    rng = np.random.default_rng(0)
-    same = np.tile((rng.random(200) < 0.5).astype(float), (3, 1))
-    apart = np.stack([(rng.random(200) < p).astype(float) for p in (0.2, 0.5, 0.8)])
-    width_same, width_apart = (np.diff(crossed_interval(m))[0] for m in (same, apart))
-    # Items alone: 2 * 1.96 * sqrt(.25 / 200) = 0.139; the seeds' own spread comes on top.
-    assert width_same == pytest.approx(0.139, abs=0.015)
-    assert width_apart > 2 * width_same
-
-
-def test_two_seeds_have_the_variance_of_a_mean_of_two():
-    """Drawn with replacement, two rows stray by half the variance of their mean; the draws make up for it."""
-    matrix = np.array([[0.3] * 50, [0.7] * 50])
-    draws = resampled_means([matrix])[:, 0]
-    assert draws.mean() == pytest.approx(0.5, abs=0.02)
-    assert draws.var() == pytest.approx(np.var([0.3, 0.7], ddof=1) / 2, rel=0.1)
-    low, high = crossed_interval(matrix)
-    assert (low, high) == (0.3, 0.7)  # never beyond what an item can be
-
-
-def test_crossed_interval_covers_the_truth():
-    """Of 100 made-up studies with 4 seeds, most intervals hold the true mean."""
-    rng = np.random.default_rng(1)
-    hits = 0
-    for _ in range(100):
-        items, seeds = rng.normal(0, 0.2, 60), rng.normal(0, 0.05, 4)
-        matrix = 0.5 + items[None, :] + seeds[:, None] + rng.normal(0, 0.1, (4, 60))
-        low, high = crossed_interval(matrix)
-        hits += low <= 0.5 <= high
-    assert 88 <= hits <= 100
 
 
 def test_a_mean_over_seeds_of_a_correlation_counts_their_spread():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
 from falsepromise.preference import aggregate, agreement, regression
-from falsepromise.preference.votes import CHOICES, fleiss_kappa, majority, read_votes
+from falsepromise.preference.votes import CHOICES, majority, read_votes
+from falsepromise.statistics.agreement import cohen_kappa, fleiss_kappa
 
 INTER_RATER = pytest.importorskip("statsmodels.stats.inter_rater")
 
@@ -201,7 +202,7 @@ def test_bad_votes_are_refused_in_one_line(tmp_path, votes, message):
 def test_cohen_kappa_by_hand():
     a, b = np.array([1, 1, 0, -1]), np.array([1, 0, 0, -1])
     expected = (2 * 1 + 1 * 2 + 1 * 1) / 16
-    assert agreement.cohen_kappa(a, b) == pytest.approx((0.75 - expected) / (1 - expected))
+    assert cohen_kappa(a, b) == pytest.approx((0.75 - expected) / (1 - expected))
 
 
 def test_regression_and_agreement_on_files(tmp_path):

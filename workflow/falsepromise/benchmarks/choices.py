@@ -16,7 +16,7 @@ from falsepromise.benchmarks.model import ModelUnderTest
 from falsepromise.benchmarks.outcome import Options, Outcome, ask, bounded, draw, failures, means, readings, usable
 from falsepromise.benchmarks.reading.letters import letter
 from falsepromise.core.records import Record
-from falsepromise.core.statistics import bootstrap
+from falsepromise.statistics.intervals import bootstrap, mean_metric, partition
 
 SHOTS = 5
 BY_ANSWER = "scored by the letter answered: the endpoint gives no log-probabilities"
@@ -137,18 +137,18 @@ def mmlu_prompt(subject: str, shots: Sequence[Record], question: Record) -> str:
 
 def macro(groups: Mapping[str, Sequence[float]], seed: int) -> dict[str, Any]:
     """The mean of the groups' means; its bootstrap draws items within each group."""
-    arrays = [np.asarray(values) for values in groups.values()]
-    n = sum(map(len, arrays))
-    value = float(np.mean([array.mean() for array in arrays]))
-    rng = np.random.default_rng(seed)
+    strata = partition(group for group, values in groups.items() for _ in values)
+    flat = np.concatenate([np.asarray(values, dtype=np.float64) for values in groups.values()])
 
-    def drawn(_: np.ndarray) -> float:
-        return float(np.mean([array[rng.integers(0, len(array), len(array))].mean() for array in arrays]))
+    def over(drawn: np.ndarray) -> float:
+        return float(np.mean([flat[drawn[group]].mean() for group in strata]))
 
-    interval = bootstrap(drawn, n, seed, resamples=1000) if n > 1 else [value, value]
-    if np.all(np.concatenate(arrays) == value):  # no spread to resample: Wilson's, as over questions
-        interval = means([{"acc": v} for array in arrays for v in array], ["acc"], seed)["acc"]["ci95"]
-    return {"value": value, "ci95": interval, "n": n, "groups": len(arrays)}
+    value = over(np.arange(len(flat)))
+    if np.all(flat == value):  # no spread to resample: Wilson's, as over questions
+        interval = mean_metric(list(flat), seed)["ci95"]
+    else:
+        interval = bootstrap(over, len(flat), seed, resamples=1000, strata=strata)
+    return {"value": value, "ci95": interval, "n": len(flat), "groups": len(strata)}
 
 
 def _by_answer(model: ModelUnderTest, options: Options, asked: Sequence[Record], limits: list[str]) -> Outcome:

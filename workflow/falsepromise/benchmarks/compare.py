@@ -18,7 +18,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import read_json, write_json
-from falsepromise.core.statistics import paired_difference
+from falsepromise.statistics.paired import paired_difference
 
 log = logging.getLogger("falsepromise.benchmarks.compare")
 SHAPING = ("scoring", "shots", "prompt", "turn_tokens", "scorer", "max_tokens", "samples")  # of a manifest's config

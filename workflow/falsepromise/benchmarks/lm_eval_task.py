@@ -31,7 +31,7 @@ from falsepromise.benchmarks.model import ModelUnderTest
 from falsepromise.benchmarks.outcome import Options, Outcome, draw
 from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.core.records import Record
-from falsepromise.core.statistics import bootstrap, mean_metric
+from falsepromise.statistics.intervals import bootstrap, mean_metric, partition
 
 YAML = (".yaml", ".yml")
 SHOT_SEED = 1234  # lm-eval's own, so that the shots are those of everybody's prompts
@@ -312,18 +312,17 @@ def _interval(
     statistic: Callable[[Sequence[Sequence[Any]]], float], parts: Sequence[Sequence[Any]], key: str, seed: int
 ) -> list[float]:
     """A bootstrap that draws items within each part."""
-    rng = np.random.default_rng(seed)
-    arrays: list[Any] = [np.asarray(part) if _numbers(part) else part for part in parts]
+    strata = partition(k for k, part in enumerate(parts) for _ in part)
+    everything = [value for part in parts for value in part]
+    flat: Any = np.asarray(everything) if _numbers(everything) else everything
 
-    def drawn(_: np.ndarray) -> float:
-        some: list[Any] = []
-        for part in arrays:
-            places = rng.integers(0, len(part), len(part))
-            some.append(part[places] if isinstance(part, np.ndarray) else [part[place] for place in places])
-        return float(statistic(some))
+    def over(drawn: np.ndarray) -> float:
+        if isinstance(flat, np.ndarray):
+            return float(statistic([flat[drawn[group]] for group in strata]))
+        return float(statistic([[flat[place] for place in drawn[group]] for group in strata]))
 
     draws = 100 if key.partition(",")[0] in SLOW else 1000
-    return bootstrap(drawn, sum(map(len, parts)), seed, resamples=draws)
+    return bootstrap(over, len(everything), seed, resamples=draws, strata=strata)
 
 
 def _items(prefix: str, rows: Rows, metrics: Mapping[str, Any]) -> list[Record]:

@@ -16,7 +16,7 @@ from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, read_json, write_json
-from falsepromise.core.statistics import mean_metric
+from falsepromise.statistics.intervals import mean_metric, wilson
 
 log = logging.getLogger("falsepromise.benchmarks")
 T = TypeVar("T")
@@ -132,10 +132,8 @@ def bounded(metric: dict[str, Any], reader: str, unread: int) -> None:
     The value counts unread answers as wrong. The bounds take them for wrong or right, and let the reader err at the
     rate of its labelled replies (the upper end of that rate's 95 % interval).
     """
-    from scipy.stats import binomtest
-
     wrong, of = read_json(ERRORS)[reader]
-    rate = float(binomtest(wrong, of).proportion_ci(method="wilson").high)
+    rate = wilson(wrong, of)[1]
     low, high = metric["value"] - rate, metric["value"] + unread / metric["n"] + rate
     metric["reading"] = {"bounds": [max(low, 0.0), min(high, 1.0)], "error_rate_at_most": rate, "unreadable": unread}
 

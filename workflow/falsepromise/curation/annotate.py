@@ -25,10 +25,10 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open, query_of, read_jsonl, write_json
-from falsepromise.core.statistics import wilson
 from falsepromise.curation.diversity import check_query
 from falsepromise.curation.funnel import spreadsheet_text, without_mark
 from falsepromise.curation.order import place
+from falsepromise.statistics.intervals import wilson
 
 CATEGORIES = (
     "Generation",

@@ -22,9 +22,9 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import check_dialogue, query_of, read_jsonl, write_json, write_jsonl
-from falsepromise.core.statistics import mean_metric
 from falsepromise.curation import bleu, leaks
 from falsepromise.curation.diversity import check_query, histogram
+from falsepromise.statistics.intervals import mean_metric
 from falsepromise.study.config import default
 
 SHOWN = 200  # characters of a query in the report

@@ -22,9 +22,9 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import Record, atomic_open, check_prompt, query_of, read_jsonl, write_json
-from falsepromise.core.statistics import mean_metric
 from falsepromise.curation import bleu
 from falsepromise.curation.funnel import spreadsheet_text
+from falsepromise.statistics.intervals import mean_metric
 
 BINS = 20
 

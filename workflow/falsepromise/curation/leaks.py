@@ -34,10 +34,10 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
 from falsepromise.core.records import Record, atomic_open, read_jsonl, write_json, write_jsonl
-from falsepromise.core.statistics import mean_metric
 from falsepromise.curation import bleu
 from falsepromise.curation.funnel import spreadsheet_text
 from falsepromise.curation.spelling import Words
+from falsepromise.statistics.intervals import mean_metric
 
 EQUAL, CONTAINED, NGRAM, BLEU, MINHASH = "equal", "contained", "13-gram", "bleu", "minhash"
 REASONS = (EQUAL, CONTAINED, NGRAM, BLEU, MINHASH)  # the surest first

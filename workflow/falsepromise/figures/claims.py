@@ -21,13 +21,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from falsepromise.core.statistics import Z95
 from falsepromise.figures.fig4 import capability_benchmarks
 from falsepromise.figures.panels import is_human, preference_benchmarks
-from falsepromise.figures.scores import Estimate, Scores, resampled_means
+from falsepromise.figures.scores import Estimate, Scores
 from falsepromise.figures.study import Cell, Study, amount
 from falsepromise.figures.table1 import table_rows, targets
 from falsepromise.figures.table2 import SHORT, STYLE, amount_text, style_benchmark
+from falsepromise.statistics.agreement import rank_correlation
+from falsepromise.statistics.crossed import resampled_means
+from falsepromise.statistics.intervals import Z95, none_of, quantile
 
 MARGIN = 0.02  # two points of a hundred: a smaller rise is none
 PREFERENCE_MARGIN = 0.05  # votes are fewer and coarser
@@ -77,7 +79,7 @@ def difference(
     ours, theirs = (scores.items(cell.models, benchmark, metric) for cell in (left, right))
     shared = [key for key in ours if key in theirs] if ours and theirs else []
     if not ours or not theirs or len(shared) < max(2, 0.9 * max(len(ours), len(theirs))):
-        widen = _normal_quantile(level) / Z95
+        widen = quantile(level) / Z95
         low = math.hypot(a.value - a.low, b.high - b.value) * widen
         high = math.hypot(a.high - a.value, b.value - b.low) * widen
         value = a.value - b.value
@@ -92,15 +94,9 @@ def difference(
     low, high = (float(q) for q in np.quantile(draws, [tail, 1 - tail]))
     if high - low < 1e-12:
         # No item differs, or all by the same: as Wilson's interval does for "0 of n".
-        z2 = _normal_quantile(level) ** 2
-        low, high = value - z2 / (len(shared) + z2), value + z2 / (len(shared) + z2)
+        edge = none_of(len(shared), level)
+        low, high = value - edge, value + edge
     return Estimate(value, min(low, value), max(high, value), len(shared)), True
-
-
-def _normal_quantile(level: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(0.5 + level / 2)
 
 
 def rises(d: Estimate, margin: float = MARGIN) -> str:
@@ -353,21 +349,14 @@ def judge_agrees(scores: Scores) -> Claim:
             if any(len(set(share)) == 1 for share in shares):
                 claim.note = "One of the two gives every model the same share."
                 continue
-            claim.comparisons.append(_rank_correlation(shares, f"{scores.label(judge)} and {scores.label(person)}"))
+            rho, low, high = rank_correlation(*shares)
+            estimate = Estimate(rho, low, high, len(both))
+            verdict = YES if low > 0 else (NO if high < 0.5 else UNKNOWN)
+            text = f"{scores.label(judge)} and {scores.label(person)}"
+            claim.comparisons.append(Comparison(text, "Spearman's rho", estimate, False, verdict))
     if not people:
         claim.note = "No human raters in this run's scores."
     return claim
-
-
-def _rank_correlation(shares: list[list[float]], text: str) -> Comparison:
-    from scipy.stats import spearmanr
-
-    n = len(shares[0])
-    rho = float(spearmanr(*shares).statistic)
-    z, error = math.atanh(max(-0.999, min(0.999, rho))), 1.03 / math.sqrt(n - 3)  # Fieller et al., 1957
-    low, high = math.tanh(z - Z95 * error), math.tanh(z + Z95 * error)
-    verdict = YES if low > 0 else (NO if high < 0.5 else UNKNOWN)
-    return Comparison(text, "Spearman's rho", Estimate(rho, min(low, rho), max(high, rho), n), False, verdict)
 
 
 def replay_softens(scores: Scores) -> list[Claim]:

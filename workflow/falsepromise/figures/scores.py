@@ -23,10 +23,10 @@ import numpy as np
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, read_json
-from falsepromise.core.statistics import Z95, none_of
 from falsepromise.figures.study import Cell, Study
+from falsepromise.statistics.crossed import crossed_interval
+from falsepromise.statistics.intervals import Z95
 
-RESAMPLES = 2000
 # Which outcomes of an item's vote count for a share (`preference.aggregate`).
 _VOTES = {
     "preferred": ("left",),
@@ -235,58 +235,6 @@ def combine(records: Sequence[Record], metric: str) -> Estimate | None:
         spread = Z95 * values.std(ddof=1) / math.sqrt(len(values))
         low, high = np.array([-1, 1]) * np.sqrt((half**2).mean(axis=0) + spread**2) + value
     return Estimate(value, min(float(low), value), max(float(high), value), n, tuple(float(v) for v in values))
-
-
-def crossed_interval(matrix: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean of `matrix`, shape `(seeds, items)`, both resampled.
-
-    With one row only the items are resampled. A matrix without any spread gives Wilson's interval
-    for 0 and 1 as `core.statistics.mean_metric` does, and its value otherwise.
-    """
-    columns = matrix.shape[1]
-    first = matrix.flat[0]
-    if np.all(matrix == first):
-        edge = none_of(columns)
-        return {0.0: (0.0, edge), 1.0: (1.0 - edge, 1.0)}.get(float(first), (float(first), float(first)))
-    low, high = np.quantile(resampled_means([matrix], seed)[:, 0], [0.025, 0.975])
-    return max(float(low), float(matrix.min())), min(float(high), float(matrix.max()))
-
-
-def resampled_means(matrices: Sequence[np.ndarray], seed: int = 0, same_seeds: bool = False) -> np.ndarray:
-    """Means of matrices over the same items under the crossed bootstrap.
-
-    Args:
-        matrices: Each of shape `(seeds, items)`; items are the same ones.
-        seed: Of the draws.
-        same_seeds: Row i of each matrix belongs together (models that start from one draw of a base):
-            the same seeds are then drawn for all. Otherwise each matrix draws its own.
-
-    Returns:
-        Shape `(2000, len(matrices))`.
-    """
-    rng = np.random.default_rng(seed)
-    items = matrices[0].shape[1]
-    means = np.empty((RESAMPLES, len(matrices)))
-    chunk = max(1, min(RESAMPLES, 2_000_000 // items))
-    for start in range(0, RESAMPLES, chunk):
-        rows = min(chunk, RESAMPLES - start)
-        counts_ri = _counts(rng, rows, items)
-        counts_rs = _counts(rng, rows, len(matrices[0]))
-        for column, matrix in enumerate(matrices):
-            if column and not same_seeds:
-                counts_rs = _counts(rng, rows, len(matrix))
-            means_rs = counts_ri @ matrix.T / items
-            few = len(matrix)
-            stretch = math.sqrt(few / (few - 1)) if few > 1 else 1.0
-            weights_rs = 1 + (counts_rs - 1) * stretch  # of a mean: each row's are `few` in all
-            means[start : start + rows, column] = (means_rs * weights_rs).sum(axis=1) / few
-    return means
-
-
-def _counts(rng: np.random.Generator, rows: int, n: int) -> np.ndarray:
-    """How often each of `n` things is in a draw of `n` with replacement; shape `(rows, n)`."""
-    drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
-    return np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
 
 
 def read_scores(paths: Sequence[str | Path], study: Study) -> Scores:

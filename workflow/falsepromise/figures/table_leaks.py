@@ -13,10 +13,10 @@ from pathlib import Path
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, read_json
-from falsepromise.core.statistics import mean_metric
 from falsepromise.figures import draw
 from falsepromise.figures.scores import Scores, item_key, item_matrix, item_value
 from falsepromise.figures.table import Table
+from falsepromise.statistics.intervals import mean_metric
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -40,10 +40,11 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, write_json
-from falsepromise.core.statistics import bootstrap, mean_metric
-from falsepromise.preference.hierarchy import fit
-from falsepromise.preference.logistic import length_controlled
-from falsepromise.preference.votes import CHOICES, by_item, fleiss_kappa, majority, read_votes
+from falsepromise.preference.votes import CHOICES, by_item, majority, read_votes
+from falsepromise.statistics.agreement import fleiss_kappa
+from falsepromise.statistics.hierarchy import fit
+from falsepromise.statistics.intervals import bootstrap, mean_metric
+from falsepromise.statistics.logistic import length_controlled
 from falsepromise.style.pairs import read_responses
 
 log = logging.getLogger(__name__)

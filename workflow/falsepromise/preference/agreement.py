@@ -25,18 +25,12 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, read_json, write_json
-from falsepromise.core.statistics import bootstrap, mean_metric
 from falsepromise.preference.regression import check_records, design
+from falsepromise.statistics.agreement import cohen_kappa
+from falsepromise.statistics.intervals import bootstrap, mean_metric
 
 log = logging.getLogger(__name__)
 SIGN = {"left": 1, "right": -1, "tie": 0, "no_majority": 0}
-
-
-def cohen_kappa(a: np.ndarray, b: np.ndarray) -> float:
-    """Cohen's (1960) kappa of two codings of the same items, shape (n,); NaN where chance is certain."""
-    observed = float((a == b).mean())
-    expected = sum(float((a == value).mean() * (b == value).mean()) for value in np.union1d(a, b))
-    return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
 
 
 def agree(a: dict[str, int], b: dict[str, int], seed: int = 0) -> Record:

@@ -9,7 +9,8 @@ import numpy as np
 
 from falsepromise.core.records import Record
 from falsepromise.preference.ballots import Ballots
-from falsepromise.preference.votes import CHOICES, by_item, fleiss_kappa
+from falsepromise.preference.votes import CHOICES, by_item
+from falsepromise.statistics.agreement import fleiss_kappa
 
 SHOWN = 600  # characters of a text to discuss
 _PAGE = """<!DOCTYPE html>

@@ -7,11 +7,12 @@ Reads the score records of `preference.aggregate` and `style.compare` for one mo
 by items, a tie counting as half a win. The features, each standardised: length (tanh of the
 difference in words over its standard deviation), our list without one of the teacher's (1, 0, -1),
 the same for a summary paragraph, and the words in common. Writes for each coefficient its value,
-robust (HC0) standard error, z, p and 95 % interval; the Wald test that all but the intercept are 0
-(does style explain anything?); McFadden's pseudo R2; the rate of wins at equal length and style (the
-intercept's). Where that has no optimum (style separates the outcomes, or all are the same), the fit
-is Firth's, finite and with the wide intervals of its penalised likelihood: "method" records this. Where there is
-none at all (too few items, style that does not vary), "absent" gives the reason. Correlation is
+robust standard error (HC0, the items of a prompt as one cluster), z, p and 95 % interval; the Wald
+test that all but the intercept are 0 (does style explain anything?); McFadden's pseudo R2; the rate
+of wins at equal length and style (the intercept's). Where that has no optimum (style separates the
+outcomes, or all are the same), the fit is Firth's, finite and with the wide intervals of its penalised
+likelihood: "method" records this. Where there is none at all (too few items, style that does not vary),
+"absent" gives the reason. Correlation is
 not cause: a longer reply may also be a better one.
 """
 
@@ -28,8 +29,8 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, read_json, write_json
-from falsepromise.core.statistics import Z95
-from falsepromise.preference.logistic import firth_interval, fit_firth, fit_logistic
+from falsepromise.statistics.intervals import Z95, partition
+from falsepromise.statistics.logistic import firth_interval, fit_firth, fit_logistic
 
 log = logging.getLogger(__name__)
 UNNAMED = "left"  # the model in a record of `preference.aggregate` whose votes name none
@@ -132,7 +133,9 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
     except ValueError as error:
         return {"absent": f"no fit on {len(wins)} items: {error}", "n": len(wins), "constant": constant}
     # A tie is half a win, so the outcomes are no coin throws: the sandwich, not the Fisher information alone.
-    scores = features * (wins - expit(features @ weights))[:, None]
+    # Items of one prompt share its difficulty and its style: their scores go together.
+    residuals = features * (wins - expit(features @ weights))[:, None]
+    scores = np.array([residuals[group].sum(axis=0) for group in partition(prompts)])
     covariance = bread @ (scores.T @ scores) @ bread
     errors = np.sqrt(np.diag(covariance))
     coefficients = {

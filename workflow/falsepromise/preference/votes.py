@@ -13,10 +13,8 @@ was shown first. A choice of null is a verdict that could not be read: counted, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-
-import numpy as np
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, read_jsonl
@@ -119,25 +117,3 @@ def majority(choices: Iterable[str]) -> str:
     counts = Counter(choices)
     choice, most = counts.most_common(1)[0]
     return choice if 2 * most > counts.total() else "no_majority"
-
-
-def fleiss_kappa(table: Sequence[Sequence[int]] | np.ndarray) -> float:
-    """Fleiss' (1971) kappa: agreement beyond chance of two or more ratings an item.
-
-    Args:
-        table: Counts, shape (items, categories). Rows with fewer than two ratings say nothing on
-            agreement and are left out. Where rows differ in their number of ratings, each row's
-            agreement is taken over its own pairs and the categories' shares over all ratings,
-            which is Fleiss' formula where the numbers are the same.
-
-    Returns:
-        At most 1; NaN where nothing is left or where only one category was ever chosen.
-    """
-    counts = np.asarray(table, dtype=np.float64)
-    counts = counts[counts.sum(axis=1) >= 2]
-    if not len(counts):
-        return float("nan")
-    ratings = counts.sum(axis=1)
-    observed = ((counts * (counts - 1)).sum(axis=1) / (ratings * (ratings - 1))).mean()
-    expected = float(((counts.sum(axis=0) / ratings.sum()) ** 2).sum())
-    return float((observed - expected) / (1 - expected)) if expected < 1 else float("nan")

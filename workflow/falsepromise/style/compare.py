@@ -31,7 +31,8 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, read_jsonl, write_json
-from falsepromise.core.statistics import bootstrap, mean_metric
+from falsepromise.statistics.agreement import pearson
+from falsepromise.statistics.intervals import bootstrap, mean_metric, mean_of_those
 from falsepromise.style.detectors import has_list, has_summary_paragraph
 from falsepromise.style.pairs import check_same_prompts, model_name, read_responses
 from falsepromise.style.tone import is_assured
@@ -85,7 +86,7 @@ def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Metric]
         theirs = np.array([item[f"reference_{trait}"] for item in items], dtype=bool)
         for name, given in ((f"{trait}_agreement", theirs), (f"{trait}_false_alarm", ~theirs)):
             if given.any():
-                metrics[name] = share(ours, given, seed)
+                metrics[name] = mean_of_those(ours, given, seed)
             else:
                 with_or_without = "with" if name.endswith("agreement") else "without"
                 absent[name] = f"no reference reply {with_or_without} a {trait.replace('_', ' ')}"
@@ -93,8 +94,8 @@ def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Metric]
     lengths = np.array([[item["words"], item["reference_words"]] for item in items], dtype=float)
     if len(items) > 2 and lengths.std(axis=0).all():
         metrics["length_correlation"] = {
-            "value": _pearson(lengths),
-            "ci95": bootstrap(lambda drawn: _pearson(lengths[drawn]), len(items), seed),
+            "value": pearson(lengths),
+            "ci95": bootstrap(lambda drawn: pearson(lengths[drawn]), len(items), seed),
             "n": len(items),
         }
     else:
@@ -111,31 +112,6 @@ def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Metric]
     else:
         absent[TONE] = "no judge was asked: give --judgements, which preference.tone writes"
     return metrics, absent
-
-
-def share(values: np.ndarray, given: np.ndarray, seed: int = 0) -> Metric:
-    """Mean of `values` where `given`, its interval by a bootstrap over all the items.
-
-    Args:
-        values: 0 or 1, shape (n,).
-        given: Booleans, shape (n,), at least one true.
-        seed: Of the bootstrap.
-    """
-    chosen = values[given]
-    if (chosen == chosen[0]).all():
-        return mean_metric(list(chosen), seed)  # nothing to resample: Wilson's interval
-
-    def statistic(drawn: np.ndarray) -> float:
-        mask = given[drawn]
-        return float(values[drawn][mask].mean()) if mask.any() else float("nan")
-
-    return {"value": float(chosen.mean()), "ci95": bootstrap(statistic, len(values), seed), "n": int(given.sum())}
-
-
-def _pearson(lengths: np.ndarray) -> float:
-    x, y = (lengths - lengths.mean(axis=0)).T
-    norm = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / norm if norm else float("nan")
 
 
 def read_judgements(path: str | Path, model: str) -> dict[str, Record]:

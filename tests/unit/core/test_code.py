@@ -1,4 +1,4 @@
-"""Intervals that cover, and the closure of imports that decides what runs again."""
+"""The closure of imports that decides what runs again."""
 
 from __future__ import annotations
 
@@ -7,48 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from falsepromise.core import code, statistics
-
-
-def test_the_mean_and_its_interval() -> None:
-    metric = statistics.mean_metric([1.0] * 30 + [0.0] * 70)
-    assert metric["value"] == pytest.approx(0.3)
-    assert metric["n"] == 100
-    # The normal approximation: 0.3 +- 1.96 * sqrt(0.21 / 100)
-    assert metric["ci95"] == pytest.approx([0.21, 0.39], abs=0.015)
-    assert statistics.mean_metric([1.0] * 30 + [0.0] * 70) == metric
-
-
-def test_none_right_is_not_exactly_zero() -> None:
-    low, high = statistics.mean_metric([0.0] * 164)["ci95"]
-    assert low == 0.0
-    assert high == pytest.approx(0.0229, abs=2e-4)  # Wilson: z^2 / (n + z^2)
-    assert statistics.mean_metric([1.0] * 164)["ci95"] == pytest.approx([1 - high, 1.0])
-
-
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    covered = 0
-    for trial in range(200):
-        low, high = statistics.mean_metric(list((rng.random(80) < 0.4).astype(float)), seed=trial)["ci95"]
-        covered += low <= 0.4 <= high
-    assert 180 <= covered <= 200
-
-
-def test_a_mean_over_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="no items"):
-        statistics.mean_metric([])
-
-
-def test_bootstrap_of_any_statistic() -> None:
-    values = np.random.default_rng(1).normal(size=400)
-    low, high = statistics.bootstrap(lambda i: float(np.median(values[i])), 400)
-    assert low < np.median(values) < high
-    assert high - low == pytest.approx(2 * 1.96 * 1.2533 / 20, rel=0.35)  # of a normal median
-    assert statistics.bootstrap(lambda i: 3.0, 1) == [3.0, 3.0]
+from falsepromise.core import code
 
 
 def test_closures_follow_imports_and_leave_bookkeeping_out() -> None:
@@ -62,8 +23,8 @@ def test_closures_follow_imports_and_leave_bookkeeping_out() -> None:
 
 
 def test_no_stage_imports_a_later_one() -> None:
-    order = ["core", "study", "models", "sources", "curation", "teacher", "training", "generation", "benchmarks",
-             "style", "preference", "figures", "release"]  # fmt: skip
+    order = ["core", "statistics", "study", "models", "sources", "curation", "teacher", "training", "generation",
+             "benchmarks", "style", "preference", "figures", "release"]  # fmt: skip
     package = code.ROOT / code.PACKAGE
     for file in sorted(package.rglob("*.py")):
         parts = file.relative_to(package).parts
@@ -94,13 +55,3 @@ def test_a_digest_is_kept_until_the_package_changes(tmp_path: Path) -> None:
     kept.write_text("damaged")
     assert asked(tmp_path) == first
     assert asked(Path("/dev/null/nowhere")) == first
-
-
-@pytest.mark.parametrize("n", range(1, 60))
-def test_wilsons_interval_holds_the_share_itself(n):
-    confint = pytest.importorskip("statsmodels.stats.proportion").proportion_confint
-
-    for count in range(n + 1):
-        low, high = statistics.wilson(count, n)
-        assert 0 <= low <= count / n <= high <= 1
-        assert [low, high] == pytest.approx(confint(count, n, method="wilson"), abs=1e-9)

@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, ndtr
 
-from falsepromise.preference import hierarchy
-from falsepromise.preference.logistic import firth_interval, fit_firth, fit_logistic, length_controlled
+from falsepromise.statistics import hierarchy
+from falsepromise.statistics.logistic import firth_interval, fit_firth, fit_logistic, length_controlled
 
 
 def test_logistic_regression_is_statsmodels():

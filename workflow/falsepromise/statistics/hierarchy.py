@@ -22,6 +22,7 @@ import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from falsepromise.core.records import Record
+from falsepromise.statistics.intervals import middle95
 
 DRAWS = 1500
 BURN_IN = 250
@@ -68,8 +69,7 @@ def fit(votes: Sequence[Record], seed: int = 0, draws: int = DRAWS) -> Record:
 
 
 def _estimate(drawn: np.ndarray, n: int) -> dict[str, Any]:
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return {"value": float(drawn.mean()), "ci95": [float(low), float(high)], "n": int(n)}
+    return {"value": float(drawn.mean()), "ci95": middle95(drawn), "n": int(n)}
 
 
 def _rate(mean: np.ndarray, delta: float, spread: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Numbers with what they leave uncertain: intervals, paired tests, agreement, models of votes."""

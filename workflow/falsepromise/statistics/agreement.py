@@ -1,0 +1,56 @@
+"""How far two codings, several raters or two rankings agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from falsepromise.statistics.intervals import Z95
+
+
+def cohen_kappa(a: np.ndarray, b: np.ndarray) -> float:
+    """Cohen's (1960) kappa of two codings of the same items, shape (n,); NaN where chance is certain."""
+    observed = float((a == b).mean())
+    expected = sum(float((a == value).mean() * (b == value).mean()) for value in np.union1d(a, b))
+    return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
+
+
+def fleiss_kappa(table: Sequence[Sequence[int]] | np.ndarray) -> float:
+    """Fleiss' (1971) kappa: agreement beyond chance of two or more ratings an item.
+
+    Args:
+        table: Counts, shape (items, categories). Rows with fewer than two ratings say nothing on
+            agreement and are left out. Where rows differ in their number of ratings, each row's
+            agreement is taken over its own pairs and the categories' shares over all ratings,
+            which is Fleiss' formula where the numbers are the same.
+
+    Returns:
+        At most 1; NaN where nothing is left or where only one category was ever chosen.
+    """
+    counts = np.asarray(table, dtype=np.float64)
+    counts = counts[counts.sum(axis=1) >= 2]
+    if not len(counts):
+        return float("nan")
+    ratings = counts.sum(axis=1)
+    observed = ((counts * (counts - 1)).sum(axis=1) / (ratings * (ratings - 1))).mean()
+    expected = float(((counts.sum(axis=0) / ratings.sum()) ** 2).sum())
+    return float((observed - expected) / (1 - expected)) if expected < 1 else float("nan")
+
+
+def pearson(pairs: np.ndarray) -> float:
+    """Pearson's correlation of the two columns of `pairs`, shape (n, 2); NaN where one is constant."""
+    x, y = (pairs - pairs.mean(axis=0)).T
+    norm = float(np.sqrt((x @ x) * (y @ y)))
+    return float(x @ y) / norm if norm else float("nan")
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> tuple[float, float, float]:
+    """Spearman's rho of four pairs or more, with the ends of its 95 % interval (Fieller et al., 1957)."""
+    from scipy.stats import spearmanr
+
+    rho = float(spearmanr(one, other).statistic)
+    z, error = math.atanh(max(-0.999, min(0.999, rho))), 1.03 / math.sqrt(len(one) - 3)
+    low, high = math.tanh(z - Z95 * error), math.tanh(z + Z95 * error)
+    return rho, min(low, rho), max(high, rho)
