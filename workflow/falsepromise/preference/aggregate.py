@@ -16,6 +16,8 @@ it). Writes a score record. Each item has the choice of more than half of its ra
                                   (a judge asked in both orders)
   length_controlled               estimated share of wins at equal length, ties as half
                                   (with --responses and --reference)
+  length_controlled_alpaca_eval   the rate of AlpacaEval 2's leaderboard, on its instructions, by their numbers
+                                  from 0 as prompt ids (with --alpaca-eval as well)
 
 win_rate and place have 95 % credible intervals, length_controlled has that of the penalised profile
 likelihood, the others a 95 % bootstrap interval over items; "sd" is the standard deviation over items and "se"
@@ -31,7 +33,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +43,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, write_json
+from falsepromise.preference.alpaca_eval import alpaca_eval_rate, read_gamed
 from falsepromise.preference.votes import CHOICES, by_item, majority, read_votes
 from falsepromise.statistics.agreement import fleiss_kappa
 from falsepromise.statistics.hierarchy import fit
@@ -221,26 +225,35 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--judge", help="name of the benchmark in the score record (default: preference)")
     parser.add_argument("--responses", help="the model's responses, for the length-controlled rate")
     parser.add_argument("--reference", help="the other side's responses, for the length-controlled rate")
+    parser.add_argument("--alpaca-eval", help="AlpacaEval's df_gamed.csv, for its leaderboard's rate")
     parser.add_argument("--stand-in", help="a text for the record where the judge is a stand-in")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--output", required=True, help="the score record")
     args = parser.parse_args(argv)
     if bool(args.responses) != bool(args.reference):
         parser.error("--responses and --reference go together")
+    if args.alpaca_eval and not args.responses:
+        parser.error("--alpaca-eval needs --responses and --reference, for the lengths")
+    gamed = read_gamed(args.alpaca_eval) if args.alpaca_eval else None
 
     votes = read_votes(args.votes, args.model)
     result = aggregate(votes, args.seed)
     if result.get("not_scored"):
         log.warning("%s: %s", ", ".join(args.votes), result["not_scored"])
     elif args.responses:
-        try:
-            result["metrics"]["length_controlled"] = _length_controlled(result["items"], args)
-        except ValueError as error:
-            result["absent"]["length_controlled"] = str(error)
+        rates: dict[str, Callable[..., Metric]] = {"length_controlled": lambda _, *pairs: length_controlled(*pairs)}
+        if gamed:
+            rates["length_controlled_alpaca_eval"] = partial(alpaca_eval_rate, gamed=gamed)
+        pairs = _with_lengths(result["items"], args)
+        for name, rate in rates.items():
+            try:
+                result["metrics"][name] = rate(*pairs)
+            except ValueError as error:
+                result["absent"][name] = str(error)
     model = args.model or next((vote["left"] for vote in votes if vote.get("left")), "left")
     stand_in = args.stand_in or next((vote["stand_in"] for vote in votes if vote.get("stand_in")), None)
     items = result.pop("items")
-    inputs = [*args.votes, *(path for path in (args.responses, args.reference) if path)]
+    inputs = [*args.votes, *(path for path in (args.responses, args.reference, args.alpaca_eval) if path)]
     record = {"model": model, "benchmark": args.judge or "preference", **result, "items": items}
     if stand_in:
         record["stand_in"] = stand_in
@@ -251,7 +264,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         log.info("%s is absent: %s", name, why)
 
 
-def _length_controlled(items: Sequence[Record], args: Any) -> Metric:
+def _with_lengths(items: Sequence[Record], args: Any) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Prompt, worth of the majority (a tie is half a win) and difference in characters of each item."""
     ours, theirs = read_responses(args.responses), read_responses(args.reference)
     wins, differences = [], []
     for item in items:
@@ -261,7 +275,7 @@ def _length_controlled(items: Sequence[Record], args: Any) -> Metric:
                 raise UserError(f"{path}: no response for prompt {prompt!r}, which was voted on; give the same files")
         wins.append({"left": 1.0, "right": 0.0}.get(item["majority"], 0.5))
         differences.append(len(ours[prompt]["response"]) - len(theirs[prompt]["response"]))
-    return length_controlled(np.array(wins), np.array(differences, dtype=float))
+    return [item["prompt_id"] for item in items], np.array(wins), np.array(differences, dtype=float)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,15 @@ from scipy.stats import chi2
 NEAR = 0.25  # standard deviations of the difference in length: what counts as equal length
 
 
-def fit_logistic(features: np.ndarray, wins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fit_logistic(
+    features: np.ndarray, wins: np.ndarray, counts: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Maximum likelihood of a logistic regression by Newton's method.
 
     Args:
         features: Shape (items, features), a column of ones for the intercept among them.
         wins: Targets in [0, 1], shape (items,); 0.5 is half a win.
+        counts: For how many items each counts, shape (items,); default: for one.
 
     Returns:
         Coefficients, shape (features,), and their covariance, shape (features, features): the
@@ -29,12 +32,13 @@ def fit_logistic(features: np.ndarray, wins: np.ndarray) -> tuple[np.ndarray, np
             others).
     """
     weights = np.zeros(features.shape[1])
+    counts = np.ones(len(wins)) if counts is None else counts
     for _ in range(100):
         p = expit(features @ weights)
-        information = (features * (p * (1 - p))[:, None]).T @ features
+        information = (features * (counts * p * (1 - p))[:, None]).T @ features
         if np.linalg.cond(information) > 1e12:
             raise ValueError("the features separate the outcomes, or one of them is a combination of others")
-        step = np.linalg.solve(information, features.T @ (wins - p))
+        step = np.linalg.solve(information, features.T @ (counts * (wins - p)))
         weights = weights + step
         if np.abs(step).max() < 1e-10:
             return weights, np.linalg.inv(information)
