@@ -47,7 +47,7 @@ rule copy_folder:
     message:
         "Copy the folder of {wildcards.source}"
     shell:
-        "cp -RL {params.path:q} {output:q}" " > {log:q} 2>&1"
+        "cp -RL -- {params.path:q} {output:q}" " > {log:q} 2>&1"
 
 
 # Compute nodes often have no way to the internet.

@@ -72,6 +72,7 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("benchmarks.nq.data", "nq", "'benchmarks.nq.data' names 'nq', which is not in 'sources'"),
         ("benchmarks.nq.metric", "f1", "'f1', which the task 'nq' doesn't measure; write exact_match"),
         ("benchmarks.nq.metric", "acc", "'acc', which the task 'nq' doesn't measure; write exact_match"),
+        ("benchmarks.nq.data", "facts:../../x", "'../../x', which is no file of the facts"),
         ("benchmarks.nq.scorer", "local", "'benchmarks.nq.scorer' is for the task toxicity"),
         ("benchmarks.nq.task", "lm_eval", "'benchmarks.nq.name' is missing: the task of lm-eval"),
         ("benchmarks.nq.shots", 3, "'benchmarks.nq.shots' is for the task lm_eval, this one is nq"),

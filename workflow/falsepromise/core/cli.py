@@ -49,6 +49,11 @@ class _Parser(argparse.ArgumentParser):
                 seen[place] = name
         return parsed
 
+    def _parse_optional(self, arg_string: str) -> Any:
+        """As argparse's, but a value may begin with a dash: `-rf` is a file's name or a label where no option is."""
+        single = arg_string.startswith("-") and not arg_string.startswith("--")
+        return None if single and arg_string not in self._option_string_actions else super()._parse_optional(arg_string)
+
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:

@@ -13,6 +13,9 @@ from falsepromise.study.planning import mesh_sizes
 from falsepromise.study.schema import nearest
 from falsepromise.study.sections import walk
 
+# The questions about facts that are made here.
+FACTS = tuple(f"{kind}_{part}.jsonl" for kind in ("qa", "multiple_choice") for part in ("evaluation", "development"))
+
 
 def check_names(study: Study, where: str) -> None:
     """Check what no section can know alone.
@@ -149,6 +152,9 @@ def _benchmarks(study: Study) -> Iterator[str]:
             if task != "lm_eval":
                 yield f"'benchmarks.{name}.data' is missing: a source, or 'facts:FILE'"
         elif benchmark.data.startswith("facts:"):
+            file = benchmark.data.removeprefix("facts:")
+            if file not in FACTS:
+                yield f"'benchmarks.{name}.data' names {file!r}, which is no file of the facts; {nearest(file, FACTS)}"
             if study.facts is None:
                 yield f"'benchmarks.{name}.data' needs the section 'facts'"
         elif benchmark.data not in study.sources:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_origin
 from pydantic import BaseModel, ValidationError
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.text import terminal
 from falsepromise.study.sections import inner, members, walk
 
 S = TypeVar("S", bound=BaseModel)
@@ -40,7 +41,7 @@ def check(section: type[S], value: Any, where: str) -> S:
 
 def problems(section: type[BaseModel], value: Any) -> list[str]:
     """All that is wrong with a mapping, the likeliest cause first."""
-    found = list(_keys_that_are_not_text(value, ()))
+    found = [*_keys_that_are_not_text(value, ()), *_control_characters(value, ())]
     if found:
         return found
     try:
@@ -78,6 +79,21 @@ def _keys_that_are_not_text(value: Any, path: tuple[Any, ...]) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for index, entry in enumerate(value):
             yield from _keys_that_are_not_text(entry, (*path, index))
+
+
+def _control_characters(value: Any, path: tuple[Any, ...]) -> Iterator[str]:
+    """Texts that would change what a terminal, a log or a page shows around them; Snakemake prints them as they are."""
+    if isinstance(value, str):
+        for character in sorted({c for c in value if terminal(c) != c}):
+            place = ".".join(map(terminal, map(str, path)))
+            yield f"'{place}' has the character {character!a}; delete it"
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _control_characters(key, (*path, "[key]"))
+            yield from _control_characters(entry, (*path, key))
+    elif isinstance(value, (list, tuple)):
+        for index, entry in enumerate(value):
+            yield from _control_characters(entry, (*path, index))
 
 
 def _describe(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
