@@ -75,3 +75,18 @@ def test_no_circle_but_those_that_are_left() -> None:
 def test_no_module_is_too_long() -> None:
     long = {f.name: n for f in PACKAGE.rglob("*.py") if (n := len(f.read_text(encoding="utf-8").splitlines())) > 420}
     assert not long
+
+
+def test_figures_and_tables_import_no_other_one() -> None:
+    """What two of them need has a room of its own."""
+    verbs = {f"figures.{f.stem}" for f in (PACKAGE / "figures").glob("*.py") if "def main(" in f.read_text("utf-8")}
+    found = {name: imports & verbs for name, imports in graph().items() if imports & verbs}
+    assert not found
+
+
+def test_each_metric_that_a_task_or_a_study_names_has_its_row() -> None:
+    from falsepromise.figures.metrics import KNOWN
+    from falsepromise.study.tasks import TASKS
+
+    assert not {name for task in TASKS.values() for name in task.metrics} - set(KNOWN)
+    assert all(callable(task.function) for task in TASKS.values())

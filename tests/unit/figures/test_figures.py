@@ -6,14 +6,15 @@ import importlib
 import itertools
 import json
 import re
-from types import SimpleNamespace
 
 import made_up
 import pytest
 
 from falsepromise.core.errors import UserError
-from falsepromise.figures import draw, fig2, fig4, fig6, pages, panels
+from falsepromise.figures import draw, fig2, fig6, foot, labels, pages, panels
+from falsepromise.figures.metrics import metric
 from falsepromise.figures.scores import read_scores
+from falsepromise.figures.select import capability_benchmarks
 from falsepromise.figures.study import read_study
 
 FIGURES = ("fig1", "fig3", "fig4", "fig5", "fig_style", "capability_style")
@@ -57,7 +58,7 @@ def test_figure_4_says_what_it_shows(files):
     scores = read_scores(files[1], read_study(files[0]))
     fig4 = verb("fig4")
     with draw.style():
-        said = texts(fig4.draw_figure(scores, fig4.capability_benchmarks(scores)))
+        said = texts(fig4.draw_figure(scores, capability_benchmarks(scores)))
     foot = ("made-up numbers", "a made-up teacher", "made-up questions", "Facts QA 200", "MMLU 500", "over 2 seeds")
     for wanted in ("not scored: no sandbox", "Imitation data (tokens)", "(parameters)", *foot):
         assert wanted in said
@@ -94,7 +95,7 @@ def figure_of(name, scores):
     if name in ("fig1", "fig3"):
         return panels.row(scores, module.panels(scores))
     if name == "fig4":
-        return module.draw_figure(scores, module.capability_benchmarks(scores))
+        return module.draw_figure(scores, capability_benchmarks(scores))
     if name == "capability_style":
         return module.draw_figure(scores, "facts", module.default_style(scores))
     return module.draw_figure(scores)
@@ -150,7 +151,7 @@ def test_dollars_and_markup_in_names_are_drawn_as_they_stand(tmp_path):
     ],
 )
 def test_short_numbers(number, text):
-    assert draw.short(number) == text
+    assert labels.short(number) == text
 
 
 def test_spread_keeps_order_and_distance():
@@ -184,7 +185,7 @@ def test_dialogues_by_id_and_by_seed(tmp_path):
 
 def test_limits_that_differ_in_numbers_alone_are_one():
     texts = ["3 of 300 replies: length; 20 of 164 items", "40 of 300 replies: length; 20 of 164 items", "no number"]
-    assert draw.merged(texts) == ["3 to 40 of 300 replies: length", "20 of 164 items", "no number"]
+    assert foot.merged(texts) == ["3 to 40 of 300 replies: length", "20 of 164 items", "no number"]
 
 
 def test_marks_split_an_answer_into_its_pieces():
@@ -223,9 +224,9 @@ def test_figure_7_says_what_to_install_where_it_is_not_drawn() -> None:
 
 
 def test_an_axis_of_any_metric() -> None:
-    def axis(metric: str, low: float, high: float, **more: object) -> tuple[str, float]:
-        record = {"metrics": {metric: {"value": low, "ci95": [low, high], "n": 9}}, **more}
-        return fig4.axis(SimpleNamespace(of=lambda name: {"m": record}), "b", metric)  # type: ignore[arg-type]
+    def axis(name: str, low: float, high: float, **more: object) -> tuple[str, float]:
+        found = metric(name, [{"metrics": {name: {"value": low, "ci95": [low, high], "n": 9}}, **more}])
+        return found.axis, found.scale
 
     assert axis("acc", 0.1, 0.2) == ("Accuracy (%)", 100.0)
     assert axis("acc_norm", 0.1, 0.2, higher_is_better={"acc_norm": True}) == ("acc_norm (%)", 100.0)

@@ -15,6 +15,8 @@ from falsepromise.core.manifest import manifest
 from falsepromise.curation import annotate
 from falsepromise.figures import (
     claims,
+    differences,
+    paper,
     table1,
     table2,
     table6,
@@ -125,7 +127,7 @@ def test_table_1_has_base_broad_and_targeted_for_each_base(scores):
 def test_table_2_has_the_amounts_and_the_second_sample(scores):
     table = table2.build(scores)
     assert table.columns[1:] == ["LM small", "50k", "150k", "400k", "Teacher #2"]
-    assert table.rows[0][-1].value == 0.8
+    assert table.rows[0][-1].estimate.value == 0.8
 
 
 def test_texts_cannot_break_out_of_a_table():
@@ -169,12 +171,12 @@ def test_the_opposite_world_is_not_supported(tmp_path):
 def test_a_paired_difference_is_tighter_than_an_unpaired_one(scores):
     study = scores.study
     large, small = study.base_cell("medium"), study.base_cell("tiny")
-    paired, is_paired = claims.difference(scores, large, small, "facts", "exact_match")
+    paired, is_paired = differences.difference(scores, large, small, "facts", "exact_match")
     for key in (("medium", "facts"), ("tiny", "facts")):
         assert scores.records[key]["items"]
     records = {k: {**r, "items": []} for k, r in scores.records.items()}
     blind = type(scores)(study, records)
-    unpaired, blind_paired = claims.difference(blind, large, small, "facts", "exact_match")
+    unpaired, blind_paired = differences.difference(blind, large, small, "facts", "exact_match")
     assert (is_paired, blind_paired) == (True, False)
     assert paired.value == pytest.approx(unpaired.value)
     assert paired.high - paired.low < unpaired.high - unpaired.low
@@ -185,7 +187,7 @@ def test_no_difference_on_a_few_items_is_no_proof(tmp_path):
     made = [made_up.record(name, "facts", {"exact_match": 0.0}, n=20) for name in spec["models"]]
     study, files = made_up.write(tmp_path, spec, made)
     scores = read_scores(files, read_study(study))
-    d, _ = claims.difference(
+    d, _ = differences.difference(
         scores, scores.study.base_cell("medium"), scores.study.base_cell("tiny"), "facts", "exact_match"
     )
     assert d.low < -0.1 < 0.1 < d.high
@@ -207,7 +209,7 @@ def test_the_papers_share_of_raters_stands_beside_raters_alone(tmp_path):
     votes = {"preferred": 0.3, "equal": 0.2, "equal_or_better": 0.5}
     made = [made_up.record(name, voters, votes, n=60) for voters in ("people", "judge")]
     study, files = made_up.write(tmp_path, spec, made)
-    numbers = versus_paper.read_numbers(versus_paper.PAPER)
+    numbers = paper.read_numbers(paper.PAPER)
     page = versus_paper.page(read_scores(files, read_study(study)), numbers)
     rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith(("| People ", "| Judge "))]
     assert [[cell.strip() for cell in row] for row in rows[-2:]] == [["People", "about 70"], ["Judge", "–"]]
@@ -215,7 +217,7 @@ def test_the_papers_share_of_raters_stands_beside_raters_alone(tmp_path):
 
 
 def test_published_numbers_are_the_papers():
-    numbers = versus_paper.read_numbers(versus_paper.PAPER)
+    numbers = paper.read_numbers(paper.PAPER)
     assert numbers["Table 1", "nq exact_match", "13B", "Targeted Imitation"] == 27
     assert numbers["Table 2", "length_correlation", "LLaMA", "none"] == -0.11
     assert numbers["Table 7", "rouge1", "13B", "TLDR-Synthetic"] == 33.64
@@ -310,7 +312,7 @@ def test_a_run_is_paired_with_the_draw_of_the_base_that_it_started_from(tmp_path
     found = read_scores(files, read_study(path))
     base, targeted = found.study.base_cell("b"), found.study.cells("targeted")[0]
     assert base.models == ("b-s0", "b-s1")
-    d, paired = claims.difference(found, targeted, base, "facts", "exact_match")
+    d, paired = differences.difference(found, targeted, base, "facts", "exact_match")
     assert paired
     assert d.value == pytest.approx(0.1, abs=0.03)
     # 40 points of luck between the draws of the base don't widen the interval of what was gained from each.

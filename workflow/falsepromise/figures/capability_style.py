@@ -14,24 +14,16 @@ from typing import TYPE_CHECKING, Any
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.figures import draw
-from falsepromise.figures.fig4 import METRICS
-from falsepromise.figures.panels import knowledge_benchmark
+from falsepromise.figures.foot import foot_lines
+from falsepromise.figures.labels import amount_text
+from falsepromise.figures.metrics import KNOWN, STYLE
 from falsepromise.figures.scores import Estimate, Scores
+from falsepromise.figures.select import knowledge_benchmark, style_benchmark, targets
 from falsepromise.figures.study import Cell, amount
-from falsepromise.figures.table1 import targets
-from falsepromise.figures.table2 import STYLE, amount_text, style_benchmark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-NAMES = {
-    "unigram_intersection": "Style: unigrams shared with the teacher (%)",
-    "length_correlation": "Style: length correlation with the teacher (×100)",
-    "list_agreement": "Style: list where the teacher has one (%)",
-    "summary_paragraph_agreement": "Style: summary where the teacher has one (%)",
-    "authoritative_tone": "Style: authoritative tone (%)",
-}
 
 LINES = {"broad": "-", "replay": "--", "control": "-.", "targeted": ":"}
 SHAPES = {"broad": "o", "replay": "o", "control": "X", "targeted": "D"}
@@ -128,8 +120,8 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
     if metric != "length_correlation":
         axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
     draw.named_points(axes, labels)
-    axes.set_xlabel(NAMES[metric])
-    axes.set_ylabel(f"{scores.label(benchmark)}: {METRICS.get(capability, capability).lower()}")
+    axes.set_xlabel(f"Style: {KNOWN[metric].label.lower()} with the teacher (×100)")
+    axes.set_ylabel(f"{scores.label(benchmark)}: {scores.known(benchmark, capability).axis.lower()}")
     entries: list[tuple[str, str, dict[str, Any]]] = [
         ("Base model", draw.QUIET, {"marker": "s", "linestyle": "", "markerfacecolor": "white"})
     ]
@@ -141,7 +133,7 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
         entries.append(("Teacher", draw.TEACHER, {"marker": "*", "linestyle": "", "markersize": 7}))
     draw.key(figure, entries)
     used = [(style, metric), (benchmark, capability)]
-    draw.foot(figure, draw.foot_lines(scores, used, list(dict.fromkeys(gaps)), form="points"))
+    draw.foot(figure, foot_lines(scores, used, list(dict.fromkeys(gaps)), form="points"))
     return figure
 
 

@@ -6,7 +6,6 @@ import argparse
 import itertools
 import logging
 import math
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,7 +16,8 @@ from falsepromise.core import cli
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open
 from falsepromise.figures import pages
-from falsepromise.figures.scores import Estimate, Scores, limits_of, read_scores
+from falsepromise.figures.labels import short
+from falsepromise.figures.scores import Estimate, Scores, read_scores
 from falsepromise.figures.study import read_study
 
 if TYPE_CHECKING:
@@ -30,10 +30,6 @@ BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A
 PALETTE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
 MARKERS = "osD^vP"
 LEAST_TOP = 20.0  # per cent
-RUNS = {
-    "bases": "base models", "amount": "amounts", "size": "base sizes", "targeted": "targeted models",
-    "replay": "models with pre-training text", "control": "controls",
-}  # fmt: skip
 BASE, TEACHER, QUIET = "#000000", "#7A4B9A", pages.QUIET
 
 
@@ -97,7 +93,6 @@ def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None
     """Small print below the panels, wrapped to the figure's width; the panels make room for it."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-
     width, height = figure.get_size_inches()
     wrapped = pages.small_print(tuple(lines), width)
     share = (len(wrapped) * 0.1 + 0.07) / height
@@ -111,71 +106,6 @@ def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)  # new_figure's
     engine.set(rect=(0, share, 1, 1 - share - top), w_pad=0.05, h_pad=0.04, wspace=0.06, hspace=0.06)
-
-
-def foot_lines(
-    scores: Scores, used: Sequence[tuple[str, str]], missing: Sequence[Any] = (), form: str = "lines"
-) -> list[str]:
-    """The foot's text: study, n, stand-ins, limits, gaps.
-
-    Args:
-        scores: All scores.
-        used: The (benchmark, metric) pairs that the figure shows.
-        missing: `scores.Missing`, listed as gaps.
-        form: What is worded: a figure of "lines", one of "points", or a "table".
-    """
-    study = scores.study
-    over = "one seed"
-    if len(study.seeds) > 1:
-        over = f"mean over {len(study.seeds)} seeds" + (" (small dots: single seeds)" if form == "lines" else "")
-    where = {"table": "Brackets", "points": "Bars"}.get(form, "Bars and bands")
-    intervals = f"{where}: 95 % intervals."
-    lines = [f"Study: {study.name} ({study.title}); {over}. {intervals}"]
-    counts = []
-    for benchmark in dict.fromkeys(b for b, _ in used):
-        shown = {metric for b, metric in used if b == benchmark}
-        metrics = [r["metrics"] for r in scores.of(benchmark).values()]
-        ns = sorted({m[name]["n"] for m in metrics for name in shown & set(m)})
-        if ns:
-            span = f"{ns[0]:,}" if len(ns) == 1 else f"{ns[0]:,} to {ns[-1]:,}"
-            counts.append(f"{scores.label(benchmark)} {span}")
-    if counts:
-        lines.append("n: " + "; ".join(counts) + ".")
-    notes = [f"teacher: {study.teacher['stand_in']}"] if study.teacher.get("stand_in") else []
-    for benchmark in dict.fromkeys(b for b, _ in used):
-        notes += [f"{scores.label(benchmark)}: {note}" for note in scores.stand_ins(benchmark)]
-    if notes:
-        lines.append("Stand-ins: " + "; ".join(dict.fromkeys(notes)) + ".")
-    limits = []
-    for benchmark in dict.fromkeys(b for b, _ in used):
-        texts = [text for r in scores.of(benchmark).values() for text in limits_of(r)]
-        limits += [f"{scores.label(benchmark)}: {text}" for text in merged(texts)]
-    if limits:
-        lines.append("Limits: " + "; ".join(limits) + ".")
-    asked = {scores.label(b): study.benchmarks.get(b, {}).get("runs") for b in dict.fromkeys(b for b, _ in used)}
-    some = [f"{label}: {', '.join(RUNS[run] for run in runs)}" for label, runs in asked.items() if runs]
-    if some:
-        lines.append("Scored in this study on these alone: " + "; ".join(some) + ".")
-    if missing:
-        names = [f"{gap.model} on {gap.benchmark} ({gap.reason})" for gap in missing]
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-        lines.append("Not drawn: " + "; ".join(names[:6]) + more + ".")
-    return lines
-
-
-def merged(texts: Sequence[str]) -> list[str]:
-    """Texts that differ in their numbers alone as one, with the range of each: "3 to 9 of 300 replies"."""
-    groups: dict[tuple[str, ...], list[list[str]]] = {}
-    for text in texts:
-        for part in text.split("; "):
-            pieces = re.split(r"(\d+)", part)
-            groups.setdefault(tuple(pieces[::2]), []).append(pieces[1::2])
-    found = []
-    for words, rows in groups.items():
-        numbers = [sorted(set(column), key=int) for column in zip(*rows, strict=True)]
-        spans = [n[0] if len(n) == 1 else f"{n[0]} to {n[-1]}" for n in numbers]
-        found.append("".join(itertools.chain.from_iterable(itertools.zip_longest(words, spans, fillvalue=""))))
-    return found
 
 
 def points(
@@ -260,15 +190,6 @@ def panel_width(axes: Axes) -> float:
     columns = spec.get_gridspec().ncols if spec else 1
     width = figure.get_size_inches()[0] if figure else PAGE
     return max(0.5, float(width) / columns - 0.5)
-
-
-def short(number: float) -> str:
-    """`150M`, `50k`: a count as an axis says it."""
-    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size * 0.9995:
-            scaled = number / size
-            return (f"{scaled:.1f}".removesuffix(".0") if scaled < 99.95 else f"{scaled:.0f}") + unit
-    return f"{number:g}"
 
 
 def value_axis(axes: Axes, floor: float | None = 0.0) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
-from falsepromise.figures.panels import Panel, is_human, knowledge_benchmark, preference_benchmarks, row
+from falsepromise.figures.panels import Panel, row
 from falsepromise.figures.scores import Scores
+from falsepromise.figures.select import is_human, knowledge_benchmark, preference_benchmarks
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
-from falsepromise.figures.panels import Panel, is_human, preference_benchmarks, row
+from falsepromise.figures.panels import Panel, row
 from falsepromise.figures.scores import Scores
+from falsepromise.figures.select import is_human, preference_benchmarks
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
-from falsepromise.figures.fig4 import by_amount, key_entries
+from falsepromise.figures.curves import by_amount, key_entries
+from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.scores import Scores, scorer
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def draw_figure(scores: Scores) -> Figure:
         axes.set_title(scores.label(name))
         # No floor at 0: the differences are a few points of a hundred.
         missing += by_amount(axes, scores, name, METRIC, floor=None)
-        axes.set_ylabel("Average non-toxicity (%)")
+        axes.set_ylabel(f"Average {scores.known(name, METRIC).axis.lower()}")
         scorers = {found for record in scores.of(name).values() if (found := scorer(record))}
         lines += [f"{scores.label(name)} is scored by {found}." for found in sorted(scorers)]
     if not names:
@@ -49,7 +50,7 @@ def draw_figure(scores: Scores) -> Figure:
     else:
         draw.key(figure, key_entries(scores, names, METRIC), columns=2)
     used = [(name, METRIC) for name in names]
-    draw.foot(figure, [*draw.foot_lines(scores, used, list(dict.fromkeys(missing))), *lines])
+    draw.foot(figure, [*foot_lines(scores, used, list(dict.fromkeys(missing))), *lines])
     return figure
 
 

@@ -13,7 +13,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, read_json
 from falsepromise.figures import draw
-from falsepromise.figures.versus_paper import PAPER, Numbers, read_numbers
+from falsepromise.figures.paper import PAPER, Numbers, read_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

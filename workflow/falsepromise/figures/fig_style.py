@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
-from falsepromise.figures.fig4 import by_amount, key_entries
+from falsepromise.figures.curves import by_amount, key_entries
+from falsepromise.figures.foot import foot_lines
+from falsepromise.figures.metrics import STYLE
 from falsepromise.figures.scores import Scores
-from falsepromise.figures.table2 import SHORT, style_benchmark
+from falsepromise.figures.select import style_benchmark
+from falsepromise.style.metrics import StyleMetric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-FALSE_ALARM = {
-    "list_agreement": "list_false_alarm",
-    "summary_paragraph_agreement": "summary_paragraph_false_alarm",
-}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,24 +35,22 @@ def main(argv: Sequence[str] | None = None) -> None:
 def draw_figure(scores: Scores) -> Figure:
     """A panel for each of Table 2's metrics that some record has."""
     name = style_benchmark(scores)
-    metrics = [metric for metric in SHORT if name in scores.with_metric(metric)]
+    metrics = [row for metric, row in STYLE.items() if name in scores.with_metric(metric)]
     columns = max(len(metrics), 1) if len(metrics) <= 4 else -(-len(metrics) // 2)
     rows = -(-max(len(metrics), 1) // columns)
     figure = draw.new_figure(min(draw.PAGE, 0.6 + 1.75 * columns), 0.85 + 1.75 * rows)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     missing, second, alarms = [], False, False
     for metric, axes in zip(metrics, panels, strict=False):
-        axes.set_title(SHORT[metric], fontsize=7)
-        correlation = metric == "length_correlation"
-        scale = 1.0 if correlation else 100.0
-        missing += by_amount(axes, scores, name, metric, scale=scale, floor=None if correlation else 0.0)
+        axes.set_title(metric.label, fontsize=7)
+        missing += by_amount(axes, scores, name, metric.name, floor=None if metric.low < 0 else 0.0)
         alarms = draw_false_alarms(axes, scores, name, metric) or alarms
-        bound = scores.second_sample(name, metric)
+        bound = scores.second_sample(name, metric.name)
         if bound:
             second = True
-            draw.level(axes, bound, draw.TEACHER, dashed=True, scale=scale)
-            axes.set_ylim(top=max(axes.get_ylim()[1], bound.high * scale * 1.05))
-        axes.set_ylabel("Pearson's r" if correlation else "Per cent")
+            draw.level(axes, bound, draw.TEACHER, dashed=True, scale=metric.scale)
+            axes.set_ylim(top=max(axes.get_ylim()[1], bound.high * metric.scale * 1.05))
+        axes.set_ylabel("Per cent" if metric.unit == "%" else metric.unit)
     for axes in panels[len(metrics) :]:
         axes.set_axis_off()
     if not metrics:
@@ -68,21 +64,20 @@ def draw_figure(scores: Scores) -> Figure:
         if alarms:
             entries.append(("False alarms", draw.ORANGE, {"linestyle": ":", "marker": "x"}))
         draw.key(figure, entries)
-    used = [(name, metric) for metric in metrics]
-    draw.foot(figure, draw.foot_lines(scores, used, list(dict.fromkeys(missing))))
+    used = [(name, metric.name) for metric in metrics]
+    draw.foot(figure, foot_lines(scores, used, list(dict.fromkeys(missing))))
     return figure
 
 
-def draw_false_alarms(axes: Axes, scores: Scores, name: str, metric: str) -> bool:
+def draw_false_alarms(axes: Axes, scores: Scores, name: str, metric: StyleMetric) -> bool:
     """The dotted line of a panel, where the metric has false alarms and the records count them."""
-    alarm = FALSE_ALARM.get(metric)
     found = [
         (float(cell.tokens), estimate)
         for cell in scores.study.cells("amount")
-        if alarm and cell.tokens and (estimate := scores.cell(cell, name, alarm))
+        if metric.alarm and cell.tokens and (estimate := scores.cell(cell, name, metric.alarm))
     ]
     axes.plot(
-        [x for x, _ in found], [e.value * 100.0 for _, e in found], "x:", color=draw.ORANGE, markersize=3.5
+        [x for x, _ in found], [e.value * metric.scale for _, e in found], "x:", color=draw.ORANGE, markersize=3.5
     )  # fmt: skip
     draw.value_axis(axes, axes.get_ylim()[0])
     return bool(found)

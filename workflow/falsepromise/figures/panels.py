@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from falsepromise.figures import draw
-from falsepromise.figures.fig4 import axis, by_amount, by_size, key_entries
+from falsepromise.figures.curves import by_amount, by_size, key_entries
+from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.scores import Scores
+from falsepromise.figures.select import is_preference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,41 +41,20 @@ def row(scores: Scores, panels: Sequence[Panel]) -> Figure:
             continue
         axes.set_title(panel.title)
         draw_panel = by_amount if panel.run == "amount" else by_size
-        label, scale = axis(scores, name, panel.metric)
-        gaps = draw_panel(axes, scores, name, panel.metric, scale)
+        gaps = draw_panel(axes, scores, name, panel.metric)
         if not is_preference(panel.metric):
             missing += gaps
         else:  # base models and the teacher itself are not compared with the teacher
             missing += [gap for gap in gaps if scores.study.models.get(gap.model, {}).get("mixture")]
-        axes.set_ylabel(label)
+        axes.set_ylabel(scores.known(name, panel.metric).axis)
         used.append((name, panel.metric))
     names = list(dict.fromkeys(name for name, metric in used if not is_preference(metric)))
     entries = key_entries(scores, names)
     if not names and not any(_has_base(scores, name, metric) for name, metric in used):
         entries = [entry for entry in entries if entry[1] != draw.BASE]
     draw.key(figure, entries)
-    draw.foot(figure, draw.foot_lines(scores, used, list(dict.fromkeys(missing))))
+    draw.foot(figure, foot_lines(scores, used, list(dict.fromkeys(missing))))
     return figure
-
-
-def is_preference(metric: str) -> bool:
-    return metric in ("preferred", "equal", "equal_or_better")
-
-
-def preference_benchmarks(scores: Scores) -> list[str]:
-    """Raters and judges that have a share of equal-or-better replies: people first."""
-    return sorted(scores.with_metric("equal_or_better"), key=lambda name: (not is_human(scores, name), name))
-
-
-def is_human(scores: Scores, benchmark: str) -> bool:
-    """Whether people gave the preferences: the study has them among its raters."""
-    return benchmark in scores.study.raters
-
-
-def knowledge_benchmark(scores: Scores) -> str | None:
-    """Natural Questions or its stand-in: the first question answering benchmark."""
-    tasks = {name: spec.get("task") for name, spec in scores.study.benchmarks.items()}
-    return next((n for n, task in tasks.items() if task == "nq"), next(iter(tasks), None))
 
 
 def _has_base(scores: Scores, benchmark: str, metric: str) -> bool:

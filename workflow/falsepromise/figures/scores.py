@@ -23,29 +23,11 @@ import numpy as np
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, read_json
+from falsepromise.figures.metrics import KNOWN, Metric
+from falsepromise.figures.metrics import metric as named
 from falsepromise.figures.study import Cell, Study
 from falsepromise.statistics.crossed import crossed_interval
 from falsepromise.statistics.intervals import Z95
-
-# Which outcomes of an item's vote count for a share (`preference.aggregate`).
-_VOTES = {
-    "preferred": ("left",),
-    "equal": ("tie", "no_majority"),
-    "equal_or_better": ("left", "tie", "no_majority"),
-}
-_RANGES = {
-    **dict.fromkeys(("length_correlation", "fleiss_kappa"), (-1.0, 1.0)),
-    **dict.fromkeys(
-        (
-            *("acc", "exact_match", "exact_match_strict", "exact_match_flexible", "pass@1"),
-            *("rouge1", "rouge2", "rougeL", "rougeLsum", "nontoxicity"),
-            *("list_agreement", "summary_paragraph_agreement", "unigram_intersection", "authoritative_tone"),
-            *("list_false_alarm", "summary_paragraph_false_alarm", "assured_tone"),
-            *("preferred", "equal", "equal_or_better"),
-        ),
-        (0.0, 1.0),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -57,6 +39,14 @@ class Estimate:
     high: float
     n: int
     seeds: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, metric: Mapping[str, Any] | None, n: int | None = None) -> Estimate | None:
+        """A metric of a record; `n` where it has none itself."""
+        if metric is None:
+            return None
+        low, high = metric["ci95"]
+        return cls(metric["value"], low, high, metric.get("n", n) or 0)
 
     def arms(self, scale: float = 1.0) -> tuple[float, float]:
         """How far the interval reaches below and above the value; an end that rounding puts beyond it counts as 0."""
@@ -100,6 +90,10 @@ class Scores:
         if named:
             return str(named)
         return next((name for record in self.of(benchmark).values() for name in record["metrics"]), None)
+
+    def known(self, benchmark: str, metric: str) -> Metric:
+        """What is known of a benchmark's metric."""
+        return named(metric, self.of(benchmark).values())
 
     def label(self, benchmark: str) -> str:
         """A benchmark's name for people, or a judge's, or raters'."""
@@ -179,11 +173,12 @@ class Scores:
 def item_matrix(records: Sequence[Record], metric: str) -> dict[str, np.ndarray] | None:
     """`{item id: values over seeds}`, or None where `metric` isn't the mean of the items."""
     columns = []
+    known = named(metric)
     for record in records:
         values = {
             key: value
             for item in record.get("items") or []
-            if (key := item_key(item)) and (value := item_value(item, metric)) is not None
+            if (key := item_key(item)) and (value := known.of_item(item)) is not None
         }
         if not values or abs(np.mean(list(values.values())) - record["metrics"][metric]["value"]) > 1e-6:
             return None
@@ -198,22 +193,6 @@ def item_key(item: Record) -> str | None:
     """What an item is called in every model's record: of votes the prompt, since their ids name the model."""
     key = item.get("prompt_id") if "majority" in item else item.get("id")
     return None if key is None else str(key)
-
-
-def item_value(item: Record, metric: str) -> float | None:
-    """One item's share in a metric; None where it has none.
-
-    An agreement is a mean over those items alone whose reference has the trait (`style.compare`), a
-    false alarm over those whose reference has it not.
-    """
-    for ending, wanted in (("_agreement", True), ("_false_alarm", False)):
-        if metric.endswith(ending):
-            trait = metric.removesuffix(ending)
-            return float(item[trait]) if trait in item and item.get(f"reference_{trait}") is wanted else None
-    if metric in _VOTES and "majority" in item:
-        return float(item["majority"] in _VOTES[metric])
-    value = item.get({"authoritative_tone": "authoritative", "assured_tone": "assured"}.get(metric, metric))
-    return float(value) if isinstance(value, int | float) else None
 
 
 def combine(records: Sequence[Record], metric: str) -> Estimate | None:
@@ -267,6 +246,19 @@ def read_scores(paths: Sequence[str | Path], study: Study) -> Scores:
     return Scores(study, records)
 
 
+def read_made_by(paths: Sequence[str | Path], key: str, verb: str) -> list[Record]:
+    """Records that a verb of `preference` wrote.
+
+    Raises:
+        UserError: one is not of that verb.
+    """
+    records = [read_json(path) for path in paths]
+    for path, record in zip(paths, records, strict=True):
+        if not isinstance(record, dict) or "model" not in record or not {key, "absent"} & record.keys():
+            raise UserError(f"{path}: not a record of {verb}; expected 'model' and {key!r} in it")
+    return records
+
+
 def check_score(record: Any) -> str | None:
     """What is wrong with a score record, or None."""
     if not isinstance(record, dict):
@@ -290,7 +282,7 @@ def check_score(record: Any) -> str | None:
 def _check_metric(name: str, metric: Any) -> str | None:
     if not isinstance(metric, dict) or not isinstance(metric.get("value"), int | float):
         return f"metric '{name}' is {metric!r:.80}, expected {{value, ci95, n}}"
-    low, high = _RANGES.get(name, (-math.inf, math.inf))
+    low, high = (KNOWN[name].low, KNOWN[name].high) if name in KNOWN else (-math.inf, math.inf)
     interval = metric.get("ci95")
     if not isinstance(interval, list) or len(interval) != 2:
         return f"metric '{name}': 'ci95' is {interval!r:.60}, expected [low, high]"

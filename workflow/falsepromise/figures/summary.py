@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
-from falsepromise.figures.fig4 import METRICS
+from falsepromise.figures.foot import foot_lines
+from falsepromise.figures.labels import amount_text
+from falsepromise.figures.metrics import STYLE
 from falsepromise.figures.scores import Scores
 from falsepromise.figures.study import Cell
 from falsepromise.figures.table import Table
-from falsepromise.figures.table2 import SHORT, STYLE, amount_text
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -26,8 +27,8 @@ def metric_columns(scores: Scores) -> list[tuple[str, str, str]]:
         own = scores.metric(name) if name in scores.study.benchmarks else None
         metrics = [own] if own and name in scores.with_metric(own) else present
         for metric in metrics:
-            text = SHORT.get(metric) or METRICS.get(metric, metric).removesuffix(" (%)")
-            columns.append((text if metric in SHORT else f"{scores.label(name)}: {text.lower()}", name, metric))
+            text = scores.known(name, metric).label
+            columns.append((text if metric in STYLE else f"{scores.label(name)}: {text.lower()}", name, metric))
     return columns
 
 
@@ -53,7 +54,7 @@ def build(scores: Scores) -> Table:
     if any(teacher):
         rows.append([study.teacher_label, None, None, 1, *teacher])
     used = [(name, metric) for _, name, metric in columns]
-    notes = draw.foot_lines(scores, used, form="table")
+    notes = foot_lines(scores, used, form="table")
     unscored = [f"{scores.label(b)}: {reason}" for b in study.benchmarks if (reason := scores.not_scored(b))]
     if unscored:
         notes.append("Not scored: " + "; ".join(unscored) + ".")

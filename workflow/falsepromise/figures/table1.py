@@ -9,47 +9,16 @@ from collections.abc import Sequence
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
+from falsepromise.figures.foot import foot_lines
+from falsepromise.figures.labels import amount_text
 from falsepromise.figures.scores import Scores
-from falsepromise.figures.study import Cell, Study, amount
+from falsepromise.figures.select import table_rows, target_benchmarks
 from falsepromise.figures.table import Table
-from falsepromise.figures.table2 import amount_text
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = draw.arguments(__doc__, "results/tables/table1.csv").parse_args(argv)
     build(draw.load(args)).write(args.output, "falsepromise.figures.table1", [args.study, *args.scores])
-
-
-def targets(study: Study, mixture: str | None) -> list[str]:
-    """The benchmarks that a mixture was made for, as the study says; none for a broad one."""
-    return list(study.mixtures.get(mixture or "", {}).get("targets") or [])
-
-
-def target_benchmarks(scores: Scores) -> list[str]:
-    """The table's columns."""
-    study = scores.study
-    named = [b for m in dict.fromkeys(c.mixture for c in study.cells("targeted")) for b in targets(study, m)]
-    if named:
-        return list(dict.fromkeys(named))
-    return [b for b, spec in study.benchmarks.items() if spec.get("task") in ("nq", "cnn")]
-
-
-def table_rows(study: Study) -> list[Cell]:
-    """For each base model: itself, the broad mixtures, the targeted ones.
-
-    Where the run of targeted models has no broad ones, the largest amount of the other runs on the
-    same base is the broad one.
-    """
-    run = study.cells("targeted")
-    rows: list[Cell] = []
-    for base in study.bases_of(run):
-        own = [cell for cell in run if cell.base == base]
-        broad = [cell for cell in own if not targets(study, cell.mixture)]
-        if not broad:
-            others = [c for name in ("size", "amount") for c in study.cells(name) if c.base == base and c not in own]
-            broad = sorted(others, key=amount)[-1:]
-        rows += [study.base_cell(base), *broad, *(cell for cell in own if cell not in broad)]
-    return rows
 
 
 def build(scores: Scores) -> Table:
@@ -73,7 +42,7 @@ def build(scores: Scores) -> Table:
         ["Model", "Imitation data", "Tokens", *(scores.label(b) for b, _ in benchmarks)],
         rows,
         "Models trained on broad data or on data targeted at one task. Per cent, with 95 % intervals.",
-        draw.foot_lines(scores, benchmarks, list(dict.fromkeys(missing)), form="table"),
+        foot_lines(scores, benchmarks, list(dict.fromkeys(missing)), form="table"),
     )
 
 

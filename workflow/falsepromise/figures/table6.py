@@ -11,9 +11,9 @@ from pathlib import Path
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import read_json
+from falsepromise.figures.paper import PAPER, Numbers, read_numbers
 from falsepromise.figures.scores import Estimate
 from falsepromise.figures.table import Table
-from falsepromise.figures.versus_paper import PAPER, Numbers, read_numbers
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
+from falsepromise.figures.foot import foot_lines
+from falsepromise.figures.metrics import KNOWN
 from falsepromise.figures.scores import Scores
+from falsepromise.figures.select import table_rows
 from falsepromise.figures.table import Table
-from falsepromise.figures.table1 import table_rows
 
-ROUGE = (("rouge1", "ROUGE-1"), ("rouge2", "ROUGE-2"), ("rougeL", "ROUGE-L"))
+ROUGE = [(name, KNOWN[name].label) for name in ("rouge1", "rouge2", "rougeL")]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -40,7 +42,7 @@ def build(scores: Scores) -> Table:
     if any(teacher):
         rows.append([study.teacher_label, None, *teacher])
     missing = scores.missing(cells, name, "rouge1")
-    notes = draw.foot_lines(scores, [(name, metric) for metric, _ in ROUGE], missing, form="table")
+    notes = foot_lines(scores, [(name, metric) for metric, _ in ROUGE], missing, form="table")
     return Table(["Model", "Imitation data", *(label for _, label in ROUGE)], rows, caption, notes)
 
 

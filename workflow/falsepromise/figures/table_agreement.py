@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from falsepromise.core import cli
-from falsepromise.core.errors import UserError
-from falsepromise.core.records import Record, read_json
+from falsepromise.core.records import Record
 from falsepromise.figures import draw
-from falsepromise.figures.scores import Estimate
+from falsepromise.figures.labels import model_label, voter
+from falsepromise.figures.scores import Estimate, read_made_by
 from falsepromise.figures.study import Study, read_study
 from falsepromise.figures.table import Printed, Table
 
@@ -25,55 +24,20 @@ FEATURES = {
 def main(argv: Sequence[str] | None = None) -> None:
     args = draw.arguments(__doc__, "results/tables/agreement.csv").parse_args(argv)
     study = read_study(args.study)
-    table = build(study, read_records(args.scores, "agreement", "preference.agreement"))
+    table = build(study, read_made_by(args.scores, "agreement", "preference.agreement"))
     table.write(args.output, "falsepromise.figures.table_agreement", [args.study, *args.scores])
-
-
-def read_records(paths: Sequence[Path], key: str, verb: str) -> list[Record]:
-    """Records that a verb of `preference` wrote.
-
-    Raises:
-        UserError: one is not of that verb.
-    """
-    records = [read_json(path) for path in paths]
-    for path, record in zip(paths, records, strict=True):
-        if not isinstance(record, dict) or "model" not in record or not {key, "absent"} & record.keys():
-            raise UserError(f"{path}: not a record of {verb}; expected 'model' and {key!r} in it")
-    return records
-
-
-def estimate(metric: dict[str, Any] | None, n: int | None = None) -> Estimate | None:
-    """A metric of a record as a table takes it."""
-    if metric is None:
-        return None
-    low, high = metric["ci95"]
-    return Estimate(metric["value"], low, high, metric.get("n", n) or 0)
-
-
-def voter(study: Study, name: str) -> str:
-    """The label of a judge or of raters."""
-    entry = study.judges.get(name) or study.raters.get(name) or {}
-    return str(entry.get("label") or name)
-
-
-def model_label(study: Study, name: str) -> str:
-    """A model's label; the seed with it, where another model is called the same."""
-    model = study.models.get(name, {})
-    label = str(model.get("label") or name)
-    twins = [other for other in study.models.values() if other.get("label") == model.get("label")]
-    return f"{label}, seed {model['seed']}" if len(twins) > 1 and "seed" in model else label
 
 
 def rows_of(study: Study, record: Record) -> Iterator[list[Any]]:
     """The rows of one model."""
     label = model_label(study, record["model"])
     for row in record["agreement"]:
-        kappa = estimate(row.get("cohen_kappa"))
-        same, decided = estimate(row["same"]), estimate(row.get("same_without_ties"))
+        kappa = Estimate.of(row.get("cohen_kappa"))
+        same, decided = Estimate.of(row["same"]), Estimate.of(row.get("same_without_ties"))
         yield [label, voter(study, row["a"]), voter(study, row["b"]), same, decided, kappa and Printed(kappa), None]
     for row in record["style"]:
         for feature, text in FEATURES.items():
-            tau = estimate(row.get(feature))
+            tau = Estimate.of(row.get(feature))
             if tau:
                 yield [label, voter(study, row["source"]), text, None, None, None, Printed(tau)]
 

@@ -14,7 +14,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, read_json
 from falsepromise.figures import draw
-from falsepromise.figures.scores import Scores, item_key, item_matrix, item_value
+from falsepromise.figures.scores import Scores, item_key, item_matrix, named
 from falsepromise.figures.table import Table
 from falsepromise.statistics.intervals import mean_metric
 
@@ -83,7 +83,7 @@ def build(scores: Scores, flagged: Mapping[tuple[str, str], Sequence[str]]) -> T
 def without(record: Record, metric: str, ids: set[str]) -> Record | None:
     """A score record without some of its items; None where none is left."""
     items = [item for item in record.get("items") or [] if item_key(item) not in ids]
-    values = [value for item in items if (value := item_value(item, metric)) is not None]
+    values = [value for item in items if (value := named(metric).of_item(item)) is not None]
     return {**record, "items": items, "metrics": {metric: mean_metric(values)}} if values else None
 
 

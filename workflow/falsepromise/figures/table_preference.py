@@ -12,9 +12,10 @@ from typing import Any
 from falsepromise.core import cli
 from falsepromise.core.records import Record
 from falsepromise.figures import draw
+from falsepromise.figures.labels import model_label, voter
+from falsepromise.figures.scores import Estimate, read_made_by
 from falsepromise.figures.study import Study, read_study
 from falsepromise.figures.table import Printed, Table
-from falsepromise.figures.table_agreement import estimate, model_label, read_records, voter
 
 COLUMNS = ("win_rate", "preferred", "tie", "place")
 
@@ -22,7 +23,7 @@ COLUMNS = ("win_rate", "preferred", "tie", "place")
 def main(argv: Sequence[str] | None = None) -> None:
     args = draw.arguments(__doc__, "results/tables/preference.csv").parse_args(argv)
     study = read_study(args.study)
-    table = build(study, read_records(args.scores, "metrics", "preference.aggregate"))
+    table = build(study, read_made_by(args.scores, "metrics", "preference.aggregate"))
     table.write(args.output, "falsepromise.figures.table_preference", [args.study, *args.scores])
 
 
@@ -37,7 +38,7 @@ def label_of(study: Study, name: str) -> str:
 def row_of(study: Study, record: Record) -> list[Any]:
     """Label, judge, wins with half of the ties, wins, ties, the first place's share, bounds, what is not read, n."""
     metrics = record["metrics"]
-    shown: list[Any] = [estimate(metrics.get(name)) for name in COLUMNS]
+    shown: list[Any] = [Estimate.of(metrics.get(name)) for name in COLUMNS]
     shown[3] = shown[3] and Printed(shown[3])
     wins = metrics.get("preferred", {})
     low, high = wins.get("bounds", [None, None])

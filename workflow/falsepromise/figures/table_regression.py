@@ -8,9 +8,10 @@ from typing import Any
 from falsepromise.core import cli
 from falsepromise.core.records import Record
 from falsepromise.figures import draw
+from falsepromise.figures.labels import model_label, voter
+from falsepromise.figures.scores import Estimate, read_made_by
 from falsepromise.figures.study import Study, read_study
 from falsepromise.figures.table import Printed, Table
-from falsepromise.figures.table_agreement import estimate, model_label, read_records, voter
 
 COLUMNS = {
     "length": "Longer",
@@ -23,14 +24,14 @@ COLUMNS = {
 def main(argv: Sequence[str] | None = None) -> None:
     args = draw.arguments(__doc__, "results/tables/regression.csv").parse_args(argv)
     study = read_study(args.study)
-    table = build(study, read_records(args.scores, "coefficients", "preference.regression"))
+    table = build(study, read_made_by(args.scores, "coefficients", "preference.regression"))
     table.write(args.output, "falsepromise.figures.table_regression", [args.study, *args.scores])
 
 
 def row_of(study: Study, record: Record) -> list[Any]:
     """Coefficients with intervals, the test of them all, pseudo R2, wins at equal style, n."""
     coefficients = record.get("coefficients", {})
-    shown = [estimate(coefficients.get(name), record["n"]) for name in COLUMNS]
+    shown = [Estimate.of(coefficients.get(name), record["n"]) for name in COLUMNS]
     wald, r2 = record.get("wald"), record.get("pseudo_r2")
     return [
         model_label(study, record["model"]),
@@ -38,7 +39,7 @@ def row_of(study: Study, record: Record) -> list[Any]:
         *(value and Printed(value) for value in shown),
         f"{wald['p']:.2g}" if wald else None,
         f"{r2:.2f}" if r2 is not None else None,
-        estimate(record.get("rate_at_equal_style")),
+        Estimate.of(record.get("rate_at_equal_style")),
         record["n"],
     ]
 

@@ -6,26 +6,29 @@ published numbers are `resources/paper/numbers.csv`.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from falsepromise.core import cli
-from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.place import resource
 from falsepromise.core.records import atomic_open
 from falsepromise.core.text import markdown
 from falsepromise.figures import draw
-from falsepromise.figures.claims import MARGIN, Claim, all_claims, difference
-from falsepromise.figures.panels import is_human, preference_benchmarks
+from falsepromise.figures.claims import Claim, all_claims
+from falsepromise.figures.differences import MARGIN, difference
+from falsepromise.figures.foot import foot_lines
+from falsepromise.figures.metrics import STYLE
+from falsepromise.figures.paper import PAPER, Numbers, read_numbers
 from falsepromise.figures.scores import Estimate, Scores
+from falsepromise.figures.select import (
+    amount_columns,
+    is_human,
+    preference_benchmarks,
+    style_benchmark,
+    table_rows,
+    targets,
+)
 from falsepromise.figures.table import GAP, markdown_table, spell, webpage
-from falsepromise.figures.table1 import table_rows, targets
-from falsepromise.figures.table2 import columns, style_benchmark
-
-PAPER = resource("paper/numbers.csv")
-Numbers = dict[tuple[str, str, str, str], float]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -42,18 +45,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_manifest(args.output, module="falsepromise.figures.versus_paper", inputs=inputs, config={"margin": MARGIN})
 
 
-def read_numbers(path: Path) -> Numbers:
-    """Published numbers by (place, quantity, model, imitation data)."""
-    try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        return {(r["place"], r["quantity"], r["model"], r["imitation_data"]): float(r["value"]) for r in rows}
-    except OSError as error:
-        raise UserError(f"{path}: the published numbers can't be read: {error.strerror}; give --paper") from error
-    except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: expected columns place, quantity, model, imitation_data, value: {error}") from error
-
-
 def page(scores: Scores, numbers: Numbers) -> str:
     """The Markdown page."""
     study = scores.study
@@ -61,7 +52,7 @@ def page(scores: Scores, numbers: Numbers) -> str:
     used = [(b, scores.metric(b) or "") for b in study.benchmarks]
     parts = [
         f"# {markdown(study.title)}: this run beside the paper\n",
-        *(f"{markdown(line)}\n" for line in draw.foot_lines(scores, used, form="table")),
+        *(f"{markdown(line)}\n" for line in foot_lines(scores, used, form="table")),
         "## The paper's claims\n",
         f"Differences are in points of a hundred with 95 % intervals. A rise of less than {100 * MARGIN:.0f} points "
         "counts as none. *supported*: the interval shows it; *not supported*: the interval rules it out; "
@@ -124,20 +115,18 @@ def tables(scores: Scores, numbers: Numbers) -> list[str]:
 
 
 def _table2(scores: Scores, numbers: Numbers) -> list[str]:
-    name, cells = style_benchmark(scores), [cell for _, cell in columns(scores)]
+    name, cells = style_benchmark(scores), [cell for _, cell in amount_columns(scores)]
     trained = [cell for cell in cells if not cell.is_base]
     if not trained or not scores.of(name):
         return []
     bases = [cell for cell in cells if cell.base == trained[-1].base and cell.is_base]
     rows = []
-    for metric in ("list_agreement", "summary_paragraph_agreement", "unigram_intersection", "length_correlation",
-                   "authoritative_tone"):  # fmt: skip
-        scale, digits = (1.0, 2) if metric == "length_correlation" else (100.0, 1)
+    for metric, row in STYLE.items():
         ours = [scores.cell(bases[0], name, metric), scores.cell(trained[-1], name, metric)]
         ours.append(scores.second_sample(name, metric))
         theirs = [numbers.get(("Table 2", metric, *key)) for key in
                   (("LLaMA", "none"), ("imitation", "150M"), ("ChatGPT #2", ""))]  # fmt: skip
-        printed = [GAP if e is None else spell(e, scale, digits) for e in ours]
+        printed = [GAP if e is None else spell(e, row.scale, row.digits) for e in ours]
         published = [GAP if v is None else f"{v:g}" for v in theirs]
         rows.append([metric, *(cell for pair in zip(published, printed, strict=True) for cell in pair)])
     header = ["Table 2", "LLaMA", "our base", "150M", "our largest amount", "ChatGPT #2", "our second sample"]

@@ -10,11 +10,10 @@ from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard,
 
 from falsepromise.core.records import Record
 from falsepromise.core.text import markdown
-from falsepromise.figures.fig4 import METRICS
+from falsepromise.figures.labels import amount_text
 from falsepromise.figures.scores import Scores
 from falsepromise.figures.study import Study
 from falsepromise.figures.table import markdown_table, spell
-from falsepromise.figures.table2 import SHORT, amount_text
 
 PAPER = "The False Promise of Imitating Proprietary Language Models (Gudibande, Wallace, Snell et al., 2023)"
 TERMS = (
@@ -61,10 +60,9 @@ def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] 
             if estimate is None:
                 continue
             base = scores.cell(study.base_cell(model["base"]), benchmark, metric)
-            scale = 1.0 if metric == "length_correlation" else 100.0
-            text = SHORT.get(metric) or METRICS.get(metric, metric).removesuffix(" (%)")
-            rows.append([label, text, spell(estimate, scale, 1 if scale > 1 else 2),
-                         spell(base, scale, 1 if scale > 1 else 2) if base else "–", f"{estimate.n:,}"])  # fmt: skip
+            row = scores.known(benchmark, metric)
+            shown = [spell(e, row.scale, row.digits) if e else "–" for e in (estimate, base)]
+            rows.append([label, row.label, *shown, f"{estimate.n:,}"])
             results.append(
                 EvalResult(
                     task_type="text-generation",

@@ -23,13 +23,8 @@ from falsepromise.core.records import loads
 from falsepromise.study import config, files, names, schema
 from falsepromise.study.expand import load, read_files
 from falsepromise.study.study import Study
+from falsepromise.study.tasks import TASKS
 
-# A task's fixed part: its file, and about how many tokens its answer and a short question need beside it.
-PROMPTS = {
-    "nq": ("prompts/table8_natural_questions.txt", 40),
-    "gsm8k": ("prompts/gsm8k_star.txt", 350),
-    "cnn": ("prompts/table9_cnn_dailymail.txt", 300),
-}
 CHARACTERS = 5  # of English text a token, at the least favourable count: a prompt has more tokens, not fewer
 
 
@@ -60,11 +55,11 @@ def _weights(study: Study, base: str) -> Iterator[str]:
 def _contexts(study: Study, base: str) -> Iterator[str]:
     context = context_of(study, base)
     for name, benchmark in study.config.benchmarks.items():
-        if context is None or benchmark.task not in PROMPTS:
+        task = TASKS[benchmark.task]
+        if context is None or task.beside is None:
             continue
-        file, answer = PROMPTS[benchmark.task]
-        prompt = len(resource(file).read_text(encoding="utf-8")) // CHARACTERS
-        answer = benchmark.max_tokens or answer
+        prompt = len(resource(str(task.prompts[0])).read_text(encoding="utf-8")) // CHARACTERS
+        answer = benchmark.max_tokens or task.beside
         if prompt + answer > context:
             yield (
                 f"'benchmarks.{name}' needs at least {prompt} tokens of prompt and {answer} of answer; 'bases.{base}' "

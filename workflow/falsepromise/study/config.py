@@ -14,6 +14,7 @@ from pydantic import Field
 
 from falsepromise.study.asked import Judge, Raters, Teacher
 from falsepromise.study.sections import Count, Groups, Money, Name, Names, Number, Section, Share, inner, key
+from falsepromise.study.tasks import METRICS, TASKS
 
 TEACHER = "teacher"  # the model's name under which the teacher's own scores are kept
 Role = Literal["amount", "size", "targeted", "replay", "control", "other"]
@@ -258,25 +259,10 @@ class Prompts(Selection):
     runs: Groups | None = key("the models that answer: `bases`, groups of runs, roles", None, otherwise="all")
 
 
-# The metrics that each task has; the first is the paper's.
-METRICS = {
-    "mmlu": ("acc",),
-    "nq": ("exact_match",),
-    "gsm8k": ("exact_match_strict", "exact_match_flexible"),
-    "humaneval": ("pass@1",),
-    "cnn": ("rouge1", "rouge2", "rougeL", "rougeLsum"),
-    "toxicity": ("nontoxicity",),
-    "multiple_choice": ("acc",),
-    "lm_eval": (),  # its own
-}
-
-
 class Benchmark(Section):
     """`benchmarks.NAME`."""
 
-    task: Literal["mmlu", "nq", "gsm8k", "humaneval", "cnn", "toxicity", "multiple_choice", "lm_eval"] = key(
-        "the kind of questions, or a task of lm-eval"
-    )
+    task: Literal[*TASKS] = key("the kind of questions, or a task of lm-eval")  # type: ignore[valid-type]
     name: str | None = key("`lm_eval`: a registered task, group or tag, or a YAML file of its form", None)
     shots: Annotated[int, Field(ge=0)] | None = key(
         "`lm_eval`: examples in the prompt", None, otherwise="the task's own"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.study.config import METRICS, ROLES, TEACHER, Study
+from falsepromise.study.config import ROLES, TEACHER, Study
 from falsepromise.study.planning import mesh_sizes
 from falsepromise.study.schema import nearest
 from falsepromise.study.sections import walk
+from falsepromise.study.tasks import METRICS
 
 # The questions about facts that are made here.
 FACTS = tuple(f"{kind}_{part}.jsonl" for kind in ("qa", "multiple_choice") for part in ("evaluation", "development"))

@@ -23,24 +23,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, read_jsonl, write_json
-from falsepromise.statistics.agreement import pearson
-from falsepromise.statistics.intervals import bootstrap, mean_metric, mean_of_those
 from falsepromise.style.detectors import has_list, has_summary_paragraph
+from falsepromise.style.metrics import ROWS, TONE, Measured
 from falsepromise.style.pairs import check_same_prompts, model_name, read_responses
 from falsepromise.style.tone import is_assured
 from falsepromise.style.words import unigram_intersection, words
 
 log = logging.getLogger(__name__)
-Metric = dict[str, Any]
-TONE = "authoritative_tone"
 
 
 def compare(ours: dict[str, str], reference: dict[str, str]) -> list[Record]:
@@ -71,7 +65,7 @@ def compare(ours: dict[str, str], reference: dict[str, str]) -> list[Record]:
     ]
 
 
-def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Metric], dict[str, str]]:
+def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Measured], dict[str, str]]:
     """Table 2's metrics of the items of `compare`.
 
     An item may hold `authoritative` (true, false, or null for a judgement that could not be read).
@@ -79,38 +73,14 @@ def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Metric]
     Returns:
         Metrics by name, and for each that could not be had, why.
     """
-    metrics: dict[str, Metric] = {}
+    metrics: dict[str, Measured] = {}
     absent: dict[str, str] = {}
-    for trait in ("list", "summary_paragraph"):
-        ours = np.array([item[trait] for item in items], dtype=float)
-        theirs = np.array([item[f"reference_{trait}"] for item in items], dtype=bool)
-        for name, given in ((f"{trait}_agreement", theirs), (f"{trait}_false_alarm", ~theirs)):
-            if given.any():
-                metrics[name] = mean_of_those(ours, given, seed)
-            else:
-                with_or_without = "with" if name.endswith("agreement") else "without"
-                absent[name] = f"no reference reply {with_or_without} a {trait.replace('_', ' ')}"
-    metrics["unigram_intersection"] = mean_metric([item["unigram_intersection"] for item in items], seed)
-    lengths = np.array([[item["words"], item["reference_words"]] for item in items], dtype=float)
-    if len(items) > 2 and lengths.std(axis=0).all():
-        metrics["length_correlation"] = {
-            "value": pearson(lengths),
-            "ci95": bootstrap(lambda drawn: pearson(lengths[drawn]), len(items), seed),
-            "n": len(items),
-        }
-    else:
-        absent["length_correlation"] = "it needs three prompts and lengths that differ"
-    metrics["assured_tone"] = mean_metric([float(item["assured"]) for item in items], seed)
-    both = [item["authoritative"] == item["assured"] for item in items if item.get("authoritative") is not None]
-    if both:
-        metrics["assured_as_judged"] = mean_metric([float(same) for same in both], seed)
-    judged = [item["authoritative"] for item in items if item.get("authoritative") is not None]
-    if judged:
-        metrics[TONE] = mean_metric([float(verdict) for verdict in judged], seed)
-    elif any("authoritative" in item for item in items):
-        absent[TONE] = "none of the judge's verdicts could be read"
-    else:
-        absent[TONE] = "no judge was asked: give --judgements, which preference.tone writes"
+    for row in ROWS:
+        found = row.measure(items, seed)
+        if isinstance(found, str):
+            absent[row.name] = found
+        elif found:
+            metrics[row.name] = found
     return metrics, absent
 
 

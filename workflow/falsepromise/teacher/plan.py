@@ -18,6 +18,7 @@ from falsepromise.study.asked import Teacher
 from falsepromise.study.expand import load_files
 from falsepromise.study.stages import style
 from falsepromise.study.study import Study
+from falsepromise.study.tasks import TASKS
 from falsepromise.teacher import providers
 from falsepromise.teacher.cost import Prices
 
@@ -29,18 +30,12 @@ TOKENS: dict[str, tuple[int, int]] = {
     "answers": (150, 400),
     "judge": (1100, 200),
     "tone": (350, 1),
-    "mmlu": (700, 1),
-    "multiple_choice": (100, 1),
-    "nq": (130, 5),
-    "gsm8k": (1000, 120),
-    "humaneval": (180, 250),
-    "cnn": (2100, 80),
-    "toxicity": (20, 30),
+    **{name: task.request for name, task in TASKS.items() if task.request},
 }
 PAIRS_A_REQUEST = 10  # new ones, of NQ-synthetic
 SAMPLES = 2  # of the teacher for each prompt: the reference and the upper bound of Table 2
 ORDERS = 2  # in which a judge sees each pair
-ITEMS = {"mmlu": 14_042, "nq": 3_610, "gsm8k": 1_319, "humaneval": 164, "cnn": 11_490, "toxicity": 99_442}
+ITEMS = {name: task.items for name, task in TASKS.items() if task.items}
 
 
 @dataclass(frozen=True)

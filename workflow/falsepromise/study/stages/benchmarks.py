@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from falsepromise.core.place import PACKAGE
 from falsepromise.study.config import TEACHER
 from falsepromise.study.files import as_input
 from falsepromise.study.study import Study
+from falsepromise.study.tasks import TASKS
 from falsepromise.study.workflow import digest, options
 
-# What shapes a task's prompts, beside its module.
-PROMPTS = {
-    "nq": ("prompts/table8_natural_questions.txt",),
-    "cnn": ("prompts/table9_cnn_dailymail.txt",),
-    "gsm8k": ("prompts/gsm8k_star.txt",),
-    "humaneval": (PACKAGE / "benchmarks/inside.py",),
-}
-# Others are called as their task.
-MODULES = {"mmlu": "choices", "multiple_choice": "choices", "lm_eval": "lm_eval_task"}
-TASKS = ("cnn", "choices", "gsm8k", "humaneval", "lm_eval_task", "nq", "toxicity")
 # How a server is asked.
 SERVER = (
     *("falsepromise.benchmarks.model:EndpointModel", "falsepromise.generation.endpoint"),
@@ -29,10 +19,10 @@ SERVER = (
 
 def code(study: Study, benchmark: str, of_a_server: bool = False) -> str:
     """A digest of what scores a benchmark: its own task, and no client where the model is a folder."""
-    task = study.config.benchmarks[benchmark].task
-    others = [f"falsepromise.benchmarks.{name}" for name in TASKS if name != MODULES.get(task, task)]
-    without = others if of_a_server else [*others, *SERVER]
-    return digest("falsepromise.benchmarks.run", *PROMPTS.get(task, ()), without=without)
+    task = TASKS[study.config.benchmarks[benchmark].task]
+    verbs = ("falsepromise.benchmarks.run", f"falsepromise.benchmarks.{task.verb}")
+    without = () if of_a_server else SERVER
+    return "".join(digest(verb, *task.prompts, without=without) for verb in verbs)
 
 
 def data(study: Study, benchmark: str) -> list[str]:
@@ -91,5 +81,5 @@ def scores_of_tasks(study: Study, *tasks: str) -> list[str]:
 
 
 def capabilities(study: Study) -> list[str]:
-    """The score files of all benchmarks but toxicity."""
-    return scores_of_tasks(study, *({b.task for b in study.config.benchmarks.values()} - {"toxicity"}))
+    """The score files of all benchmarks that measure what a model knows or can do."""
+    return scores_of_tasks(study, *(name for name, task in TASKS.items() if task.knowledge))

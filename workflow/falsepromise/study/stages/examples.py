@@ -8,6 +8,7 @@ from falsepromise.core.place import PACKAGE
 from falsepromise.study.stages import benchmarks, figures, teacher
 from falsepromise.study.stages.teacher import reference_label
 from falsepromise.study.study import Study
+from falsepromise.study.tasks import TASKS
 
 
 def best(study: Study) -> str:
@@ -85,7 +86,7 @@ def answers(study: Study) -> list[str]:
 
 def read_benchmarks(study: Study) -> list[str]:
     """The benchmarks whose questions can be shown beside the answers."""
-    return [name for name, entry in study.config.benchmarks.items() if entry.task in ("nq", "gsm8k", "cnn")]
+    return [name for name, entry in study.config.benchmarks.items() if TASKS[entry.task].read]
 
 
 def questions(study: Study) -> list[str]:

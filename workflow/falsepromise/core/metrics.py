@@ -1,0 +1,81 @@
+"""The metrics of score records, a row each: name on an axis, range, scale, an item's value.
+
+Style has its own in `style.metrics`; both are found by `figures.metrics.metric`. A metric of lm-eval that no row
+knows is drawn with what its records tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from falsepromise.core.records import Record
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: Its key in a score record.
+        label: Its name for people, without the unit.
+        low, high: Its range in records; a value beyond it is refused.
+        scale: What records are multiplied by to be shown: 100 for per cent.
+        unit: Of the shown values.
+        item: An item's value; None where it has none. By default the item's number of this name.
+    """
+
+    name: str
+    label: str
+    low: float = 0.0
+    high: float = 1.0
+    scale: float = 100.0
+    unit: str = "%"
+    item: Callable[[Record], float | None] | None = None
+
+    @property
+    def axis(self) -> str:
+        """The label with its unit, as an axis has it."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    @property
+    def digits(self) -> int:
+        """After the point, in tables."""
+        return 1 if self.scale > 1 else 2
+
+    def of_item(self, item: Record) -> float | None:
+        """One item's share in the metric."""
+        return self.item(item) if self.item else number(item, self.name)
+
+
+def number(item: Record, key: str) -> float | None:
+    """An item's number of this name; true and false count as 1 and 0."""
+    value = item.get(key)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def votes(name: str, label: str, *outcomes: str) -> Metric:
+    """The share of items whose vote came out as one of these (`preference.aggregate`)."""
+
+    def item(item: Record) -> float | None:
+        return float(item["majority"] in outcomes) if "majority" in item else number(item, name)
+
+    return Metric(name, label, item=item)
+
+
+ROWS = (
+    Metric("acc", "Accuracy"),
+    Metric("exact_match", "Exact match"),
+    Metric("exact_match_flexible", "Exact match"),
+    Metric("exact_match_strict", "Exact match"),
+    Metric("pass@1", "pass@1"),
+    Metric("rouge1", "ROUGE-1", unit=""),
+    Metric("rouge2", "ROUGE-2", unit=""),
+    Metric("rougeL", "ROUGE-L", unit=""),
+    Metric("rougeLsum", "ROUGE-Lsum", unit=""),
+    Metric("nontoxicity", "Non-toxicity"),
+    votes("preferred", "Preferred", "left"),
+    votes("equal", "Equal", "tie", "no_majority"),
+    votes("equal_or_better", "Equal or better", "left", "tie", "no_majority"),
+    Metric("fleiss_kappa", "Fleiss's kappa", low=-1.0, scale=1.0, unit=""),
+)

@@ -1,0 +1,80 @@
+"""The small print of figures and tables: the study, n, stand-ins, limits, gaps."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from falsepromise.figures.scores import Scores, limits_of
+
+RUNS = {
+    "bases": "base models", "amount": "amounts", "size": "base sizes", "targeted": "targeted models",
+    "replay": "models with pre-training text", "control": "controls",
+}  # fmt: skip
+
+
+def foot_lines(
+    scores: Scores, used: Sequence[tuple[str, str]], missing: Sequence[Any] = (), form: str = "lines"
+) -> list[str]:
+    """The foot's text: study, n, stand-ins, limits, gaps.
+
+    Args:
+        scores: All scores.
+        used: The (benchmark, metric) pairs that the figure shows.
+        missing: `scores.Missing`, listed as gaps.
+        form: What is worded: a figure of "lines", one of "points", or a "table".
+    """
+    study = scores.study
+    over = "one seed"
+    if len(study.seeds) > 1:
+        over = f"mean over {len(study.seeds)} seeds" + (" (small dots: single seeds)" if form == "lines" else "")
+    where = {"table": "Brackets", "points": "Bars"}.get(form, "Bars and bands")
+    intervals = f"{where}: 95 % intervals."
+    lines = [f"Study: {study.name} ({study.title}); {over}. {intervals}"]
+    counts = []
+    for benchmark in dict.fromkeys(b for b, _ in used):
+        shown = {metric for b, metric in used if b == benchmark}
+        metrics = [r["metrics"] for r in scores.of(benchmark).values()]
+        ns = sorted({m[name]["n"] for m in metrics for name in shown & set(m)})
+        if ns:
+            span = f"{ns[0]:,}" if len(ns) == 1 else f"{ns[0]:,} to {ns[-1]:,}"
+            counts.append(f"{scores.label(benchmark)} {span}")
+    if counts:
+        lines.append("n: " + "; ".join(counts) + ".")
+    notes = [f"teacher: {study.teacher['stand_in']}"] if study.teacher.get("stand_in") else []
+    for benchmark in dict.fromkeys(b for b, _ in used):
+        notes += [f"{scores.label(benchmark)}: {note}" for note in scores.stand_ins(benchmark)]
+    if notes:
+        lines.append("Stand-ins: " + "; ".join(dict.fromkeys(notes)) + ".")
+    limits = []
+    for benchmark in dict.fromkeys(b for b, _ in used):
+        texts = [text for r in scores.of(benchmark).values() for text in limits_of(r)]
+        limits += [f"{scores.label(benchmark)}: {text}" for text in merged(texts)]
+    if limits:
+        lines.append("Limits: " + "; ".join(limits) + ".")
+    asked = {scores.label(b): study.benchmarks.get(b, {}).get("runs") for b in dict.fromkeys(b for b, _ in used)}
+    some = [f"{label}: {', '.join(RUNS[run] for run in runs)}" for label, runs in asked.items() if runs]
+    if some:
+        lines.append("Scored in this study on these alone: " + "; ".join(some) + ".")
+    if missing:
+        names = [f"{gap.model} on {gap.benchmark} ({gap.reason})" for gap in missing]
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        lines.append("Not drawn: " + "; ".join(names[:6]) + more + ".")
+    return lines
+
+
+def merged(texts: Sequence[str]) -> list[str]:
+    """Texts that differ in their numbers alone as one, with the range of each: "3 to 9 of 300 replies"."""
+    groups: dict[tuple[str, ...], list[list[str]]] = {}
+    for text in texts:
+        for part in text.split("; "):
+            pieces = re.split(r"(\d+)", part)
+            groups.setdefault(tuple(pieces[::2]), []).append(pieces[1::2])
+    found = []
+    for words, rows in groups.items():
+        numbers = [sorted(set(column), key=int) for column in zip(*rows, strict=True)]
+        spans = [n[0] if len(n) == 1 else f"{n[0]} to {n[-1]}" for n in numbers]
+        found.append("".join(itertools.chain.from_iterable(itertools.zip_longest(words, spans, fillvalue=""))))
+    return found

@@ -1,0 +1,128 @@
+"""Which benchmarks, models and pairs of models a figure, a table or a claim is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from falsepromise.figures.labels import amount_text
+from falsepromise.figures.metrics import STYLE
+from falsepromise.figures.scores import Scores
+from falsepromise.figures.study import Cell, Study, amount
+from falsepromise.study.tasks import TASKS
+
+BEHAVIOUR = {name for name, task in TASKS.items() if not task.knowledge}
+
+
+def capability_benchmarks(scores: Scores) -> list[str]:
+    """The study's benchmarks that measure what a model can do."""
+    return [b for b, spec in scores.study.benchmarks.items() if spec.get("task") not in BEHAVIOUR]
+
+
+def accuracy_benchmarks(scores: Scores) -> list[str]:
+    """Figure 4's benchmarks. Not summarisation: there the paper itself finds a slight gain (Table 1)."""
+    return [b for b in capability_benchmarks(scores) if scores.study.benchmarks[b].get("task") != "cnn"]
+
+
+def is_preference(metric: str) -> bool:
+    return metric in ("preferred", "equal", "equal_or_better")
+
+
+def preference_benchmarks(scores: Scores) -> list[str]:
+    """Raters and judges that have a share of equal-or-better replies: people first."""
+    return sorted(scores.with_metric("equal_or_better"), key=lambda name: (not is_human(scores, name), name))
+
+
+def is_human(scores: Scores, benchmark: str) -> bool:
+    """Whether people gave the preferences: the study has them among its raters."""
+    return benchmark in scores.study.raters
+
+
+def knowledge_benchmark(scores: Scores) -> str | None:
+    """Natural Questions or its stand-in: the first question answering benchmark."""
+    tasks = {name: spec.get("task") for name, spec in scores.study.benchmarks.items()}
+    return next((n for n, task in tasks.items() if task == "nq"), next(iter(tasks), None))
+
+
+def style_benchmark(scores: Scores) -> str:
+    """The benchmark that holds Table 2's metrics."""
+    return next((name for metric in STYLE for name in scores.with_metric(metric)), "style")
+
+
+def targets(study: Study, mixture: str | None) -> list[str]:
+    """The benchmarks that a mixture was made for, as the study says; none for a broad one."""
+    return list(study.mixtures.get(mixture or "", {}).get("targets") or [])
+
+
+def target_benchmarks(scores: Scores) -> list[str]:
+    """The table's columns."""
+    study = scores.study
+    named = [b for m in dict.fromkeys(c.mixture for c in study.cells("targeted")) for b in targets(study, m)]
+    if named:
+        return list(dict.fromkeys(named))
+    return [b for b, spec in study.benchmarks.items() if spec.get("task") in ("nq", "cnn")]
+
+
+def table_rows(study: Study) -> list[Cell]:
+    """For each base model: itself, the broad mixtures, the targeted ones.
+
+    Where the run of targeted models has no broad ones, the largest amount of the other runs on the
+    same base is the broad one.
+    """
+    run = study.cells("targeted")
+    rows: list[Cell] = []
+    for base in study.bases_of(run):
+        own = [cell for cell in run if cell.base == base]
+        broad = [cell for cell in own if not targets(study, cell.mixture)]
+        if not broad:
+            others = [c for name in ("size", "amount") for c in study.cells(name) if c.base == base and c not in own]
+            broad = sorted(others, key=amount)[-1:]
+        rows += [study.base_cell(base), *broad, *(cell for cell in own if cell not in broad)]
+    return rows
+
+
+def broad(study: Study) -> list[list[Cell]]:
+    """For each base model and broad mixture its amounts, ascending, of all runs."""
+    groups: dict[tuple[str, str | None], dict[tuple[str, ...], Cell]] = {}
+    for run in ("amount", "size"):
+        for cell in study.cells(run):
+            if not targets(study, cell.mixture):
+                groups.setdefault((cell.base, cell.mixture), {})[cell.models] = cell
+    return [sorted(cells.values(), key=amount) for cells in groups.values()]
+
+
+def size_pairs(study: Study) -> list[tuple[Cell, Cell]]:
+    """The same mixture and amount on the largest and on the smallest base model."""
+    cells = study.cells("size")
+    bases = study.bases_of(cells)
+    pairs = []
+    for recipe in dict.fromkeys((cell.mixture, cell.tokens) for cell in cells):
+        of = {cell.base: cell for cell in cells if (cell.mixture, cell.tokens) == recipe}
+        if len(of) > 1:
+            ordered = [base for base in bases if base in of]
+            pairs.append((of[ordered[-1]], of[ordered[0]]))
+    return pairs
+
+
+def nearest_amounts(cells: Sequence[Cell], others: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
+    """Each cell with that one of `others` of its base model that has the nearest amount."""
+    pairs = []
+    for cell in cells:
+        same = [other for other in others if other.base == cell.base]
+        if same:
+            pairs.append((cell, min(same, key=lambda other: abs((other.tokens or 0) - (cell.tokens or 0)))))
+    return pairs
+
+
+def amount_columns(scores: Scores) -> list[tuple[str, Cell]]:
+    """Table 2's columns, header and cell: bases, then amounts, with the base's name where there are several."""
+    study = scores.study
+    cells = study.cells("amount")
+    bases = study.bases_of(cells)
+    found = [(study.base_label(base), study.base_cell(base)) for base in bases]
+    several = len({(cell.base, cell.mixture) for cell in cells}) > 1
+    for cell in cells:
+        name = amount_text(cell)
+        if several:
+            name += f" ({study.base_label(cell.base)}, {study.mixture_label(cell.mixture)})"
+        found.append((name, cell))
+    return found
