@@ -71,10 +71,10 @@ def test_editing_the_optimizer_retrains_and_rescores_but_curates_nothing(finishe
     assert not set(jobs) & CURATION
 
 
-def test_editing_what_other_figures_have_of_figure_4_leaves_its_own_part_out(finished: Checkout) -> None:
+def test_editing_what_figures_share_redraws_them_and_nothing_else(finished: Checkout) -> None:
     with finished.changed("workflow/falsepromise/figures/fig4.py", "main"):
         assert finished.planned() == {"fig4": 1, "shown_figure": 1}
-    with finished.changed("workflow/falsepromise/figures/fig4.py", "by_amount"):
+    with finished.changed("workflow/falsepromise/figures/curves.py", "by_amount"):
         assert {"fig4", "fig_style"} <= set(finished.planned()) <= PLOTS
 
 
