@@ -1,6 +1,6 @@
 """Base models: loaded from the hub or a folder, or pre-trained here on facts and Wikipedia's lead sections.
 
-Takes: `weights` of the study; or <results>/sources/{source}: countries, cities, elements, lead sections
+Takes: `weights` of the study, or a GGUF file of its sources; or <results>/sources/{source}: countries, cities, elements, lead sections
 Gives: <results>/training/bases/{base}/, in the hub's format
        <results>/curation/facts/, the factual benchmarks about what the pre-training text says
 """
@@ -150,7 +150,7 @@ rule weights:
     log:
         "<logs>/training/bases/{base}.log",
     wildcard_constraints:
-        base=one_of(name for name in study.base_models if name in study.config.bases),
+        base=one_of(bases.loaded(study)),
     conda:
         ENVIRONMENT
     params:
@@ -162,9 +162,29 @@ rule weights:
         "python -m falsepromise.sources.weights" " --uri {params.uri:q}" " --output {output:q}" " 2>&1 | tee {log:q}"
 
 
+rule from_gguf:
+    input:
+        lambda w: bases.gguf(study, w.base),
+    output:
+        directory("<results>/training/bases/{base}"),
+    log:
+        "<logs>/training/bases/{base}.log",
+    wildcard_constraints:
+        base=one_of(bases.unpacked(study)),
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("falsepromise.models.gguf"),
+    message:
+        "Unpack {wildcards.base} from {input}"
+    shell:
+        "python -m falsepromise.models.gguf --input {input:q} --output {output:q} 2>&1 | tee {log:q}"
+
+
 localrules:
     facts,
     pretraining_text,
     tokenizer,
     initial_weights,
     weights,
+    from_gguf,

@@ -3,18 +3,24 @@
 Needs the package `gguf` (`pip install gguf`). Weights are dequantised tensor by tensor. llama.cpp turns
 neighbouring features in its rotary embedding where the hub's LLaMA turns the two halves of a head; it
 stores q and k reordered for that, and here they are put back.
+
+    python -m falsepromise.models.gguf --input MODEL.gguf --output FOLDER
+
+writes one as a model folder in the hub's format.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.folders import new_folder
 from falsepromise.models.config import ModelConfig, RopeScaling
 from falsepromise.models.hubkeys import entries
 
@@ -190,3 +196,18 @@ def _config(fields: Mapping[str, Any], names: set[str], path: str | Path) -> Mod
         bos_id=whole("tokenizer.ggml.bos_token_id"),
         eos_id=whole("tokenizer.ggml.eos_token_id"),
     )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--input", type=Path, required=True, help="the GGUF file; its name ends in .gguf")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the model; appears whole or not at all")
+    args = parser.parse_args(argv)
+    if args.input.suffix != ".gguf":
+        raise UserError(f"{args.input}: expected a GGUF file, whose name ends in .gguf")
+    with new_folder(args.output, "falsepromise.models.gguf", [args.input]) as folder:
+        export(args.input, folder)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -153,8 +153,9 @@ class Base(Section):
 
     label: str = key("its name on figures")
     weights: str | None = key(
-        "`hub:ORG/NAME@REVISION`, or `file:FOLDER` in the hub's format (safetensors)", None,
-        pattern=r"^(hub:[^@]+@.+|file:.+)$", file=True, paper="GPT-2 1.5B, LLaMA 7B, 13B (section 4.1)",
+        "`hub:ORG/NAME@REVISION`, `file:FOLDER` in the hub's format (safetensors), or `source:NAME`, a GGUF file of "
+        "`sources`", None,
+        pattern=r"^(hub:[^@]+@.+|file:.+|source:.+)$", file=True, paper="GPT-2 1.5B, LLaMA 7B, 13B (section 4.1)",
     )  # fmt: skip
     architecture: Architecture | None = key("a LLaMA to pre-train here, once for each seed of its runs", None)
     parameters: Number | None = key(

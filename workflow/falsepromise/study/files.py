@@ -48,7 +48,7 @@ def named(study: Study) -> Iterator[Named]:
     """All of them; addresses of the network are none."""
     for key, value, facts in walk(study.config):
         if facts.get("file"):
-            yield from (file for file in _leaves(key, value) if not re.match(r"(https?|pypi|hub):", file.value))
+            yield from (file for file in _leaves(key, value) if not re.match(r"(https?|pypi|hub|source):", file.value))
 
 
 def _leaves(key: tuple[Any, ...], value: Any) -> Iterator[Named]:

@@ -81,6 +81,9 @@ def _bases(study: Study) -> Iterator[str]:
             yield f"'bases.{name}' needs either 'weights' or 'architecture'"
         if base.weights and base.parameters is None:
             yield f"'bases.{name}.parameters' is missing: how many parameters the weights have"
+        gguf = (base.weights or "").partition("source:")[2]
+        if gguf and gguf not in study.sources:
+            yield f"'bases.{name}.weights' names {gguf!r}, which is not in 'sources'; {nearest(gguf, study.sources)}"
         if base.mesh and base.gpus is not None:
             devices = math.prod(mesh_sizes(base.mesh).values())
             if base.gpus != devices:

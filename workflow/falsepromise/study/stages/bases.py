@@ -13,6 +13,22 @@ def source(study: Study, key: str) -> str:
     return getattr(section, key, "none")
 
 
+def loaded(study: Study) -> list[str]:
+    """The bases whose folder is fetched, from the hub or this machine."""
+    return [name for name, base in study.config.bases.items() if base.weights and not gguf(study, name)]
+
+
+def unpacked(study: Study) -> list[str]:
+    """The bases that are a GGUF file among the sources."""
+    return [name for name in study.config.bases if gguf(study, name)]
+
+
+def gguf(study: Study, base: str) -> list[str]:
+    """A base's GGUF file, if it is one."""
+    kind, _, source = (study.config.bases[base].weights or "").partition(":")
+    return [f"{study.results}/sources/{source}"] if kind == "source" else []
+
+
 def architecture(study: Study, model: str) -> str:
     """The configuration of a base made here, as JSON with the hub's keys."""
     own = study.base_of(model).architecture
