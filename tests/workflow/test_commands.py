@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import shutil
 import subprocess
@@ -70,6 +71,31 @@ def test_the_papers_dry_run_is_quick_and_complete(checkout: Checkout) -> None:
     assert jobs["judge"] == 8
     assert {"fig1", "fig3", "fig4", "fig5", "table1", "table2", "table7", "versus_paper"} <= set(jobs)
     assert seconds < 10, f"{seconds:.1f} s"
+
+
+@pytest.mark.parametrize(
+    ("studies", "trained", "asked"),
+    [
+        (("laptop",), 6, False),
+        (("laptop", "laptop_hour"), 4, False),
+        (("one_gpu",), 10, True),
+        (("paper",), 12, True),
+        (("paper", "today"), 12, True),
+        (("paper_small",), 3, False),
+    ],
+)
+def test_a_fresh_clone_lacks_a_key_at_most(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, studies: tuple[str, ...], trained: int, asked: bool
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    files = [f"config/{name}.yaml" for name in studies]
+    done = checkout.snakemake("-n", "--cores", "1", "--configfile", *files)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"^train +{trained}$", done.stdout + done.stderr, re.MULTILINE)
+    missing = (done.stdout + done.stderr).partition("Missing for this run:")[2]
+    lines = [line for line in missing.splitlines() if line.startswith("  - ") and "disk:" not in line]
+    assert len(lines) == asked
+    assert all("OPENAI_API_KEY" in line for line in lines)
 
 
 def test_the_slurm_profile_takes_the_papers_study(checkout: Checkout) -> None:

@@ -31,7 +31,7 @@ rule fetch:
         " > {log:q} 2>&1"
 
 
-rule copy_folder:
+rule fetch_folder:
     input:
         files=lambda w: sources.local_file(study, w.source),
     output:
@@ -43,14 +43,22 @@ rule copy_folder:
     conda:
         ENVIRONMENT
     params:
-        path=lambda w: study.config.sources[w.source].uri.removeprefix("file:"),
+        code=code("falsepromise.sources.fetch"),
+        uri=lambda w: study.config.sources[w.source].uri,
+        options=lambda w: options(study.config.sources[w.source], "member"),
+        shown=lambda w: sources.shown(study, w.source),
     message:
-        "Copy the folder of {wildcards.source}"
+        "Fetch the folder {wildcards.source} from {params.shown}"
     shell:
-        "cp -RL -- {params.path:q} {output:q}" " > {log:q} 2>&1"
+        "python -m falsepromise.sources.fetch"
+        " --folder"
+        " --uri {params.uri:q}"
+        " {params.options}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
 
 
 # Compute nodes often have no way to the internet.
 localrules:
     fetch,
-    copy_folder,
+    fetch_folder,

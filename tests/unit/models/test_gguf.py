@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+from tokenizers.pre_tokenizers import ByteLevel
 
 from falsepromise.core.errors import UserError
+from falsepromise.models import gguf as verb
 from falsepromise.models import weights
+from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
 
 gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
 CONFIG = ModelConfig("llama", 67, 32, 64, 2, 4, 2, 8, 256, bos_id=1, eos_id=2)
 
 
-def write(path, tensors, arch="llama"):
+def write(path, tensors, arch="llama", pieces=None):
     writer = gguf.GGUFWriter(path, arch)
     writer.add_block_count(CONFIG.num_layers)
     writer.add_context_length(CONFIG.max_positions)
@@ -23,7 +28,11 @@ def write(path, tensors, arch="llama"):
     writer.add_head_count_kv(CONFIG.num_kv_heads)
     writer.add_layer_norm_rms_eps(CONFIG.norm_eps)
     writer.add_rope_freq_base(CONFIG.rope_theta)
-    writer.add_token_list([f"t{i}" for i in range(CONFIG.vocab_size)])
+    writer.add_token_list(pieces or [f"t{i}" for i in range(CONFIG.vocab_size)])
+    if pieces:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_token_types([3 if piece.startswith("<|") else 1 for piece in pieces])
+        writer.add_token_merges(["a b"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     for name, array in tensors.items():
@@ -81,3 +90,17 @@ def test_odd_files_are_named(leaves, tmp_path):
         weights.load(tmp_path / "cut.gguf")
     with pytest.raises(UserError, match="no such file"):
         weights.load(tmp_path / "none.gguf")
+
+
+def test_the_verb_writes_a_folder_with_its_tokenizer(tmp_path):
+    pieces = ["<|endoftext|>", "<|start|>", "<|end|>", *sorted(ByteLevel.alphabet()), "ab"]
+    config = dataclasses.replace(CONFIG, vocab_size=len(pieces))
+    leaves = {key: np.asarray(leaf) for key, leaf in weights.flatten(weights.create(config, 0)).items()}
+    write(tmp_path / "m.gguf", tensors_of(leaves), pieces=pieces)
+    verb.main(["--input", str(tmp_path / "m.gguf"), "--output", str(tmp_path / "model")])
+    again, _ = weights.load(tmp_path / "model")
+    np.testing.assert_array_equal(weights.flatten(again)["embed"], leaves["embed"])
+    tokenizer = ChatTokenizer.load(tmp_path / "model", turns=False)
+    assert tokenizer.encode_text("ab")[-1] == pieces.index("ab")
+    with pytest.raises(UserError, match=r"odd: expected a GGUF file, whose name ends in \.gguf"):
+        verb.main(["--input", str(tmp_path / "odd"), "--output", str(tmp_path / "other")])

@@ -49,35 +49,44 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Hub(Handler):
-    """The hub's protocol for one data set, `org/name`, at one commit, with the tag `v1`."""
+    """The hub's protocol for data sets, each at one commit, with the tag `v1`; `org/name` has `files`."""
 
     files: dict[str, bytes]
+    more: dict[str, tuple[str, dict[str, bytes]]] = {}  # noqa: RUF012  # name -> commit, files
     gated = False
 
     def do_GET(self) -> None:
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
-        api, resolve = "/api/datasets/org/name/", "/datasets/org/name/resolve/"
-        if not (path + "/").startswith((api, resolve)):
+        name = "/".join(path.removeprefix("/api").split("/")[2:4])
+        api, resolve = f"/api/datasets/{name}/", f"/datasets/{name}/resolve/"
+        if (name != "org/name" and name not in self.more) or not (path + "/").startswith((api, resolve)):
             self.reply(404, b"{}", X_Error_Code="RepoNotFound")
             return
+        commit, files = self.more.get(name, (COMMIT, self.files if name == "org/name" else {}))
         kind, _, rest = path.removeprefix(api).partition("/") if path.startswith(api) else ("", "", "")
-        revision, _, name = (rest or path.removeprefix(resolve)).partition("/")
+        revision, _, wanted = (rest or path.removeprefix(resolve)).partition("/")
         if path == api.rstrip("/"):
-            kind, revision = "revision", COMMIT  # the newest
+            kind, revision = "revision", commit  # the newest
         if self.gated and self.headers.get("Authorization") != "Bearer hf_right":
             self.reply(401, b"{}", X_Error_Code="GatedRepo")
-        elif revision not in (COMMIT, "v1"):
+        elif revision not in (commit, "v1"):
             self.reply(404, b"{}", X_Error_Code="RevisionNotFound")
         elif kind == "revision":
-            about = {"id": "org/name", "sha": COMMIT, "siblings": [{"rfilename": name} for name in self.files]}
+            about = {"id": name, "sha": commit, "siblings": [{"rfilename": file} for file in files]}
             self.reply(200, json.dumps(about).encode())
         elif kind == "tree":
-            listed = [{"type": "file", "oid": "0", "size": len(v), "path": k} for k, v in self.files.items()]
+            below = {k: v for k, v in files.items() if k.startswith(f"{wanted}/" if wanted else "")}
+            listed = [{"type": "file", "oid": "0", "size": len(v), "path": k} for k, v in below.items()]
+            if "recursive=false" in self.path:
+                depth = wanted.count("/") + 1 if wanted else 0
+                listed = [entry for entry in listed if str(entry["path"]).count("/") == depth]
+                folders = {"/".join(k.split("/")[: depth + 1]) for k in below if k.count("/") > depth}
+                listed += [{"type": "directory", "oid": "0", "size": 0, "path": k} for k in sorted(folders)]
             self.reply(200, json.dumps(listed).encode())
-        elif name in self.files:
-            status, data, place = self.part(self.files[name])
+        elif wanted in files:
+            status, data, place = self.part(files[wanted])
             self.reply(
-                status, data, ETag=f'"{hash(name)}"', X_Repo_Commit=COMMIT, Content_Range=place, Accept_Ranges="bytes"
+                status, data, ETag=f'"{hash(wanted)}"', X_Repo_Commit=commit, Content_Range=place, Accept_Ranges="bytes"
             )
         else:
             self.reply(404, b"{}", X_Error_Code="EntryNotFound")

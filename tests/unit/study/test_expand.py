@@ -12,13 +12,13 @@ import yaml
 
 from falsepromise.core.errors import UserError
 from falsepromise.study import config as keys
-from falsepromise.study import costs, preflight, workflow
+from falsepromise.study import costs, preflight, shapes, workflow
 from falsepromise.study.expand import load, load_files
-from falsepromise.study.stages import benchmarks, curation, examples, figures, preference, teacher
+from falsepromise.study.stages import bases, benchmarks, curation, examples, figures, preference, teacher
 from falsepromise.study.study import Model, amount_name
 
 ROOT = Path(__file__).resolve().parents[3]
-STUDIES = ("config.yaml", "paper.yaml", "test.yaml")
+STUDIES = ("config.yaml", "laptop.yaml", "one_gpu.yaml", "paper.yaml", "paper_small.yaml", "test.yaml")
 
 
 @pytest.fixture
@@ -323,6 +323,26 @@ def test_a_mesh_of_the_study_reaches_training_and_its_plan() -> None:
     assert found["launch"].startswith("env JAX_LOCAL_DEVICE_IDS=0,1,2,3,4,5,6,7 srun --ntasks=2 --nodes=2")
     assert costs.plan_training(study, "llama-13b-sharegpt_mix-20M-s0").devices == 16
     assert costs.need(study, "train", "llama-7b-sharegpt_mix-150M-s0")["mesh"] == ""
+
+
+def test_a_base_may_be_a_gguf_file_of_the_sources() -> None:
+    content = yaml.safe_load((ROOT / "config" / "laptop.yaml").read_text())
+    study = load(content)
+    assert bases.unpacked(study) == ["smollm2-135m-instruct"]
+    assert bases.loaded(study) == []
+    assert bases.gguf(study, "smollm2-135m-instruct") == ["results/laptop/sources/smollm2.gguf"]
+    assert study.shape("smollm2-135m-instruct").parameters == 134_515_008
+    wrong = put(content, "bases.smollm2-135m-instruct.weights", "source:smollm.gguf")
+    with pytest.raises(UserError, match=r"names 'smollm\.gguf', which is not in 'sources'.*smollm2\.gguf"):
+        load(wrong)
+    paper = load(yaml.safe_load((ROOT / "config" / "paper.yaml").read_text()))
+    assert bases.unpacked(paper) == []
+    assert len(bases.loaded(paper)) == 3
+
+
+@pytest.mark.parametrize("parameters", [134_515_008, 361_821_120, 1_711_376_384])
+def test_public_shapes_have_so_many_parameters(parameters: int) -> None:
+    assert shapes.of_parameters(parameters).parameters == parameters
 
 
 def test_turn_tokens_are_for_imitation_models_alone() -> None:

@@ -74,11 +74,49 @@ def test_files_and_keys(paper: Study, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     lines = preflight.absent(paper)
-    assert any("sources.hc3.uri names the file 'data/hc3.jsonl'" in line for line in lines)
+    assert any("sources.discord.uri names the file 'data/discord.jsonl'" in line for line in lines)
     assert sum("OPENAI_API_KEY" in line for line in lines) == 1
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/hc3.jsonl").touch()
-    assert not any("hc3" in line for line in preflight.absent(paper))
+    (tmp_path / "data/discord.jsonl").touch()
+    assert not any("discord" in line for line in preflight.absent(paper))
+
+
+def test_an_optional_source_is_left_out_with_a_word(
+    paper: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    found = load(files.find(paper))
+    assert found.config.pools["sharegpt_mix"].sources == ["sharegpt", "hc3"]
+    assert found.models["llama-13b-sharegpt_mix-20M-s0"].label == "LLaMA 13B, ShareGPT-Mix without discord, 20M"
+    assert "discord" not in found.config.sources
+    (line,) = preflight.absent(found)
+    assert "OPENAI_API_KEY" in line, "nothing else is missing"
+    Path("data").mkdir()
+    Path("data/discord.jsonl").touch()
+    found = load(files.find(paper))
+    assert found.config.pools["sharegpt_mix"].sources == ["sharegpt", "hc3", "discord"]
+    assert found.mixture_label("sharegpt_mix") == "ShareGPT-Mix"
+
+
+def test_a_pool_of_nothing_but_absent_sources_is_missing(paper: Study, tmp_path: Path) -> None:
+    config = paper.config.model_dump(exclude_unset=True)
+    config["pools"]["sharegpt_mix"]["sources"] = ["discord"]
+    config["sources"]["discord"]["uri"] = f"file:{tmp_path}/none"
+    found = load(files.find(load(config)))
+    assert any("sources.discord.uri" in line for line in preflight.absent(found))
+
+
+def test_a_file_of_ones_own_is_read_instead(paper: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data/mmlu/test").mkdir(parents=True)
+    Path("data/sharegpt.json").write_text("[]")
+    sources = load(files.find(paper)).config.sources
+    assert (sources["sharegpt"].uri, sources["sharegpt"].format) == ("file:data/sharegpt.json", "sharegpt")
+    assert sources["sharegpt"].member is None
+    assert sources["sharegpt"].sha256 is None
+    assert (sources["mmlu"].uri, sources["mmlu"].folder, sources["mmlu"].member) == ("file:data/mmlu", True, None)
+    assert sources["nq"] == paper.config.sources["nq"]
 
 
 def test_the_workflows_own_files_are_found_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

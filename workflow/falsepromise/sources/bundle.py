@@ -51,6 +51,9 @@ def pack(config: Sequence[Path], output: Path) -> int:
             raise UserError(f"{path}: 'sources' is no mapping of names to sources")
         sources |= found or {}
     remote = {name: source for name, source in sources.items() if not str(source.get("uri")).startswith("file:")}
+    for name in [name for name, source in remote.items() if source.get("folder")]:
+        log.warning("%s is a folder and not packed: copy it yourself, and name it with 'instead'", name)
+        del remote[name]
     if not remote:
         raise UserError(f"{config[0]}: the study has no sources that are fetched from elsewhere")
     index = []

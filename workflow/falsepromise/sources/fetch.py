@@ -11,6 +11,7 @@ Where it comes from:
   https://...             a file of the web; a download that breaks off goes on where it stopped
   file:PATH               a file of this machine; with --member, a file of this zip archive
 
+With --folder, `file:` names a folder, and `hub:` one of the repository's folders (--member), unchanged.
 The file appears whole or not at all, and only if its SHA-256 is the expected one. With a SHA-256, --mirrors
 name further addresses, tried in order. What was fetched once is kept by its SHA-256 in FALSEPROMISE_CACHE
 (~/.cache/falsepromise; `off` keeps nothing) for all studies.
@@ -34,6 +35,7 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open
 from falsepromise.core.text import masked
@@ -114,6 +116,37 @@ def fetch(
     if scheme != "file":
         cache.keep(output, uri, options, found, origin)
     return {**origin, "sha256": found}
+
+
+def fetch_folder(uri: str, output: Path, member: str | None = None) -> dict[str, Any]:
+    """Write the folder that `uri` names to `output`, its files unchanged.
+
+    Args:
+        uri: `hub:` or `file:`.
+        output: The folder; it appears whole or not at all.
+        member: The folder in the hub's repository; the whole repository by default.
+
+    Returns:
+        What is known of the origin: the commit of a hub data set.
+
+    Raises:
+        UserError: the folder is missing or can't be reached.
+    """
+    scheme, _, rest = uri.partition(":")
+    if scheme not in ("hub", "file"):
+        raise UserError(f"uri {masked(uri)!r}: --folder is for file:PATH and hub:ORG/NAME@REVISION")
+    if scheme == "file" and member is not None:
+        raise UserError(f"uri {masked(uri)!r}: name the folder itself; drop --member")
+    if scheme == "file" and not Path(rest).is_dir():
+        raise UserError(f"file:{rest}: no such folder")
+    origin: dict[str, Any] = {}
+    with new_folder(output, "falsepromise.sources.fetch", [Path(rest)] if scheme == "file" else []) as folder:
+        if scheme == "file":
+            shutil.copytree(rest, folder, dirs_exist_ok=True)
+        else:
+            name, origin["commit"] = hub.commit(rest)
+            hub.folder(name, origin["commit"], member, folder)
+    return origin
 
 
 class _Damaged(Exception):
@@ -211,13 +244,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", default="train", help="split of a hub data set")
     parser.add_argument("--subset", help="subset (configuration) of a hub data set that has several")
     parser.add_argument("--columns", nargs="+", help="columns of a hub data set; all by default")
-    parser.add_argument("--output", type=Path, required=True, help="the file to write")
+    parser.add_argument("--folder", action="store_true", help="a folder instead of a file")
+    parser.add_argument("--output", type=Path, required=True, help="the file or folder to write")
     args = parser.parse_args(argv)
     if args.digest is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", args.digest):
         raise UserError(f"--sha256 {args.digest!r}: expected 64 hexadecimal digits")
     if args.mirrors and args.digest is None:
         raise UserError("--mirrors: several addresses need a --sha256, which says that they have the same file")
-    origin = _first_of([args.uri, *args.mirrors], args)
+    if args.folder:
+        for name in ("digest", "subset", "columns"):
+            if getattr(args, name):
+                raise UserError(f"--folder takes no --{'sha256' if name == 'digest' else name}")
+        about: dict[str, Any] = fetch_folder(args.uri, args.output, args.member)
+        size = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
+    else:
+        about = _first_of([args.uri, *args.mirrors], args)
+        size = args.output.stat().st_size
     config: dict[str, Any] = {name: getattr(args, name) for name in ("member", "split", "subset", "columns")}
     config |= {"uri": masked(args.uri), "sha256": args.digest}
     write_manifest(
@@ -225,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         module="falsepromise.sources.fetch",
         inputs=[],
         config=config,
-        extra={"bytes": args.output.stat().st_size, **origin},
+        extra={"bytes": size, **about},
     )
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -46,6 +47,24 @@ def file(name: str, revision: str, member: str, folder: Path) -> Path:
     with errors(f"hub:{name}@{revision}, file {member}"):
         path = huggingface_hub.hf_hub_download(name, member, repo_type="dataset", revision=revision, local_dir=folder)
     return Path(path)
+
+
+def folder(name: str, revision: str, member: str | None, output: Path) -> None:
+    """A folder of a data set's repository (all of it without `member`), its files as they are."""
+    import huggingface_hub
+
+    where = f"hub:{name}@{revision}, folder {member or '/'}"
+    with errors(where), tempfile.TemporaryDirectory(dir=output.parent, prefix=".hub-") as whole:
+        wanted = [f"{member}/*"] if member else None
+        huggingface_hub.snapshot_download(
+            name, repo_type="dataset", revision=revision, allow_patterns=wanted, local_dir=whole
+        )
+        shutil.rmtree(Path(whole, ".cache"), ignore_errors=True)
+        found = Path(whole, member or "")
+        if not found.is_dir():
+            raise UserError(f"{where}: there is no such folder")
+        for path in found.iterdir():
+            path.rename(output / path.name)
 
 
 def rows(

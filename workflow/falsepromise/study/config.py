@@ -40,7 +40,13 @@ class Source(Section):
     split: str | None = key("split of a data set of the hub, read by `datasets`", None, otherwise="`train`")
     subset: str | None = key("subset of a data set of the hub, also called configuration", None)
     sha256: str | None = key("the file's SHA-256; a different one stops the run", None, pattern="^[0-9a-f]{64}$")
-    folder: bool = key("`true` for a `file:` that is a folder", False)
+    folder: bool = key("`true` for a folder: of this machine (`file:`), or `member` of a repository (`hub:`)", False)
+    instead: str | None = key(
+        "a file or folder of yours that is read instead, where it is there; its path", None, min_length=1
+    )
+    optional: bool = key(
+        "`true` leaves a `file:` out of its pools where it is not there; mixtures' labels say so", False
+    )
     format: Literal["sharegpt", "hc3", "discord", "messages", "exports", "tldr", "cnn", "superni"] | None = key(
         "its dialogue format; `python -m falsepromise.curation.describe FILE` finds it (docs/data.md)", None
     )
@@ -278,6 +284,7 @@ class Benchmark(Section):
         "`lm_eval` the name in its results, without `,none`"
     )
     limit: Count | None = key("number of questions, drawn by the seed", None, otherwise="all")
+    subjects: Annotated[list[str], Field(min_length=1)] | None = key("`mmlu`: its subjects", None, otherwise="all")
     samples: Count | None = key("`humaneval`, `toxicity`: answers to each item", None, otherwise="1")
     max_tokens: Count | None = key("longest answer, in tokens", None, otherwise="the task's")
     scorer: Literal["local", "perspective", "moderation", "stored"] | None = key(

@@ -13,6 +13,9 @@ from falsepromise.core.place import HOME
 from falsepromise.study.sections import walk
 from falsepromise.study.study import Study
 
+# What a source says of its address, which a file of the user's own has not.
+OF_ADDRESS = ("uri", "mirrors", "member", "columns", "split", "subset", "sha256")
+
 
 @dataclass(frozen=True)
 class Named:
@@ -60,8 +63,13 @@ def _leaves(key: tuple[Any, ...], value: Any) -> Iterator[Named]:
 
 
 def find(study: Study) -> dict[str, Any]:
-    """The study file's mapping, with the files that only the workflow itself has named there."""
+    """The study file's mapping, with the files that only the workflow itself has named there, the user's own files in
+    place of what they replace, and without optional sources that are not there."""
     config: dict[str, Any] = study.config.model_dump(exclude_unset=True)
+    for name, source in study.config.sources.items():
+        if source.instead and Path(source.instead).exists():
+            kept = {key: value for key, value in config["sources"][name].items() if key not in OF_ADDRESS}
+            config["sources"][name] = {**kept, "uri": f"file:{source.instead}"}
     for file in named(study):
         own = HOME / file.path
         if not file.path.exists() and own.exists():
@@ -69,7 +77,28 @@ def find(study: Study) -> dict[str, Any]:
             for key in file.key[:-1]:
                 holder = holder[key]
             holder[file.key[-1]] = f"file:{own}" if file.fetched else str(own)
+    _leave_out(study, config)
     return config
+
+
+def _leave_out(study: Study, config: dict[str, Any]) -> None:
+    """Take optional sources that are not there out of their pools, and say so in the labels of mixtures."""
+    gone = {
+        name for name, source in study.config.sources.items()
+        if source.optional and source.uri.startswith("file:") and not Path(source.uri.removeprefix("file:")).exists()
+    }  # fmt: skip
+    for name, pool in study.config.pools.items():
+        without = [source for source in pool.sources if source in gone]
+        if not without or len(without) == len(pool.sources):
+            continue
+        config["pools"][name]["sources"] = [source for source in pool.sources if source not in gone]
+        for mixture, entry in study.config.mixtures.items():
+            if entry.pool == name:
+                label = f"{study.mixture_label(mixture)} without {', '.join(without)}"
+                config["mixtures"][mixture]["label"] = label
+    used = {source for pool in config.get("pools", {}).values() for source in pool["sources"]}
+    for name in gone - used:
+        del config["sources"][name]
 
 
 def missing(study: Study) -> list[Named]:

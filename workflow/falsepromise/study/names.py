@@ -52,6 +52,11 @@ def _dangling(study: Study) -> Iterator[str]:
 
 
 def _pools(study: Study) -> Iterator[str]:
+    for name, source in study.sources.items():
+        if source.folder and not source.uri.startswith(("file:", "hub:")):
+            yield f"'sources.{name}.folder' is for file: and hub: addresses; this one is {source.uri.split(':')[0]}:"
+        if source.optional and not source.uri.startswith("file:"):
+            yield f"'sources.{name}.optional' is for file: addresses; this one is fetched"
     for name, pool in study.pools.items():
         for source in pool.sources:
             if study.sources[source].format is None:
@@ -148,6 +153,8 @@ def _benchmarks(study: Study) -> Iterator[str]:
             for key in ("scorer", "scorer_file", "scorer_url", "scorer_model"):
                 if getattr(benchmark, key) is not None:
                     yield f"'benchmarks.{name}.{key}' is for the task toxicity, this one is {task}; leave it out"
+        if benchmark.subjects and task != "mmlu":
+            yield f"'benchmarks.{name}.subjects' is for the task mmlu, this one is {task}; leave it out"
         if benchmark.samples and task not in ("humaneval", "toxicity"):
             yield f"'benchmarks.{name}.samples' is for humaneval and toxicity, this one is {task}; leave it out"
         if (benchmark.scorer == "stored") != (benchmark.scorer_file is not None):

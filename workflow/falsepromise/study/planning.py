@@ -50,6 +50,7 @@ def _chip(label: str, memory: float, bfloat16: float, platform: str = "cuda") ->
 HARDWARE: dict[str, Device] = {
     "a100": _chip("NVIDIA A100 80 GB", 80e9, 312e12),
     "a100-40": _chip("NVIDIA A100 40 GB", 40e9, 312e12),
+    "rtx-4090": _chip("NVIDIA RTX 4090 24 GB", 24e9, 165e12),
     "h100": _chip("NVIDIA H100 80 GB", 80e9, 989e12),
     "h200": _chip("NVIDIA H200 141 GB", 141e9, 989e12),
     "tpu-v4": _chip("Google TPU v4", 32 * 2**30, 275e12, "tpu"),

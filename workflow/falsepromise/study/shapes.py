@@ -19,7 +19,15 @@ def _llama(hidden: int, inner: int, layers: int, heads: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-# By the number of weights, which a study states: the sizes of Touvron et al. 2023 (table 2) and Radford et al. 2019.
+def _smollm2(hidden: int, inner: int, layers: int, heads: int, pairs: int, theta: int) -> dict[str, Any]:
+    return {
+        **_llama(hidden, inner, layers, heads), "vocab_size": 49152, "num_key_value_heads": pairs, "rope_theta": theta,
+        "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "tie_word_embeddings": True,
+    }  # fmt: skip
+
+
+# By the number of weights, which a study states: the sizes of Touvron et al. 2023 (table 2), Radford et al. 2019,
+# and SmolLM2's config.json.
 BY_PARAMETERS: dict[int, dict[str, Any]] = {
     1_557_611_200: {
         "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": 50257, "n_embd": 1600,
@@ -28,6 +36,9 @@ BY_PARAMETERS: dict[int, dict[str, Any]] = {
     6_738_415_616: _llama(4096, 11008, 32, 32),
     13_015_864_320: _llama(5120, 13824, 40, 40),
     32_528_943_616: _llama(6656, 17920, 60, 52),
+    134_515_008: _smollm2(576, 1536, 30, 9, 3, 100_000),
+    361_821_120: _smollm2(960, 2560, 32, 15, 5, 100_000),
+    1_711_376_384: _smollm2(2048, 8192, 24, 32, 32, 130_000),
     65_285_660_672: _llama(8192, 22016, 80, 64),
 }  # fmt: skip
 

@@ -5,8 +5,8 @@
       --mesh fsdp=2,tensor=2 --target tpu-v5p:2x2x1 --layers 2 --output step.json
 
 Nothing is computed and no weight is read. Memory is the compiler's own, beside the planner's. Targets: h100, a100,
-a100-40, h200 and a number of devices; tpu-v4, tpu-v5e, tpu-v5p, tpu-v6e and a shape of chips; cpu and a number of
-simulated devices. GPUs need the package jax[cuda12], TPUs libtpu; neither needs a device or a driver.
+a100-40, h200, rtx-4090 and a number of devices; tpu-v4, tpu-v5e, tpu-v5p, tpu-v6e and a shape of chips; cpu and a
+number of simulated devices. GPUs need the package jax[cuda12], TPUs libtpu; neither needs a device or a driver.
 
 The bound on a step's time is the largest of three: operations over the peak, twice the memory that a step uses over
 the memory's rate, bytes between devices over the links' rate. No program is faster; a real one is slower.

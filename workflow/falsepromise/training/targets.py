@@ -36,12 +36,14 @@ class Link:
     far: float
 
 
-# Makers' figures: HBM; NVLink one way, and eight adapters of 400 (A100: 200) Gbit/s a host; a TPU chip's links one way.
+# Makers' figures: memory; NVLink one way (RTX 4090: PCIe), and eight adapters of 400 (A100: 200) Gbit/s a host; a TPU
+# chip's links one way.
 LINKS = {
     "a100": Link(2.039e12, 300e9, 200e9),
     "a100-40": Link(1.555e12, 300e9, 200e9),
     "h100": Link(3.352e12, 450e9, 400e9),
     "h200": Link(4.8e12, 450e9, 400e9),
+    "rtx-4090": Link(1.008e12, 32e9, 32e9),
     "tpu-v4": Link(1.228e12, 300e9, 300e9),
     "tpu-v5e": Link(0.819e12, 200e9, 200e9),
     "tpu-v5p": Link(2.765e12, 600e9, 600e9),
@@ -54,11 +56,15 @@ _AMPERE = {
 _HOPPER = {
     "compute": (9, 0), "cores": 132, "fpus": 128, "clock": 1.98, "l2": 52428800, "shared": (49152, 232448, 233472),
 }  # fmt: skip
+_ADA = {
+    "compute": (8, 9), "cores": 128, "fpus": 128, "clock": 2.52, "l2": 75497472, "shared": (49152, 101376, 102400),
+}  # fmt: skip
 _GPUS: dict[str, tuple[str, int, dict[str, Any]]] = {  # bytes of memory as the driver reports them
     "a100": ("NVIDIA A100-SXM4-80GB", 85_094_825_984, _AMPERE),
     "a100-40": ("NVIDIA A100-SXM4-40GB", 42_298_834_944, _AMPERE),
     "h100": ("NVIDIA H100 80GB HBM3", 84_929_347_584, _HOPPER),
     "h200": ("NVIDIA H200", 150_109_880_320, _HOPPER),
+    "rtx-4090": ("NVIDIA GeForce RTX 4090", 25_757_220_864, _ADA),
 }
 _TPUS = {"tpu-v4": "v4", "tpu-v5e": "v5e", "tpu-v5p": "v5p", "tpu-v6e": "v6e"}
 _XLA_FLAGS = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"  # tuning would run on the device
