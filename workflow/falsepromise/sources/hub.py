@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,12 +58,12 @@ def folder(name: str, revision: str, member: str | None, output: Path) -> None:
         huggingface_hub.snapshot_download(
             name, repo_type="dataset", revision=revision, allow_patterns=wanted, local_dir=whole
         )
-        shutil.rmtree(Path(whole, ".cache"), ignore_errors=True)
         found = Path(whole, member or "")
         if not found.is_dir():
             raise UserError(f"{where}: there is no such folder")
         for path in found.iterdir():
-            path.rename(output / path.name)
+            if path != Path(whole, ".cache"):
+                path.rename(output / path.name)
 
 
 def rows(
