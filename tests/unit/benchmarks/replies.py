@@ -1,8 +1,8 @@
 # ruff: noqa: E501  (a reply a piece)
 """Labelled replies in the shapes of chat and base models: programs by templates, letters one by one.
 
-The shapes are those of public reports about evaluation harnesses, in words of our own. `*_HELD_OUT` were written after
-the rules, and read once before any rule was mended for them; docs/reading.md has that first rate.
+The shapes are those of public reports about evaluation harnesses, in words of our own. Those that the rules hadn't seen
+are in held_out.py.
 """
 
 from __future__ import annotations

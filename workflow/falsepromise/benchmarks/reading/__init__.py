@@ -7,10 +7,18 @@ nobody checked: they take time that is linear in it and never raise.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-# Reader -> replies read wrongly, of how many held-out ones, before any rule was mended for them.
-ERRORS = Path(__file__).with_name("errors.json")
+# Reader -> replies read wrongly, of how many held-out ones, before any rule was mended for them
+# (tests/unit/benchmarks/held_out.py).
+ERRORS = {
+    "programs": (0, 56),
+    "letters": (3, 62),
+    "numbers": (5, 50),
+    "last number": (7, 50),
+    "short answers, exact": (0, 40),
+    "short answers, contained": (1, 40),
+    "reasoning": (1, 32),
+}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import unicodedata
 from decimal import Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
 from fractions import Fraction
 
+from falsepromise.benchmarks.reading import UNREADABLE, Reading
+
 # A minus belongs to a number unless something is subtracted ("5-3"). Commas part thousands (or, as in
 # India, thousands and then hundreds); "1,2,3" are three numbers.
 _PLAIN = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
@@ -21,6 +23,24 @@ _STRICT = re.compile(
     r"####(?:\\(?:boxed|text|mathbf|textbf)\{|\\?\$(?=\D)|[*_`({\[=:~≈€£₹ \t\"'“+]|\\[(\[])*+(?=-?[ ]?\$?-?\.?\d)"
 )
 _SPACES = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f]|\\[,!;: ]|\{,\}|\\,)(?=\d{3}(?!\d))")
+# "1 000 000", "5 000", "1'500", "1_500": other ways to part thousands, where they can be nothing else.
+_THOUSANDS = re.compile(r"(?<![\d.,/])\d{1,3}(?:(?:[ ]\d{3}){2,5}|[ ]000|(?:['’_]\d{3}){1,5})(?![\d'’_]|[ ]\d)")
+_SCIENTIFIC = re.compile(r"(?<=\d) ?(?:×|x|\*|\\times|\\cdot) ?10 ?(?:\^|\*\*) ?\{?(-?\d{1,3})\}?(?!\d)")
+_MIXED = re.compile(r"(?<![\d.,/^*+=-])(?<![*+=/-] )(\d{1,4}) (\d{1,2})/(\d{1,2})(?![\d/.])")
+_MARKED = re.compile(
+    r"(?:\\(?:boxed|fbox)\s{0,3}\{|<(?:answer|final|result)>)"
+    r"(?P<said>[^{}<\n]{0,200}(?:\{[^{}\n]{0,100}\}[^{}<\n]{0,100}){0,4})",
+    re.IGNORECASE,
+)
+_AHEAD = r"(?=(?:(?<![\w.)])-)?\$?\.?\d)"
+_CUE = re.compile(
+    r"(?:^[ ]{0,3}A:[ ]{0,3}|\banswer\b)(?:[^\d\n.;?!]{0,60}?(?:\b(?:is|are|was|be|equals)\b|[:=]|[-–—][ ])"
+    r"[^\d\n;?!]{0,60}?"
+    rf"|[\s*_:#$]{{0,12}}){_AHEAD}",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CUE_AFTER = re.compile(r"\bis (?:the|our|your|my) (?:final |correct |right )?answer\b", re.IGNORECASE)
+_ASIDE = re.compile(r"(?<=[\w)%.*]) \([^()\n]{0,200}\)")
 _SIGNS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\uff04": "$"})
 
 
@@ -47,8 +67,8 @@ def _computed(plain: str) -> str | None:
         try:
             if found["op"] == "/":
                 value = a / b
-                if value * b != a:
-                    fraction = Fraction(found["a"]) / Fraction(found["b"])
+                fraction = Fraction(found["a"]) / Fraction(found["b"])
+                if Fraction(value) != fraction:
                     return f"{found['sign'].strip('+')}{fraction.numerator}/{fraction.denominator}"
             else:
                 if abs(b) > 300 or b != int(b):
@@ -64,10 +84,14 @@ def _computed(plain: str) -> str | None:
 def plainly(text: str) -> str:
     """Text whose numbers are in ASCII: one minus sign, `\\$` and `{,}` of LaTeX as they look, no spaces in numbers."""
     text = re.sub(rf"(\d{{0,30}})([{_FRACTIONS}])", _mixed, text)
+    text = _MIXED.sub(_mixed_by_slash, text)
+    text = _THOUSANDS.sub(lambda found: re.sub(r"\D", ",", found[0]), text)
     text = re.sub("(?<=[0-9])[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda found: "^" + found[0].translate(_POWERS), text)
     text = re.sub(r"\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}", r"\1/\2", text)
     digits = "".join(str(unicodedata.decimal(c)) if c.isdecimal() and not c.isascii() else c for c in text)
-    return _SPACES.sub(",", digits.translate(_SIGNS).replace("\\$", "$").replace("\\%", "%"))
+    digits = _SCIENTIFIC.sub(r"e\1", digits)
+    plain = _SPACES.sub(",", digits.translate(_SIGNS).replace("\\$", "$").replace("\\%", "%"))
+    return re.sub(r"([=:≈][ ]{0,2})-[ ](?=[$.]?\d)", r"\1-", plain)
 
 
 def _mixed(found: re.Match[str]) -> str:
@@ -75,6 +99,12 @@ def _mixed(found: re.Match[str]) -> str:
     part = Fraction(unicodedata.numeric(found[2])).limit_denominator(10)
     value = int(found[1][:30] or 0) + part
     return f"{value.numerator}/{value.denominator}"
+
+
+def _mixed_by_slash(found: re.Match[str]) -> str:
+    """`1 1/2` as `3/2`."""
+    whole, part, of = int(found[1]), int(found[2]), int(found[3])
+    return f"{whole * of + part}/{of}" if 0 < part < of else found[0]
 
 
 def gold_number(answer: str) -> str | None:
@@ -88,16 +118,56 @@ def strict_number(response: str) -> str | None:
     found = _STRICT.search(text)
     if found is None:
         return None
-    rest = re.sub(r"^-[ ]", "-", text[found.end() : found.end() + 2000])
+    return _right_behind(text, found.end())
+
+
+def _right_behind(text: str, place: int) -> str | None:
+    """The number that begins at a place; of a sum, its result."""
+    rest = re.sub(r"^-[ ]", "-", text[place : place + 2000])
     while summed := _SUM.match(rest):  # "5 + 3 = 8"
         rest = rest[summed.end() :].lstrip("+")
     first = _NUMBER.match(rest)
     return number(first[0]) if first else None
 
 
+def stated_number(response: str) -> Reading:
+    """The number that a response states as its answer, and the rule that found it.
+
+    Behind the first `####`, else in the last box or tag, else beside "the answer is", else the last number; never one
+    of a question that the model goes on to ask itself.
+    """
+    strict = strict_number(response)
+    if strict is not None:
+        return Reading(strict, "behind ####")
+    text = plainly(_first_question(response))
+    boxed = [_last(found["said"]) for found in _MARKED.finditer(text)]
+    behind = [_right_behind(text, f.end()) for f in _CUE.finditer(text) if not re.search(r"\bnot\b|n't\b", f[0])]
+    before = [
+        _last(re.split(r"[\n;?!]|\. ", text[max(0, f.start() - 60) : f.start()])[-1]) for f in _CUE_AFTER.finditer(text)
+    ]
+    for name, values in (("boxed or tagged", boxed), ("the answer is", behind), ("is the answer", before)):
+        known = [value for value in values if value is not None]
+        if known:
+            return Reading(known[-1], name)
+    value = _last(_ASIDE.sub("", text))
+    value = _last(text) if value is None else value
+    return UNREADABLE if value is None else Reading(value, "last number")
+
+
+def _first_question(response: str) -> str:
+    """Up to where a model that ran on asks itself the next question."""
+    asked = re.compile(r"^[ \t*#]{0,4}(?:question|q)(?: ?\d{1,3})?[ \t*]{0,3}(?:[:.]|$)", re.MULTILINE | re.IGNORECASE)
+    starts = [found.start() for found in asked.finditer(response) if response[: found.start()].strip()]
+    return response[: starts[0]] if starts else response
+
+
 def flexible_number(response: str) -> str | None:
-    """The last number anywhere in a response."""
-    text = plainly(response)
+    """The last number anywhere in a response: what lm-eval's flexible match takes."""
+    return _last(plainly(response))
+
+
+def _last(text: str) -> str | None:
+    """The last number of a text in plain spelling."""
     found = list(_NUMBER.finditer(text))
     if not found:
         return None

@@ -10,7 +10,12 @@ from falsepromise.benchmarks.reading import UNREADABLE, Reading
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_LABEL = re.compile(r"(?:the )?(?:final |short )?(?:answer|ans|a)\s{0,3}[:\-–—]\s{0,3}", re.IGNORECASE)
+_LABEL = re.compile(
+    r"(?:the )?(?:final |short |correct |right )?(?:answer|ans|a)\s{0,3}(?:is\s{0,3})?[:\-–—][\s*_]{0,4}", re.IGNORECASE
+)
+_SPELLINGS = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-"})
+_DENIED = frozenset({"not", "never", "nor", "neither", "isnt", "wasnt", "arent", "werent", "cannot"})
+_LIMITED = frozenset({"until", "before", "only", "just"})  # "not until May" denies nothing
 # Words that any sentence may have: a name that is one of them ("The Who", "It", "May") has to be seen as a name.
 EVERYDAY = frozenset(
     """
@@ -27,17 +32,24 @@ EVERYDAY = frozenset(
 
 
 def first_line(response: str) -> Reading:
-    """The first line with content, without a label ("Answer:") before it."""
-    line = response.partition("\nQ:")[0].strip().partition("\n")[0].strip().strip("*_# ")
-    if not line or line.startswith("Q:"):
+    """The first line with content, without a label ("Answer:") before it; behind a line that announces it, the next."""
+    text = re.sub(r"</?[A-Za-z_]{1,14}>", "", response.partition("\nQ:")[0])
+    lines = [line for line in (line.strip().strip("*_# `") for line in text.strip().split("\n")) if line]
+    if not lines or lines[0].startswith("Q:"):
         return UNREADABLE
-    rest = _LABEL.sub("", line, count=1) if _LABEL.match(line) else line
-    return Reading(rest.strip(), "behind a label") if rest.strip() and rest != line else Reading(line, "first line")
+    line = lines[0]
+    if line[-1] in ":：" and len(lines) > 1:
+        return Reading(lines[1], "behind a label")
+    rest = _LABEL.sub("", line, count=1).strip() if _LABEL.match(line) else line
+    return Reading(rest, "behind a label") if rest and rest != line else Reading(line, "first line")
 
 
 def normalise(text: str) -> str:
-    """SQuAD's normalisation (Rajpurkar et al., 2016): lower case, without punctuation, articles, extra white space."""
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+    """SQuAD's normalisation (Rajpurkar et al., 2016): lower case, without punctuation, articles, extra white space.
+
+    Typographers' quotes and dashes are punctuation too.
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_SPELLINGS).translate(_PUNCTUATION)).split())
 
 
 def exact_match(answer: str, aliases: Sequence[str]) -> bool:
@@ -47,7 +59,7 @@ def exact_match(answer: str, aliases: Sequence[str]) -> bool:
 
 
 def contains_answer(answer: str, aliases: Sequence[str]) -> bool:
-    """Whether one of the aliases occurs in an answer, as whole words, after normalisation.
+    """Whether one of the aliases occurs in an answer, as whole words, after normalisation, and isn't denied.
 
     An alias of everyday words counts where it is the whole answer, or is spelt as a name within a sentence.
     """
@@ -55,18 +67,27 @@ def contains_answer(answer: str, aliases: Sequence[str]) -> bool:
     padded = f" {normal} "
     for alias in aliases:
         wanted = normalise(alias)
-        if not wanted or f" {wanted} " not in padded:
+        if not wanted or f" {wanted} " not in padded or _denied(padded, wanted):
             continue
         if wanted == normal or not EVERYDAY.issuperset(wanted.split()) or _as_name(alias, answer):
             return True
     return False
 
 
+def _denied(padded: str, wanted: str) -> bool:
+    """Whether each occurrence is denied, at most two words before it: "not in May", but not "not until May"."""
+    parts = padded.split(f" {wanted} ")[:-1]
+    return all(_DENIED.intersection(part.split()[-3:]) and part.split()[-1] not in _LIMITED for part in parts)
+
+
 def _as_name(alias: str, answer: str) -> bool:
-    """Whether a capitalised alias occurs as it is spelt, not at a sentence's beginning."""
+    """Whether a capitalised alias occurs as it is spelt, in quotes or not at a sentence's beginning."""
     alias = alias.strip()
     if not any(word[:1].isupper() for word in alias.split()[-1:]):
         return False
+    answer = answer.translate(_SPELLINGS)
+    if re.search(rf"(?<!\w)[\"'*_]{re.escape(alias)}[,.]?[\"'*_](?!\w)", answer):
+        return True
     several = len(alias.split()) > 1
     pattern = rf"(?<!\w){re.escape(alias)}(?!\w)" if several else rf"(?<=[\w,;:\"'(] ){re.escape(alias)}(?!\w)"
     return re.search(pattern, answer) is not None
