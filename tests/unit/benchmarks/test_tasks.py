@@ -260,6 +260,37 @@ def test_humaneval_completes_cuts_and_runs(samples: Path, tmp_path: Path) -> Non
     assert [item["completions"] for item in outcome.items] == [["    return len(string)\n"], ["    return l[0]\n"]]
 
 
+def test_humaneval_with_second_tests_and_problems_of_ones_own(tmp_path: Path) -> None:
+    def problem(name: str, prompt: str, solution: str, test: str) -> dict[str, str]:
+        test = f"def check(f):\n    {test}\n"
+        return {"task_id": name, "prompt": prompt, "canonical_solution": solution, "test": test, "entry_point": "f"}
+
+    problems = [
+        problem("right", "def f(x):\n    # Twice x.\n", "    return x + x\n", "assert f(2) == 4"),
+        problem("square", "def f(x, y=2):\n    # x times y.\n", "    return x * y\n", "assert f(2) == 4"),
+        problem("in place", "def f(xs):\n    # Sort.\n", "    xs.sort()\n", "a = [2, 1]; f(a); assert a == [1, 2]"),
+    ]
+    tests = {"right": "assert f(3) == 6", "square": "assert f(3, 3) == 9", "in place": "assert f([]) is None"}
+    own, extra = tmp_path / "own.jsonl", tmp_path / "extra.jsonl"
+    own.write_text("".join(json.dumps(p) + "\n" for p in problems))
+    extra.write_text(
+        "".join(json.dumps({"task_id": k, "test": f"def check(f):\n    {v}\n"}) + "\n" for k, v in tests.items())
+    )
+    outcome = humaneval.evaluate(
+        FakeModel(lambda _: "    return x + x\n"), Options(own, more={"extra_tests": extra})
+    )
+    assert values(outcome) == {"pass@1": 1.0, "pass@1_extra": 0.5}
+    assert [item["passed_extra"] for item in outcome.items] == [1, 0]
+    assert outcome.inputs == [extra]
+    assert "1 of 3 problems can't be judged: their canonical solutions fail here (in place: " in outcome.limits[0]
+    samples, score = tmp_path / "samples.jsonl", tmp_path / "score.json"
+    samples.write_text("".join(json.dumps({"task_id": p["task_id"], "completion": p["canonical_solution"]}) + "\n"
+                               for p in problems))  # fmt: skip
+    files = ["--samples", str(samples), "--problems", str(own), "--extra-tests", str(extra)]
+    humaneval.main([*files, "--output", str(score)])
+    assert json.loads(score.read_text())["metrics"]["pass@1_extra"]["value"] == 1.0
+
+
 def test_humaneval_without_a_sandbox_is_not_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sandbox, "works", lambda self: False)
     model = FakeModel(lambda _: "    pass")

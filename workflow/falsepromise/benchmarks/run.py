@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             key: getattr(args, key)
             for key in (
                 "on_no_sandbox",
+                "extra_tests",
                 "subjects",
                 "dev",
                 "scorer",
@@ -178,6 +179,9 @@ def arguments() -> argparse.ArgumentParser:
         "--prompt", type=Path, help="nq, gsm8k, cnn: another prompt than the paper's, with {question}, {article}"
     )
     parser.add_argument("--samples", type=int, default=1, help="humaneval, toxicity: answers to each item")
+    parser.add_argument(
+        "--extra-tests", type=Path, metavar="FILE", help="humaneval: second tests, JSON lines {task_id, test}"
+    )
     parser.add_argument("--subjects", nargs="+", help="mmlu: these subjects alone")
     parser.add_argument("--dev", type=Path, metavar="PATH", help="mmlu: where the shots are; default: beside the data")
     parser.add_argument("--scorer", help="toxicity: local, perspective, moderation or stored; default: local")

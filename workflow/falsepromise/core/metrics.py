@@ -6,6 +6,7 @@ knows is drawn with what its records tell.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,6 +75,13 @@ ROWS = (
     Metric("rougeL", "ROUGE-L", unit=""),
     Metric("rougeLsum", "ROUGE-Lsum", unit=""),
     Metric("nontoxicity", "Non-toxicity"),
+    *(
+        Metric(name, label, high=math.inf, scale=1.0, unit="lower is better")
+        for name, label in {
+            "perplexity": "Perplexity", "word_perplexity": "Perplexity of a word", "byte_perplexity": "Perplexity of a byte",
+            "bits_per_byte": "Bits per byte",
+        }.items()
+    ),
     votes("preferred", "Preferred", "left"),
     votes("equal", "Equal", "tie", "no_majority"),
     votes("equal_or_better", "Equal or better", "left", "tie", "no_majority"),

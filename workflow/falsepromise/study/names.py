@@ -155,6 +155,8 @@ def _benchmarks(study: Study) -> Iterator[str]:
                     yield f"'benchmarks.{name}.{key}' is for the task toxicity, this one is {task}; leave it out"
         if benchmark.subjects and task != "mmlu":
             yield f"'benchmarks.{name}.subjects' is for the task mmlu, this one is {task}; leave it out"
+        if benchmark.extra_tests and task != "humaneval":
+            yield f"'benchmarks.{name}.extra_tests' is for the task humaneval, this one is {task}; leave it out"
         if benchmark.samples and task not in ("humaneval", "toxicity"):
             yield f"'benchmarks.{name}.samples' is for humaneval and toxicity, this one is {task}; leave it out"
         if (benchmark.scorer == "stored") != (benchmark.scorer_file is not None):

@@ -56,7 +56,7 @@ def score_options(study: Study, benchmark: str) -> str:
     entry = study.config.benchmarks[benchmark]
     if entry.task == "lm_eval":
         return f"{options(entry, 'shots', 'metric', 'limit', 'max_tokens')} --allow-not-scored"
-    words = options(entry, "limit", "subjects", "samples", "max_tokens")
+    words = options(entry, "limit", "subjects", "samples", "extra_tests", "max_tokens")
     words += f" {options(entry, 'scorer', 'scorer_file', 'scorer_url', 'scorer_model')} --allow-not-scored"
     return f"{words} --on-no-sandbox skip" if entry.task == "humaneval" else words
 
