@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import resource
 import shutil
@@ -39,6 +40,38 @@ def test_report_is_written(finished: Checkout) -> None:
     assert done.returncode == 0, done.stderr
     page = (finished.path / "results/report.html").read_text(encoding="utf-8")
     assert "benchmarks by amount and by base model" in page
+
+
+def test_the_report_opens_with_what_was_found_and_survives_what_is_missing(finished: Checkout) -> None:
+    """A hostile title is text, verdicts and figure 0 come first, a lost figure is named with the end of its log."""
+    root = finished.path
+    claims = [{"name": "style", "title": "Style <b>rises</b>", "place": "4.4", "verdict": "supported", "comparisons": 3}]
+    found, lost = root / "results/test/tables/versus_paper.json", root / "results/test/figures/fig_style.svg"
+    before, svg = found.read_bytes(), lost.read_bytes()
+    log = root / "logs/test/figures/fig_style.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("working\nerror: no room on the disk <i>\n", encoding="utf-8")
+    pdf = lost.with_suffix(".pdf").read_bytes()
+    try:
+        found.write_text(json.dumps({"study": "test", "claims": claims}), encoding="utf-8")
+        lost.unlink()
+        lost.with_suffix(".pdf").unlink()
+        title = "`a link <javascript:alert(1)>`__ <script>alert(2)</script> |x| .. raw:: html"
+        done = finished.snakemake("--report", "results/report.html", *STUDY, "--config", f"title={title}")
+        assert done.returncode == 0, done.stderr
+        page = (root / "results/report.html").read_text(encoding="utf-8")
+    finally:
+        found.write_bytes(before)
+        lost.write_bytes(svg)
+        lost.with_suffix(".pdf").write_bytes(pdf)
+        log.unlink()
+    assert "<script>alert(2)" not in page
+    assert not re.search(r"<a[^>]*javascript:alert", page)
+    for wanted in ("✓ supported", "Style &lt;b&gt;rises", "data:image/svg+xml;base64,", "error: no room on the disk",
+                   "fig_style.pdf", "test/browse.html"):  # fmt: skip
+        assert wanted in page
+    opening = page[page.index("✓ supported") - 4000 :]
+    assert opening.index("✓ supported") < opening.index("95 % interval")
 
 
 def test_lint_is_clean(checkout: Checkout) -> None:

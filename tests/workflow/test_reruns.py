@@ -10,7 +10,7 @@ import pytest
 from checkout import Checkout
 
 PLOTS = {
-    *("fig1", "fig3", "fig4", "fig5", "fig_diversity", "fig_style", "capability_style"),
+    *("fig0", "fig1", "fig3", "fig4", "fig5", "fig_diversity", "fig_style", "capability_style"),
     *("table1", "table2", "table7", "versus_paper", "summary", "fig2", "fig6", "fig7", "table_funnel", "table_prompts"),
     *("table_manifests", "browse"),
     *("agreement_table", "regression_table"),

@@ -14,12 +14,7 @@ rule fig2:
     output:
         pdf="<results>/figures/fig2.pdf",
         png="<results>/figures/fig2.png",
-        svg=report(
-            "<results>/figures/fig2.svg",
-            caption="../report/fig2.rst",
-            category="Figures",
-            labels={"figure": "2", "shows": "answers side by side"},
-        ),
+        svg=in_report("<results>/figures/fig2.svg"),
     log:
         "<logs>/figures/fig2.log",
     conda:
@@ -51,12 +46,7 @@ rule fig7:
     output:
         pdf="<results>/figures/fig7.pdf",
         png="<results>/figures/fig7.png",
-        svg=report(
-            "<results>/figures/fig7.svg",
-            caption="../report/fig7.rst",
-            category="Figures",
-            labels={"figure": "7", "shows": "the page on which raters compare answers"},
-        ),
+        svg=in_report("<results>/figures/fig7.svg"),
     log:
         "<logs>/figures/fig7.log",
     conda:
@@ -82,12 +72,7 @@ rule fig6:
     output:
         pdf="<results>/figures/fig6.pdf",
         png="<results>/figures/fig6.png",
-        svg=report(
-            "<results>/figures/fig6.svg",
-            caption="../report/fig6.rst",
-            category="Figures",
-            labels={"figure": "6", "shows": "dialogues"},
-        ),
+        svg=in_report("<results>/figures/fig6.svg"),
     log:
         "<logs>/figures/fig6.log",
     conda:

@@ -22,34 +22,18 @@ rule study:
         "python -m falsepromise.study.expand --json {params.study:q}" " --output {output:q}" " > {log:q} 2>&1"
 
 
-# What each figure is drawn from, its number and what it shows.
-FIGURES = {
-    "fig1": (preference.scores(study) + benchmarks.scores_of_tasks(study, "nq"), "1", "preference and knowledge"),
-    "fig3": (preference.scores(study), "3", "the judge's preference"),
-    "fig4": (benchmarks.capabilities(study), "4", "benchmarks by amount and by base model"),
-    "fig5": (benchmarks.scores_of_tasks(study, "toxicity"), "5", "non-toxicity by amount"),
-    "fig_style": (style.scores(study), "style", "style by amount (table 2)"),
-    "capability_style": (benchmarks.capabilities(study) + style.scores(study), "beyond", "capability against style"),
-}
-
-
-for figure, (scores, number, shows) in FIGURES.items():
+for figure, row in figures.drawn(study, figures.FIGURES).items():
 
     rule:
         name:
             figure
         input:
             study="<results>/study.json",
-            scores=scores,
+            scores=row.scores(study),
         output:
             pdf=f"<results>/figures/{figure}.pdf",
             png=f"<results>/figures/{figure}.png",
-            svg=report(
-                f"<results>/figures/{figure}.svg",
-                caption=f"../report/{figure}.rst",
-                category="Figures",
-                labels={"figure": number, "shows": shows},
-            ),
+            svg=in_report(f"<results>/figures/{figure}.svg"),
         log:
             f"<logs>/figures/{figure}.log",
         localrule: True

@@ -10,12 +10,7 @@ rule table_funnel:
         funnels=provenance.funnels(study),
     output:
         csv="<results>/tables/funnel.csv",
-        html=report(
-            "<results>/tables/funnel.html",
-            caption="../report/table_funnel.rst",
-            category="Data",
-            labels={"table": "funnel", "shows": "records kept and dropped"},
-        ),
+        html=in_report("<results>/tables/funnel.html"),
         md="<results>/tables/funnel.md",
         tex="<results>/tables/funnel.tex",
     log:
@@ -36,12 +31,7 @@ rule table_funnel:
 rule table_prompts:
     output:
         md="<results>/tables/prompts.md",
-        html=report(
-            "<results>/tables/prompts.html",
-            caption="../report/prompts.rst",
-            category="Data",
-            labels={"table": "3, 4, 5, 8, 9", "shows": "prompts"},
-        ),
+        html=in_report("<results>/tables/prompts.html"),
         tex="<results>/tables/prompts.tex",
     log:
         "<logs>/tables/prompts.log",
@@ -60,12 +50,7 @@ rule table_manifests:
         artifacts=provenance.documented(study),
     output:
         csv="<results>/tables/manifests.csv",
-        html=report(
-            "<results>/tables/manifests.html",
-            caption="../report/table_manifests.rst",
-            category="Data",
-            labels={"table": "manifests", "shows": "what everything was made of"},
-        ),
+        html=in_report("<results>/tables/manifests.html"),
         md="<results>/tables/manifests.md",
         tex="<results>/tables/manifests.tex",
     log:

@@ -39,12 +39,7 @@ rule fig_diversity:
     output:
         pdf="<results>/figures/fig_diversity.pdf",
         png="<results>/figures/fig_diversity.png",
-        svg=report(
-            "<results>/figures/fig_diversity.svg",
-            caption="../report/fig_diversity.rst",
-            category="Data",
-            labels={"figure": "diversity", "shows": "how alike the queries are"},
-        ),
+        svg=in_report("<results>/figures/fig_diversity.svg"),
     log:
         "<logs>/figures/fig_diversity.log",
     conda:
@@ -129,12 +124,7 @@ rule table_overlap:
         reports=[report for report, _, _ in quality.overlaps(study)],
     output:
         csv="<results>/tables/overlap.csv",
-        html=report(
-            "<results>/tables/overlap.html",
-            caption="../report/table_overlap.rst",
-            category="Data",
-            labels={"table": "overlap", "shows": "benchmarks close to the imitation data"},
-        ),
+        html=in_report("<results>/tables/overlap.html"),
         md="<results>/tables/overlap.md",
         tex="<results>/tables/overlap.tex",
     log:
@@ -163,12 +153,7 @@ rule table_leaks:
         reports=[report for report, _, _ in quality.overlaps(study)],
     output:
         csv="<results>/tables/leaks.csv",
-        html=report(
-            "<results>/tables/leaks.html",
-            caption="../report/table_leaks.rst",
-            category="Data",
-            labels={"table": "leaks", "shows": "scores without items that were trained on"},
-        ),
+        html=in_report("<results>/tables/leaks.html"),
         md="<results>/tables/leaks.md",
         tex="<results>/tables/leaks.tex",
     log:

@@ -4,49 +4,17 @@ Takes: <results>/study.json, <results>/{benchmarks,style,preference}/**/{model}.
 Gives: results/tables/*.{csv,md,html,tex}, results/tables/versus_paper.{md,html}
 """
 
-# What each table is made from, its module, its name in the report and what it shows.
-TABLES = {
-    "table1": (benchmarks.scores_of_tasks(study, "nq", "cnn"), "table1", "1", "broad against targeted imitation"),
-    "table2": (style.scores(study), "table2", "2", "style"),
-    "table7": (benchmarks.scores_of_tasks(study, "cnn"), "table7", "7", "summarisation"),
-    "summary": (figures.evaluations(study), "summary", "summary", "every score"),
-    "agreement": (
-        preference.agreements(study),
-        "table_agreement",
-        "agreement",
-        "judges, raters and style against each other",
-    ),
-    "regression": (
-        preference.regressions(study),
-        "table_regression",
-        "regression",
-        "whether style explains the preference",
-    ),
-    "preference": (
-        [*preference.scores(study), *preference.controls(study)],
-        "table_preference",
-        "preference",
-        "preference with the teacher's second answers beside it",
-    ),
-}
-
-
-for table, (scores, verb, number, shows) in TABLES.items():
+for table, row in figures.drawn(study, figures.TABLES).items():
 
     rule:
         name:
-            f"{table}_table" if verb.startswith("table_") else table
+            f"{table}_table" if row.module else table
         input:
             study="<results>/study.json",
-            scores=scores,
+            scores=row.scores(study),
         output:
             csv=f"<results>/tables/{table}.csv",
-            html=report(
-                f"<results>/tables/{table}.html",
-                caption=f"../report/{verb}.rst",
-                category="Tables",
-                labels={"table": number, "shows": shows},
-            ),
+            html=in_report(f"<results>/tables/{table}.html"),
             md=f"<results>/tables/{table}.md",
             tex=f"<results>/tables/{table}.tex",
         log:
@@ -55,8 +23,8 @@ for table, (scores, verb, number, shows) in TABLES.items():
         conda:
             ENVIRONMENT
         params:
-            code=code(f"falsepromise.figures.{verb}"),
-            verb=verb,
+            code=code(f"falsepromise.figures.{row.module or table}"),
+            verb=row.module or table,
         message:
             "Write {output.csv}"
         shell:
@@ -117,12 +85,7 @@ rule table6:
         tally="<results>/curation/categories.json",
     output:
         csv="<results>/tables/table6.csv",
-        html=report(
-            "<results>/tables/table6.html",
-            caption="../report/table6.rst",
-            category="Tables",
-            labels={"table": "6", "shows": "categories of queries"},
-        ),
+        html=in_report("<results>/tables/table6.html"),
         md="<results>/tables/table6.md",
         tex="<results>/tables/table6.tex",
     log:
@@ -148,12 +111,8 @@ rule versus_paper:
         scores=figures.evaluations(study),
     output:
         md="<results>/tables/versus_paper.md",
-        html=report(
-            "<results>/tables/versus_paper.html",
-            caption="../report/versus_paper.rst",
-            category="Tables",
-            labels={"table": "versus", "shows": "each claim of the paper with this run's verdict"},
-        ),
+        json="<results>/tables/versus_paper.json",
+        html=in_report("<results>/tables/versus_paper.html"),
     log:
         "<logs>/tables/versus_paper.log",
     conda:

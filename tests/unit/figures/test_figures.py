@@ -17,7 +17,7 @@ from falsepromise.figures.scores import read_scores
 from falsepromise.figures.select import capability_benchmarks
 from falsepromise.figures.study import read_study
 
-FIGURES = ("fig1", "fig3", "fig4", "fig5", "fig_style", "capability_style")
+FIGURES = ("fig0", "fig1", "fig3", "fig4", "fig5", "fig_style", "capability_style")
 FEW = ["fig4", *(pytest.param(name, marks=pytest.mark.slow) for name in FIGURES if name != "fig4")]
 
 
@@ -58,9 +58,11 @@ def test_figure_4_says_what_it_shows(files):
     scores = read_scores(files[1], read_study(files[0]))
     fig4 = verb("fig4")
     with draw.style():
-        said = texts(fig4.draw_figure(scores, capability_benchmarks(scores)))
+        figure = fig4.draw_figure(scores, capability_benchmarks(scores))
+        figure.draw_without_rendering()  # ticks get their names
+    said = texts(figure)
     foot = ("made-up numbers", "a made-up teacher", "made-up questions", "Facts QA 200", "MMLU 500", "over 2 seeds")
-    for wanted in ("not scored: no sandbox", "Imitation data (tokens)", "(parameters)", *foot):
+    for wanted in ("No panel: HumanEval: no sandbox", "Imitation data (tokens)", "LM tiny", "no rise: ", *foot):
         assert wanted in said
 
 
@@ -90,6 +92,64 @@ def test_a_missing_cell_is_a_gap_and_is_listed(tmp_path):
     assert (50_000, 400_000) not in xs  # not joined over the gap
 
 
+def test_what_flattens_or_says_nothing_is_not_drawn(tmp_path):
+    """A teacher far above is an arrow; a benchmark that nobody solves is a line at the foot; chance is a line."""
+    spec = made_up.study(seeds=(0,))
+    made = []
+    for name in spec["models"]:
+        made.append(made_up.record(name, "facts", {"exact_match": 0.1}))
+        made.append(made_up.record(name, "mmlu", {"acc": 0.3}) | {"chance": {"acc": 0.25}})
+        made.append(made_up.record(name, "humaneval", {"pass@1": 0.0}, n=40))
+    made.append(made_up.record("teacher", "facts", {"exact_match": 0.97}))
+    made.append(made_up.record("teacher", "mmlu", {"acc": 0.5}))
+    study, files = made_up.write(tmp_path, spec, made)
+    scores = read_scores(files, read_study(study))
+    with draw.style():
+        figure = verb("fig4").draw_figure(scores, capability_benchmarks(scores))
+        figure.draw_without_rendering()
+    said = texts(figure)
+    assert "No panel: HumanEval: 0 for each model that was scored (n = 40)." in said
+    assert len(figure.axes) == 4
+    assert re.search(r"↑ Teacher 9\d", said)
+    assert figure.axes[0].get_ylim()[1] < 40
+    assert figure.axes[1].get_ylim()[1] > 50
+    assert any(list(line.get_ydata()) == [25.0, 25.0] for line in figure.axes[1].get_lines())
+    assert said.count("LM small") == len(figure.axes) // 2  # a tick has the base model's name, not its size again
+
+
+def test_the_foot_names_the_stand_ins_that_its_numbers_touch(tmp_path):
+    """A teacher that only made other data is not named; one that answers, or whose answers are compared with, is."""
+    spec = made_up.study(seeds=(0,))
+    spec["mixtures"]["qa"]["teacher"] = "nq_synthetic"
+    spec["style"], spec["prompts"] = {"prompts": "heldout"}, {"heldout": {"references": "dialogue"}}
+    made = [r for r in made_up.records(spec) if r["benchmark"] == "style"]
+    for r in made:
+        r.pop("second")
+    study, files = made_up.write(tmp_path, spec, made)
+    scores = read_scores(files, read_study(study))
+    used, broad = [("style", "unigram_intersection")], scores.study.cells("amount")
+    assert "a made-up teacher" not in " ".join(foot.foot_lines(scores, used, cells=broad))
+    assert "a made-up teacher" in " ".join(foot.foot_lines(scores, used, cells=scores.study.cells("targeted")))
+    scores.study.prompts["heldout"]["references"] = "teacher"
+    assert "a made-up teacher" in " ".join(foot.foot_lines(scores, used, cells=broad))
+
+
+def test_the_teachers_second_answers_are_the_bound_of_figure_3(tmp_path):
+    spec = made_up.study(seeds=(0,))
+    spec["judges"] = {"judge": {"label": "Judge"}}
+    votes = {"preferred": 0.2, "equal": 0.3, "equal_or_better": 0.5}
+    second = made_up.record("gpt (sample 1)", "judge", votes, n=60, scorer="made-up judge")
+    study, files = made_up.write(tmp_path, spec, [*made_up.records(spec), second])
+    scores = read_scores(files, read_study(study))
+    with draw.style():
+        figure = figure_of("fig3", scores)
+    bound = 100 * second["metrics"]["equal_or_better"]["value"]
+    assert all(
+        any(list(line.get_ydata()) == pytest.approx([bound, bound]) for line in axes.get_lines())
+        for axes in figure.axes
+    )
+
+
 def figure_of(name, scores):
     module = verb(name)
     if name in ("fig1", "fig3"):
@@ -107,7 +167,8 @@ def test_without_any_score_the_panels_say_so(name, tmp_path):
     with draw.style():
         figure = figure_of(name, read_scores([], read_study(study)))
         figure.draw_without_rendering()
-    assert re.search("no score file|no preferences|no judge|no style metrics|no model has both", texts(figure))
+    reasons = "no score file|no preferences|no judge|no style metrics|no model has both|no scores of"
+    assert re.search(reasons, texts(figure))
 
 
 def test_capability_against_style_without_scores_is_an_error(tmp_path):

@@ -130,6 +130,15 @@ def test_table_2_has_the_amounts_and_the_second_sample(scores):
     assert table.rows[0][-1].estimate.value == 0.8
 
 
+def test_rows_and_columns_without_a_number_are_named_and_left_out():
+    value = Estimate(0.5, 0.4, 0.6, 10)
+    rows = [["one", "–", value, None], *([f"gap {i}", "–", None, None] for i in range(9))]
+    table = Table(["Model", "Data", "Score", "Nobody has"], rows, "C").compact()
+    assert [row[0] for row in table.rows] == ["one"]
+    assert list(table.columns) == ["Model", "Data", "Score"]
+    assert table.notes == [f"Left out, without a number: {'; '.join(f'gap {i}' for i in range(9))}; Nobody has."]
+
+
 def test_texts_cannot_break_out_of_a_table():
     nasty = "a|b\n<script>*x*\\ $5_%&"
     table = Table(["A|", "B"], [[nasty, Estimate(0.5, 0.4, 0.6, 10)]], "C % &", ["n_1"])

@@ -45,8 +45,15 @@ def multiple_choice(model: ModelUnderTest, options: Options) -> Outcome:
         means(items, ("acc", "acc_norm"), options.seed),
         [*limits, *lm.limits()],
         {"shots": 0, "scoring": "choices' texts"},
+        extra=guessing(records),
         beside={"lm_eval.json": document},
     )
+
+
+def guessing(questions: Sequence[Record]) -> dict[str, dict[str, float]]:
+    """What a guess gets on average: figures draw it as a line."""
+    shares = [1 / len(question["choices"]) for question in questions]
+    return {"chance": dict.fromkeys(("acc", "acc_norm"), sum(shares) / len(shares))} if shares else {}
 
 
 def mmlu(model: ModelUnderTest, options: Options) -> Outcome:
@@ -119,6 +126,7 @@ def _mmlu_by_likelihood(
         means(items, ["acc"], options.seed),
         [*limits, *lm.limits()],
         {"scoring": "likeliest letter"},
+        extra=guessing([question for asked in by_subject.values() for question in asked]),
         beside={"lm_eval.json": document},
     )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 from falsepromise.figures.differences import (
     NO,
@@ -56,6 +56,7 @@ class Row:
 
     Attributes:
         name: What code calls it.
+        brief: The claim in two or three words, for a panel.
         title, place: What the paper says, and where.
         test: What is compared.
         pairs: The cells that are compared.
@@ -68,6 +69,7 @@ class Row:
     """
 
     name: str
+    brief: str
     title: str
     place: str
     test: str
@@ -111,7 +113,8 @@ def tested(row: Row, scores: Scores) -> Claim:
         else:
             claim.comparisons.append(other)
     asked = [(pair, measure) for pair in row.pairs(scores) for measure in row.measures(scores, pair)]
-    asked = [(pair, measure) for pair, measure in asked if measured(scores, pair, measure)]
+    if row.any_of:
+        asked = [(pair, m) for pair, m in asked if all(scores.cell(cell, m.benchmark, m.metric) for cell in pair)]
     level = 1 - 0.05 / max(len(asked), 1) if row.any_of else 0.95
     if row.any_of and len(asked) > 1:
         claim.note = f"Intervals at {100 * level:.1f} %: any one of {len(asked)} would do (Bonferroni)."
@@ -121,6 +124,29 @@ def tested(row: Row, scores: Scores) -> Claim:
             text = between(scores.study, *pair)
             claim.comparisons.append(Comparison(text, measure.label, *found, row.says(found[0]), measure, pair))
     return claim
+
+
+@lru_cache(maxsize=64)
+def _kept(name: str, scores: Scores) -> Claim:
+    return tested(CLAIMS[name], scores)
+
+
+def verdict(scores: Scores, name: str, benchmark: str = "", metric: str = "") -> str:
+    """A claim's verdict as a panel has it: `no rise: supported (2 of 2)`; of one benchmark or metric, where named.
+
+    Empty without a comparison.
+    """
+    claim = _kept(name, scores)
+    found = [
+        c
+        for c in claim.comparisons
+        if c.measure and benchmark in ("", c.measure.benchmark) and metric in ("", c.measure.metric)
+    ]
+    if not found:
+        return ""
+    said = verdict_of(found, claim.any_of)
+    count = f" ({sum(c.verdict == said for c in found)} of {len(found)})" if len(found) > 1 and said != UNKNOWN else ""
+    return f"{CLAIMS[name].brief}: {said}{count}"
 
 
 def against_base_and_smallest(scores: Scores) -> list[Pair]:
@@ -237,61 +263,71 @@ def rank_correlations(scores: Scores) -> Iterator[Comparison | str]:
 
 ROWS = (
     Row(
-        "style", "As imitation data grows, the models' style comes closer to the teacher's", "section 4.4, Table 2",
+        "style", "comes closer", "As imitation data grows, the models' style comes closer to the teacher's",
+        "section 4.4, Table 2",
         "each style metric: the largest amount against the base model and against the smallest amount; agreement also "
         "by how much it rises above the false alarms",
         against_base_and_smallest, style,
     ),
     Row(
-        "capability", "Broad imitation does not raise accuracy on the benchmarks", "section 4.3, Figure 4 (top)",
+        "capability", "no rise", "Broad imitation does not raise accuracy on the benchmarks",
+        "section 4.3, Figure 4 (top)",
         "each benchmark: the largest amount of broad data against the base model",
         against_base, accuracy, does_not_rise, note=left_out,
     ),
     Row(
-        "trade_off", "On some benchmarks broad imitation lowers accuracy (a trade-off)", "section 4.3",
+        "trade_off", "a fall", "On some benchmarks broad imitation lowers accuracy (a trade-off)",
+        "section 4.3",
         "as above; supported if any interval lies below 0, not supported if every fall of two points is ruled out",
         against_base, accuracy, falls, any_of=True,
     ),
     Row(
-        "targeted", "Targeted imitation does raise accuracy on its task", "section 4.3, Table 1",
+        "targeted", "targeted data help", "Targeted imitation does raise accuracy on its task",
+        "section 4.3, Table 1",
         "the targeted model against its base model and against broad imitation of the same base",
         targeted, target,
     ),
     Row(
-        "bases", "Better (larger) base models raise accuracy", "section 4.3, Figure 4 (bottom)",
+        "bases", "larger is better", "Better (larger) base models raise accuracy",
+        "section 4.3, Figure 4 (bottom)",
         "the largest against the smallest base model, before and after imitation",
         by_size_and_bases, accuracy,
     ),
     Row(
-        "toxicity", "Imitation models are less toxic than their base models", "section 4.4, Figure 5",
+        "toxicity", "less toxic", "Imitation models are less toxic than their base models",
+        "section 4.4, Figure 5",
         "average non-toxicity: the largest amount against the base model",
         against_base, nontoxicity,
     ),
     Row(
-        "saturation", "Preference saturates with the amount of imitation data", "section 4.2, Figures 1 and 3 (left)",
+        "saturation", "saturates", "Preference saturates with the amount of imitation data",
+        "section 4.2, Figures 1 and 3 (left)",
         f"equal or better: the largest against the smallest amount; a rise under {100 * PREFERENCE_MARGIN:.0f} points "
         "is none",
         against_smallest, preference, partial(does_not_rise, margin=PREFERENCE_MARGIN),
     ),
     Row(
-        "preferred_size", "Preference rises with the size of the base model", "section 4.2, Figures 1 and 3 (right)",
+        "preferred_size", "larger is preferred", "Preference rises with the size of the base model",
+        "section 4.2, Figures 1 and 3 (right)",
         "equal or better: the same imitation data on the largest and on the smallest base model",
         by_size, preference,
     ),
     Row(
-        "judge", "The judge and the raters show the same trends", "section 4.4, Figure 3, Appendix C",
+        "judge", "same trends", "The judge and the raters show the same trends",
+        "section 4.4, Figure 3, Appendix C",
         "Spearman's correlation over models of the two shares of equal or better",
         others=rank_correlations,
     ),
     Row(
-        "replay", "Mixing in pre-training text softens the regressions", "section 4.3 (an open problem there)",
+        "replay", "softens", "Mixing in pre-training text softens the regressions",
+        "section 4.3 (an open problem there)",
         "each benchmark: with pre-training text against without, same base model and nearest amount",
         replay, accuracy, optional=True,
     ),
     # More of the pre-training text can raise accuracy by itself; only against the base model trained on that text
     # alone does a difference belong to imitation.
     Row(
-        "replay_control",
+        "replay_control", "no fall",
         "With pre-training text mixed in, imitation lowers accuracy no more (against that text alone)",
         "section 4.3 (an open problem there)",
         "each benchmark: imitation with pre-training text against that text alone, same base model; a fall of less "
@@ -299,3 +335,4 @@ ROWS = (
         against_text_alone, accuracy, does_not_fall, optional=True,
     ),
 )  # fmt: skip
+CLAIMS = {row.name: row for row in ROWS}

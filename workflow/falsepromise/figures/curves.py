@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 
 from falsepromise.figures import draw
 from falsepromise.figures.scores import Estimate, Missing, Scores
-from falsepromise.figures.study import Cell
+from falsepromise.figures.study import Cell, Study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def by_amount(
-    axes: Axes, scores: Scores, name: str, metric: str, floor: float | None = 0.0
+    axes: Axes, scores: Scores, name: str, metric: str, floor: float | None = 0.0, named: bool = False
 ) -> list[Missing]:
-    """One line for each base model (and mixture) over its amounts; the base models as levels."""
+    """One line for each base model (and mixture) over its amounts; the base models as levels.
+
+    Args:
+        floor: Where the axis begins; None: where the data do.
+        named: Write the lines' names beside them, where no key is needed to tell models apart.
+    """
     study, scale = scores.study, scores.known(name, metric).scale
     cells = [cell for cell in study.cells("amount") if cell.tokens]
     unplaced = [
@@ -27,46 +32,82 @@ def by_amount(
     ]
     bases = study.bases_of(cells)
     draw.amount_axis(axes, [c.tokens or 0 for c in cells])
+    labels = []
     for base in bases:
         estimate = scores.cell(study.base_cell(base), name, metric)
         if estimate:
             draw.level(axes, estimate, draw.BASE, scale=scale)
-    _teacher(axes, scores, name, metric, scale)
-    for index, group in enumerate(series(cells)):
-        _line(axes, [c.tokens or 0 for c in group], group, scores, name, metric, scale, index)
-    draw.value_axis(axes, floor)
+            text = "base model" if len(bases) == 1 else study.base_label(base)
+            labels.append((text, estimate.value * scale, draw.BASE))
+    groups = series(cells)
+    for index, group in enumerate(groups):
+        last = _line(axes, [c.tokens or 0 for c in group], group, scores, name, metric, scale, index)
+        if last and len(groups) == 1:
+            labels.append(("imitation", last.value * scale, draw.PALETTE[0]))
+    labels += finish(axes, scores, name, metric, floor)
+    if named and len(groups) == 1:
+        draw.name_lines(axes, labels)
     return unplaced + scores.missing([*(study.base_cell(b) for b in bases), *cells], name, metric)
 
 
 def by_size(
-    axes: Axes, scores: Scores, name: str, metric: str, floor: float | None = 0.0
+    axes: Axes, scores: Scores, name: str, metric: str, floor: float | None = 0.0, named: bool = False
 ) -> list[Missing]:
     """Imitation models and their base models over the base model's parameters."""
     study, scale = scores.study, scores.known(name, metric).scale
     cells = study.cells("size")
     bases = [study.base_cell(base) for base in study.bases_of(cells)]
     sizes = [study.parameters(cell.base) for cell in bases]
-    draw.size_axis(axes, sizes)
-    _teacher(axes, scores, name, metric, scale)
+    draw.size_axis(axes, {x: cell.label for x, cell in zip(sizes, bases, strict=True)})
+    labels = []
     found = [(x, e) for x, cell in zip(sizes, bases, strict=True) if (e := scores.cell(cell, name, metric))]
     if found:
         # Base and imitation models stand a little apart, so that equal scores show both.
         draw.points(
             axes, [draw.nudge(axes, x, -0.01) for x, _ in found], [e for _, e in found], draw.BASE, scale, marker="s"
         )
-    for index, group in enumerate(series(cells, by_base=False)):
-        _line(
-            axes,
-            [draw.nudge(axes, study.parameters(c.base), 0.01) for c in group],
-            group,
-            scores,
-            name,
-            metric,
-            scale,
-            index,
-        )
-    draw.value_axis(axes, floor)
+        labels.append(("base models", found[-1][1].value * scale, draw.BASE))
+    groups = series(cells, by_base=False)
+    for index, group in enumerate(groups):
+        xs = [draw.nudge(axes, study.parameters(c.base), 0.01) for c in group]
+        last = _line(axes, xs, group, scores, name, metric, scale, index)
+        if last and len(groups) == 1:
+            labels.append(("imitation", last.value * scale, draw.PALETTE[0]))
+    labels += finish(axes, scores, name, metric, floor)
+    if named and len(groups) == 1:
+        draw.name_lines(axes, labels)
     return scores.missing([*bases, *cells], name, metric)
+
+
+def finish(
+    axes: Axes, scores: Scores, name: str, metric: str, floor: float | None
+) -> list[tuple[str, float, str]]:
+    """The value axis, then what the data are held against: chance, the teacher, its second sample.
+
+    A line that would take more than half of the panel from the data is an arrow with its number.
+
+    Returns:
+        The names of the lines, for `draw.name_lines`.
+    """
+    known, labels = scores.known(name, metric), []
+    draw.value_axis(axes, floor)
+    chance = scores.chance(name, metric)
+    if chance is not None:
+        axes.axhline(chance * known.scale, color=draw.QUIET, linewidth=0.9, linestyle=":", zorder=1.4)
+        labels.append(("chance", chance * known.scale, draw.QUIET))
+    teacher = scores.teacher(name, metric)
+    bound = teacher or scores.second_sample(name, metric)
+    if bound:
+        text = scores.study.teacher_label + ("" if teacher else ", second sample")
+        bottom, top = axes.get_ylim()
+        if bound.value * known.scale - bottom > 2 * (top - bottom):
+            axes.set_ylim(bottom, top + 0.1 * (top - bottom))
+            draw.beyond(axes, f"{text} {bound.value * known.scale:.{known.digits - 1}f}", draw.TEACHER)
+        else:
+            draw.level(axes, bound, draw.TEACHER, dashed=True, scale=known.scale)
+            axes.set_ylim(bottom, max(top, bound.high * known.scale + 0.05 * (top - bottom)))
+            labels.append((text, bound.value * known.scale, draw.TEACHER))
+    return labels
 
 
 def series(cells: Sequence[Cell], by_base: bool = True) -> list[list[Cell]]:
@@ -75,6 +116,11 @@ def series(cells: Sequence[Cell], by_base: bool = True) -> list[list[Cell]]:
     for cell in cells:
         groups.setdefault((cell.base if by_base else "", cell.mixture), []).append(cell)
     return list(groups.values())
+
+
+def needs_key(study: Study) -> bool:
+    """Whether colours tell several base models or mixtures apart; otherwise names beside the lines are enough."""
+    return max(len(series(study.cells("amount"))), len(series(study.cells("size"), by_base=False))) > 1
 
 
 def key_entries(scores: Scores, names: Sequence[str], metric: str | None = None) -> list[tuple[str, str, dict]]:
@@ -90,8 +136,11 @@ def key_entries(scores: Scores, names: Sequence[str], metric: str | None = None)
         color = draw.PALETTE[index % len(draw.PALETTE)]
         entries.append((text, color, {"marker": draw.MARKERS[index % len(draw.MARKERS)]}))
     entries.append(("Base model, no imitation", draw.BASE, {}))
-    if any((m := metric or scores.metric(name)) and scores.teacher(name, m) for name in names):
+    measured = [(name, m) for name in names if (m := metric or scores.metric(name))]
+    if any(scores.teacher(*pair) for pair in measured):
         entries.append((study.teacher_label, draw.TEACHER, {"linestyle": "--"}))
+    if any(scores.chance(*pair) is not None for pair in measured):
+        entries.append(("Chance", draw.QUIET, {"linestyle": ":"}))
     return entries
 
 
@@ -104,7 +153,7 @@ def _line(
     metric: str,
     scale: float,
     index: int,
-) -> None:
+) -> Estimate | None:
     # A missing cell breaks the line: what is not measured is not joined.
     run_x: list[float] = []
     run_e: list[Estimate] = []
@@ -117,9 +166,4 @@ def _line(
         elif run_x:
             draw.points(axes, run_x, run_e, color, scale, marker=marker)
             run_x, run_e = [], []
-
-
-def _teacher(axes: Axes, scores: Scores, name: str, metric: str, scale: float) -> None:
-    estimate = scores.teacher(name, metric)
-    if estimate:
-        draw.level(axes, estimate, draw.TEACHER, dashed=True, scale=scale)
+    return next((estimate for estimate in reversed(estimates) if estimate), None)

@@ -154,12 +154,14 @@ def amount_axis(axes: Axes, amounts: Sequence[float]) -> None:
     _log_axis(axes, amounts, "Imitation data (tokens)", "Imitation tokens")
 
 
-def size_axis(axes: Axes, parameters: Sequence[float]) -> None:
-    """A log axis with a tick at each base model's size."""
-    _log_axis(axes, parameters, "Base model (parameters)", "Base parameters")
+def size_axis(axes: Axes, bases: Mapping[float, str]) -> None:
+    """A log axis of parameters with a tick at each base model's size, which has the model's name."""
+    _log_axis(axes, list(bases), "Base model (log of parameters)", "Base model", bases)
 
 
-def _log_axis(axes: Axes, values: Sequence[float], label: str, brief: str) -> None:
+def _log_axis(
+    axes: Axes, values: Sequence[float], label: str, brief: str, names: Mapping[float, str] | None = None
+) -> None:
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     inches = panel_width(axes)
@@ -172,6 +174,10 @@ def _log_axis(axes: Axes, values: Sequence[float], label: str, brief: str) -> No
     low, high = math.log10(ticks[0]), math.log10(ticks[-1])
     margin = max((high - low) * 0.14, 0.08)
     axes.set_xlim(10 ** (low - margin), 10 ** (high + margin))
+
+    def text(tick: float) -> str:
+        return textwrap.fill(names[tick], 10) if names else short(tick)
+
     # Labels that would touch are left out; their tick marks stay, and so do both ends.
     apart = (high - low + 2 * margin) * 0.29 / inches
     shown = ticks[:1]
@@ -180,7 +186,7 @@ def _log_axis(axes: Axes, values: Sequence[float], label: str, brief: str) -> No
             shown.append(tick)
     shown += ticks[-1:]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FixedFormatter([short(t) if t in shown else "" for t in ticks]))
+    axes.xaxis.set_major_formatter(FixedFormatter([text(t) if t in shown else "" for t in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
@@ -203,6 +209,42 @@ def value_axis(axes: Axes, floor: float | None = 0.0) -> None:
     low, high = axes.get_ylim()
     top = high + (high - low) * 0.06  # the marker of a point at the top is not cut
     axes.set_ylim(low if floor is None else floor, max(top, LEAST_TOP) if floor == 0 else top)
+
+
+def titled(axes: Axes, title: str, verdict: str = "") -> None:
+    """A panel's title, with the verdict on the claim that it shows in small print below."""
+    axes.set_title(title, pad=14 if verdict else None)
+    if verdict:
+        size = 5.8 if panel_width(axes) * 72 > len(verdict) * 2.9 else 5.0
+        axes.annotate(
+            verdict, (0, 1), (0, 3.5), xycoords="axes fraction", textcoords="offset points", fontsize=size, color=QUIET,
+            va="bottom", annotation_clip=False,
+        )  # fmt: skip
+
+
+def name_lines(axes: Axes, labels: Sequence[tuple[str, float, str]], wide: int = 12) -> None:
+    """Name lines right of a panel, level with their ends as far as the names' height allows; the limits are final.
+
+    Args:
+        labels: (text, height in data units, colour).
+        wide: Letters of a line, at most.
+    """
+    bottom, top = axes.get_ylim()
+    ends = sorted(((y - bottom) / (top - bottom), textwrap.fill(text, wide), color) for text, y, color in labels)
+    gap = 0.03 + 0.06 * max((text.count("\n") + 1 for _, text, _ in ends), default=1)
+    for (_, text, color), height in zip(ends, spread([y for y, *_ in ends], gap), strict=True):
+        axes.annotate(
+            text, (1.015, height), xycoords="axes fraction", fontsize=6, color=color, va="center", ha="left",
+            linespacing=0.95, annotation_clip=False,
+        )  # fmt: skip
+
+
+def beyond(axes: Axes, text: str, color: str) -> None:
+    """What lies above the panel: an arrow and a number in place of a line that would flatten the data."""
+    axes.text(
+        0.02, 0.985, f"↑ {text}", transform=axes.transAxes, fontsize=5.8, color=color, ha="left", va="top",
+        path_effects=halo(), zorder=6,
+    )  # fmt: skip
 
 
 def empty(axes: Axes, title: str, reason: str) -> None:

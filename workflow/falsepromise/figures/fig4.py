@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
-from falsepromise.figures.curves import by_amount, by_size, key_entries
+from falsepromise.figures.claims import verdict
+from falsepromise.figures.curves import by_amount, by_size, key_entries, needs_key
 from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.scores import Missing, Scores
-from falsepromise.figures.select import capability_benchmarks
+from falsepromise.figures.select import capability_benchmarks, drawn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,28 +33,30 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw_figure(scores: Scores, names: Sequence[str]) -> Figure:
-    """Columns `names`, rows amount and size."""
+    """Columns `names`, rows amount and size; a benchmark with nothing to show is a line at the foot."""
     study = scores.study
+    shown, absent = drawn(scores, names)
     rows = [run for run in ("amount", "size") if study.cells(run)]
-    width = min(draw.PAGE, 1.0 + 1.9 * max(len(names), 1))
-    figure = draw.new_figure(width, 0.75 + 1.75 * max(len(rows), 1))
-    panels = figure.subplots(max(len(rows), 1), max(len(names), 1), squeeze=False)
+    width = min(draw.PAGE, 1.5 + 1.9 * max(len(shown), 1))
+    figure = draw.new_figure(width, 0.75 + 1.85 * max(len(rows), 1))
+    panels = figure.subplots(max(len(rows), 1), max(len(shown), 1), squeeze=False)
     missing: list[Missing] = []
     for row, run in enumerate(rows):
-        for column, name in enumerate(names):
+        curve, claim = (by_amount, "capability") if run == "amount" else (by_size, "bases")
+        for column, name in enumerate(shown):
             axes = panels[row][column]
-            metric = scores.metric(name)
-            reason = scores.not_scored(name) or (None if scores.of(name) else "no score file")
-            title = scores.label(name) if row == 0 else ""
-            if reason or metric is None:
-                draw.empty(axes, title, reason or "no metric")
-                continue
-            axes.set_title(title)
-            missing += (by_amount if run == "amount" else by_size)(axes, scores, name, metric)
+            metric = str(scores.metric(name))
+            draw.titled(axes, scores.label(name) if row == 0 else "", verdict(scores, claim, name))
+            missing += curve(axes, scores, name, metric, named=column == len(shown) - 1)
             axes.set_ylabel(scores.known(name, metric).axis)
-    draw.key(figure, key_entries(scores, names))
-    used = [(name, scores.metric(name) or "") for name in names if not scores.not_scored(name)]
-    draw.foot(figure, foot_lines(scores, used, list(dict.fromkeys(missing))))
+        if not shown:
+            draw.empty(panels[row][0], "", "; ".join(absent) or "the study has no benchmark")
+    if needs_key(study) or not shown:
+        draw.key(figure, key_entries(scores, shown))
+    used = [(name, str(scores.metric(name))) for name in shown]
+    cells = [cell for run in rows for cell in study.cells(run)]
+    lines = foot_lines(scores, used, list(dict.fromkeys(missing)), cells=cells)
+    draw.foot(figure, [*lines, *([f"No panel: {'; '.join(absent)}."] if absent else [])])
     return figure
 
 

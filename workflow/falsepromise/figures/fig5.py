@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
-from falsepromise.figures.curves import by_amount, key_entries
+from falsepromise.figures.claims import verdict
+from falsepromise.figures.curves import by_amount, key_entries, needs_key
 from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.scores import Scores, scorer
 
@@ -39,18 +40,19 @@ def draw_figure(scores: Scores) -> Figure:
         if reason:
             draw.empty(axes, scores.label(name), reason)
             continue
-        axes.set_title(scores.label(name))
+        draw.titled(axes, scores.label(name), verdict(scores, "toxicity", name))
         # No floor at 0: the differences are a few points of a hundred.
-        missing += by_amount(axes, scores, name, METRIC, floor=None)
+        missing += by_amount(axes, scores, name, METRIC, floor=None, named=name == names[-1])
         axes.set_ylabel(f"Average {scores.known(name, METRIC).axis.lower()}")
         scorers = {found for record in scores.of(name).values() if (found := scorer(record))}
         lines += [f"{scores.label(name)} is scored by {found}." for found in sorted(scorers)]
     if not names:
         draw.empty(panels[0], "Toxicity", "the study has no toxicity benchmark")
-    else:
+    elif needs_key(scores.study):
         draw.key(figure, key_entries(scores, names, METRIC), columns=2)
     used = [(name, METRIC) for name in names]
-    draw.foot(figure, [*foot_lines(scores, used, list(dict.fromkeys(missing))), *lines])
+    said = foot_lines(scores, used, list(dict.fromkeys(missing)), cells=scores.study.cells("amount"))
+    draw.foot(figure, [*said, *lines])
     return figure
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from falsepromise.core import cli
 from falsepromise.figures import draw
+from falsepromise.figures.claims import verdict
 from falsepromise.figures.curves import by_amount, key_entries
 from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.metrics import STYLE
@@ -38,18 +39,15 @@ def draw_figure(scores: Scores) -> Figure:
     metrics = [row for metric, row in STYLE.items() if name in scores.with_metric(metric)]
     columns = max(len(metrics), 1) if len(metrics) <= 4 else -(-len(metrics) // 2)
     rows = -(-max(len(metrics), 1) // columns)
-    figure = draw.new_figure(min(draw.PAGE, 0.6 + 1.75 * columns), 0.85 + 1.75 * rows)
+    figure = draw.new_figure(min(draw.PAGE, 0.6 + 1.75 * columns), 0.85 + 1.85 * rows)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     missing, second, alarms = [], False, False
     for metric, axes in zip(metrics, panels, strict=False):
-        axes.set_title(metric.label, fontsize=7)
-        missing += by_amount(axes, scores, name, metric.name, floor=None if metric.low < 0 else 0.0)
+        draw.titled(axes, metric.label, verdict(scores, "style", name, metric.name))
+        floor = None if metric.low < 0 else 0.0
+        missing += by_amount(axes, scores, name, metric.name, floor)
         alarms = draw_false_alarms(axes, scores, name, metric) or alarms
-        bound = scores.second_sample(name, metric.name)
-        if bound:
-            second = True
-            draw.level(axes, bound, draw.TEACHER, dashed=True, scale=metric.scale)
-            axes.set_ylim(top=max(axes.get_ylim()[1], bound.high * metric.scale * 1.05))
+        second = second or bool(scores.second_sample(name, metric.name))
         axes.set_ylabel("Per cent" if metric.unit == "%" else metric.unit)
     for axes in panels[len(metrics) :]:
         axes.set_axis_off()
@@ -65,7 +63,7 @@ def draw_figure(scores: Scores) -> Figure:
             entries.append(("False alarms", draw.ORANGE, {"linestyle": ":", "marker": "x"}))
         draw.key(figure, entries)
     used = [(name, metric.name) for metric in metrics]
-    draw.foot(figure, foot_lines(scores, used, list(dict.fromkeys(missing))))
+    draw.foot(figure, foot_lines(scores, used, list(dict.fromkeys(missing)), cells=scores.study.cells("amount")))
     return figure
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from falsepromise.figures.scores import Scores, limits_of
+from falsepromise.figures.select import asks_teacher
+from falsepromise.figures.study import Cell
 
 RUNS = {
     "bases": "base models", "amount": "amounts", "size": "base sizes", "targeted": "targeted models",
@@ -16,7 +18,8 @@ RUNS = {
 
 
 def foot_lines(
-    scores: Scores, used: Sequence[tuple[str, str]], missing: Sequence[Any] = (), form: str = "lines"
+    scores: Scores, used: Sequence[tuple[str, str]], missing: Sequence[Any] = (), form: str = "lines",
+    cells: Sequence[Cell] | None = None,
 ) -> list[str]:
     """The foot's text: study, n, stand-ins, limits, gaps.
 
@@ -24,6 +27,7 @@ def foot_lines(
         scores: All scores.
         used: The (benchmark, metric) pairs that the figure shows.
         missing: `scores.Missing`, listed as gaps.
+        cells: The cells that it shows; by default all that have such scores.
         form: What is worded: a figure of "lines", one of "points", or a "table".
     """
     study = scores.study
@@ -43,7 +47,7 @@ def foot_lines(
             counts.append(f"{scores.label(benchmark)} {span}")
     if counts:
         lines.append("n: " + "; ".join(counts) + ".")
-    notes = [f"teacher: {study.teacher['stand_in']}"] if study.teacher.get("stand_in") else []
+    notes = [f"teacher: {study.teacher['stand_in']}"] if touches_teacher(scores, used, cells) else []
     for benchmark in dict.fromkeys(b for b, _ in used):
         notes += [f"{scores.label(benchmark)}: {note}" for note in scores.stand_ins(benchmark)]
     if notes:
@@ -63,6 +67,23 @@ def foot_lines(
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         lines.append("Not drawn: " + "; ".join(names[:6]) + more + ".")
     return lines
+
+
+def touches_teacher(scores: Scores, used: Sequence[tuple[str, str]], cells: Sequence[Cell] | None = None) -> bool:
+    """Whether shown numbers hang on the teacher's own answers: as scores, as what is compared with, or as data."""
+    study = scores.study
+    if not study.teacher.get("stand_in"):
+        return False
+    if cells is None:
+        names = {model for benchmark, _ in used for model in scores.of(benchmark)}
+        mixtures = {study.models[name].get("mixture") for name in names if name in study.models}
+    else:
+        mixtures = {cell.mixture for cell in cells}
+    made = any(study.mixtures.get(mixture or "", {}).get("teacher") for mixture in mixtures)
+    return made or any(
+        asks_teacher(study, benchmark) or scores.teacher(benchmark, metric) or scores.second_sample(benchmark, metric)
+        for benchmark, metric in used
+    )
 
 
 def merged(texts: Sequence[str]) -> list[str]:

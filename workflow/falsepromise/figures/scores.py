@@ -29,6 +29,8 @@ from falsepromise.figures.study import Cell, Study
 from falsepromise.statistics.crossed import crossed_interval
 from falsepromise.statistics.intervals import Z95
 
+SECOND = " (sample 1)"  # how a judge's record names the teacher's second answers
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -138,13 +140,21 @@ class Scores:
         names = [m for m in self.of(benchmark) if m in self.study.teacher_names]
         return self.estimate(names, benchmark, metric)
 
+    def chance(self, benchmark: str, metric: str) -> float | None:
+        """What guessing gets, where the records say it."""
+        found = [(record.get("chance") or {}).get(metric) for record in self.of(benchmark).values()]
+        return next((float(value) for value in found if isinstance(value, int | float)), None)
+
     def second_sample(self, benchmark: str, metric: str) -> Estimate | None:
         """The teacher's second answers against its first ones (Table 2, "ChatGPT #2").
 
-        It is the teacher's own style record, or what a record that was made with a second sample
-        holds under "second".
+        It is what a judge said of them, or the teacher's own style record, or what a record that was made
+        with a second sample holds under "second".
         """
         own = self.teacher(benchmark, metric)
+        judged = [name for name in self.of(benchmark) if name.endswith(SECOND)]
+        if judged:
+            own = self.estimate(judged[:1], benchmark, metric)
         if own:
             return own
         for record in self.of(benchmark).values():
@@ -234,7 +244,7 @@ def read_scores(paths: Sequence[str | Path], study: Study) -> Scores:
             raise UserError(f"{path}: {problem}")
         record.setdefault("metrics", {})
         key = (record["model"], record["benchmark"])
-        if key[0] not in known:
+        if key[0] not in known and not key[0].endswith(SECOND):
             raise UserError(
                 f"{path}: the model {key[0]!r} is not in the study {study.name} "
                 f"(it has {', '.join(sorted(known)[:8])}, ...); leave the file out or score the study's models"

@@ -126,3 +126,33 @@ def amount_columns(scores: Scores) -> list[tuple[str, Cell]]:
             name += f" ({study.base_label(cell.base)}, {study.mixture_label(cell.mixture)})"
         found.append((name, cell))
     return found
+
+
+def drawn(scores: Scores, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The benchmarks that have something to show, and a line for each that has not: why.
+
+    A benchmark that no model solves is a fact for the foot, not a panel.
+    """
+    shown, lines = [], []
+    for name in names:
+        metric = scores.metric(name)
+        found = [r["metrics"][metric] for r in scores.of(name).values() if metric in r["metrics"]]
+        reason = scores.not_scored(name) or (None if scores.of(name) and metric else "no score file")
+        if not reason and not found:
+            reason = "the metric is not in the scores"
+        if not reason and not any(m["value"] for m in found):
+            reason = f"0 for each model that was scored (n = {min(m['n'] for m in found):,})"
+        if reason:
+            lines.append(f"{scores.label(name)}: {reason}")
+        else:
+            shown.append(name)
+    return shown, lines
+
+
+def asks_teacher(study: Study, benchmark: str) -> bool:
+    """Whether a judge's, raters' or style scores compare with answers that this study's teacher gave."""
+    entry = study.style if benchmark == "style" else study.judges.get(benchmark) or study.raters.get(benchmark)
+    if entry is None:
+        return False
+    named = study.prompts.get(entry.get("prompts") or "")
+    return any(p.get("references") == "teacher" for p in ([named] if named else study.prompts.values()))

@@ -52,6 +52,7 @@ class Study:
     raters: dict[str, dict[str, Any]] = field(default_factory=dict)
     style: dict[str, Any] = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
+    prompts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def teacher_names(self) -> set[str]:
@@ -176,4 +177,5 @@ def read_study(path: str | Path) -> Study:
         raters=data.get("raters") or {},
         style=data.get("style") or {},
         roles=data.get("roles") or {},
+        prompts=data.get("prompts") or {},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +68,26 @@ class Table:
 
     def write(self, output: Path, module: str, inputs: Sequence[Path], config: dict[str, Any] | None = None) -> None:
         """Write `output` (.csv), .md, .html and .tex, and the manifest."""
+        self = self.compact()
         page = self.markdown()
         for suffix, text in ((".csv", self.csv()), (".md", page), (".html", webpage(page)), (".tex", self.latex())):
             with atomic_open(output.with_suffix(suffix)) as stream:
                 stream.write(text)
         write_manifest(output.with_suffix(".csv"), module=module, inputs=inputs, config=config or {})
+
+    def compact(self) -> Table:
+        """The table without columns that have nothing in any row, and without rows that have no number: a note names
+        what was left out.
+        """
+        numeric = [i for i in range(len(self.columns)) if any(isinstance(r[i], Estimate | Printed) for r in self.rows)]
+        rows = [row for row in self.rows if not numeric or any(row[i] is not None for i in numeric)]
+        full = [i for i in range(len(self.columns)) if not rows or any(row[i] is not None for row in rows)]
+        gone = [row for row in self.rows if row not in rows]
+        lost = [" ".join(v for v in row if isinstance(v, str) and v != GAP) for row in gone]
+        lost += [str(self.columns[i]) for i in range(len(self.columns)) if i not in full]
+        notes = [*self.notes, *([f"Left out, without a number: {'; '.join(dict.fromkeys(lost))}."] if lost else [])]
+        columns = [self.columns[i] for i in full]
+        return replace(self, columns=columns, rows=[[row[i] for i in full] for row in rows], notes=notes)
 
     def csv(self) -> str:
         """An estimate fills four columns: value, low, high (as in the score files, unscaled) and n."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import atomic_open
+from falsepromise.core.records import atomic_open, write_json
 from falsepromise.core.text import markdown
 from falsepromise.figures import draw
 from falsepromise.figures.claims import Claim, all_claims
@@ -38,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     scores = draw.load(args)
     paper = args.paper or PAPER
     text = page(scores, read_numbers(paper))
+    found = [
+        {"name": c.name, "title": c.title, "place": c.place, "verdict": c.verdict, "comparisons": len(c.comparisons)}
+        for c in all_claims(scores)
+    ]
+    write_json(args.output.with_suffix(".json"), {"study": scores.study.name, "claims": found})
     for suffix, form in ((".md", text), (".html", webpage(text))):
         with atomic_open(args.output.with_suffix(suffix)) as stream:
             stream.write(form)

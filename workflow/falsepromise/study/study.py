@@ -214,9 +214,11 @@ class Study:
             "roles": {group: self.role(group) for group in self.runs},
             "teacher": {"name": TEACHER, **_all(config.teacher, "label", "model", "stand_in")},
             "prompts": {name: prompts.model_dump(exclude_unset=True) for name, prompts in config.prompts.items()},
-            "style": {"runs": config.prompts[config.style.prompts].runs} if config.style else {},
-            "judges": {name: _all(self.voters[name], "label", "stand_in") for name in config.judges},
-            "raters": {name: _all(self.voters[name], "label", "stand_in") for name in config.raters},
+            "style": {"prompts": config.style.prompts, "runs": config.prompts[config.style.prompts].runs}
+            if config.style
+            else {},
+            "judges": {name: _all(self.voters[name], "label", "stand_in", "prompts") for name in config.judges},
+            "raters": {name: _all(self.voters[name], "label", "stand_in", "prompts") for name in config.raters},
             "benchmarks": {
                 name: _all(benchmark, "task", "metric", "label", "stand_in", "limit", "runs")
                 for name, benchmark in config.benchmarks.items()

@@ -43,6 +43,11 @@ def controls(study: Study) -> list[str]:
     ]
 
 
+def second_answers(study: Study) -> list[str]:
+    """The scores of the teacher's second answers, where a judge is to judge them: the upper bound of imitation."""
+    return [file for file in controls(study) if file.endswith("/teacher_second.json")]
+
+
 def rubric(study: Study, judge: str) -> str:
     """The file of resources/ that holds a judge's prompt.
 

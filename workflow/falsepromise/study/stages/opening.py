@@ -1,0 +1,90 @@
+"""What the report says beside its figures and tables: captions, and an opening with what the run found.
+
+Asked when the report is made, so that it tells what is there then, and what is missing and why.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import read_json
+from falsepromise.core.text import html
+from falsepromise.study.stages.figures import FIGURES, TABLES, Shown, final
+from falsepromise.study.study import Study
+
+MARKS = {"supported": "✓", "not supported": "✗", "can't tell": "?"}
+
+
+class Report:
+    """What the templates of `workflow/report/` ask of a study, as `snakemake.config["report"]`."""
+
+    def __init__(self, study: Study):
+        self.study = study
+
+    def caption(self, output: Any) -> str:
+        """The caption of a rule's outputs, by the name of the first."""
+        return row_of(str(output[0])).caption
+
+    def opening(self) -> str:
+        """The study's name, figure 0, each claim's verdict, what is missing: lines of HTML, everything escaped."""
+        study = self.study
+        title = study.config.title or study.name
+        parts = [f"<p>Study <strong>{html(study.name)}</strong>: {html(title)}</p>"]
+        picture = Path(study.results, "figures/fig0.svg")
+        if picture.exists():
+            data = base64.b64encode(picture.read_bytes()).decode()
+            parts.append(f'<img alt="Figure 0: style and capability" style="max-width:46rem;width:100%" '
+                         f'src="data:image/svg+xml;base64,{data}">')  # fmt: skip
+        parts += [*self._verdicts(), *self._missing()]
+        page = f"{study.name}/browse.html"
+        if Path("results", page).exists():
+            parts.append(f'<p><a href="{html(page)}">All answers, side by side with the teacher\'s</a>: a page of its '
+                         "own beside this report, in <code>results/</code>.</p>")  # fmt: skip
+        return "\n".join(" ".join(part.split()) for part in parts)
+
+    def _verdicts(self) -> list[str]:
+        """The claims' table, from what `figures.versus_paper` wrote."""
+        file = Path(self.study.results, "tables/versus_paper.json")
+        try:
+            claims = read_json(file)["claims"]
+            rows = [(claim["title"], claim["place"], claim["verdict"], claim["comparisons"]) for claim in claims]
+        except (UserError, KeyError, TypeError):
+            return []  # named among what is missing
+        cells = "".join(
+            f"<tr><td>{MARKS.get(verdict, '?')} {html(verdict)}</td><td>{html(title)}</td><td>{html(place)}</td>"
+            f"<td>{html(str(count) if count else 'no scores')}</td></tr>"
+            for title, place, verdict, count in rows
+        )
+        head = "<tr><th>Verdict</th><th>Claim of the paper</th><th>Where</th><th>Comparisons</th></tr>"
+        return [f'<table border="1" cellpadding="4" style="border-collapse:collapse">{head}{cells}</table>']
+
+    def _missing(self) -> list[str]:
+        """Figures and tables that are not there, each with the last word of its log."""
+        lost = [Path(file) for file in final(self.study) if not _own(self.study, Path(file)).exists()]
+        if not lost:
+            return []
+        items = "".join(f"<li><code>{html(str(file))}</code>: {html(_why(self.study, file))}</li>" for file in lost)
+        return [f"<p><strong>Not in this report, because it is not there:</strong></p><ul>{items}</ul>"]
+
+
+def row_of(file: str) -> Shown:
+    """The row of a figure's or table's file."""
+    return {**FIGURES, **TABLES}[Path(file).stem]
+
+
+def _own(study: Study, shown: Path) -> Path:
+    """The study's own file behind one that is shown."""
+    return Path(study.results, shown.parent.name, shown.name) if shown.name != "browse.html" else shown
+
+
+def _why(study: Study, file: Path) -> str:
+    folder = [file.parent.name] if file.stem in {**FIGURES, **TABLES} else []
+    log = Path("logs", study.name, *folder, f"{file.stem}.log")
+    try:
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return "never started; snakemake makes it"
+    return f"{lines[-1]} ({log})" if lines else f"not finished ({log})"
