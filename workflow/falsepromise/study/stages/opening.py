@@ -6,6 +6,7 @@ Asked when the report is made, so that it tells what is there then, and what is 
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,16 @@ class Report:
             return []
         items = "".join(f"<li><code>{html(str(file))}</code>: {html(_why(self.study, file))}</li>" for file in lost)
         return [f"<p><strong>Not in this report, because it is not there:</strong></p><ul>{items}</ul>"]
+
+
+def keep_json_in_scripts() -> None:
+    """Write `</` as `<\\/` in JSON, for the report's process alone.
+
+    Snakemake puts the JSON of parameters and captions into `<script>` elements as it is: a title or label with
+    `</script>` in it would end the element and go on as HTML.
+    """
+    plain = json.dumps
+    json.dumps = lambda *given, **options: plain(*given, **options).replace("</", "<\\/")
 
 
 def row_of(file: str) -> Shown:
