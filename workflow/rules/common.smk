@@ -1,0 +1,22 @@
+"""What all rule files share: which outputs the report shows, and what it says of them.
+
+Takes: nothing
+Gives: in_report(file), `config["report"]` for the templates of workflow/report/
+"""
+
+import sys
+
+config["report"] = opening.Report(study)
+at_work = "--report" not in sys.argv
+if not at_work:
+    opening.keep_json_in_scripts()
+
+
+def in_report(file):
+    """An output that the report shows; it does without one that is not there."""
+    if not (at_work or os.path.exists(file.replace("<results>", study.results))):
+        return file
+    row = opening.row_of(file)
+    kind, category = ("figure", "Figures") if file.endswith(".svg") else ("table", "Tables")
+    labels = {kind: row.number, "shows": row.shows}
+    return report(file, caption="../report/shown.rst", category=row.category or category, labels=labels)
