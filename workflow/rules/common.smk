@@ -1,4 +1,4 @@
-"""What all rule files share: which outputs the report shows, and what it says of them.
+"""What the other files here share, which outputs the report shows and what it says of them.
 
 Takes: nothing
 Gives: in_report(file), `config["report"]` for the templates of workflow/report/
