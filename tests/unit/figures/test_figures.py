@@ -292,5 +292,5 @@ def test_an_axis_of_any_metric() -> None:
 
     assert axis("acc", 0.1, 0.2) == ("Accuracy (%)", 100.0)
     assert axis("acc_norm", 0.1, 0.2, higher_is_better={"acc_norm": True}) == ("acc_norm (%)", 100.0)
-    lower = {"higher_is_better": {"word_perplexity": False}}
-    assert axis("word_perplexity", 20.0, 30.0, **lower) == ("word_perplexity (lower is better)", 1.0)
+    lower = {"higher_is_better": {"my_perplexity": False}}
+    assert axis("my_perplexity", 20.0, 30.0, **lower) == ("my_perplexity (lower is better)", 1.0)
