@@ -111,7 +111,7 @@ def test_the_papers_dry_run_is_quick_and_complete(checkout: Checkout) -> None:
     ("studies", "trained", "asked"),
     [
         (("laptop",), 6, False),
-        (("laptop", "laptop_hour"), 3, False),
+        (("laptop", "laptop_hour"), 2, False),
         (("one_gpu",), 10, True),
         (("paper",), 12, True),
         (("paper", "today"), 12, True),
