@@ -6,7 +6,8 @@ A step is forward pass, backward pass, clipping and AdamW, in float32, from a Nu
 the same architecture, batch, sequence length and number of threads on both sides. Two processes take turns within
 each round, so that other work on the machine meets both; the ratio is that of the medians. Seconds of CPU time are
 measured as well: on a shared machine their ratio is the steadier one. `ours (paper)` is the same step with the
-paper's optimizer, which PyTorch does not have.
+paper's optimizer, which PyTorch does not have. All sides have the settings of malloc that the workflow gives its jobs
+(`study.costs.KEEP_FREED`); `--malloc plain` has glibc's own. Above a load of 1 only `--busy` gives a table.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+from falsepromise.study.costs import KEEP_FREED
 
 # name -> sizes of a LLaMA, rows, tokens a row
 SIZES: dict[str, tuple[dict[str, int], int, int]] = {
@@ -110,9 +114,12 @@ def serve(side: str, name: str, threads: int) -> None:
 class Side:
     """A process that runs one side's steps, on cores of its own number of threads."""
 
-    def __init__(self, side: str, name: str, threads: int):
+    def __init__(self, side: str, name: str, threads: int, malloc: str):
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         environment["JAX_PLATFORMS"] = "cpu"
+        if malloc == "kept":
+            name_of, value = KEEP_FREED.split("=", 1)
+            environment[name_of] = value
         if threads == 1:
             environment["XLA_FLAGS"] = environment.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
         cores = sorted(os.sched_getaffinity(0))[:threads]
@@ -137,9 +144,9 @@ class Side:
         self.process.wait()
 
 
-def compare(name: str, threads: int, rounds: int, seconds: float, sides: list[str]) -> None:
+def compare(name: str, threads: int, rounds: int, seconds: float, sides: list[str], malloc: str) -> None:
     """Print one row: tokens a second of each side, and the ratios."""
-    running = {side: Side(side, name, threads) for side in sides}
+    running = {side: Side(side, name, threads, malloc) for side in sides}
     wall: dict[str, list[float]] = {side: [] for side in sides}
     cpu: dict[str, list[float]] = {side: [] for side in sides}
     counts = {}
@@ -162,6 +169,27 @@ def compare(name: str, threads: int, rounds: int, seconds: float, sides: list[st
     print(f"| {name} | {SIZES[name][1]} x {SIZES[name][2]} | {threads} | " + " | ".join(cells) + " |", flush=True)
 
 
+def clock() -> str:
+    """The processor's clock, where the kernel gives it."""
+    file = Path("/proc/cpuinfo")
+    found = [line.split(":")[1] for line in file.read_text().splitlines() if "MHz" in line] if file.exists() else []
+    return f" at {float(found[0]) / 1000:.1f} GHz" if found else ""
+
+
+def product_rate() -> float:
+    """GFLOP in a second of CPU time of NumPy's product of two matrices in float32: the best of five."""
+    import numpy as np
+
+    a = np.ones((1024, 1024), np.float32)
+    a @ a
+    spent = []
+    for _ in range(5):
+        begun = time.process_time()
+        a @ a
+        spent.append(time.process_time() - begun)
+    return 2 * 1024**3 / min(spent) / 1e9
+
+
 def main() -> None:
     """Print a table."""
     if "--serve" in sys.argv:
@@ -173,7 +201,12 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each side in each round, about")
+    parser.add_argument("--malloc", choices=("kept", "plain"), default="kept", help="freed memory stays or goes")
+    parser.add_argument("--busy", action="store_true", help="measure above a load of 1 too")
     options = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load > 1 and not options.busy:
+        sys.exit(f"the load is {load:.1f}: measure on a quiet machine (a load of 1 at most), or give --busy")
     sides = ["ours", "ours (paper)"]
     if importlib.util.find_spec("torch"):
         sides.insert(1, "peer")
@@ -183,12 +216,13 @@ def main() -> None:
     if "peer" in sides:
         others = [side for side in sides if side != "peer"]
         heads += [f"{side} / peer" for side in others] + [f"{side} / peer, CPU time" for side in others]
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+    print(f"load {load:.1f} on {os.cpu_count()} CPUs{clock()}; malloc: {options.malloc}")
+    print(f"a product of matrices: {product_rate():.0f} GFLOP in a second of CPU time")
     print("| size | rows x tokens | threads | " + " | ".join(heads) + " |")
     print("| " + " | ".join(["---"] * (3 + len(heads))) + " |")
     for name in options.sizes:
         for threads in options.threads:
-            compare(name, threads, options.rounds, options.seconds, sides)
+            compare(name, threads, options.rounds, options.seconds, sides, options.malloc)
 
 
 if __name__ == "__main__":
