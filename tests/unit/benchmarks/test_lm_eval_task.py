@@ -157,6 +157,30 @@ def test_data_from_a_file_or_folder(folder: Path, tasks: Path, tmp_path: Path) -
     assert len(values[0]) == 3
 
 
+@pytest.mark.slow
+def test_registered_tasks_take_data_from_a_folder(folder: Path, tasks: Path, tmp_path: Path) -> None:
+    """A tag of the real registry and its two tasks; the folder is laid out as a copy of the hub's repository."""
+    hub, subsets = tmp_path / "hub", ("ARC-Easy", "ARC-Challenge")
+    listed = []
+    for subset in subsets:
+        (hub / subset).mkdir(parents=True)
+        rows = [
+            {"id": str(i), "question": row["question"], "answerKey": "ABC"[i % 3],
+             "choices": {"text": row["choices"], "label": ["A", "B", "C"]}}
+            for i, row in enumerate(ROWS[: 4 if subset == "ARC-Easy" else 3])
+        ]  # fmt: skip
+        for split in ("train", "validation", "test"):
+            (hub / subset / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        files = "".join(f"  - {{split: {s}, path: {subset}/{s}.jsonl}}\n" for s in ("train", "validation", "test"))
+        listed.append(f"- config_name: {subset}\n  data_files:\n{files}")
+    (hub / "README.md").write_text(f"---\nconfigs:\n{''.join(listed)}---\n")
+    output = tmp_path / "score.json"
+    found = score(folder, "ai2_arc", output, "--data", str(hub))
+    assert found["metrics"]["acc"]["n"] == 7
+    each = [theirs(output, task)["acc,none"] for task in ("arc_easy", "arc_challenge")]
+    assert found["metrics"]["acc"]["value"] == pytest.approx(sum(each) / 2)
+
+
 @pytest.mark.parametrize(
     ("text", "more", "expected"),
     [
