@@ -10,8 +10,8 @@ import pytest
 from tokenizer_families import FAMILIES
 from tokenizers import Tokenizer
 
-from falsepromise.generation.continuation import Continuation
 from falsepromise.models.chat import ChatTokenizer, add_turn_tokens, read_tokenizer
+from falsepromise.models.continuation import Continuation
 
 PROMPTS = [
     "def f(x):\n", "The capital of France is", "Q: 2 + 2\nA:", "x ", "naïve 🎉", "日本", "\t", "ab\ufffd", "a 👩‍👩‍👧",

@@ -29,13 +29,13 @@ from jax.sharding import Mesh
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.generation import steps
-from falsepromise.generation.continuation import Continuation
 from falsepromise.generation.placing import decoding_sharding, default_mesh, spread
 from falsepromise.generation.request import Ids, Prompt, Request, Result
 from falsepromise.generation.sampling import Sampling, mode_of
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
+from falsepromise.models.continuation import Continuation
 from falsepromise.training.sharding import check_mesh, make_mesh
 
 __all__ = ["Engine", "Request", "Result"]

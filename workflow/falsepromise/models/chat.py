@@ -115,7 +115,7 @@ class ChatTokenizer:
         return [*self.encode_dialogue(messages)[0], self._turn("assistant")]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, without special tokens. Of ids that follow others, see `generation.continuation`."""
+        """Text of ids, without special tokens. Of ids that follow others, see `models.continuation`."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def stands_alone(self, token: int) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.models.chat import ChatTokenizer, load_any
+from falsepromise.models.continuation import Continuation
 from falsepromise.training.blocks import Blocks
 
 GREEN, BOLD, FAINT, PLAIN = "\x1b[32m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
@@ -56,10 +57,18 @@ def show(blocks: Blocks, index: int, tokenizer: ChatTokenizer, colour: bool) -> 
             yield "".join(pieces)
             yield "─" * 40
             pieces = []
-        run = [ids[place] for place in places]
-        text = "".join(special[token] for token in run) if mark else _harmless(tokenizer.decode(run))
+        run = list(places)
+        said = "".join(special[ids[place]] for place in run) if mark else _text(tokenizer, ids, run[0], len(run), opens)
+        text = said if mark else _harmless(said)
         pieces.append(_painted(text, counts, mark, colour))
     yield "".join(pieces) + "·" * min(blocks.block_size - n, 40)
+
+
+def _text(tokenizer: ChatTokenizer, ids: Sequence[int], start: int, n: int, opens: bool) -> str:
+    """What a run of tokens adds to the text before it; a document's first run stands alone."""
+    continuation = Continuation(tokenizer, [] if opens else ids[max(0, start - 64) : start])
+    continuation.push(ids[start : start + n], end=True)
+    return continuation.text
 
 
 def _painted(text: str, counts: bool, special: bool, colour: bool) -> str:
