@@ -120,7 +120,8 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
     if metric != "length_correlation":
         axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
     draw.named_points(axes, labels)
-    axes.set_xlabel(f"Style: {KNOWN[metric].label.lower()} with the teacher (×100)")
+    unit = "×100" if KNOWN[metric].scale == 1.0 else KNOWN[metric].unit
+    axes.set_xlabel(f"Style: {KNOWN[metric].label.lower()} with the teacher ({unit})")
     axes.set_ylabel(f"{scores.label(benchmark)}: {scores.known(benchmark, capability).axis.lower()}")
     entries: list[tuple[str, str, dict[str, Any]]] = [
         ("Base model", draw.QUIET, {"marker": "s", "linestyle": "", "markerfacecolor": "white"})
