@@ -101,6 +101,7 @@ def test_what_flattens_or_says_nothing_is_not_drawn(tmp_path):
         made.append(made_up.record(name, "mmlu", {"acc": 0.3}) | {"chance": {"acc": 0.25}})
         made.append(made_up.record(name, "humaneval", {"pass@1": 0.0}, n=40))
     made.append(made_up.record("teacher", "facts", {"exact_match": 0.97}))
+    made.append(made_up.record("teacher", "humaneval", {"pass@1": 0.9}, n=40))  # it doesn't fill a panel of zeros
     made.append(made_up.record("teacher", "mmlu", {"acc": 0.5}))
     study, files = made_up.write(tmp_path, spec, made)
     scores = read_scores(files, read_study(study))

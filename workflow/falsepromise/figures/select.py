@@ -136,7 +136,8 @@ def drawn(scores: Scores, names: Sequence[str]) -> tuple[list[str], list[str]]:
     shown, lines = [], []
     for name in names:
         metric = scores.metric(name)
-        found = [r["metrics"][metric] for r in scores.of(name).values() if metric in r["metrics"]]
+        records = {m: r for m, r in scores.of(name).items() if m not in scores.study.teacher_names}
+        found = [r["metrics"][metric] for r in records.values() if metric in r["metrics"]]
         reason = scores.not_scored(name) or (None if scores.of(name) and metric else "no score file")
         if not reason and not found:
             reason = "the metric is not in the scores"
