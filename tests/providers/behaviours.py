@@ -136,6 +136,16 @@ simple(
     message(content=lambda t: [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": t}]),
     who="Claude",
 )
+simple(
+    "a thinking part that has parts",
+    message(
+        content=lambda t: [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+            {"type": "text", "text": t},
+        ]
+    ),
+    who="Magistral",
+)
 simple("<think> before the text", message(content=lambda t: f"<think>\nhm\n</think>\n\n{t}"), who="DeepSeek R1 on vLLM")
 simple("</think> without its opening", message(content=lambda t: f"hm\n</think>\n\n{t}"), who="R1's chat template")
 simple("reasoning_content beside the text", message(reasoning_content="hm"), who="DeepSeek, vLLM")

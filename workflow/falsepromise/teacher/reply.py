@@ -168,6 +168,8 @@ def _text(content: Any) -> tuple[str | None, str | None]:
             texts.append(part)
         elif isinstance(part, dict):
             said = part.get("text", part.get("thinking"))
+            if isinstance(said, list):  # thoughts in parts of their own
+                said = "".join(str(one.get("text") or "") for one in said if isinstance(one, dict))
             if isinstance(said, str):
                 (thoughts if part.get("type") in _THOUGHTS or part.get("thought") is True else texts).append(said)
     return "".join(texts), "".join(thoughts) or None
