@@ -9,10 +9,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "workflow" / "falsepromise"
-# Circles that are left, inside one room; each closes by an import in a function.
-LEFT = [{"models.gguf", "models.weights"}, {"generation.engine", "generation.likelihood"},
-        {"teacher.reply", "teacher.faults"},
-        {"teacher.batch_api", "teacher.batch", "teacher.sending", "teacher.client"}]  # fmt: skip
 
 
 def graph() -> dict[str, set[str]]:
@@ -64,12 +60,9 @@ def test_the_picture_is_what_is_imported() -> None:
         assert rooms <= real[room], f"the picture has {rooms} -> {room}, which no module imports"
 
 
-def test_no_circle_but_those_that_are_left() -> None:
+def test_no_circle() -> None:
     edges = graph()
-    circles = {frozenset({name, *(o for o in reach(edges, name) if name in reach(edges, o))})
-               for name in edges if name in reach(edges, name)}  # fmt: skip
-    unknown = [circle for circle in circles if not any(circle <= left for left in LEFT)]
-    assert not unknown
+    assert not [name for name in edges if name in reach(edges, name)]
 
 
 def test_no_module_is_too_long() -> None:

@@ -28,10 +28,11 @@ from jax.sharding import Mesh
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
-from falsepromise.generation import steps
+from falsepromise.generation import likelihood, steps
 from falsepromise.generation.placing import decoding_sharding, default_mesh, spread
 from falsepromise.generation.request import Ids, Prompt, Request, Result
 from falsepromise.generation.sampling import Sampling, mode_of
+from falsepromise.generation.shapes import power_of_two, quarter_steps
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
@@ -99,7 +100,7 @@ class Engine:
         self.dtype = jnp.dtype(dtype or default_dtype())
         # Decoding reads all weights for each token: they are kept in the type that they are multiplied in.
         self.state = jax.tree.map(lambda x: x.astype(self.dtype), state)
-        self._compile_flops = COMPILE_FLOPS.get(jax.default_backend(), COMPILE_FLOPS_ACCELERATOR)
+        self.compile_flops = COMPILE_FLOPS.get(jax.default_backend(), COMPILE_FLOPS_ACCELERATOR)
         self.ends = sorted({tokenizer.eos_id, *config.more_eos_ids, *([config.eos_id] if config.eos_id else [])})
         self.produced = 0
 
@@ -164,7 +165,7 @@ class Engine:
             return
         shared = _common([row.ids[:-1] for row in rows]) if len(rows) > 1 else 0
         shared = shared if shared >= SHARED_LEAST else 0
-        cache = self._prefix(rows[0].ids[:shared]) if shared else None
+        cache = self.prefix(rows[0].ids[:shared]) if shared else None
         for slots, group in self._groups(rows):
             yield from self._run(group, slots, cache, shared, logprobs)
 
@@ -188,7 +189,7 @@ class Engine:
             if slots == max(buckets):
                 longest = max(len(row.ids) + row.room for row in pending)
                 yield min(slots, -(-longest // 64) * 64), pending
-            elif work > self._compile_flops and len(pending) >= min(self.batch_size, 16):
+            elif work > self.compile_flops and len(pending) >= min(self.batch_size, 16):
                 yield slots, pending
                 pending = []
 
@@ -200,7 +201,7 @@ class Engine:
         mode = mode_of([r.temperature for r in requests], [r.top_p for r in requests], [r.top_k for r in requests])
         lengths = [len(row.ids) - shared_length for row in rows]
         longest = max(lengths)
-        one_shape = 2.0 * self.config.n_parameters * longest * len(rows) < self._compile_flops
+        one_shape = 2.0 * self.config.n_parameters * longest * len(rows) < self.compile_flops
         waiting = sorted(rows, key=lambda row: len(row.ids))  # taken from the end: the longest first
         places: list[_Row | None] = [None] * b
         keep = np.ones(b, bool)
@@ -289,7 +290,7 @@ class Engine:
         scores = row.scores[: len(row.made)] if logprobs else None
         return Result(row.index, text.text[:at], reason, row.made, scores, row.request.tag)
 
-    def _prefix(self, ids: Ids) -> Any:
+    def prefix(self, ids: Ids) -> Any:
         """Keys and values of a shared text; padded behind, where later tokens overwrite them."""
         t = min(quarter_steps(len(ids), 32), self.max_length)
         tokens = np.zeros((1, t), np.int32)
@@ -307,29 +308,12 @@ class Engine:
         Args:
             pairs: Context and continuation, each text or token ids.
         """
-        from falsepromise.generation import likelihood
-
         return likelihood.loglikelihood(self, pairs, progress)
 
 
 def default_dtype() -> Any:
     """Of the computation: float32 on a CPU, bfloat16 elsewhere."""
     return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
-
-
-def power_of_two(n: int, least: int) -> int:
-    """The smallest power of two that is at least `n` and `least`."""
-    return max(least, 1 << (n - 1).bit_length())
-
-
-def quarter_steps(n: int, least: int) -> int:
-    """The smallest of 16, 20, 24, 28, 32, 40, 48... that is at least `n` and `least` (which is 8 or more).
-
-    A tenth is wasted on average, where powers of two waste a third; it costs more compiled shapes.
-    """
-    n = max(n, least)
-    step = 1 << (n - 1).bit_length() - 3
-    return -(-n // step) * step
 
 
 def _common(sequences: Sequence[Ids]) -> int:

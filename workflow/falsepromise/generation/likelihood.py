@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,13 +17,31 @@ from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.core.progress import Progress
 from falsepromise.generation import steps
 from falsepromise.generation.placing import spread
-
-if TYPE_CHECKING:
-    from falsepromise.generation.engine import Engine
+from falsepromise.generation.shapes import power_of_two, quarter_steps
+from falsepromise.models.chat import ChatTokenizer
+from falsepromise.models.config import ModelConfig
 
 Ids = Sequence[int]
 SHARED_LEAST = 64  # tokens that are worth a prefill of their own
 SHARED_SHARE = 0.5  # of a row, at least, to join the rows before it
+
+
+class Engine(Protocol):
+    """What scoring needs of `generation.engine.Engine`."""
+
+    config: ModelConfig
+    tokenizer: ChatTokenizer
+    mesh: Any
+    graph: Any
+    state: Any
+    dtype: Any
+    max_length: int
+    batch_size: int
+    compile_flops: float
+
+    def encode(self, prompt: str | Ids) -> list[int]: ...
+
+    def prefix(self, ids: Ids) -> Any: ...
 
 
 @dataclass
@@ -61,7 +79,7 @@ def loglikelihood(
 
     results: list[tuple[float, bool] | None] = [None] * len(pairs)
     for shared, rows in _batches(engine, sorted(inputs.values(), key=lambda row: row.ids)):
-        cache = engine._prefix(rows[0].ids[:shared]) if shared else None
+        cache = engine.prefix(rows[0].ids[:shared]) if shared else None
         for row, scores, likeliest in _score(engine, rows, shared, cache):
             for k, place in enumerate(row.places):
                 results[place] = float(scores[:, k].sum()), bool(likeliest[:, k].all())
@@ -123,11 +141,9 @@ def _common(a: Ids, b: Ids) -> int:
 
 def _score(engine: Engine, rows: list[_Input], shared: int, cache: Any) -> Iterator[tuple[_Input, Any, Any]]:
     """Each row with the log-probabilities `(m, k)` of its continuations and whether they are likeliest."""
-    from falsepromise.generation.engine import power_of_two, quarter_steps
-
     rows = sorted(rows, key=lambda row: -(len(row.ids) - shared))
     longest = len(rows[0].ids) - shared
-    one_shape = 2.0 * engine.config.n_parameters * longest * len(rows) < engine._compile_flops
+    one_shape = 2.0 * engine.config.n_parameters * longest * len(rows) < engine.compile_flops
     m = power_of_two(max(row.n for row in rows), 1)
     k = power_of_two(max(len(row.targets) for row in rows), 1)
     p = power_of_two(min(len(rows), max(1, min(engine.batch_size, 16))), 1)

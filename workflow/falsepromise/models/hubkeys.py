@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from falsepromise.models.config import ModelConfig
 
@@ -94,3 +97,16 @@ def _gpt2(config: ModelConfig) -> list[Entry]:
             found.append(Entry(f"{ours}.up{suffix}", f"{hub}.mlp.c_fc.{end}"))
             found.append(Entry(f"{ours}.down{suffix}", f"{hub}.mlp.c_proj.{end}"))
     return found
+
+
+class Tensor:
+    """A tensor of a file, of which slices can be read.
+
+    Args:
+        source: What an error calls the file.
+        shape: As stored.
+        read: From a tuple of slices to the array.
+    """
+
+    def __init__(self, source: str, shape: tuple[int, ...], read: Callable[[tuple[slice, ...]], np.ndarray]):
+        self.source, self.shape, self.read = source, shape, read

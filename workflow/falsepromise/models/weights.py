@@ -1,7 +1,7 @@
 """Model folders in the hub's form: read into a model, tensor by tensor, and written back.
 
 Every key and every shape in the files is accounted for. Nothing is unpickled: safetensors only (and
-GGUF, see models/gguf.py). A tensor goes straight to its place: with a sharding only the slices that
+GGUF, see models/gguf_file.py). A tensor goes straight to its place: with a sharding only the slices that
 this process holds are read, so that a 13B model never stands twice in the host's memory.
 """
 
@@ -23,11 +23,12 @@ from safetensors.numpy import save_file
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import read_json, write_json
+from falsepromise.models import gguf_file
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.gemma3 import Gemma3
 from falsepromise.models.gpt2 import GPT2
-from falsepromise.models.hubkeys import Entry, entries, is_constant, without_prefix
+from falsepromise.models.hubkeys import Entry, Tensor, entries, is_constant, without_prefix
 from falsepromise.models.llama import Llama
 from falsepromise.models.olmo2 import Olmo2
 
@@ -78,9 +79,7 @@ def load(
         UserError: naming the file and the key that is unknown, missing or of another shape.
     """
     if str(folder).endswith(".gguf"):
-        from falsepromise.models import gguf  # an optional package reads these
-
-        config, tensors = gguf.read(folder)
+        config, tensors = gguf_file.read(folder)
         return _assemble(config, tensors, sharding, param_dtype), config
     config = read_config(folder)
     with contextlib.ExitStack() as stack:
@@ -248,19 +247,6 @@ def _from_leaves(config: ModelConfig, leaves: Mapping[str, jax.Array]) -> Model:
     graph, state = nnx.split(abstract(config))
     flat = [(path, leaf.replace(leaves[".".join(map(str, path))])) for path, leaf in nnx.to_flat_state(state)]
     return nnx.merge(graph, nnx.from_flat_state(flat))
-
-
-class Tensor:
-    """A tensor of a file, of which slices can be read.
-
-    Args:
-        source: What an error calls the file.
-        shape: As stored.
-        read: From a tuple of slices to the array.
-    """
-
-    def __init__(self, source: str, shape: tuple[int, ...], read: Callable[[tuple[slice, ...]], np.ndarray]):
-        self.source, self.shape, self.read = source, shape, read
 
 
 def _assemble(config: ModelConfig, tensors: Mapping[str, Tensor], sharding: Sharding | None, param_dtype: Any) -> Model:

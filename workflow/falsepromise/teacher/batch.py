@@ -18,14 +18,15 @@ import logging
 import time
 import uuid
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import loads, stored
 from falsepromise.teacher import faults, ledger
+from falsepromise.teacher.account import Account
 from falsepromise.teacher.batch_api import BatchApi, reasons, word
 from falsepromise.teacher.cost import Request
 from falsepromise.teacher.faults import Rejected, Retry
@@ -36,9 +37,6 @@ from falsepromise.teacher.sending import Sender
 from falsepromise.teacher.store import Answer
 from falsepromise.teacher.transport import Reply
 from falsepromise.teacher.words import shown
-
-if TYPE_CHECKING:
-    from falsepromise.teacher.client import Teacher
 
 log = logging.getLogger("falsepromise.teacher")
 FIRST_LOOK_S = 1.0  # after a batch was sent; then half as long again each time, up to the teacher's pace
@@ -60,9 +58,21 @@ class Batch:
 
 
 def ask(
-    teacher: Teacher, runner: asyncio.Runner, requests: Iterable[Request], progress: Progress | None, counts: bool
+    teacher: Account,
+    connect: Callable[[], Sender],
+    runner: asyncio.Runner,
+    requests: Iterable[Request],
+    progress: Progress | None,
+    counts: bool,
 ) -> Iterator[Answer]:
-    """The answers to many requests, in their order, through batches; see `Teacher.ask_many`."""
+    """The answers to many requests, in their order, through batches; see `Teacher.ask_many`.
+
+    Args:
+        teacher: Who is asked.
+        connect: The sender of the running event loop.
+        runner: Of the event loop.
+        requests, progress, counts: As in `Teacher.ask_many`.
+    """
     if not teacher.habits.batch:
         raise UserError(
             f"{teacher.base_url}: no batch API is known for this provider; leave batch out, or name its protocol "
@@ -70,16 +80,18 @@ def ask(
         )
 
     async def all_answers() -> Iterator[Answer]:
-        return await _Batches(teacher, progress).all(requests, counts)
+        return await _Batches(teacher, connect(), progress).all(requests, counts)
 
     return runner.run(all_answers())
 
 
-def wait(teacher: Teacher, runner: asyncio.Runner, progress: Progress | None) -> None:
+def wait(
+    teacher: Account, connect: Callable[[], Sender], runner: asyncio.Runner, progress: Progress | None
+) -> None:
     """Wait for the batches of an earlier run, before their requests are asked one by one."""
 
     async def all_done() -> None:
-        await _Batches(teacher, progress).watch()
+        await _Batches(teacher, connect(), progress).watch()
 
     log.info("%s: batches of an earlier run are waited for; cancel them at the provider to ask now", teacher.model)
     runner.run(all_done())
@@ -90,12 +102,13 @@ class _Batches:
 
     Args:
         teacher: Who is asked.
+        sender: With its connections.
         progress: Shows what the provider says.
     """
 
-    def __init__(self, teacher: Teacher, progress: Progress | None):
+    def __init__(self, teacher: Account, sender: Sender, progress: Progress | None):
         self.teacher, self.store, self.progress = teacher, teacher.store, progress
-        self.sender: Sender = teacher.connect()
+        self.sender = sender
         self.failures: dict[str, str] = {}
         self.api = BatchApi(self.sender, teacher.batch_poll_s)
 

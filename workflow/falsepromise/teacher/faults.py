@@ -8,15 +8,33 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.teacher.ledger import Charge
 from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, asked_wait, duration, limits_wait, server_wait
 from falsepromise.teacher.words import shown
 
-if TYPE_CHECKING:
-    from falsepromise.teacher.reply import Asked
+
+@dataclass(frozen=True)
+class Asked:
+    """Whom a reply is from, for messages, and what it may have cost.
+
+    Attributes:
+        where: The base URL.
+        model: The model that was asked for.
+        key_env: The environment variable that holds the key.
+        key: The key itself, to take it out of the server's words.
+        charge: What was reserved.
+        heard: Whether this server has answered before, with this key and model.
+    """
+
+    where: str
+    model: str
+    key_env: str
+    key: str
+    charge: Charge
+    heard: bool
 
 
 @dataclass(eq=False)

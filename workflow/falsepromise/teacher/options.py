@@ -12,7 +12,8 @@ from falsepromise.core.records import loads
 from falsepromise.core.text import masked
 from falsepromise.study.config import default
 from falsepromise.teacher import local, providers
-from falsepromise.teacher.client import RESERVE_TOKENS, Teacher
+from falsepromise.teacher.account import RESERVE_TOKENS
+from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Prices
 from falsepromise.teacher.ledger import Limits
 from falsepromise.teacher.providers import PROVIDERS, Habits

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import loads
 from falsepromise.teacher import faults
-from falsepromise.teacher.faults import Rejected, Retry
+from falsepromise.teacher.faults import Asked, Rejected, Retry
 from falsepromise.teacher.ledger import Charge
 from falsepromise.teacher.providers import Habits
 from falsepromise.teacher.store import Answer
@@ -18,27 +17,6 @@ from falsepromise.teacher.words import page_words, shown
 
 _MOST_TOKENS = 10**8  # in one reply; a larger count is no count
 _THOUGHTS = ("thinking", "reasoning", "redacted_thinking", "thought")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Whom a reply is from, for messages, and what it may have cost.
-
-    Attributes:
-        where: The base URL.
-        model: The model that was asked for.
-        key_env: The environment variable that holds the key.
-        key: The key itself, to take it out of the server's words.
-        charge: What was reserved.
-        heard: Whether this server has answered before, with this key and model.
-    """
-
-    where: str
-    model: str
-    key_env: str
-    key: str
-    charge: Charge
-    heard: bool
 
 
 def read(reply: Reply, habits: Habits, asked: Asked) -> tuple[Answer, Charge]:

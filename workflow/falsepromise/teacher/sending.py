@@ -8,20 +8,17 @@ import logging
 import random
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from falsepromise.core.errors import UserError
+from falsepromise.teacher.account import Account
 from falsepromise.teacher.cost import Request, estimate_tokens
-from falsepromise.teacher.faults import Rejected, Retry
+from falsepromise.teacher.faults import Asked, Rejected, Retry
 from falsepromise.teacher.ledger import Charge, LimitReached
 from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, Pace, backoff, limits_wait
-from falsepromise.teacher.reply import Asked, read
+from falsepromise.teacher.reply import read
 from falsepromise.teacher.store import Answer
 from falsepromise.teacher.transport import Lost, TooLarge, Transport, Unsent
 from falsepromise.teacher.words import shown
-
-if TYPE_CHECKING:
-    from falsepromise.teacher.client import Teacher
 
 log = logging.getLogger("falsepromise.teacher")
 UNREACHABLE_ATTEMPTS = 3  # while the server has never been heard
@@ -42,7 +39,7 @@ class Sender:
         retries: How often a request was sent again, by cause.
     """
 
-    def __init__(self, teacher: Teacher, key: str, requests: Pace, tokens: Pace, seed: int):
+    def __init__(self, teacher: Account, key: str, requests: Pace, tokens: Pace, seed: int):
         self.teacher, self.key = teacher, key
         self._requests, self._tokens = requests, tokens
         self.rng = random.Random(seed)

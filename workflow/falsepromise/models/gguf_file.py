@@ -1,0 +1,175 @@
+"""GGUF files, llama.cpp's format: LLaMA weights, quantised or not, and the tokenizer inside.
+
+Needs the package `gguf` (`pip install gguf`). Weights are dequantised tensor by tensor. llama.cpp turns
+neighbouring features in its rotary embedding where the hub's LLaMA turns the two halves of a head; it
+stores q and k reordered for that, and here they are put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from falsepromise.core.errors import UserError
+from falsepromise.models.config import ModelConfig, RopeScaling
+from falsepromise.models.hubkeys import Tensor, entries
+
+_TOP = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+_BLOCK = {
+    "attn_norm.weight": "input_layernorm.weight",
+    "ffn_norm.weight": "post_attention_layernorm.weight",
+    "attn_q.weight": "self_attn.q_proj.weight",
+    "attn_k.weight": "self_attn.k_proj.weight",
+    "attn_v.weight": "self_attn.v_proj.weight",
+    "attn_output.weight": "self_attn.o_proj.weight",
+    "ffn_gate.weight": "mlp.gate_proj.weight",
+    "ffn_up.weight": "mlp.up_proj.weight",
+    "ffn_down.weight": "mlp.down_proj.weight",
+}
+_CONSTANTS = ("rope_freqs.weight",)  # llama3's blend of frequencies, which the config gives
+
+
+def read(path: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """The config and the tensors of a GGUF file, under the hub's keys.
+
+    Returns:
+        The config, and for each key a `Tensor`.
+
+    Raises:
+        UserError: not a whole GGUF file, another architecture, or an unknown tensor; it is named.
+    """
+    reader = _open(path)
+    config = _config(_fields(reader), {tensor.name for tensor in reader.tensors}, path)
+    heads = {"attn_q.weight": config.num_heads, "attn_k.weight": config.num_kv_heads}
+    found: dict[str, Tensor] = {}
+    for tensor in reader.tensors:
+        if tensor.name in _CONSTANTS:
+            continue
+        block, _, short = tensor.name.removeprefix("blk.").partition(".")
+        if tensor.name.startswith("blk.") and block.isdigit() and short in _BLOCK:
+            key = f"model.layers.{block}.{_BLOCK[short]}"
+        else:
+            key = _TOP.get(tensor.name, tensor.name)  # an unknown name is refused with all others' keys
+        shape = tuple(int(n) for n in reversed(tensor.shape))
+        found[key] = Tensor(str(path), shape, _reader(tensor, shape, heads.get(short)))
+    missing = {entry.key for entry in entries(config)} - set(found)
+    if "lm_head.weight" in missing:
+        raise UserError(f"{path}: no output.weight although the config asks for one; fetch the file again")
+    return config, found
+
+
+def tokenizer_json(path: str | Path) -> dict[str, Any]:
+    """What `transformers` needs to rebuild the tokenizer inside: see `gguf.export`.
+
+    Returns:
+        tokenizer.json's content for a byte-level BPE (GPT-2's kind); other kinds are refused.
+    """
+    fields = _fields(_open(path))
+    if fields.get("tokenizer.ggml.model") != "gpt2":
+        raise UserError(
+            f"{path}: the tokenizer inside is of kind {fields.get('tokenizer.ggml.model')!r}, only byte-level BPE "
+            "('gpt2') is rebuilt; put a tokenizer.json beside the weights"
+        )
+    pieces, kinds = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
+    special = [
+        {"id": i, "content": piece, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+         "special": True}
+        for i, (piece, kind) in enumerate(zip(pieces, kinds, strict=True))
+        if kind == 3  # a control token
+    ]  # fmt: skip
+    split_digits = fields.get("tokenizer.ggml.pre") in ("smollm", "starcoder", "refact", "command-r")
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    steps = [{"type": "Digits", "individual_digits": True}] if split_digits else []
+    return {
+        "version": "1.0",
+        "added_tokens": special,
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*steps, byte_level]},
+        "post_processor": None,
+        "decoder": byte_level,
+        "model": {
+            "type": "BPE",
+            "vocab": {piece: i for i, piece in enumerate(pieces)},
+            "merges": [merge.split(" ") for merge in fields["tokenizer.ggml.merges"]],
+            "byte_fallback": False,
+            "ignore_merges": False,
+        },
+    }
+
+
+def _open(path: str | Path) -> Any:
+    try:
+        import gguf
+    except ImportError as error:
+        raise UserError(f"{path}: reading GGUF needs the package gguf; run `pip install gguf`") from error
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        return gguf.GGUFReader(path)
+    except (ValueError, KeyError, IndexError, OSError) as error:
+        raise UserError(f"{path}: not a whole GGUF file ({error}); fetch it again") from error
+
+
+def _fields(reader: Any) -> dict[str, Any]:
+    return {name: field.contents() for name, field in reader.fields.items()}
+
+
+def _reader(tensor: Any, shape: tuple[int, ...], heads: int | None) -> Callable[[tuple[slice, ...]], np.ndarray]:
+    def read(index: tuple[slice, ...]) -> np.ndarray:
+        from gguf.quants import dequantize
+
+        array = dequantize(tensor.data, tensor.tensor_type).reshape(shape)
+        if heads:
+            # Rows of a head stand as (pair, half); the hub has (half, pair).
+            array = array.reshape(heads, shape[0] // heads // 2, 2, shape[1]).swapaxes(1, 2).reshape(shape)
+        return array[index]
+
+    return read
+
+
+def _config(fields: Mapping[str, Any], names: set[str], path: str | Path) -> ModelConfig:
+    kind = fields.get("general.architecture")
+    if kind != "llama":
+        raise UserError(f"{path}: architecture {kind!r} is not read from GGUF; expected 'llama'")
+
+    def need(name: str) -> Any:
+        if f"llama.{name}" not in fields:
+            raise UserError(f"{path}: the field llama.{name} is missing; fetch the file again")
+        return fields[f"llama.{name}"]
+
+    heads, width = int(need("attention.head_count")), int(need("embedding_length"))
+    scaling = None
+    if fields.get("llama.rope.scaling.type") not in (None, "none"):
+        if fields["llama.rope.scaling.type"] != "linear":
+            raise UserError(f"{path}: rope scaling {fields['llama.rope.scaling.type']!r} is not read from GGUF")
+        scaling = RopeScaling("linear", float(need("rope.scaling.factor")))
+    if "rope_freqs.weight" in names:
+        raise UserError(f"{path}: LLaMA 3's rope scaling is not read from GGUF; use the safetensors of the model")
+
+    def whole(name: str) -> int | None:
+        return None if name not in fields else int(fields[name])
+
+    return ModelConfig(
+        model_type="llama",
+        vocab_size=len(fields["tokenizer.ggml.tokens"]),
+        hidden_size=width,
+        intermediate_size=int(need("feed_forward_length")),
+        num_layers=int(need("block_count")),
+        num_heads=heads,
+        num_kv_heads=int(fields.get("llama.attention.head_count_kv", heads)),
+        head_dim=int(fields.get("llama.attention.key_length", width // heads)),
+        max_positions=int(need("context_length")),
+        rope_theta=float(fields.get("llama.rope.freq_base", 10000.0)),
+        rope_scaling=scaling,
+        norm_eps=float(need("attention.layer_norm_rms_epsilon")),
+        tie_embeddings="output.weight" not in names,
+        bos_id=whole("tokenizer.ggml.bos_token_id"),
+        eos_id=whole("tokenizer.ggml.eos_token_id"),
+    )
