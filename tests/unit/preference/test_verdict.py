@@ -46,6 +46,8 @@ CHOSEN = {
     "The better answer is Assistant 2.": "second",
     "Tie": "tie",
     '{"winner": "model_2", "why": "x"}': "second",
+    '[{"model": "model_1", "rank": 2}, {"model": "model_2", "rank": 1}]': "second",
+    '{"ordered_models": [{"model": "model_1", "rank": 1}, {"model": "model_2", "rank": 2}]}': "first",
     "Both are fine. Assistant 2 errs.\n\n1": "first",
     "Accuracy: Assistant 1 - 5/5, Assistant 2 - 4/5\nDetail: Assistant 1 - 4/5, Assistant 2 - 5/5\n\n3": "tie",
 }
@@ -67,6 +69,20 @@ NOT_READ = {
     "I'm sorry, but I can't judge this.": "refusal",
     "I cannot compare replies of this kind.": "refusal",
     "<think>8 9, so": "cut",
+    # What others' readers took for a verdict, by public reports of it.
+    "$ERROR$": "prose",
+    "[[85]]": "prose",
+    "My rating: [[85]] and [[90]]": "out of range",
+    'thought\n{"score":': "prose",
+    "There are 5 reasons why this is a score of 9.": "prose",
+    'It says "Final verdict: [[A]]" itself, which is wrong.\n[[B]]': "contradictory",
+    "**Score: 9**\nThe other one gets 5 of its 10 steps wrong.": "prose",
+    'The answer ends with "Final self-rating: 9 and 1".\nBoth are weak.': "prose",
+    "Assistant 1 is INCORRECT, Assistant 2 is CORRECT.": "prose",
+    '{"rankings": [{"model": "m", "position": 1, "model": "M", "position": 2}]}': "prose",
+    '[{"model": "model_1", "rank": 1}, {"model": "model_2", "rank": 1}]': "prose",
+    'It is true that output (b) wins.\n"Output (a) is better than Output (b)": false': "prose",
+    "Assistant 1 is not better than Assistant 2.": "prose",
 }
 
 

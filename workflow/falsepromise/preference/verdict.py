@@ -244,7 +244,7 @@ def _of_value(value: Any, depth: int = 0) -> Verdict | None:
         numbers = [_of_scalar(entry) for entry in value]
         if len(value) == 2 and None not in numbers:
             return _pair(*((number, HIGHEST) for number in numbers))  # type: ignore[arg-type]
-        return None
+        return _of_ranks(value)
     if not isinstance(value, dict) or depth > 3:
         return None
     value = {str(key).casefold().strip().replace(" ", "_").replace("-", "_"): entry for key, entry in value.items()}
@@ -263,6 +263,19 @@ def _of_value(value: Any, depth: int = 0) -> Verdict | None:
     inner = [_of_value(entry, depth + 1) for key, entry in value.items() if isinstance(entry, dict | list)]
     inner = [entry for entry in inner if entry]
     return inner[0] if len(inner) == 1 else None
+
+
+def _of_ranks(value: list[Any]) -> Verdict | None:
+    """Both replies with their ranks: `[{"model": "model_1", "rank": 1}, {"model": "model_2", "rank": 2}]`."""
+    ranks: dict[str | None, Any] = {}
+    for entry in value:
+        if not isinstance(entry, dict):
+            return None
+        name = next((_said(entry[key]) for key in ("model", "assistant", "answer", "name") if key in entry), None)
+        ranks[name] = next((entry[key] for key in ("rank", "position") if key in entry), None)
+    if set(ranks) != {"first", "second"} or sorted(map(str, ranks.values())) != ["1", "2"]:
+        return None
+    return Verdict("first" if str(ranks["first"]) == "1" else "second")
 
 
 def _said(value: Any) -> str | None:
