@@ -1,10 +1,7 @@
 """The reading room: what is on it, and the page itself in a real Chromium (skipped by name without one)."""
 
-import contextlib
-import importlib.util
 import json
 import re
-import shutil
 
 import made_up
 import pytest
@@ -12,10 +9,6 @@ import pytest
 from falsepromise.core.errors import UserError
 from falsepromise.figures import browse
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None or importlib.util.find_spec("playwright") is None, reason="no Chromium or no Playwright"
-)
 HOSTILE = [
     "</script><script>document.title = 'owned'</script>",
     "<!--<script>", "]]><svg onload=alert(1)>",
@@ -99,87 +92,79 @@ def test_answers_to_other_prompts_are_refused(tmp_path):
         browse.read_room(study, [tmp_path / "prompts/heldout.jsonl"], [], [tmp_path / "other/m.jsonl"])
 
 
-@contextlib.contextmanager
-def opened(path):
+@pytest.fixture
+def opened(watch):
     """The page from the disk in Chromium, and all that may not happen on it."""
-    from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        with contextlib.closing(browser):
-            page, wrong = browser.new_page(), []
-            page.on("console", lambda message: wrong.append(message.text))
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("dialog", lambda dialog: wrong.append(dialog.message))
-            page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith("file:") else None)
-            page.goto(path.as_uri())
-            yield page, wrong
+    def show(path):
+        page, wrong = watch("file:")
+        page.goto(path.as_uri())
+        return page, wrong
+
+    return show
 
 
-@needs_browser
 @pytest.mark.slow
-def test_reading_by_keyboard_search_and_filter(tmp_path):
+def test_reading_by_keyboard_search_and_filter(tmp_path, opened):
     from playwright.sync_api import expect
 
-    with opened(build(tmp_path)) as (page, wrong):
-        expect(page.locator("#count")).to_have_text("6 of 6 prompts")
-        expect(page.locator("#answers section")).to_have_count(4)
-        page.keyboard.press("j")
-        expect(page.locator("#question")).to_have_text("answer 1 of user")
-        expect(page.locator(".column0 .plain")).to_have_text("answer 1 of teacher")
-        expect(page.locator(".column1 .marks li").first).to_have_text("cut at the limit")
-        page.keyboard.press("2")
-        expect(page.locator("#answers section")).to_have_count(3)
-        page.keyboard.press("0")
-        page.select_option("#filter", label="list")
-        expect(page.locator("#count")).to_have_text("2 of 6 prompts")  # one is ours, one the teacher's
-        page.keyboard.press("Escape")
-        page.locator("#filter").blur()
-        page.keyboard.press("1")  # the teacher is out of the filter with its column
-        expect(page.locator("#count")).to_have_text("1 of 6 prompts")
-        page.keyboard.press("0")
-        page.select_option("#filter", label="All prompts")
-        page.locator("#filter").blur()
-        page.keyboard.press("/")
-        page.keyboard.type("ANSWER 4")
-        expect(page.locator("#count")).to_have_text("1 of 6 prompts")
-        expect(page.locator("#question")).to_have_text("answer 4 of user")
-        page.keyboard.press("Escape")
-        address = page.url
-        page.goto("about:blank")
-        page.goto(address)  # a prompt has an address
-        expect(page.locator("#question")).to_have_text("answer 4 of user")
-        page.select_option("#set", "1")
-        expect(page.locator("#question")).to_contain_text("Right: A0")
-        assert wrong == []
+    page, wrong = opened(build(tmp_path))
+    expect(page.locator("#count")).to_have_text("6 of 6 prompts")
+    expect(page.locator("#answers section")).to_have_count(4)
+    page.keyboard.press("j")
+    expect(page.locator("#question")).to_have_text("answer 1 of user")
+    expect(page.locator(".column0 .plain")).to_have_text("answer 1 of teacher")
+    expect(page.locator(".column1 .marks li").first).to_have_text("cut at the limit")
+    page.keyboard.press("2")
+    expect(page.locator("#answers section")).to_have_count(3)
+    page.keyboard.press("0")
+    page.select_option("#filter", label="list")
+    expect(page.locator("#count")).to_have_text("2 of 6 prompts")  # one is ours, one the teacher's
+    page.keyboard.press("Escape")
+    page.locator("#filter").blur()
+    page.keyboard.press("1")  # the teacher is out of the filter with its column
+    expect(page.locator("#count")).to_have_text("1 of 6 prompts")
+    page.keyboard.press("0")
+    page.select_option("#filter", label="All prompts")
+    page.locator("#filter").blur()
+    page.keyboard.press("/")
+    page.keyboard.type("ANSWER 4")
+    expect(page.locator("#count")).to_have_text("1 of 6 prompts")
+    expect(page.locator("#question")).to_have_text("answer 4 of user")
+    page.keyboard.press("Escape")
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)  # a prompt has an address
+    expect(page.locator("#question")).to_have_text("answer 4 of user")
+    page.select_option("#set", "1")
+    expect(page.locator("#question")).to_contain_text("Right: A0")
+    assert wrong == []
 
 
-@needs_browser
 @pytest.mark.slow
-def test_hostile_texts_do_nothing_in_a_browser(tmp_path):
+def test_hostile_texts_do_nothing_in_a_browser(tmp_path, opened):
     page_file = build(tmp_path, len(HOSTILE), text=lambda i, _: HOSTILE[i], prompt_id=HOSTILE.__getitem__)
-    with opened(page_file) as (page, wrong):
-        for text in HOSTILE:
-            shown = page.locator(".column0 .plain").text_content()
-            assert shown.startswith(text[:4]) or text.startswith("\u202e")
-            assert page.locator("#answers *:not(section, h2, div, p, ul, li)").count() == 0
-            page.keyboard.press("j")
-        assert page.title().startswith("made-up")
-        assert wrong == []
+    page, wrong = opened(page_file)
+    for text in HOSTILE:
+        shown = page.locator(".column0 .plain").text_content()
+        assert shown.startswith(text[:4]) or text.startswith("\u202e")
+        assert page.locator("#answers *:not(section, h2, div, p, ul, li)").count() == 0
+        page.keyboard.press("j")
+    assert page.title().startswith("made-up")
+    assert wrong == []
 
 
-@needs_browser
 @pytest.mark.slow
-def test_five_thousand_answers(tmp_path):
+def test_five_thousand_answers(tmp_path, opened):
     """As many as a study has: what is drawn at once stays small, whatever the page holds."""
     page_file = build(tmp_path, n=1250, text=lambda i, model: f"{model} {i} " + "words of an answer " * 80)
-    with opened(page_file) as (page, wrong):
-        assert page.locator("#count").text_content() == "1250 of 1250 prompts"
-        assert page.evaluate("document.querySelectorAll('*').length") < 500
-        page.keyboard.press("End")
-        assert page.locator("#question").text_content().startswith("user 1249 ")
-        page.fill("#search", "user 777 ")
-        assert page.locator("#count").text_content() == "1 of 1250 prompts"
-        took = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
-        print(f"{page_file.stat().st_size / 1e6:.1f} MB opened in {took:.0f} ms")
-        assert wrong == []
+    page, wrong = opened(page_file)
+    assert page.locator("#count").text_content() == "1250 of 1250 prompts"
+    assert page.evaluate("document.querySelectorAll('*').length") < 500
+    page.keyboard.press("End")
+    assert page.locator("#question").text_content().startswith("user 1249 ")
+    page.fill("#search", "user 777 ")
+    assert page.locator("#count").text_content() == "1 of 1250 prompts"
+    took = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+    print(f"{page_file.stat().st_size / 1e6:.1f} MB opened in {took:.0f} ms")
+    assert wrong == []

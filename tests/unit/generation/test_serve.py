@@ -2,9 +2,7 @@
 
 import contextlib
 import http.client
-import importlib.util
 import json
-import shutil
 import threading
 
 import numpy as np
@@ -17,7 +15,6 @@ from falsepromise.generation.serve import Server, named
 from falsepromise.preference import votes
 from falsepromise.teacher.protocol import serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KEY = "a-key-for-tests"
 ASKED = [{"role": "user", "content": "what is the capital?"}]
 
@@ -180,41 +177,33 @@ def test_two_folders_of_one_name_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None or importlib.util.find_spec("playwright") is None, reason="no Chromium")
-def test_talking_to_one_and_voting_blind_on_two(running):
-    from playwright.sync_api import expect, sync_playwright
+def test_talking_to_one_and_voting_blind_on_two(running, watch):
+    expect = pytest.importorskip("playwright.sync_api").expect
+    page, wrong = watch("http://127.0.0.1:")
+    page.goto(running.page)
+    expect(page.locator("#panes section")).to_have_count(1)
+    page.fill("#text", "<img src=x onerror=alert(1)> hello")
+    page.keyboard.press("Enter")
+    expect(page.locator("#send")).to_be_enabled(timeout=60_000)
+    expect(page.locator(".turn.user")).to_have_text("<img src=x onerror=alert(1)> hello")
+    assert page.locator("#panes img").count() == 0
+    expect(page.locator("#votes")).to_be_hidden()  # there is nothing to compare
 
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        with contextlib.closing(browser):
-            page, wrong = browser.new_page(), []
-            page.on("console", lambda message: wrong.append(message.text))
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("dialog", lambda dialog: wrong.append(dialog.message))
-            page.goto(running.page)
-            expect(page.locator("#panes section")).to_have_count(1)
-            page.fill("#text", "<img src=x onerror=alert(1)> hello")
-            page.keyboard.press("Enter")
-            expect(page.locator("#send")).to_be_enabled(timeout=60_000)
-            expect(page.locator(".turn.user")).to_have_text("<img src=x onerror=alert(1)> hello")
-            assert page.locator("#panes img").count() == 0
-            expect(page.locator("#votes")).to_be_hidden()  # there is nothing to compare
-
-            page.check("#blind")
-            page.select_option("#two", "gpt2")
-            expect(page.locator("#panes h2")).to_have_text(["Left", "Right"])
-            page.fill("#text", "what is the capital?")
-            page.keyboard.press("Enter")
-            page.wait_for_selector("#votes:not([hidden])", timeout=60_000)
-            assert "llama" not in page.locator("main").text_content()
-            page.click("[data-choice=first]")
-            expect(page.locator("#problem")).to_contain_text("Give your name first")
-            page.fill("#rater", "ann")
-            page.click("[data-choice=first]")
-            expect(page.locator("#said")).to_contain_text("Stored")
-            shown = page.locator("#panes h2").all_text_contents()
-            assert sorted(shown) == ["gpt2", "llama"]
-            assert wrong == []
+    page.check("#blind")
+    page.select_option("#two", "gpt2")
+    expect(page.locator("#panes h2")).to_have_text(["Left", "Right"])
+    page.fill("#text", "what is the capital?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#votes:not([hidden])", timeout=60_000)
+    assert "llama" not in page.locator("main").text_content()
+    page.click("[data-choice=first]")
+    expect(page.locator("#problem")).to_contain_text("Give your name first")
+    page.fill("#rater", "ann")
+    page.click("[data-choice=first]")
+    expect(page.locator("#said")).to_contain_text("Stored")
+    shown = page.locator("#panes h2").all_text_contents()
+    assert sorted(shown) == ["gpt2", "llama"]
+    assert wrong == []
     (vote,) = votes.read_votes([running.votes / "llama.gpt2.votes.jsonl"])
     assert (vote["left"], vote["right"], vote["rater"], vote["blind"]) == ("llama", "gpt2", "ann", True)
     assert vote["choice"] == ("left" if shown[0] == "llama" else "right")

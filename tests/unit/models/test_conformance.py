@@ -9,18 +9,17 @@ import copy
 import json
 import os
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 from hub_configs import FAMILIES, LENGTH, random_config
+from loss import loss_and_gradients
 from safetensors.torch import save_file
 
 from falsepromise.core.errors import UserError
 from falsepromise.models import hubconfig, weights
 from falsepromise.models.config import ModelConfig
-from falsepromise.models.hubkeys import entries
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no live comparison")
 transformers = pytest.importorskip("transformers")
@@ -61,24 +60,13 @@ def test_a_random_config_gives_the_logits_of_transformers(family, seed, tmp_path
     model, config = weights.load(tmp_path)
     assert config.n_parameters == sum(p.numel() for p in peer.parameters())
     tokens = jnp.asarray(TOKENS)
-    graph, state = nnx.split(model)
-
-    @jax.jit
-    def loss_of(state):
-        logits = nnx.merge(graph, state)(tokens)
-        log_p = jax.nn.log_softmax(logits[:, :-1])
-        return -jnp.take_along_axis(log_p, tokens[:, 1:, None], axis=2).mean(), logits
-
-    (ours_loss, ours), gradient = jax.value_and_grad(loss_of, has_aux=True)(state)
+    ours_loss, ours, gradients = loss_and_gradients(model, config, tokens)
     size = np.abs(theirs).max()
     assert np.abs(np.asarray(ours) - theirs).max() < 2e-5 * size + 1e-5, hub
-    assert float(ours_loss) == pytest.approx(float(loss.detach()), abs=1e-4)
-    leaves, groups = weights.flatten(nnx.merge(graph, gradient)), {}
-    for entry in entries(config):
-        groups.setdefault(entry.key, []).append(entry)
+    assert ours_loss == pytest.approx(float(loss.detach()), abs=1e-4)
     found = dict(peer.named_parameters())
-    for key, group in groups.items():
-        wanted, got = found[key].grad.numpy(), weights._to_hub(group, leaves, jnp.float32)
+    for key, got in gradients.items():
+        wanted = found[key].grad.numpy()
         np.testing.assert_allclose(got, wanted, atol=3e-4 * np.abs(wanted).max() + 1e-6, err_msg=key)
 
     # Prompt and continuation through the cache, as far as the model's positions go.

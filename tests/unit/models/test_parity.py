@@ -6,15 +6,14 @@ import json
 from pathlib import Path
 
 import golden_models
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from loss import loss_and_gradients
 from safetensors.numpy import save_file
 
 from falsepromise.models import weights
-from falsepromise.models.hubkeys import entries
 
 GOLDEN = json.loads(Path(__file__).with_name("golden.json").read_text())["cases"]
 PLACES = [0, 63, 64, 139]
@@ -43,23 +42,10 @@ def test_every_case_has_its_golden_values():
 def test_forward_loss_and_gradients(models, case):
     model, config = models[case]
     tokens = jnp.asarray(golden_models.tokens())
-    graph, state = nnx.split(model)
-
-    @jax.jit
-    def loss_of(state):
-        logits = nnx.merge(graph, state)(tokens)
-        log_p = jax.nn.log_softmax(logits[:, :-1])
-        return -jnp.take_along_axis(log_p, tokens[:, 1:, None], axis=2).mean(), logits
-
-    (loss, logits), gradient = jax.value_and_grad(loss_of, has_aux=True)(state)
+    loss, logits, ours = loss_and_gradients(model, config, tokens)
     assert np.abs(np.asarray(logits[1, np.array(PLACES)]) - GOLDEN[case]["logits"]).max() < 1e-4
-    assert float(loss) == pytest.approx(GOLDEN[case]["loss"], abs=1e-5)
+    assert loss == pytest.approx(GOLDEN[case]["loss"], abs=1e-5)
 
-    leaves = weights.flatten(nnx.merge(graph, gradient))
-    groups = {}
-    for entry in entries(config):
-        groups.setdefault(entry.key, []).append(entry)
-    ours = {key: weights._to_hub(group, leaves, jnp.float32) for key, group in groups.items()}
     assert set(ours) == set(GOLDEN[case]["gradients"])
     for key, array in ours.items():
         along = float((array.astype(np.float64) * golden_models.tensor(case, key, array.shape, "grad")).sum())

@@ -3,10 +3,8 @@
 Set FALSEPROMISE_PICTURES to a folder to keep pictures of the page.
 """
 
-import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +15,8 @@ from falsepromise.preference.ballots import read_votes
 from falsepromise.preference.pairs import Pair
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-ARGUMENTS += ["--disable-component-update", "--disable-sync"]
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
+pytestmark = pytest.mark.slow
 
 LEFT = """A hash map stores **pairs** of keys and values.
 
@@ -47,14 +42,6 @@ def make(n, reply=LEFT):
     return [
         Pair(f"ours/theirs/{i}", str(i), "How does a hash map work?", "ours", "theirs", *texts[i % 3]) for i in range(n)
     ]
-
-
-@pytest.fixture
-def browser():
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        with contextlib.closing(opened):
-            yield opened
 
 
 def begin(page, server, name="ann"):
@@ -83,19 +70,9 @@ def picture(page, name):
 
 
 @pytest.fixture
-def watched(browser):
-    """A new page, and the list of all that may not happen on it: dialogs, errors, requests elsewhere."""
-    context = browser.new_context()
-    page, wrong = context.new_page(), []
-    page.on("console", lambda message: wrong.append(message.text))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("dialog", lambda dialog: wrong.append(f"a dialog: {dialog.message}"))
-    page.on(
-        "request",
-        lambda request: wrong.append(request.url) if not request.url.startswith("http://127.0.0.1:") else None,
-    )
-    yield page, wrong
-    context.close()
+def watched(watch):
+    """A new page, and the list of all that may not happen on it."""
+    return watch("http://127.0.0.1:")
 
 
 def test_rating_by_keyboard_with_undo_reload_and_two_tabs(watched, serving, tmp_path):

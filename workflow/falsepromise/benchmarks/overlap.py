@@ -19,8 +19,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import write_json
-from falsepromise.curation.decontaminate import overlap
-from falsepromise.study.config import default
+from falsepromise.curation.decontaminate import add_arguments, check_arguments, overlap
 
 log = logging.getLogger("falsepromise.benchmarks")
 
@@ -75,18 +74,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--task", required=True, choices=TASKS, help="the benchmark's kind")
     parser.add_argument("--data", type=Path, help="the benchmark's file or folder; lm_eval: default: the task's own")
     parser.add_argument("--lm-eval-task", metavar="NAME", help="lm_eval: a task, group or tag of lm-eval, or a YAML")
-    parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
-    parser.add_argument(
-        "--max-bleu",
-        type=float,
-        default=default("prompts.max_bleu"),
-        metavar="PERCENT",
-        help="more than this is too close",
-    )
+    add_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="JSON of every question's overlap")
     args = parser.parse_args(argv)
-    if not 0 <= args.max_bleu <= 100:
-        raise UserError(f"--max-bleu {args.max_bleu}: expected a percentage from 0 to 100")
+    check_arguments(args)
     if args.data is not None and not args.data.exists():
         raise UserError(f"--data {args.data}: not there; give the benchmark's file or folder")
     ids, texts = zip(*questions(args.task, args.data, args.lm_eval_task), strict=True)

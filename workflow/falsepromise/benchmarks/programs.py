@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,30 +92,26 @@ class _Gate:
         self._changed = threading.Condition()
         self._running = self._waiting = 0
 
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._waiting)
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
+    def together(self) -> AbstractContextManager[None]:
+        """For one of many; waits while one alone runs or waits."""
+        return self._run(alone=False)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """For one alone; waits until none runs."""
+        return self._run(alone=True)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def _run(self, alone: bool) -> Iterator[None]:
         with self._changed:
-            self._waiting += 1
-            self._changed.wait_for(lambda: not self._running)
+            self._waiting += alone
+            self._changed.wait_for(lambda: not (self._running if alone else self._waiting))
             self._running += 1
         try:
             yield
         finally:
             with self._changed:
                 self._running -= 1
-                self._waiting -= 1
+                self._waiting -= alone
                 self._changed.notify_all()
 
 

@@ -13,6 +13,7 @@ closest on; queries are shown by their beginnings, and `share_over` is the share
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -100,22 +101,32 @@ def _shown(text: str, found: Sequence[leaks.Leak]) -> dict[str, Any]:
             "text": leaks.shown(text, turn.text)}}  # fmt: skip
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = cli.parser(__doc__)
-    parser.add_argument("--prompts", type=Path, required=True, help="prompt records")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `overlap`."""
     parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
     parser.add_argument(
         "--max-bleu",
         type=float,
         default=default("prompts.max_bleu"),
         metavar="PERCENT",
-        help="the most overlap that stays",
+        help="more than this is too close",
     )
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse what is no percentage."""
+    if not 0 <= args.max_bleu <= 100:
+        raise UserError(f"--max-bleu {args.max_bleu}: expected a percentage from 0 to 100")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--prompts", type=Path, required=True, help="prompt records")
+    add_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="the prompts that stay")
     parser.add_argument("--report", type=Path, required=True, help="JSON of every prompt's overlap")
     args = parser.parse_args(argv)
-    if not 0 <= args.max_bleu <= 100:
-        raise UserError(f"--max-bleu {args.max_bleu}: expected a percentage from 0 to 100")
+    check_arguments(args)
     prompts = list(read_jsonl(args.prompts, check_query))
     report, stays = overlap([p["id"] for p in prompts], list(map(query_of, prompts)), args.training, args.max_bleu)
     if not any(stays):
