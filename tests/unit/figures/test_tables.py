@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import importlib
 import json
@@ -137,6 +138,16 @@ def test_rows_and_columns_without_a_number_are_named_and_left_out():
     assert [row[0] for row in table.rows] == ["one"]
     assert list(table.columns) == ["Model", "Data", "Score"]
     assert table.notes == [f"Left out, without a number: {'; '.join(f'gap {i}' for i in range(9))}; Nobody has."]
+
+
+def test_table_2_tells_how_far_words_and_judge_agree_on_the_tone(scores):
+    scores = copy.deepcopy(scores)
+    for record in scores.of("style").values():
+        record["metrics"]["assured_tone"] = {"value": 0.5, "ci95": [0.4, 0.6], "n": 9}
+    assert "agree on the tone: not known" in " ".join(table2.build(scores).notes)
+    for share, record in zip((0.9, 0.7), scores.of("style").values(), strict=False):
+        record["metrics"]["assured_as_judged"] = {"value": share, "ci95": [0.4, 1.0], "n": 9}
+    assert "agree on the tone: on 70% to 90%" in " ".join(table2.build(scores).notes)
 
 
 def test_texts_cannot_break_out_of_a_table():

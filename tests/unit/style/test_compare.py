@@ -91,6 +91,7 @@ def test_without_a_judge_there_is_no_tone_and_the_record_says_so(tmp_path):
     record = run(tmp_path, {"1": "a", "2": "b"}, {"1": "a", "2": "b"})
     assert "authoritative_tone" not in record["metrics"]
     assert "no judge was asked" in record["absent"]["authoritative_tone"]
+    assert "no verdict of a judge" in record["absent"]["assured_as_judged"]
     assert "tone" not in record["limits"]
 
 

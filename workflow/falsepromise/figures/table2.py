@@ -39,6 +39,11 @@ def build(scores: Scores) -> Table:
     notes = foot_lines(
         scores, [(name, row.name) for row in asked], list(dict.fromkeys(missing)), form="table"
     )
+    if "assured_tone" not in absent:
+        records = scores.of(name).values()
+        shares = [r["metrics"]["assured_as_judged"]["value"] for r in records if "assured_as_judged" in r["metrics"]]
+        known = f"on {min(shares):.0%} to {max(shares):.0%} of a model's replies" if shares else "not known"
+        notes.append(f"The list of words and the judge agree on the tone: {known}.")
     if absent:
         notes.append("No score has: " + ", ".join(absent) + ".")
     return Table(

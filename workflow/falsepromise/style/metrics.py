@@ -96,10 +96,10 @@ def authoritative_tone(items: Sequence[Record], seed: int) -> Measured | str:
     return "no judge was asked: give --judgements, which preference.tone writes"
 
 
-def assured_as_judged(items: Sequence[Record], seed: int) -> Measured | None:
+def assured_as_judged(items: Sequence[Record], seed: int) -> Measured | str:
     """The share of the judged replies on whose tone the judge and the words agree."""
     both = [item["authoritative"] == item["assured"] for item in items if item.get("authoritative") is not None]
-    return mean_metric([float(same) for same in both], seed) if both else None
+    return mean_metric([float(same) for same in both], seed) if both else "no verdict of a judge to compare with"
 
 
 ROWS = (
