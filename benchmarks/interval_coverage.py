@@ -16,8 +16,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
-from falsepromise.figures.scores import crossed_interval
 from falsepromise.figures.table import markdown_table
+from falsepromise.statistics.crossed import crossed_interval
 
 STUDIES, ITEMS, MEAN = 500, 226, 0.5
 SEEDS, LUCKS = (2, 3, 5, 10), (0.0, 0.03, 0.08)

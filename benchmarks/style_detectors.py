@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
 from falsepromise.core.records import check_dialogue, read_jsonl
-from falsepromise.curation.annotate import wilson
+from falsepromise.statistics.intervals import wilson
 from falsepromise.style.detectors import has_list, has_summary_paragraph
 
 LABELS = Path(__file__).with_name("style_detectors_labels.csv")
