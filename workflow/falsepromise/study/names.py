@@ -58,9 +58,9 @@ def _pools(study: Study) -> Iterator[str]:
         if source.optional and not source.uri.startswith("file:"):
             yield f"'sources.{name}.optional' is for file: addresses; this one is fetched"
     for name, pool in study.pools.items():
-        for source in pool.sources:
-            if study.sources[source].format is None:
-                yield f"'pools.{name}' reads the source {source!r}, whose 'format' is missing"
+        for read in pool.sources:
+            if study.sources[read].format is None:
+                yield f"'pools.{name}' reads the source {read!r}, whose 'format' is missing"
 
 
 def _mixtures(study: Study) -> Iterator[str]:
