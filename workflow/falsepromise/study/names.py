@@ -52,10 +52,10 @@ def _dangling(study: Study) -> Iterator[str]:
 
 
 def _pools(study: Study) -> Iterator[str]:
-    for name, source in study.sources.items():
-        if source.folder and not source.uri.startswith(("file:", "hub:")):
-            yield f"'sources.{name}.folder' is for file: and hub: addresses; this one is {source.uri.split(':')[0]}:"
-        if source.optional and not source.uri.startswith("file:"):
+    for name, entry in study.sources.items():
+        if entry.folder and not entry.uri.startswith(("file:", "hub:")):
+            yield f"'sources.{name}.folder' is for file: and hub: addresses; this one is {entry.uri.split(':')[0]}:"
+        if entry.optional and not entry.uri.startswith("file:"):
             yield f"'sources.{name}.optional' is for file: addresses; this one is fetched"
     for name, pool in study.pools.items():
         for read in pool.sources:
