@@ -30,6 +30,12 @@ NEVER = re.compile(
 # Waiting for one of these needs no person's eye.
 ORDINARY = {"", "None", "Priority", "Resources", "BeginTime", "Cleaning", "Prolog"}
 TIMEOUT_S = 60
+# Variables of the user's own use of SLURM's commands: they hide jobs, write times in another way, wait, ask questions.
+PERSONAL = re.compile(
+    r"(SQUEUE|SACCT|SCANCEL)_(?!FEDERATION|LOCAL|CLUSTERS)\w+|SLURM_TIME_FORMAT|SBATCH_(WAIT|ARRAY_INX|TEST_ONLY)"
+)
+# sbatch's answer; some sites' sbatch says more, or doesn't know --parsable.
+ANSWER = re.compile(r"^(?:Submitted batch job )?(\d+)(?:;\S*| on cluster \S+)?\s*$", re.MULTILINE)
 
 
 class Refusal(enum.Enum):
@@ -128,6 +134,7 @@ def _run(command: Sequence[str], text: str | None = None) -> subprocess.Complete
             timeout=TIMEOUT_S,
             check=False,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if not PERSONAL.fullmatch(name)},
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 1, "", f"{command[0]}: no answer in {TIMEOUT_S} s")
@@ -186,11 +193,11 @@ def submit(command: Sequence[str], script: str) -> str:
         NotTaken: with SLURM's words. The job may be there all the same, if it was the answer that was lost.
     """
     done = _run(command, script)
-    number = done.stdout.strip().split(";")[0]
-    if done.returncode != 0 or not number.isdigit():
+    numbers = ANSWER.findall(done.stdout)
+    if done.returncode != 0 or not numbers:
         said = (done.stderr or done.stdout).strip()
         raise NotTaken(said or f"sbatch: no answer in its words, it ended with {done.returncode}")
-    return number
+    return str(numbers[-1])
 
 
 def cancel(ids: Sequence[str]) -> None:

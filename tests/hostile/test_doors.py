@@ -37,7 +37,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "subprocess": {
         "benchmarks/sandbox.py": "starts the sandbox",
         "core/gpus.py": "asks nvidia-smi",
-        "study/preflight.py": "asks SLURM for its limits",
+        "study/limits.py": "asks SLURM for its limits",
         "sources/fetch.py": "asks pip for a pinned package",
         "teacher/local.py": "starts the stand-in teacher",
     },

@@ -30,6 +30,10 @@ module falsepromise:
 use rule * from falsepromise as fp_*
 
 
+onstart:
+    falsepromise.onstart()
+
+
 rule mine:
     default_target: True
     input:
@@ -97,6 +101,44 @@ def test_as_a_module(checkout: Checkout, expected: dict[str, str], tmp_path: Pat
     snakemake(folder=tmp_path)
     assert made(tmp_path) == expected
     assert (tmp_path / "mine.txt").read_text() == (tmp_path / TARGETS[1]).read_text()
+
+
+def test_from_a_file_system_that_is_read_only(checkout: Checkout, tmp_path: Path) -> None:
+    """All but the working directory is mounted read-only, for root as well."""
+    work, other = tmp_path / "work", tmp_path / "other"
+    work.mkdir(), other.mkdir()
+    bwrap = ("bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp")
+    sealed = (*bwrap, "--ro-bind", str(tmp_path.parent), str(tmp_path.parent), "--bind", str(work), str(work))
+    sealed += ("--ro-bind", str(checkout.path), str(checkout.path), "--setenv", "HOME", str(work))
+    if not shutil.which("bwrap") or subprocess.run([*bwrap, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("bubblewrap can't make a name space here")
+    words = (sys.executable, "-m", "snakemake", "--cores", "1", "-s", str(checkout.path / "Snakefile"))
+    words += ("--configfile", str(checkout.path / "config/test.yaml"))
+    call(*sealed, *words, "-d", str(work), "results/test/curation/clean/sharegpt_mix.jsonl", folder=tmp_path)
+    assert (work / "results/test/curation/clean/sharegpt_mix.jsonl").exists()
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "PYTHONPATH"))}
+    done = subprocess.run([*sealed, *words, "-d", str(other), "results/test/study.json"], env=kept, cwd=tmp_path,
+                          capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
+    assert done.returncode != 0
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith("Read-only file system; take a folder that can be written (--directory)"), done.stderr
+
+
+def test_a_module_checks_before_it_starts(checkout: Checkout, tmp_path: Path) -> None:
+    """A key that is missing ends the run with one line, and no job starts."""
+    study = (ROOT / "config/test.yaml").read_text(encoding="utf-8")
+    asked = "url: local\n  model: local-stand-in\n  label: Teacher"
+    assert asked in study
+    study = study.replace(asked, asked.replace("url: local", "url: https://x.org/v1"))
+    (tmp_path / "study.yaml").write_text(study, encoding="utf-8")
+    text = MODULE.format(snakefile=str(checkout.path / "workflow/Snakefile"))
+    (tmp_path / "Snakefile").write_text(text, encoding="utf-8")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "PYTHONPATH", "OPENAI"))}
+    words = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    done = subprocess.run(words, cwd=tmp_path, env=kept, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode != 0
+    assert "error: https://x.org/v1 wants a key: set it in the environment variable OPENAI_API_KEY" in done.stderr
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from checkout import Checkout
+from checkout import STUDY, Checkout
 
 PLOTS = {
     *("fig0", "fig1", "fig3", "fig4", "fig5", "fig_diversity", "fig_style", "capability_style"),
@@ -42,6 +42,24 @@ def test_touching_files_reruns_nothing(finished: Checkout) -> None:
         assert (finished.path / name).exists(), name
         os.utime(finished.path / name, (later, later))
     assert finished.planned() == {}
+
+
+def test_another_number_of_shards_makes_nothing_again_and_counts_for_what_is_to_be_made(finished: Checkout) -> None:
+    shards = finished.path / "shards.yaml"
+    study = (*STUDY, "shards.yaml")
+    shards.write_text(
+        "benchmarks: {nq: {shards: 3}}\nprompts: {heldout: {shards: 2}}\npools: {sharegpt_mix: {shards: 2}}\n"
+    )
+    assert finished.planned(study=study) == {}
+    made = "benchmarks/nq/tiny-s0.json", "generation/heldout/tiny-s0.jsonl", "curation/clean/sharegpt_mix.jsonl"
+    for name, parts in zip(made, (("score", 3), ("generate", 2), ("clean_pool", 2)), strict=True):
+        file = finished.path / "results/test" / name
+        file.rename(file.with_suffix(".away"))
+        jobs = finished.planned(study=study)
+        rule, number = parts
+        assert (jobs[rule], jobs[f"{rule}_part"]) == (1, number)
+        file.with_suffix(".away").rename(file)
+    shards.unlink()
 
 
 def test_editing_plotting_code_redraws_and_nothing_else(finished: Checkout) -> None:

@@ -2,6 +2,8 @@
 
 Takes: <results>/training/{bases,models}/{model}/, the benchmark's questions
 Gives: <results>/benchmarks/{benchmark}/{model}.json
+
+With `shards`, jobs ask the model a part each, and `score` makes the score of their replies without the weights.
 """
 
 
@@ -10,6 +12,11 @@ rule score:
         model=lambda w: training.weights(study, w.model),
         data=lambda w: benchmarks.data(study, w.benchmark),
         own_task=lambda w: benchmarks.own_task(study, w.benchmark),
+        parts=lambda w: parts(
+            workflow,
+            f"{study.results}/benchmarks/{w.benchmark}/{w.model}.json",
+            study.config.benchmarks[w.benchmark].shards,
+        ),
     output:
         "<results>/benchmarks/{benchmark}/{model}.json",
     log:
@@ -24,6 +31,7 @@ rule score:
         asked=lambda w, input: benchmarks.asked(study, w.benchmark, input.data),
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         turn_tokens=lambda w: benchmarks.turn_tokens(study, w.benchmark, w.model),
+        part=lambda w, input: options({"from_shards": input.parts}, "from_shards"),
         seed=study.seed,
     message:
         "Score {wildcards.model} on {wildcards.benchmark} ({resources.gpu} GPUs, {resources.mem_mb} MB,"
@@ -36,6 +44,26 @@ rule score:
         " {params.asked}"
         " --turn-tokens {params.turn_tokens}"
         " {params.options}"
+        " {params.part}"
         " --seed {params.seed}"
         " --output {output:q}"
         " 2>&1 | tee {log:q}"
+
+
+use rule score as score_part with:
+    input:
+        model=lambda w: training.weights(study, w.model),
+        data=lambda w: benchmarks.data(study, w.benchmark),
+        own_task=lambda w: benchmarks.own_task(study, w.benchmark),
+    output:
+        temp("<results>/benchmarks/{benchmark}/{model}.{part}-of-{parts}.jsonl"),
+    log:
+        "<logs>/benchmarks/{benchmark}/{model}.{part}-of-{parts}.log",
+    threads: costs.threads(study, "score_part")
+    resources:
+        **costs.needs(study, "score_part"),
+    params:
+        part=lambda w: f"--shard {w.part}/{w.parts}",
+    message:
+        "Ask {wildcards.model} part {wildcards.part} of {wildcards.parts} of {wildcards.benchmark}"
+        " ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"

@@ -2,6 +2,7 @@
 
 Takes: <results>/sources/{source}
 Gives: <results>/curation/clean/{pool}.jsonl, deduplicated on the query, one language, with a funnel of counts
+       with `shards`, jobs tell the language of a part of the dialogues each
        <results>/curation/mixtures/{mixture}.s{seed}.jsonl, training dialogues in the order of the seed
        <results>/curation/prompts/{prompts}.jsonl and .references.jsonl, held out from training
 """
@@ -36,6 +37,9 @@ rule parse_dialogues:
 rule clean_pool:
     input:
         dialogues=lambda w: [f"<results>/curation/dialogues/{s}.jsonl" for s in study.config.pools[w.pool].sources],
+        parts=lambda w: parts(
+            workflow, f"{study.results}/curation/clean/{w.pool}.jsonl", study.config.pools[w.pool].shards
+        ),
     output:
         dialogues="<results>/curation/clean/{pool}.jsonl",
         funnel="<results>/curation/clean/{pool}.funnel.csv",
@@ -49,14 +53,43 @@ rule clean_pool:
     params:
         code=code("falsepromise.curation.clean"),
         options=lambda w: options(study.config.pools[w.pool], "language", "language_threshold", "near_duplicates"),
+        part=lambda w, input: options({"from_shards": input.parts}, "from_shards"),
     message:
         "Deduplicate {wildcards.pool} on the query and keep one language"
     shell:
         "python -m falsepromise.curation.clean"
         " --input {input.dialogues:q}"
         " {params.options}"
+        " {params.part}"
         " --output {output.dialogues:q}"
         " --funnel {output.funnel:q}"
+        " > {log:q} 2>&1"
+
+
+rule clean_pool_part:
+    input:
+        dialogues=lambda w: [f"<results>/curation/dialogues/{s}.jsonl" for s in study.config.pools[w.pool].sources],
+    output:
+        temp("<results>/curation/clean/{pool}.{part}-of-{parts}.jsonl"),
+    log:
+        "<logs>/curation/clean/{pool}.{part}-of-{parts}.log",
+    conda:
+        ENVIRONMENT
+    threads: costs.threads(study, "clean_pool_part")
+    resources:
+        **costs.needs(study, "clean_pool_part"),
+    params:
+        code=code("falsepromise.curation.clean"),
+        options=lambda w: options(study.config.pools[w.pool], "language", "language_threshold", "near_duplicates"),
+    message:
+        "Tell the language of part {wildcards.part} of {wildcards.parts} of {wildcards.pool}"
+    shell:
+        "python -m falsepromise.curation.clean"
+        " --input {input.dialogues:q}"
+        " {params.options}"
+        " --shard {wildcards.part:q}/{wildcards.parts:q}"
+        " --output {output:q}"
+        " --funnel /dev/null"
         " > {log:q} 2>&1"
 
 

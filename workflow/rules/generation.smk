@@ -2,6 +2,8 @@
 
 Takes: <results>/training/{bases,models}/{model}/, <results>/curation/prompts/{prompts}.jsonl
 Gives: <results>/generation/{prompts}/{model}.jsonl
+
+With `shards`, jobs answer a part of the prompts each, and `generate` puts their responses in order.
 """
 
 
@@ -9,6 +11,11 @@ rule generate:
     input:
         model=lambda w: training.weights(study, w.model),
         prompts="<results>/curation/prompts/{prompts}.jsonl",
+        parts=lambda w: parts(
+            workflow,
+            f"{study.results}/generation/{w.prompts}/{w.model}.jsonl",
+            study.config.prompts[w.prompts].shards,
+        ),
     output:
         "<results>/generation/{prompts}/{model}.jsonl",
     log:
@@ -22,6 +29,7 @@ rule generate:
         code=lambda w: digest("falsepromise.generation.generate", without=benchmarks.SERVER),
         options=lambda w: options(study.config.prompts[w.prompts], "max_tokens", "temperature"),
         format=lambda w: "--raw" if w.model in study.base_models else "--chat",
+        part=lambda w, input: options({"from_shards": input.parts}, "from_shards"),
         seed=study.seed,
     message:
         "{wildcards.model} answers the prompts {wildcards.prompts} ({resources.gpu} GPUs, {resources.mem_mb} MB,"
@@ -32,6 +40,25 @@ rule generate:
         " --prompts {input.prompts:q}"
         " {params.format}"
         " {params.options}"
+        " {params.part}"
         " --seed {params.seed}"
         " --output {output:q}"
         " 2>&1 | tee {log:q}"
+
+
+use rule generate as generate_part with:
+    input:
+        model=lambda w: training.weights(study, w.model),
+        prompts="<results>/curation/prompts/{prompts}.jsonl",
+    output:
+        temp("<results>/generation/{prompts}/{model}.{part}-of-{parts}.jsonl"),
+    log:
+        "<logs>/generation/{prompts}/{model}.{part}-of-{parts}.log",
+    threads: costs.threads(study, "generate_part")
+    resources:
+        **costs.needs(study, "generate_part"),
+    params:
+        part=lambda w: f"--shard {w.part}/{w.parts}",
+    message:
+        "{wildcards.model} answers part {wildcards.part} of {wildcards.parts} of the prompts {wildcards.prompts}"
+        " ({resources.gpu} GPUs, {resources.mem_mb} MB, up to {resources.runtime} min)"

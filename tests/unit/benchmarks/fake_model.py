@@ -27,6 +27,9 @@ class FakeModel:
     def forget(self) -> None:
         """Nothing is kept."""
 
+    def asked(self) -> None:
+        """Nothing: the replies are there."""
+
     def generate(
         self, prompts: Sequence[Prompt], max_tokens: int, stop: Sequence[str] = (), **sampling: Any
     ) -> list[Reply]:

@@ -92,14 +92,22 @@ def test_a_lock_that_no_run_of_ours_left_stays(folder: Path) -> None:
     assert LOCKS.exists()
 
 
-def test_another_users_claim_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    FILE.write_text("")
+@pytest.mark.parametrize("there", [FILE, FILE.parent, Path()])
+def test_another_users_folder_is_one_line(there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if there == FILE.parent:
+        there.mkdir()
+    elif there == FILE:
+        there.parent.mkdir()
+        there.touch()
 
-    def refused(*_: object) -> int:
+    def refused(*_: object, **__: object) -> int:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(module.os, "open", refused)
-    with pytest.raises(UserError, match=f"belongs to {FILE.owner()}: another user works in this folder"):
+    if not FILE.parent.exists():
+        monkeypatch.setattr(module.Path, "mkdir", refused)
+    with pytest.raises(UserError, match=f"^{there.absolute()} belongs to {there.owner()}: another user"):
         claim()
 
 

@@ -89,6 +89,30 @@ def test_clean_verb(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("of", [2, 7])
+def test_clean_in_parts_is_clean_in_one_job(tmp_path, monkeypatch, of):
+    german = "Bitte erzählen Sie mir etwas über die Geschichte des Tees und warum man ihn so gerne trinkt."
+    dialogues = [topic(0), dialogue("german", german, german), topic(0), dialogue("sums", "1+1", "2"), topic(1)]
+    path = write_lines(tmp_path / "a.jsonl", dialogues)
+    arguments = ["--input", str(path), "--workers", "1", "--near-duplicates", "0.9"]
+    for name in ("one", "many"):
+        (tmp_path / name).mkdir()
+
+    def outputs(name):
+        return ["--output", str(tmp_path / name / "o.jsonl"), "--funnel", str(tmp_path / name / "f.csv")]
+
+    clean.main([*arguments, *outputs("one")])
+    parts = [str(tmp_path / f"part{n}.jsonl") for n in range(1, of + 1)]
+    for n, part in enumerate(parts, 1):
+        clean.main([*arguments, "--output", part, "--funnel", "/dev/null", "--shard", f"{n}/{of}"])
+    monkeypatch.setattr(clean, "decisions", lambda *_, **__: pytest.fail("the language was told again"))
+    clean.main([*arguments, *outputs("many"), "--from-shards", *parts])
+    for name in ("o.jsonl", "f.csv"):
+        assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    with pytest.raises(UserError, match="expected all of one split"):
+        clean.main([*arguments, *outputs("many"), "--from-shards", *parts[1:]])
+
+
 def test_clean_refuses(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", [topic(0)])
     rest = ["--input", str(path), "--output", str(tmp_path / "o"), "--funnel", str(tmp_path / "f")]

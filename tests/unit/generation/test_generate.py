@@ -53,6 +53,25 @@ def test_records_come_in_order_and_none_is_lost(folders, prompts, tmp_path):
     assert any(name.endswith("model.safetensors") for name in manifest["inputs"])
 
 
+@pytest.mark.parametrize("of", [2, 30])
+def test_parts_give_the_responses_of_one_job(folders, prompts, tmp_path, monkeypatch, of):
+    """More parts than the 18 responses, too; the whole is made without the weights."""
+    sampling = ("--temperature", "1", "--samples", "2", "--seed", "3")
+    run(folders, prompts, tmp_path / "one.jsonl", *sampling)
+    parts = [str(tmp_path / f"part{n}.jsonl") for n in range(1, of + 1)]
+    for n, part in enumerate(parts, 1):
+        run(folders, prompts, part, *sampling, "--shard", f"{n}/{of}")
+    monkeypatch.setattr(generate, "_results", lambda *_: pytest.fail("the model was asked again"))
+    run(folders, prompts, tmp_path / "many.jsonl", *sampling, "--from-shards", *parts)
+    assert (tmp_path / "many.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
+    one, many = (json.loads((tmp_path / f"{name}.jsonl.manifest.json").read_text()) for name in ("one", "many"))
+    for key in ("started", "wall_s", "tokens_per_s"):  # a speed is one job's
+        one.pop(key), many.pop(key, None)
+    assert many == one
+    with pytest.raises(UserError, match="is of another model, file or options"):
+        run(folders, prompts, tmp_path / "many.jsonl", "--from-shards", *parts)
+
+
 def test_a_killed_run_goes_on_where_it_was(folders, prompts, tmp_path):
     sampling = ("--temperature", "1", "--samples", "2", "--seed", "3")
     whole = run(folders, prompts, tmp_path / "whole.jsonl", *sampling)

@@ -53,6 +53,43 @@ def test_queue(answer) -> None:
     assert not cluster.same_outputs(jobs["11"].comment, jobs["12"].comment)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "4711\n",
+        "4711;wice\n",
+        "Verify job submission ...\nVerification: ***PASSED***\nSubmitted batch job 4711\n",  # a site's own sbatch
+        "Submitted batch job 4711 on cluster nautilus\n",
+        "12 jobs of yours are queued\n4711\n",
+    ],
+)
+def test_sbatch_says_more_than_it_should(answer, said: str) -> None:
+    answer("sbatch", said)
+    assert cluster.submit(["sbatch"], "#!/bin/sh\n") == "4711"
+
+
+@pytest.mark.parametrize("said", ["", "job 4711 of cluster\n", "4711 is too many\n"])
+def test_no_number_is_guessed(answer, said: str) -> None:
+    answer("sbatch", said)
+    with pytest.raises(cluster.NotTaken):
+        cluster.submit(["sbatch"], "#!/bin/sh\n")
+
+
+def test_the_users_own_filters_of_slurms_commands_hide_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    squeue = tmp_path / "squeue"
+    squeue.write_text(f"#!/bin/sh\nenv > {tmp_path}/env\n")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    hidden = {"SQUEUE_PARTITION", "SQUEUE_NAMES", "SCANCEL_INTERACTIVE", "SACCT_FORMAT"}
+    hidden |= {"SLURM_TIME_FORMAT", "SBATCH_WAIT"}
+    kept = {"SQUEUE_FEDERATION", "SLURM_CLUSTERS", "SLURM_CONF", "SBATCH_ACCOUNT", "SBATCH_PARTITION"}
+    for name in hidden | kept:
+        monkeypatch.setenv(name, "x")
+    cluster.queue()
+    seen = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
+    assert seen & (hidden | kept) == kept
+
+
 def test_a_controller_without_an_answer_is_not_an_empty_queue(answer) -> None:
     answer("squeue", "", 1, "slurm_load_jobs error: Unable to contact slurm controller (connect failure)")
     with pytest.raises(cluster.Silent, match="Unable to contact slurm controller"):

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from falsepromise.core.errors import UserError
-from falsepromise.study import files, preflight
+from falsepromise.study import costs, files, limits, preflight
 from falsepromise.study.expand import load
-from falsepromise.study.preflight import Partition, Planned
+from falsepromise.study.limits import Cluster, Partition, Planned
 from falsepromise.study.study import Study
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +30,7 @@ def paper() -> Study:
 
 
 def test_partitions() -> None:
-    assert preflight.read_partitions(SINFO) == [
+    assert limits.read_partitions(SINFO) == [
         Partition("main", True, 1440, 64, 256000, 4),
         Partition("long", False, None, 16, 64000, 2),
         Partition("quick", False, 30, 128, 512000, 10),
@@ -50,15 +50,117 @@ def test_partitions() -> None:
     ],
 )
 def test_what_slurm_would_never_start(job: Planned, said: str) -> None:
-    lines = preflight.never_started([job, job], preflight.read_partitions(SINFO))
+    lines = limits.never_started([job, job], Cluster(limits.read_partitions(SINFO)))
     assert len(lines) == bool(said)
     if said:
         assert f"SLURM would never start 2 of {job.rule}: " in lines[0]
         assert said in lines[0]
 
 
+# scontrol's lines for the partitions, sacctmgr's for the user's accounts and for the QOS.
+SCONTROL = """\
+PartitionName=main AllowQos=ALL Default=YES QoS=short MaxNodes=2 MaxTime=1-00:00:00 MaxMemPerNode=200000 State=UP
+PartitionName=long Default=NO QoS=N/A MaxNodes=UNLIMITED MaxTime=UNLIMITED MaxMemPerNode=UNLIMITED State=DOWN
+"""
+ACCOUNTS = """\
+lab||normal|normal,high|20|08:00:00|cpu=64,gres/gpu=4,mem=1T|
+lab|long|normal|normal|1||gres/gpu=1|gres/gpu=1
+b&b's||high|high,debug,free||||
+"""
+QOS = """\
+normal|||||gres/gpu=6,gres/gpu:a100=1|
+high|||node=1|gres/gpu=2||DenyOnLimit
+debug|00:30:00|cpu=4||||
+short|10:00:00|||||
+free||||||DenyOnLimit,OverPartQOS
+"""
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    partitions = limits.read_partitions(SINFO, SCONTROL)
+    return Cluster(partitions, limits.read_accounts(ACCOUNTS), limits.read_qos(QOS), "lab")
+
+
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        (Planned("train", 480, 200000, 32, 2, 2), []),
+        (Planned("train", 481), ["481 minutes, your account 'lab' may have 480 minutes (set runtime)"]),
+        (Planned("train", 601, account="b&b's"), ["601 minutes, QOS 'short' allows 600 minutes (set runtime)"]),
+        (Planned("train", memory=200001), ["partition 'main' has 200000 MB (set mem_mb, or slurm_partition)"]),
+        (Planned("train", hosts=3), ["asks for 3 nodes, partition 'main' has 2 nodes (set nodes, or slurm_partition)"]),
+        (Planned("train", cpus=33, hosts=2), ["asks for 66 CPUs, your account 'lab' may have 64 CPUs (set threads)"]),
+        (Planned("train", gpus=3, hosts=2), ["asks for 6 GPUs, your account 'lab' may have 4 GPUs (set gpu)"]),
+        (Planned("train", gpus=1, hosts=2, account="b&b's"), ["2 nodes, QOS 'high' allows 1 nodes (set nodes)"]),
+        (Planned("train", 1440, gpus=4, account="b&b's", qos="free"), []),
+        (Planned("train", gpus=3, account="b&b's"), ["asks for 3 GPUs, QOS 'high' allows 2 GPUs (set gpu)"]),
+        (Planned("train", 31, account="b&b's", qos="debug"), ["31 minutes, QOS 'debug' allows 30 minutes"]),
+        (Planned("train", cpus=5, account="b&b's", qos="debug"), ["5 CPUs, QOS 'debug' allows 4 CPUs (set threads)"]),
+        (Planned("train", qos="debug"), ["your account 'lab' has no QOS 'debug' (set qos; it has normal, high)"]),
+        (Planned("train", account="lib"), ["you have no account 'lib' (set slurm_account; you have b&b's, lab)"]),
+        (
+            Planned("train", gpus=2, partition="long"),
+            ["partition 'long' is down", "2 GPUs a node, your account 'lab' may have 1 GPUs a node (set gpu)",
+             "2 GPUs, your account 'lab' may have 1 GPUs (set gpu)"],
+        ),
+        # 30 minutes of each job are its own.
+        (Planned("score", 990), ["`shards: 3`)", "`shards: 2`)"]),
+        (Planned("score_part", 900, shards=4), ["`shards: 8`)", "`shards: 7`)"]),
+        (Planned("score", 601, shards=0), ["allows 600 minutes (set runtime)", "may have 480 minutes (set runtime)"]),
+    ],
+)  # fmt: skip
+def test_limits_of_accounts_and_qos(job: Planned, said: list[str], cluster: Cluster) -> None:
+    lines = limits.never_started([job], cluster)
+    assert len(lines) == len(said), lines
+    for line in said:
+        assert any(line in found for found in lines), lines
+
+
+def test_the_shards_that_are_proposed_are_enough() -> None:
+    for minutes in (300, 450, 1000):
+        for limit in (31, 60, 240):
+            shards = costs.shards_within(minutes, limit)
+            assert shards is not None
+            assert costs.START + -(-(minutes - costs.START) // shards) <= limit
+            assert shards == 1 or costs.START + (minutes - costs.START) / (shards - 1) > limit
+    assert costs.shards_within(100, costs.START) is None
+
+
+def test_what_would_be_faster(cluster: Cluster) -> None:
+    jobs = [Planned("score", minutes, gpus=1) for minutes in (100, 300, 450)] + [Planned("train", 400, gpus=1)] * 18
+    assert limits.advice(jobs, cluster) == [
+        "2 of score ask for up to 450 minutes of a GPU: with `shards: 2` in `benchmarks` other GPUs share the work, "
+        "240 minutes each",
+        "your account 'lab' may have 20 jobs in the queue, 21 are planned: the others are submitted later",
+    ]
+    assert limits.advice(jobs, Cluster()) == limits.advice(jobs, cluster)[:1]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("cpu=8,mem=4G,node=2,gres/gpu=1", {"cpus": 8, "memory": 4096, "hosts": 2, "gpus": 1}),
+        ("mem=1.50T,billing=9,gres/gpu:a100=2", {"memory": 1572864}),
+        ("mem=512,cpu=-1", {"memory": 512}),
+        ("", {}),
+        ("nonsense", {}),
+    ],
+)
+def test_tres(text: str, found: dict[str, int]) -> None:
+    assert limits.tres(text) == found
+
+
+def test_limits_that_are_not_enforced_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"sinfo": SINFO, "sacctmgr": ACCOUNTS, "config": "AccountingStorageEnforce = associations\n"}
+    monkeypatch.setattr(limits, "_said", lambda *words: said.get(words[-1], said.get(words[0], "")))
+    assert limits.cluster().accounts == ()
+    said["config"] = "AccountingStorageEnforce = associations,limits,qos\n"
+    assert limits.cluster().accounts
+
+
 def test_without_slurm_nothing_is_said() -> None:
-    assert preflight.never_started([Planned("train", 10**9, gpus=99)], []) == []
+    assert limits.never_started([Planned("train", 10**9, gpus=99)], Cluster()) == []
 
 
 def test_disk_space(paper: Study) -> None:

@@ -29,7 +29,7 @@ from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.core.errors import UserError
 
 if TYPE_CHECKING:
-    from falsepromise.generation.engine import Engine
+    from falsepromise.generation.encoder import Encoder
 
 TASKS = Path(__file__).resolve().parent / "tasks"
 Pair = tuple[tuple[str, str], list[int], list[int]]
@@ -47,6 +47,7 @@ class ModelLM(TemplateLM):
     Attributes:
         truncated: Contexts of log-likelihoods that lost their beginning.
         ends: How often a generation ended in each way; None is a whole answer.
+        tasks: Those that ask; `told`: the kinds of requests that they have made.
     """
 
     def __init__(self, model: ModelUnderTest, turn_tokens: bool = False, seed: int = 0):
@@ -54,20 +55,22 @@ class ModelLM(TemplateLM):
         self.model, self.turn_tokens, self.seed = model, turn_tokens, seed
         self.truncated = 0
         self.ends: Counter[str | None] = Counter()
+        self.tasks: list[Task] = []
+        self.told: set[str] = set()
 
     @property
-    def engine(self) -> Engine:
+    def encoder(self) -> Encoder:
         if not isinstance(self.model, EngineModel):
             raise UserError(f"{self.model.name}: log-likelihoods through lm-eval need a model folder")
-        return self.model.engine
+        return self.model.encoder
 
     @property
     def eot_token_id(self) -> int:
-        return self.engine.ends[0]
+        return self.encoder.ends[0]
 
     @property
     def max_length(self) -> int:
-        return self.engine.max_length
+        return self.encoder.max_length
 
     @property
     def tokenizer_name(self) -> str:
@@ -75,16 +78,18 @@ class ModelLM(TemplateLM):
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
         opening = add_special_tokens is None or add_special_tokens
-        return self.engine.tokenizer.encode_text(string, bos=opening)
+        return self.encoder.tokenizer.encode_text(string, bos=opening)
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         if not self.turn_tokens:
             return super()._encode_pair(context, continuation)
-        prompt = self.engine.encode(as_prompt(context, True))
+        prompt = self.encoder.encode(as_prompt(context, True))
         return prompt, self.tok_encode(continuation.lstrip(), add_special_tokens=False)
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
-        return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        found: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        self._told("loglikelihood")
+        return found
 
     def _loglikelihood_tokens(self, requests: Sequence[Pair], **_: Any) -> list[tuple[float, bool]]:
         pairs = [(context, continuation) for _, context, continuation in requests]
@@ -105,6 +110,7 @@ class ModelLM(TemplateLM):
         totals = [0.0] * len(requests)
         for owner, (logprob, _) in zip(owners, self.model.loglikelihood(windows), strict=True):  # type: ignore[arg-type]
             totals[owner] += logprob
+        self._told("loglikelihood_rolling")
         return totals
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
@@ -127,7 +133,14 @@ class ModelLM(TemplateLM):
             for place, reply in zip(places, replies, strict=True):
                 texts[place] = set_aside(reply.text).answer
                 self.ends[reply.failure] += 1
+        self._told("generate_until")
         return texts
+
+    def _told(self, kind: str) -> None:
+        """Tell the model when all kinds of requests that the tasks have were made."""
+        self.told.add(kind)
+        if {instance.request_type for task in self.tasks for instance in task.instances} <= self.told:
+            self.model.asked()
 
     def limits(self) -> list[str]:
         """What has to be said against numbers that lm-eval made of these answers."""
@@ -207,6 +220,7 @@ def evaluate(
     """
     if not isinstance(tasks, dict):
         tasks = {"tasks": {task.config.task: task for task in tasks}, "groups": {}, "group_map": {}}
+    lm.tasks, lm.told = list(tasks["tasks"].values()), set()
     results = lm_eval.evaluate(lm, tasks, samples=samples, bootstrap_iters=0, log_samples=True)
     if results is None:
         raise UserError("lm-eval gave no results; it runs in one process only")

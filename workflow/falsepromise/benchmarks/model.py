@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from falsepromise.core import shards
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 
 if TYPE_CHECKING:
+    from falsepromise.generation.encoder import Encoder
     from falsepromise.generation.engine import Engine
     from falsepromise.generation.partial import Partial
     from falsepromise.generation.request import Request
@@ -70,6 +71,10 @@ class ModelUnderTest(Protocol):
         """Log-probability (natural) of each continuation after its context, and whether it is the greedy one."""
         ...
 
+    def asked(self) -> None:
+        """Told when nothing more will be asked."""
+        ...
+
     def room(self, prompt: Prompt) -> int | None:
         """Tokens that the context has left behind a prompt; below 0: it doesn't fit. None: not known."""
         ...
@@ -92,7 +97,7 @@ class EngineModel:
     """A model folder, run by `generation.engine`.
 
     Args:
-        engine: The engine.
+        encoder: The engine.
         name: What the model is called.
         partial: Where replies are kept as they come.
     """
@@ -100,13 +105,20 @@ class EngineModel:
     likelihoods = True
     chat_only = False
 
-    def __init__(self, engine: Engine, name: str, partial: Partial | None = None):
-        self.engine, self.name, self.partial = engine, name, partial
+    def __init__(self, encoder: Encoder, name: str, partial: Partial | None = None):
+        self.encoder, self.name, self.partial = encoder, name, partial
+
+    @property
+    def engine(self) -> Engine:
+        from falsepromise.generation.engine import Engine
+
+        assert isinstance(self.encoder, Engine), f"{self.name}: the weights are not here"
+        return self.encoder
 
     @classmethod
     def load(
         cls, folder: str, batch_size: int | None = None, partial: Partial | None = None, mesh: str | None = None
-    ) -> EngineModel:
+    ) -> Self:
         """Load a model folder.
 
         Raises:
@@ -130,11 +142,14 @@ class EngineModel:
         from falsepromise.generation.request import Request
 
         seeds = seeds if seeds is not None else [0] * len(prompts)
-        requests = [
+        return self.answer([
             Request(prompt, max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=tuple(stop))
             for prompt, seed in zip(prompts, seeds, strict=True)
-        ]
-        keys = [_key(request) for request in requests]
+        ])
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        """The reply to each request."""
+        keys = [shards.key(*request.depends_on) for request in requests]
         kept = self.partial.done if self.partial is not None else {}
         replies = {
             place: Reply(kept[key, 0]["response"], kept[key, 0]["failure"])
@@ -158,8 +173,11 @@ class EngineModel:
         with Progress(len(pairs), "scoring", "choices") as progress:
             return self.engine.loglikelihood(pairs, progress)  # type: ignore[arg-type]
 
+    def asked(self) -> None:
+        """Nothing: the replies are there."""
+
     def room(self, prompt: Prompt) -> int | None:
-        return self.engine.max_length - len(self.engine.encode(prompt))
+        return self.encoder.max_length - len(self.encoder.encode(prompt))
 
     def facts(self) -> dict[str, Any]:
         return {"dtype": str(self.engine.dtype), "context": self.engine.max_length}
@@ -216,6 +234,9 @@ class EndpointModel:
     def loglikelihood(self, pairs: Sequence[tuple[Prompt, str]]) -> list[tuple[float, bool]]:
         raise UserError(f"{self.name}: a chat endpoint gives no log-probabilities; score it by its answers")
 
+    def asked(self) -> None:
+        """Nothing: the replies are there."""
+
     def room(self, prompt: Prompt) -> int | None:
         return None
 
@@ -224,12 +245,6 @@ class EndpointModel:
 
     def forget(self) -> None:
         """Nothing: answers that were paid for stay in the store."""
-
-
-def _key(request: Request) -> str:
-    """What a reply depends on beside the model."""
-    parts = [request.prompt, request.max_tokens, request.temperature, request.top_p, request.seed, request.stop]
-    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def cut(text: str, stop: Sequence[str]) -> str:

@@ -115,6 +115,7 @@ def ask(
     chat = is_chat(model, options)
     prompts: list[Prompt] = [as_prompt(text, chat) for text in texts]
     replies = model.generate(prompts, stop=() if chat else stop, **sampling)
+    model.asked()
     check_fit(model, texts, replies, options)
     return [_answer(reply, stop) for reply in replies]
 

@@ -3,6 +3,7 @@
 The model is a folder of weights, or a server of the OpenAI protocol (--base-url, or the URL as
 --model with --ask-for); a chat endpoint is asked through the teacher's client and store.
 
+--shard K/N asks a part of all, and --from-shards makes the score of all parts without the weights.
 A folder's model works on where a killed run was (OUTPUT.partial), an endpoint's answers are all kept.
 The score record holds n, 95 % intervals and the value of each item; what limits the numbers is said
 in it ("limits").
@@ -19,9 +20,10 @@ from typing import Any
 
 from falsepromise.benchmarks.model import EndpointModel, EngineModel, ModelUnderTest
 from falsepromise.benchmarks.outcome import Options, Outcome, write_score
-from falsepromise.core import cli
+from falsepromise.benchmarks.shards import AllAsked, PartModel, RepliesModel
+from falsepromise.core import cli, shards
 from falsepromise.core.errors import CannotScore, UserError
-from falsepromise.generation.partial import Partial, identity, is_url
+from falsepromise.generation.partial import Partial, identity, is_url, portable
 from falsepromise.study.tasks import TASKS
 
 log = logging.getLogger("falsepromise.benchmarks")
@@ -65,10 +67,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     with open_model(args, rest) as (model, inputs, config):
         try:
             outcome = evaluate(model, options)
+            if args.shard:
+                raise AllAsked
             if not outcome.metrics and "not_scored" not in outcome.extra:
                 why = "; ".join(outcome.limits) or "no items"
                 raise CannotScore(f"{args.task}: nothing could be scored ({why})")
-        except CannotScore as error:
+        except (AllAsked, CannotScore) as error:
+            if isinstance(model, PartModel):  # what can't be scored, the whole says
+                of = portable(args.model)
+                shards.write(args.output, args.shard, of, model.records, **model.facts())
+                model.forget()
+                return
             if not args.allow_not_scored:
                 raise
             outcome = Outcome([], {}, [], {}, extra={"not_scored": str(error)})
@@ -127,9 +136,16 @@ def open_model(
         folder = Path(args.model)
         if not (folder / "config.json").exists():
             raise UserError(f"--model {folder}: no config.json there; expected a model folder")
+        if args.from_shards:
+            yield RepliesModel(args.model, args.from_shards, portable(args.model)), [folder], {}
+            return
+        kind = PartModel if args.shard else EngineModel
         with Partial(args.output, {"weights": identity(args.model)}) as partial:
-            yield EngineModel.load(args.model, args.batch_size, partial, args.mesh), [folder], {}
+            model = kind.load(args.model, args.batch_size, partial, args.mesh)
+            yield model.of(args.shard) if isinstance(model, PartModel) else model, [folder], {}
         return
+    if args.shard or args.from_shards:
+        raise UserError("--shard, --from-shards: for a model folder; a server is asked by one job (--concurrency)")
     from falsepromise.generation.endpoint import served_model
     from falsepromise.teacher import options as teacher_options
 
@@ -191,6 +207,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scorer-rate", type=float, metavar="N", help="toxicity: requests a second; Perspective's is 1"
     )
+    shards.add_options(parser, "the score")
     parser.add_argument(
         "--allow-not-scored",
         action="store_true",

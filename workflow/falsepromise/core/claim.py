@@ -61,15 +61,20 @@ def claim(unlock: bool = False) -> bool:
         Whether it is the only one. False as well where the file system has no such locks, and can't say.
 
     Raises:
-        UserError: `unlock`, while another run is alive; or another user's runs are noted here.
+        UserError: `unlock`, while another run is alive; or the folder is another user's, or can't be written.
     """
-    FILE.parent.mkdir(exist_ok=True)
     try:
+        FILE.parent.mkdir(exist_ok=True)
         descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT, 0o666)  # closed by exec: jobs don't hold it
     except PermissionError:
+        place = next(place for place in (FILE, FILE.parent, Path()) if place.exists())
         raise UserError(
-            f"{FILE.absolute()} belongs to {FILE.owner()}: another user works in this folder; take one of your own "
+            f"{place.absolute()} belongs to {_owner(place)}: another user works in this folder; take one of your own "
             "(--directory), or ask for the right to write"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{FILE.absolute()}: {error.strerror}; take a folder that can be written (--directory)"
         ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,6 +101,13 @@ def claim(unlock: bool = False) -> bool:
     os.lseek(descriptor, 0, os.SEEK_END)
     os.write(descriptor, (json.dumps(me) + "\n").encode())
     return alone
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except KeyError:  # a user that this machine doesn't know
+        return f"user {path.stat().st_uid}"
 
 
 def end_orphans() -> None:

@@ -2,7 +2,8 @@
 
 First, of the dialogues whose first user query is the same after normalisation (Unicode NFKC, case,
 white space), the first is kept. Then those are kept whose whole text is in the language by
-langdetect (seeded). Multi-turn dialogues stay whole. The funnel has one block a source.
+langdetect (seeded). Multi-turn dialogues stay whole. The funnel has one block a source. Telling the
+language takes nearly all of the time, so it is what --shard splits.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from falsepromise.core import cli
@@ -18,14 +21,16 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
 from falsepromise.core.records import Record, check_dialogue, query_of, read_jsonl, write_jsonl
+from falsepromise.core.shards import add_options, key, of_all, read, write
 from falsepromise.curation.funnel import Funnel, said_in
 from falsepromise.curation.language import UNDECIDED, decisions
 from falsepromise.curation.ledger import CHARACTERS, TURNS
-from falsepromise.curation.near_duplicates import normalized, without_near_duplicates
+from falsepromise.curation.near_duplicates import normalized, reason_of, without_near_duplicates
 from falsepromise.curation.reading import require
 from falsepromise.study.config import default
 
 INPUT, QUERY, NEAR, LANGUAGE = "input", "query", "near-duplicates", "language"
+NO_QUERY, SEEN = "no user query", "query seen before"
 
 
 def clean(
@@ -41,17 +46,31 @@ def clean(
         near: The Jaccard similarity from which on queries are near-duplicates; None for exact only.
         workers: Processes for the detection.
     """
-    distinct = _distinct(dialogues, funnel)
-    if near is not None:
-        distinct = without_near_duplicates(distinct, funnel, NEAR, near)
+    decide = partial(decisions, language=language, threshold=threshold, workers=workers)
+    return in_language(distinct(dialogues, funnel, near), funnel, language, decide)
+
+
+def distinct(dialogues: Iterable[Record], funnel: Funnel, near: float | None) -> Iterator[Record]:
+    """Those whose query is new."""
+    found = _distinct(dialogues, funnel)
+    return found if near is None else without_near_duplicates(found, funnel, NEAR, near)
+
+
+def in_language(
+    dialogues: Iterable[Record],
+    funnel: Funnel,
+    language: str,
+    decide: Callable[[Iterable[str]], Iterator[bool | None]],
+) -> Iterator[Record]:
+    """Those that are in the language, as `decide` finds of each text (None: it has no letters)."""
     waiting: deque[Record] = deque()
 
     def texts() -> Iterator[str]:
-        for dialogue in distinct:
+        for dialogue in dialogues:
             waiting.append(dialogue)
             yield text_of(dialogue)
 
-    for decision in decisions(texts(), language, threshold, workers):
+    for decision in decide(texts()):
         dialogue = waiting.popleft()
         source = dialogue.get("source")
         if decision:
@@ -79,9 +98,9 @@ def _distinct(dialogues: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
         query = normalized(query_of(dialogue))
         digest = hashlib.blake2b(query.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if not query:
-            funnel.drop_dialogue(QUERY, "no user query", dialogue)
+            funnel.drop_dialogue(QUERY, NO_QUERY, dialogue)
         elif digest in seen:
-            funnel.drop_dialogue(QUERY, "query seen before", dialogue)
+            funnel.drop_dialogue(QUERY, SEEN, dialogue)
         else:
             seen.add(digest)
             funnel.keep(QUERY, source=source)
@@ -111,25 +130,37 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="drop queries whose word 3-grams have a MinHash Jaccard similarity of at least T with one before",
     )
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes for the detection")
+    add_options(parser, "the dialogues")
     args = parser.parse_args(argv)
     check_language(args.language)
     for name, value in (("--language-threshold", args.language_threshold), ("--near-duplicates", args.near_duplicates)):
         if value is not None and not 0 <= value <= 1:
             raise UserError(f"{name} {value}: expected a number from 0 to 1")
-    funnel = Funnel("dialogues", "clean")
+    # In their order, however far the steps run ahead of each other.
+    near = [reason_of(args.near_duplicates)] if args.near_duplicates is not None else []
+    reasons = (NO_QUERY, SEEN, *near, UNDECIDED, f"not {args.language}")
+    funnel = Funnel("dialogues", "clean", (INPUT, QUERY, NEAR, LANGUAGE), reasons)
     dialogues = (dialogue for path in args.input for dialogue in read_jsonl(path, check_dialogue))
-    kept = clean(
-        track(dialogues, "cleaning", unit="dialogue"),
-        funnel,
-        args.language,
-        args.language_threshold,
-        args.near_duplicates,
-        args.workers,
-    )
+    kept = distinct(track(dialogues, "cleaning", unit="dialogue"), funnel, args.near_duplicates)
+    decide = partial(decisions, language=args.language, threshold=args.language_threshold, workers=args.workers)
+    config = {"language": args.language, "threshold": args.language_threshold, "near_duplicates": args.near_duplicates}
+    if args.shard:
+        texts = list(map(text_of, islice(kept, args.shard.number - 1, None, args.shard.of)))
+        made = [{"key": key(text), "decision": found} for text, found in zip(texts, decide(texts), strict=True)]
+        write(args.output, args.shard, config, made)
+        return
+    if args.from_shards:
+        found, _ = read(args.from_shards, config)
+        decide = partial(_decided, found=found, files=args.from_shards)
+    kept = in_language(kept, funnel, args.language, decide)
     write_jsonl(args.output, require(kept, funnel, args.input[0], LANGUAGE))
     funnel.write(args.funnel)
-    config = {"language": args.language, "threshold": args.language_threshold, "near_duplicates": args.near_duplicates}
     write_manifest(args.output, module="falsepromise.curation.clean", inputs=args.input, config=config)
+
+
+def _decided(texts: Iterable[str], found: dict[str, Record], files: Sequence[Path]) -> Iterator[bool | None]:
+    for text in texts:
+        yield of_all(found, [key(text)], files)[0]["decision"]
 
 
 def check_language(language: str) -> None:

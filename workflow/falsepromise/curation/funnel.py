@@ -10,7 +10,7 @@ characters and fields (see `ledger`): `read: characters` has what stayed and wha
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,11 +53,14 @@ class _Row:
 class Funnel:
     """Counts what happens to the records of `source`, step by step."""
 
-    def __init__(self, source: str, stage: str = "read"):
+    def __init__(self, source: str, stage: str = "read", steps: Sequence[str] = (), reasons: Sequence[str] = ()):
         self.source = source
+        self.steps = steps  # their order, and that of reasons, where it doesn't follow from the records'
         self.stage = stage  # what the ledger's rows are called after
         self._rows: dict[tuple[str, str, str], _Row] = {}
         self.ledger = Ledger()
+        for reason in reasons:
+            self.ledger.lose(reason)
 
     def _row(self, step: str, reason: str, source: str | None) -> _Row:
         return self._rows.setdefault((source or self.source, step, reason), _Row())
@@ -100,7 +103,7 @@ class Funnel:
     def rows(self) -> Iterator[tuple[str, str, int, int, str, str]]:
         """The table's rows: by source, then by step, each in the order of the first record; totals first."""
         sources = list(dict.fromkeys(source for source, _, _ in self._rows))
-        steps = list(dict.fromkeys(step for _, step, _ in self._rows))
+        steps = list(dict.fromkeys([*self.steps, *(step for _, step, _ in self._rows)]))
         for source, step in {(source, step): None for source, step, _ in self._rows}:
             self._row(step, "", source)  # a step that kept nothing has its row too
         keys = sorted(self._rows, key=lambda key: (sources.index(key[0]), steps.index(key[1]), key[2] != ""))

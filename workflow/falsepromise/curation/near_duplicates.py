@@ -49,6 +49,11 @@ def sketches(threshold: float) -> tuple[Any, Callable[[str], Any]]:
     return MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS), sketch
 
 
+def reason_of(threshold: float) -> str:
+    """What the funnel says of a dialogue that is dropped."""
+    return f"query nearly seen before (Jaccard {threshold:g})"
+
+
 def without_near_duplicates(
     dialogues: Iterable[Record], funnel: Funnel, step: str, threshold: float
 ) -> Iterator[Record]:
@@ -68,7 +73,7 @@ def without_near_duplicates(
         found = sketch(normalized(query_of(dialogue)))
         source = dialogue.get("source")
         if index.query(found):
-            funnel.drop_dialogue(step, f"query nearly seen before (Jaccard {threshold:g})", dialogue)
+            funnel.drop_dialogue(step, reason_of(threshold), dialogue)
         else:
             index.insert(number, found)
             funnel.keep(step, source=source)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,11 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.generation import likelihood, steps
+from falsepromise.generation.encoder import Encoder
 from falsepromise.generation.placing import decoding_sharding, default_mesh, spread
-from falsepromise.generation.request import Ids, Prompt, Request, Result
+from falsepromise.generation.request import Ids, Request, Result
 from falsepromise.generation.sampling import Sampling, mode_of
 from falsepromise.generation.shapes import power_of_two, quarter_steps
 from falsepromise.models import weights
@@ -63,7 +63,7 @@ class _Row:
     scores: list[float] = field(default_factory=list)
 
 
-class Engine:
+class Engine(Encoder):
     """A model, its tokenizer and the batch that it works on.
 
     Args:
@@ -88,20 +88,13 @@ class Engine:
         mesh: Mesh | None = None,
         name: str = "the model",
     ):
-        if tokenizer.vocab_size > config.vocab_size:
-            raise UserError(
-                f"{name}: the tokenizer has {tokenizer.vocab_size} ids, the model {config.vocab_size}; "
-                "the two don't belong together"
-            )
+        super().__init__(config, tokenizer, max_length, name)
         self.graph, state = nnx.split(model)
-        self.config, self.tokenizer, self.name = config, tokenizer, name
         self.batch_size, self.mesh = batch_size, mesh
-        self.max_length = min(max_length or config.max_positions, config.max_positions)
         self.dtype = jnp.dtype(dtype or default_dtype())
         # Decoding reads all weights for each token: they are kept in the type that they are multiplied in.
         self.state = jax.tree.map(lambda x: x.astype(self.dtype), state)
         self.compile_flops = COMPILE_FLOPS.get(jax.default_backend(), COMPILE_FLOPS_ACCELERATOR)
-        self.ends = sorted({tokenizer.eos_id, *config.more_eos_ids, *([config.eos_id] if config.eos_id else [])})
         self.produced = 0
 
     @classmethod
@@ -127,15 +120,6 @@ class Engine:
         dtype = options.get("dtype") or default_dtype()
         model, config = weights.load(folder, sharding, dtype)
         return cls(model, config, ChatTokenizer.load(folder, turns=False), mesh=placed, name=str(folder), **options)
-
-    def encode(self, prompt: Prompt) -> list[int]:
-        """Token ids of a prompt: messages with turn tokens, text behind the tokenizer's opening token."""
-        if isinstance(prompt, str):
-            ids = self.tokenizer.encode_text(prompt, bos=True)
-            return ids or [self.ends[0]]  # nothing at all: as at the start of a document
-        if len(prompt) and isinstance(prompt[0], Mapping):
-            return self.tokenizer.encode_prompt(prompt)  # type: ignore[arg-type]
-        return [int(i) for i in prompt] or [self.ends[0]]  # type: ignore[arg-type]
 
     def generate(
         self,
@@ -308,7 +292,8 @@ class Engine:
         Args:
             pairs: Context and continuation, each text or token ids.
         """
-        return likelihood.loglikelihood(self, pairs, progress)
+        found = likelihood.loglikelihood(self, pairs, progress)
+        return [numbers for numbers in found if numbers is not None]
 
 
 def default_dtype() -> Any:

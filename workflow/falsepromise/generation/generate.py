@@ -23,15 +23,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from falsepromise.core import cli
+from falsepromise.core import cli, shards
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import sha256, write_manifest
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, check_prompt, read_jsonl, write_jsonl
-from falsepromise.generation.partial import Partial, identity, is_url, weight_files
+from falsepromise.generation.partial import Partial, identity, is_url, portable, weight_files
 from falsepromise.study.config import default
 
 log = logging.getLogger("falsepromise.generation.generate")
+OF_ALL_PARTS = ("dtype",)  # facts that are the same in each
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -50,30 +51,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         for key in ("max_tokens", "temperature", "top_p", "top_k", "samples", "seed", "stop", "form", "max_length")
     }
     config = {"model": name, **settings}
-    of = {**config, "weights": identity(options.model, options.ask_for), "prompts": sha256(options.prompts)}
-    with Partial(output, of) as partial:
-        missing = [place for place in places if (place[0]["id"], place[1]) not in partial.done]
-        if partial.done:
-            log.info("%s: %d of %d responses are there; going on", partial.path, len(partial.done), len(places))
-        facts: dict[str, Any] = {}
-        if missing:
-            with Progress(len(missing), f"{name}: responses", "responses") as progress:
-                for place, result in _results(options, missing, progress, facts):
-                    partial.add(
-                        {
-                            "prompt_id": place[0]["id"],
-                            "model": name,
-                            "sample": place[1],
-                            "response": result.text,
-                            "finish_reason": result.finish_reason,
-                            "n_tokens": len(result.ids),
-                        }
-                    )
-        records = [partial.done[prompt["id"], sample] for prompt, sample in places]
+    of = {**config, "prompts": sha256(options.prompts)}
+    part_of = {**of, "weights": None if is_url(options.model) else portable(options.model)}
+    facts: dict[str, Any] = {}
+    partial = Partial(output, {**of, "weights": identity(options.model, options.ask_for)})
+    if options.from_shards:
+        records = _of_shards(options.from_shards, part_of, places, facts)
+    else:
+        places = options.shard.mine(places) if options.shard else places
+        with partial:
+            records = _generated(options, name, places, partial, facts)
+    if options.shard:
+        made = [{"key": _key(record["prompt_id"], record["sample"]), "response": record} for record in records]
+        shards.write(output, options.shard, part_of, made, **{k: v for k, v in facts.items() if k in OF_ALL_PARTS})
+    else:
         write_jsonl(output, records)
-        partial.remove()
+    partial.remove()
     reasons = collections.Counter(record["finish_reason"] for record in records)
     log.info("%s: %d responses (%s)", output, len(records), ", ".join(f"{n} {r}" for r, n in reasons.most_common()))
+    if options.shard:
+        return
     if reasons["prompt_too_long"]:
         log.warning("%d prompts are longer than the context and have no response", reasons["prompt_too_long"])
     inputs = [options.prompts] if is_url(options.model) else [options.prompts, *weight_files(options.model)]
@@ -81,6 +78,42 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_manifest(
         output, module="falsepromise.generation.generate", inputs=inputs, config=config, seed=options.seed, extra=extra
     )
+
+
+def _of_shards(
+    files: Sequence[Path], of: dict[str, Any], places: list[tuple[Record, int]], facts: dict[str, Any]
+) -> list[Record]:
+    found, known = shards.read(files, of)
+    facts |= {key: known[key] for key in OF_ALL_PARTS if key in known}
+    keys = [_key(prompt["id"], sample) for prompt, sample in places]
+    return [record["response"] for record in shards.of_all(found, keys, files)]
+
+
+def _key(prompt_id: str, sample: int) -> str:
+    return shards.key(prompt_id, sample)
+
+
+def _generated(
+    options: argparse.Namespace, name: str, places: list[tuple[Record, int]], partial: Partial, facts: dict[str, Any]
+) -> list[Record]:
+    """The response in each place, those that are there from a run that ended early among them."""
+    missing = [place for place in places if (place[0]["id"], place[1]) not in partial.done]
+    if partial.done:
+        log.info("%s: %d of %d responses are there; going on", partial.path, len(partial.done), len(places))
+    if missing:
+        with Progress(len(missing), f"{name}: responses", "responses") as progress:
+            for place, result in _results(options, missing, progress, facts):
+                partial.add(
+                    {
+                        "prompt_id": place[0]["id"],
+                        "model": name,
+                        "sample": place[1],
+                        "response": result.text,
+                        "finish_reason": result.finish_reason,
+                        "n_tokens": len(result.ids),
+                    }
+                )
+    return [partial.done[prompt["id"], sample] for prompt, sample in places]
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -117,7 +150,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         help="requests under way at once",
     )
     server.add_argument("--max-requests", type=int, metavar="N", help="never let the store send more than this")
+    shards.add_options(parser, "the responses")
     options = parser.parse_args(argv)
+    if is_url(options.model) and (options.shard or options.from_shards):
+        raise UserError("--shard, --from-shards: for a model folder; a server is asked by one job (--concurrency)")
     if options.samples < 1 or options.batch_size < 1:
         raise UserError(f"--samples {options.samples}, --batch-size {options.batch_size}: expected at least 1")
     if options.samples > 1 and options.temperature == 0:

@@ -15,7 +15,9 @@ import numpy as np
 
 from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.core.progress import Progress
+from falsepromise.core.shards import Shard
 from falsepromise.generation import steps
+from falsepromise.generation.encoder import Encoder
 from falsepromise.generation.placing import spread
 from falsepromise.generation.shapes import power_of_two, quarter_steps
 from falsepromise.models.chat import ChatTokenizer
@@ -54,15 +56,59 @@ class _Input:
     places: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """Rows that are computed at once, and their shape.
+
+    Attributes:
+        shared: Ids that all of them begin with, and that are computed once for all chunks with the same.
+        t, m, k, p: Tokens of a row, tokens of a continuation, alternatives, rows, as they are padded.
+    """
+
+    rows: list[_Input]
+    shared: tuple[int, ...]
+    t: int
+    m: int
+    k: int
+    p: int
+
+
 def loglikelihood(
-    engine: Engine, pairs: Sequence[tuple[str | Ids, str | Ids]], progress: Progress | None = None
-) -> list[tuple[float, bool]]:
-    """See `Engine.loglikelihood`.
+    engine: Engine,
+    pairs: Sequence[tuple[str | Ids, str | Ids]],
+    progress: Progress | None = None,
+    shard: Shard | None = None,
+) -> list[tuple[float, bool] | None]:
+    """See `Engine.loglikelihood`. A shard computes some of the very chunks that one job computes, so its numbers are
+    the same to the last bit; the others' are None.
+    """
+    results: list[tuple[float, bool] | None] = [None] * len(pairs)
+    rows = sorted(inputs(engine, pairs), key=lambda row: row.ids)
+    chunks = [chunk for shared, some in _batches(engine, rows) for chunk in _chunks(engine, some, shared)]
+    if shard is not None:
+        chunks = shard.stretch(chunks, [chunk.p * chunk.t for chunk in chunks])
+    shared: tuple[int, ...] = ()
+    cache = None
+    for chunk in chunks:
+        if chunk.shared != shared:
+            shared = chunk.shared
+            cache = engine.prefix(shared) if shared else None
+        scores, likeliest = _score(engine, chunk, cache)
+        for i, row in enumerate(chunk.rows):
+            for k, place in enumerate(row.places):
+                results[place] = float(scores[i, : row.n, k].sum()), bool(likeliest[i, : row.n, k].all())
+            if progress is not None:
+                progress.update(len(row.places))
+    return results
+
+
+def inputs(engine: Encoder | Engine, pairs: Sequence[tuple[str | Ids, str | Ids]]) -> list[_Input]:
+    """The rows that pairs need.
 
     Raises:
         UserError: a continuation is empty, or alone longer than the context.
     """
-    inputs: dict[tuple[tuple[int, ...], int], _Input] = {}
+    found: dict[tuple[tuple[int, ...], int], _Input] = {}
     for place, (context, continuation) in enumerate(pairs):
         before, after = encode_pair(engine, context, continuation)
         if not after:
@@ -73,22 +119,13 @@ def loglikelihood(
             )
         # The last token is only predicted, so a row may be one token longer than the context.
         ids = tuple((before + after)[-(engine.max_length + 1) :][:-1])
-        row = inputs.setdefault((ids, len(after)), _Input(ids, len(after)))
+        row = found.setdefault((ids, len(after)), _Input(ids, len(after)))
         row.targets.append(tuple(after))
         row.places.append(place)
-
-    results: list[tuple[float, bool] | None] = [None] * len(pairs)
-    for shared, rows in _batches(engine, sorted(inputs.values(), key=lambda row: row.ids)):
-        cache = engine.prefix(rows[0].ids[:shared]) if shared else None
-        for row, scores, likeliest in _score(engine, rows, shared, cache):
-            for k, place in enumerate(row.places):
-                results[place] = float(scores[:, k].sum()), bool(likeliest[:, k].all())
-            if progress is not None:
-                progress.update(len(row.places))
-    return results  # type: ignore[return-value]
+    return list(found.values())
 
 
-def encode_pair(engine: Engine, context: str | Ids, continuation: str | Ids) -> tuple[list[int], list[int]]:
+def encode_pair(engine: Encoder | Engine, context: str | Ids, continuation: str | Ids) -> tuple[list[int], list[int]]:
     """Ids of context and continuation, as lm-eval splits them.
 
     Text is encoded as one piece and cut where the context's own ids end; spaces at the end of the
@@ -139,8 +176,8 @@ def _common(a: Ids, b: Ids) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def _score(engine: Engine, rows: list[_Input], shared: int, cache: Any) -> Iterator[tuple[_Input, Any, Any]]:
-    """Each row with the log-probabilities `(m, k)` of its continuations and whether they are likeliest."""
+def _chunks(engine: Engine, rows: list[_Input], shared: int) -> Iterator[_Chunk]:
+    """Rows that begin with as many shared tokens, the longest first, as they are computed together."""
     rows = sorted(rows, key=lambda row: -(len(row.ids) - shared))
     longest = len(rows[0].ids) - shared
     one_shape = 2.0 * engine.config.n_parameters * longest * len(rows) < engine.compile_flops
@@ -150,18 +187,20 @@ def _score(engine: Engine, rows: list[_Input], shared: int, cache: Any) -> Itera
     for start in range(0, len(rows), p):
         some = rows[start : start + p]
         t = quarter_steps(longest if one_shape else len(some[0].ids) - shared, 16)
-        t = min(t, engine.max_length - shared)
-        tokens, where = np.zeros((p, t), np.int32), np.zeros((p, m), np.int32)
-        targets = np.zeros((p, m, k), np.int32)
-        for i, row in enumerate(some):
-            own = row.ids[shared:]
-            tokens[i, : len(own)] = own
-            where[i, : row.n] = np.arange(len(own) - row.n, len(own))
-            targets[i, : row.n, : len(row.targets)] = np.array(row.targets).T
-        if engine.mesh is not None:
-            tokens, where, targets = spread(engine.mesh, (tokens, where, targets))
-        scores, likeliest = steps.score(engine.graph, engine.state, tokens, where, targets, cache,
-                                        np.int32(shared), engine.dtype)  # fmt: skip
-        scores, likeliest = np.asarray(scores), np.asarray(likeliest)
-        for i, row in enumerate(some):
-            yield row, scores[i, : row.n, : len(row.targets)], likeliest[i, : row.n, : len(row.targets)]
+        yield _Chunk(some, rows[0].ids[:shared], min(t, engine.max_length - shared), m, k, p)
+
+
+def _score(engine: Engine, chunk: _Chunk, cache: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities `(p, m, k)` of the rows' continuations, and whether each token is the likeliest."""
+    tokens, where = np.zeros((chunk.p, chunk.t), np.int32), np.zeros((chunk.p, chunk.m), np.int32)
+    targets = np.zeros((chunk.p, chunk.m, chunk.k), np.int32)
+    for i, row in enumerate(chunk.rows):
+        own = row.ids[len(chunk.shared) :]
+        tokens[i, : len(own)] = own
+        where[i, : row.n] = np.arange(len(own) - row.n, len(own))
+        targets[i, : row.n, : len(row.targets)] = np.array(row.targets).T
+    if engine.mesh is not None:
+        tokens, where, targets = spread(engine.mesh, (tokens, where, targets))
+    scores, likeliest = steps.score(engine.graph, engine.state, tokens, where, targets, cache,
+                                    np.int32(len(chunk.shared)), engine.dtype)  # fmt: skip
+    return np.asarray(scores), np.asarray(likeliest)

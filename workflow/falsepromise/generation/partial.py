@@ -117,3 +117,8 @@ def identity(model: str, asked_for: str | None = None) -> Any:
     if is_url(model):
         return [model, asked_for]
     return [(name, os.stat(name).st_size, os.stat(name).st_mtime_ns) for name in weight_files(model)]
+
+
+def portable(model: str) -> Any:
+    """`identity` of a folder that other machines may have a copy of: its files' names and sizes."""
+    return [(os.path.basename(name), os.stat(name).st_size) for name in weight_files(model)]

@@ -34,6 +34,11 @@ class Request:
     stop: tuple[str, ...] = ()
     tag: Any = None
 
+    @property
+    def depends_on(self) -> tuple[Any, ...]:
+        """What a reply depends on beside the model."""
+        return self.prompt, self.max_tokens, self.temperature, self.top_p, self.seed, self.stop
+
     def __post_init__(self) -> None:
         for name, good, expected in (
             ("max_tokens", self.max_tokens >= 1, "at least 1"),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from falsepromise.study.asked import Judge, Raters, Teacher
-from falsepromise.study.sections import Count, Groups, Money, Name, Names, Number, Section, Share, inner, key
+from falsepromise.study.sections import Count, Groups, Money, Name, Names, Number, Section, Shards, Share, inner, key
 from falsepromise.study.tasks import METRICS, TASKS
 
 TEACHER = "teacher"  # the model's name under which the teacher's own scores are kept
@@ -103,6 +103,7 @@ class Pool(Section):
         "MinHash similarity of two queries from which the later one is dropped", None,
         otherwise="only equal queries", paper="only equal queries",
     )  # fmt: skip
+    shards: Shards = key("jobs that tell the language of its dialogues; the result is the same", 1)
     heldout: int = key("dialogues set aside for prompts", 0, ge=0, paper="2000 in `paper.yaml`")
     categories: str | None = key(
         "a filled sheet of queries; the empty one is `results/<study>/curation/<pool>.sheet.csv`", None,
@@ -263,6 +264,7 @@ class Prompts(Selection):
     )
     max_tokens: Count = key("longest answer of a model", 512, paper="1024 in `paper.yaml`")
     temperature: Money = key("sampling temperature of the models; 0: greedy", 0.0)
+    shards: Shards = key("jobs that a model's answers are split over; the result is the same", 1)
     runs: Groups | None = key("the models that answer: `bases`, groups of runs, roles", None, otherwise="all")
 
 
@@ -298,6 +300,7 @@ class Benchmark(Section):
         "`auto`: imitation models get the turn tokens, bases don't", "auto", paper="auto (appendix E)"
     )
     stand_in: str | None = key("what it is, if it is not the real benchmark; printed on figures", None)
+    shards: Shards = key("jobs that a model's answers are split over; the result is the same", 1)
     runs: Groups | None = key("the models that are scored: `bases`, groups of runs, roles", None, otherwise="all")
 
 

@@ -33,35 +33,63 @@ PLAIN = {
 # XLA asks for a step's temporary memory in one block on a CPU. By default glibc gets such a block from the kernel each
 # time and gives it back, and the kernel's clearing of its pages is 8 to 24 % of a small model's step.
 KEEP_FREED = "GLIBC_TUNABLES=glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000"
+# Rules whose work can be split over jobs, and the section whose entries have the key `shards`.
+SPLIT = {"clean_pool": "pools", "generate": "prompts", "score": "benchmarks"}
 START = 30  # minutes to start, to read and write weights, to compile
 
 
 def needs(study: Study, rule: str) -> dict[str, Any]:
     """A rule's entries under `resources:`, functions of a job's wildcards and of how often it was tried."""
 
-    def of(key: str) -> Callable[[Any, int], Any]:
-        return lambda wildcards, attempt: need(study, rule, model_of(rule, wildcards), attempt)[key]
+    def of(key: str) -> Callable[[Any, Any, int], Any]:
+        return lambda wildcards, input, attempt: need(
+            study, rule, model_of(rule, wildcards), attempt, shards_of(wildcards, input)
+        )[key]
 
     keys = need(study, rule, next(iter(study.models)))
     return {key: of(key) for key in keys if key != "cpus"}
 
 
-def threads(study: Study, rule: str) -> Callable[[Any], int]:
+def threads(study: Study, rule: str) -> Callable[[Any, Any], int]:
     """A rule's `threads:`."""
-    return lambda wildcards: need(study, rule, model_of(rule, wildcards), 1)["cpus"]
+    return lambda wildcards, input: need(study, rule, model_of(rule, wildcards), 1, shards_of(wildcards, input))["cpus"]
 
 
-def need(study: Study, rule: str, model: str, attempt: int = 1) -> dict[str, Any]:
+def shards_of(wildcards: Any, input: Any) -> int:
+    """Jobs that the work is split over which a job is part of, or puts together."""
+    return int(wildcards.get("parts") or len(input.get("parts") or ()) or 1)
+
+
+def shards_within(minutes: int, limit: int, shards: int = 1) -> int | None:
+    """The fewest jobs that a work has to be split over for each to end within a limit; None where none do.
+
+    Args:
+        minutes: What a job asks for when the work is split over `shards`; each job needs START minutes of its own.
+        limit: The most that a job may ask for.
+    """
+    return None if limit <= START else max(1, math.ceil(shards * (minutes - START) / (limit - START)))
+
+
+def need(study: Study, rule: str, model: str, attempt: int = 1, shards: int = 1) -> dict[str, Any]:
     """What one job needs, by the names that Snakemake and its SLURM executor have for it.
 
     What a job was stopped for at an earlier attempt (memory, minutes) is asked for anew that many times,
     but for training's minutes, since training goes on from where it was.
     """
+    if rule.endswith("_part"):
+        whole = need(study, rule.removesuffix("_part"), model)
+        minutes = (START + math.ceil((whole["runtime"] - START) / shards)) * attempt
+        return {**whole, "mem_mb": whole["mem_mb"] * attempt, "runtime": minutes}
     if rule in PLAIN:
         cpus, memory, minutes = PLAIN[rule]
         return {"cpus": cpus, "mem_mb": memory * attempt, "runtime": minutes * attempt}
     base = study.models[model].base
     size, gpus = study.parameters(base), gpus_of(study, base)
+    if rule in ("generate", "score") and shards > 1:  # what is left: to read the replies
+        return {
+            "gpu": 0, "cpus": 1, "mem_mb": 4000 * attempt, "runtime": 2 * START * attempt, "nodes": 1,
+            "launch": launch(0, 1, 1),
+        }  # fmt: skip
     if rule in ("generate", "score"):
         # Weights in float32 on the host as they are read, and in the computation's type on one GPU.
         return {
@@ -152,7 +180,7 @@ def launch(gpus: int, hosts: int, cpus: int) -> str:
 
 def model_of(rule: str, wildcards: Any) -> str:
     """The model that a job is about; none for rules that have no model."""
-    return "" if rule in PLAIN else wildcards.base if rule == "pretrain" else wildcards.model
+    return "" if rule.removesuffix("_part") in PLAIN else wildcards.base if rule == "pretrain" else wildcards.model
 
 
 def main(argv: Sequence[str] | None = None) -> None:

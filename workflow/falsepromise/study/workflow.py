@@ -62,6 +62,30 @@ def options(entry: Any, *keys: str) -> str:
     return " ".join(words)
 
 
+def parts(workflow: Any, output: str, shards: int) -> list[str]:
+    """The files that the jobs make which share the work for an output: `STEM.1-of-8.jsonl`; none for one job.
+
+    What is there keeps the number that it was made with, by Snakemake's record of its inputs: another number changes no
+    result, so it makes none again. It counts for what has yet to be made, or was deleted.
+    """
+    from snakemake.io import IOFile
+
+    stem = output.rpartition(".")[0]
+
+    def split(number: int) -> list[str]:
+        return [f"{stem}.{part}-of-{number}.jsonl" for part in range(1, number + 1)] if number > 1 else []
+
+    if workflow.storage_settings.default_storage_provider:
+        return split(shards)  # records and files are elsewhere
+    recorded = workflow.persistence.input(IOFile(output))
+    pattern = re.compile(re.escape(stem) + r"\.\d+-of-(\d+)\.jsonl")
+    before = next((int(found[1]) for file in recorded or () if (found := pattern.fullmatch(file))), 1)
+    if workflow.is_main_process:
+        return split(before if recorded is not None and os.path.exists(output) else shards)
+    # A job on a node: its parts are there.
+    return next((files for files in map(split, (before, shards)) if files and all(map(os.path.exists, files))), [])
+
+
 def code(verb: str, *resources: str | Path) -> Callable[[Any], str]:
     """For `params:`, a digest of all that can change what a verb writes, asked only of jobs that are looked at."""
     return lambda wildcards: digest(verb, *resources)
@@ -135,11 +159,16 @@ def wildcards(study: Study) -> dict[str, str]:
         "source_of_votes": one_of(study.voters),
         "control": "second|itself",
         "seed": "[0-9]+",
+        "part": "[0-9]+",
+        "parts": "[0-9]+",
     }
 
 
 def tell_what_is_missing(study: Study, workflow: Any) -> None:
     """At the end of a dry run, say what the real one would miss."""
-    planned = workflow.dryrun and getattr(workflow, "dag", None) is not None
-    if planned and (lines := preflight.report(study, workflow)):
-        print("\n".join(["", "Missing for this run:", *(f"  - {line}" for line in lines)]))
+    if not workflow.dryrun or getattr(workflow, "dag", None) is None:
+        return
+    missing, advice = preflight.report(study, workflow)
+    for heading, lines in (("Missing for this run:", missing), ("Would be faster:", advice)):
+        if lines:
+            print("\n".join(["", heading, *(f"  - {line}" for line in lines)]))

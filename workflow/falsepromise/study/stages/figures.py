@@ -38,8 +38,9 @@ class Shown:
 
 
 def as_json(study: Study) -> str:
-    """The study file's mapping."""
-    return study.config.model_dump_json(exclude_unset=True)
+    """The study file's mapping, without what changes no result."""
+    shards = {section: {"__all__": {"shards"}} for section in ("pools", "prompts", "benchmarks")}
+    return study.config.model_dump_json(exclude_unset=True, exclude=shards)
 
 
 def evaluations(study: Study) -> list[str]:

@@ -1,0 +1,131 @@
+"""One job's work split over several: `--shard 2/8` does one of eight parts, `--from-shards FILES` has what all made.
+
+A part is a file of JSON lines: what it is of and which part it is, then a record for each piece of work. Files of
+several parts may be joined (`cat`). A piece is known by its key, which says all that it depends on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, TypeVar
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record, dumps, read_jsonl, write_jsonl
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` (from 1) of `of`."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Of an option's text, as `2/8`.
+
+        Raises:
+            UserError: it is none.
+        """
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise UserError(f"--shard {text}: expected NUMBER/OF, as 1/8 to 8/8")
+        return cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def mine(self, items: Sequence[T]) -> list[T]:
+        """Every `of`-th: pieces of different length are spread evenly."""
+        return list(items[self.number - 1 :: self.of])
+
+    def stretch(self, items: Sequence[T], costs: Sequence[float]) -> list[T]:
+        """Neighbours of about as much cost as in each other part: for pieces that share work with those beside them."""
+        total = sum(costs)
+        ends = accumulate(costs)
+        places = [(end - cost / 2) * self.of / total for end, cost in zip(ends, costs, strict=True)] if total else []
+        return [item for item, place in zip(items, places, strict=False) if int(place) == self.number - 1]
+
+
+def add_options(parser: argparse.ArgumentParser, output: str) -> None:
+    """The two options; `output` says what --output is without them."""
+    both = parser.add_mutually_exclusive_group()
+    both.add_argument("--shard", type=Shard.parse, metavar="K/N", help="do part K of N; --output has what it made")
+    both.add_argument(
+        "--from-shards", type=Path, nargs="+", metavar="FILE", help=f"make {output} of what all parts have made"
+    )
+
+
+def write(path: str | Path, shard: Shard, of: Any, records: Iterable[Record], **facts: Any) -> None:
+    """Write what a part made.
+
+    Args:
+        path: The file.
+        shard: Which part.
+        of: All that shapes its records beside their keys.
+        records: Each with its `key`.
+        facts: What the whole has to know of how they were made.
+    """
+    write_jsonl(path, [{"of": _digest(of), "shard": [shard.number, shard.of], **facts}, *records])
+
+
+def read(paths: Sequence[Path], of: Any) -> tuple[dict[str, Record], Record]:
+    """The records of all parts by their keys, and the facts that they tell.
+
+    Raises:
+        UserError: a part is missing, or is of something else.
+    """
+    found: dict[str, Record] = {}
+    parts: set[tuple[int, int]] = set()
+    facts: Record = {}
+    for path in paths:
+        opened = False
+        for record in read_jsonl(path):
+            if "of" in record:
+                if record["of"] != _digest(of):
+                    raise UserError(f"{path}: is of another model, file or options; make the parts again")
+                opened = True
+                facts |= record
+                parts.add(tuple(record["shard"]))
+            elif not opened or not isinstance(record.get("key"), str):
+                raise UserError(f"{path}: is no file that --shard made")
+            else:
+                found[record["key"]] = record
+    numbers = {number for number, _ in parts}
+    total = max((of for _, of in parts), default=0)
+    if len({of for _, of in parts}) != 1 or len(numbers) != total:
+        listed = ", ".join(f"{number}/{of}" for number, of in sorted(parts)[:9])
+        raise UserError(f"--from-shards: found the parts {listed}; expected all of one split")
+    return found, facts
+
+
+def of_all(found: dict[str, Record], keys: Sequence[str], where: Sequence[Path]) -> list[Record]:
+    """The records of keys.
+
+    Raises:
+        UserError: one has none.
+    """
+    absent = sum(key not in found for key in keys)
+    if absent:
+        raise UserError(
+            f"{where[0]}: {absent} of {len(keys)} pieces are in no part; they were made of other data or by other "
+            "options: make the parts again"
+        )
+    return [found[key] for key in keys]
+
+
+def key(*parts: Any) -> str:
+    """A digest of all that a piece depends on."""
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _digest(of: Any) -> str:
+    return hashlib.sha256(dumps(of).encode()).hexdigest()
