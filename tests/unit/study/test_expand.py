@@ -224,7 +224,7 @@ def test_raters_stand_beside_judges(rated: dict[str, Any], monkeypatch: pytest.M
     assert preference.scores_on_same_prompts(study, one) == [f"{folder}/rule/{one}.json", f"{folder}/desk/{one}.json"]
     assert preference.style_on_same_prompts(study, one) == [f"results/test/style/{one}.json"]
     assert {"results/figures/fig1.pdf", "results/tables/agreement.csv"} <= set(figures.final(study))
-    assert study.expanded()["raters"] == {"desk": {"label": "Raters", "stand_in": None}}
+    assert study.expanded()["raters"] == {"desk": {"label": "Raters", "stand_in": None, "prompts": "heldout"}}
     with pytest.raises(UserError, match=r"raters\.desk\.votes\..* names the file 'a\.jsonl', which is not there"):
         preflight.check(study)
 
@@ -258,7 +258,7 @@ def test_a_panel_adds_up_its_members_votes(rated: dict[str, Any], monkeypatch: p
     assert f"{folder}/panel/{two}.json" in preference.scores(study)
     assert preference.scores_on_same_prompts(study, two)[-1] == f"{folder}/panel/{two}.json"
     assert workflow.wildcards(study)["judge"] == "rule|other"
-    assert study.expanded()["judges"]["panel"] == {"label": "Panel", "stand_in": "Other: x"}
+    assert study.expanded()["judges"]["panel"] == {"label": "Panel", "stand_in": "Other: x", "prompts": "heldout"}
     assert preference.rubric(study, "rule") == "prompts/judge_pairwise.txt"
     with pytest.raises(UserError, match=r"judges\.other\.rubric.*prompts/mine\.txt.*is not there"):
         preference.rubric(study, "other")
