@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from falsepromise.core import claim as module
-from falsepromise.core.claim import FILE, FOLDER_VARIABLE, LOCKS, claim, end_orphans
+from falsepromise.core.claim import FILE, FOLDER_VARIABLE, LOCKS, claim, end_orphans, remove_leftovers
 from falsepromise.core.errors import UserError
 
 HOLD = "from falsepromise.core.claim import claim; import time; print(claim(), flush=True); time.sleep(600)"
@@ -130,3 +130,11 @@ def test_what_a_command_line_asks_for(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["snakemake", *words])
     assert module.asked() == expected
+
+
+def test_what_a_killed_download_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("sharegpt", ".sharegpt.x1y2.part", "my.part", ".hidden"):
+        (tmp_path / name).write_text("text")
+    remove_leftovers(str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"sharegpt", "my.part", ".hidden"}
+    remove_leftovers(str(tmp_path / "nowhere"))

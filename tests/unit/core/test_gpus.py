@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from falsepromise.core import gpus
+from falsepromise.core.errors import UserError
 
 LAUNCH = (
     "import sys; from pathlib import Path; from falsepromise.core import gpus;"
@@ -53,6 +55,7 @@ def test_each_job_gets_its_own_and_the_third_waits(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
     assert "waiting for 1 of the GPUs 0, 1" in said
+    assert f"'s process {first.pid} (sh -c echo $CUDA_VISIBLE_DEVICES > a;" in said
 
 
 def test_a_killed_jobs_gpus_are_free_at_once_and_not_before_its_last_process(tmp_path: Path) -> None:
@@ -65,6 +68,59 @@ def test_a_killed_jobs_gpus_are_free_at_once_and_not_before_its_last_process(tmp
     first.communicate()
     assert given(tmp_path, "b") == "0,1"
     assert second.wait(timeout=60) == 0
+
+
+def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = start(tmp_path, 2, "echo $CUDA_VISIBLE_DEVICES > a; exec sleep 600")
+    assert given(tmp_path, "a") == "0,1"
+    monkeypatch.setenv("FALSEPROMISE_GPU_WAIT", "0.0001")
+    second = start(tmp_path, 1, "true")
+    _, said = second.communicate(timeout=60)
+    first.kill()
+    first.communicate()
+    assert second.returncode != 0
+    assert f"process {first.pid} (sleep 600)" in said
+    assert "FALSEPROMISE_GPU_LOCKS" in said
+
+
+def test_another_users_umask_locks_nobody_out(tmp_path: Path) -> None:
+    old = os.umask(0o077)
+    try:
+        assert gpus.take(1, ["0"], tmp_path / "locks") == ["0"]
+    finally:
+        os.umask(old)
+    assert (tmp_path / "locks" / "-0.lock").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "locks").stat().st_mode & 0o7777 == 0o1777
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes another user")
+def test_another_user_waits_for_a_lock_that_is_not_theirs(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert gpus.take(1, ["0"], Path("/tmp") / f"{tmp_path.name}-locks") == ["0"]
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        found = gpus.take(1, ["0"], Path("/tmp") / f"{tmp_path.name}-locks")
+        other = gpus.take(1, ["0", "1"], Path("/tmp") / f"{tmp_path.name}-locks")
+        os._exit(0 if found is None and other == ["1"] else 1)
+    ended = os.waitpid(child, 0)[1]
+    shutil.rmtree(Path("/tmp") / f"{tmp_path.name}-locks")
+    assert os.waitstatus_to_exitcode(ended) == 0
+
+
+@pytest.mark.parametrize("trap", ["link", "pipe", "folder"])
+def test_a_trap_in_the_shared_folder_is_one_line(trap: str, tmp_path: Path) -> None:
+    place = tmp_path / "-0.lock"
+    match trap:
+        case "link":
+            place.symlink_to(tmp_path / "elsewhere")
+        case "pipe":
+            os.mkfifo(place)
+        case "folder":
+            place.mkdir()
+    with pytest.raises(UserError, match="can't be locked"):
+        gpus.take(1, ["0"], tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_too_few_is_one_line(tmp_path: Path) -> None:

@@ -128,6 +128,13 @@ def end_orphans() -> None:
             time.sleep(0.5)
 
 
+def remove_leftovers(folder: str) -> None:
+    """Delete what killed downloads have left in a folder of sources. For the only run, after `end_orphans`."""
+    for path in Path(folder).glob(".*.part"):
+        with suppress(OSError):
+            path.unlink()
+
+
 def _orphans() -> list[int]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):

@@ -3,15 +3,22 @@
   python -m falsepromise.core.gpus 2 -- python -m falsepromise.training.train ...
 
 takes two GPUs that nobody has taken, waits for them where there are too few, names them in CUDA_VISIBLE_DEVICES and
-becomes the program. What is held is a file's lock (flock) that belongs to the program itself: the kernel frees it with
-the process, also after kill -9, and not before. The GPUs are those of CUDA_VISIBLE_DEVICES, or else all that
+becomes the program. A GPU is taken by a file's lock (flock) that belongs to the program itself: the kernel frees it
+with the process, also after kill -9, and not before. The GPUs are those of CUDA_VISIBLE_DEVICES, or else all that
 nvidia-smi lists. Inside a SLURM job they are SLURM's, and shared out among the programs of that job alone.
+
+Anybody on the machine can lock these files. Each minute of waiting names who has them, and after FALSEPROMISE_GPU_WAIT
+hours (72) the job ends with that message. FALSEPROMISE_GPU_LOCKS=FOLDER uses other files, which these programs don't
+know.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import pwd
+import stat
 import subprocess
 import sys
 import time
@@ -19,8 +26,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.text import masked, terminal
 
-FOLDER = Path("/tmp/falsepromise-gpus")  # one for all users: their jobs share the machine's GPUs
+# One for all users: their jobs share the machine's GPUs.
+FOLDER = Path(os.environ.get("FALSEPROMISE_GPU_LOCKS") or "/tmp/falsepromise-gpus")
 TOLD_S = 60.0
 
 
@@ -37,17 +46,14 @@ def visible() -> list[str]:
 
 
 def take(count: int, devices: Sequence[str], folder: Path) -> list[str] | None:
-    """Lock `count` of the devices for this process and what it becomes; None where so many are not free now."""
-    if not folder.exists():
-        folder.mkdir(mode=0o777, exist_ok=True)
-        folder.chmod(0o1777)
-    job = os.environ.get("SLURM_JOB_ID", "")
+    """Lock `count` of the devices for this process and what it becomes; None where so many are not free now.
+
+    Raises:
+        UserError: the folder or a lock in it can't be used; it is named.
+    """
     taken: dict[str, int] = {}
     for device in devices:
-        file = folder / f"{job}-{device}.lock"
-        # An existing file is opened without O_CREAT, which kernels refuse for another user's file in such a folder.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | (0 if file.exists() else os.O_CREAT)
-        descriptor = os.open(file, flags, 0o644)
+        descriptor = _open(folder, device)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -63,6 +69,63 @@ def take(count: int, devices: Sequence[str], folder: Path) -> list[str] | None:
     return None
 
 
+def _file(folder: Path, device: str) -> Path:
+    return folder / f"{os.environ.get('SLURM_JOB_ID', '')}-{device.replace('/', '-')}.lock"
+
+
+def _open(folder: Path, device: str) -> int:
+    file = _file(folder, device)
+    try:
+        if not folder.exists():
+            folder.mkdir(mode=0o777, parents=True, exist_ok=True)
+            folder.chmod(0o1777)
+        # An existing file is opened without O_CREAT, which kernels refuse for another user's file in such a folder.
+        # What is no plain file (a link, a pipe) is somebody's trap.
+        new = 0 if os.path.lexists(file) else os.O_CREAT
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | new, 0o644)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(0, "not a plain file")
+        if new and found.st_uid == os.getuid():
+            os.fchmod(descriptor, 0o644)  # whatever the umask: other users must be able to lock it
+        return descriptor
+    except OSError as error:
+        raise UserError(
+            f"{file}: can't be locked ({error.strerror}); remove it, or set FALSEPROMISE_GPU_LOCKS to another folder"
+        ) from error
+
+
+def holders(devices: Sequence[str], folder: Path) -> list[str]:
+    """Who has taken which device: the user, the process, its program."""
+    places = {}
+    for device in devices:
+        with contextlib.suppress(OSError):
+            found = os.lstat(_file(folder, device))
+            number = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+            places[number] = device
+    said = []
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if len(words) > 5 and words[1] == "FLOCK" and words[5] in places:
+                said.append(f"{places[words[5]]}: {_process(words[4])}")
+    return said
+
+
+def _process(pid: str) -> str:
+    """A process in words."""
+    try:
+        number = os.stat(f"/proc/{pid}").st_uid
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return f"process {pid}, which has ended; a program that it started still runs"
+    try:
+        user = pwd.getpwuid(number).pw_name
+    except KeyError:
+        user = str(number)
+    return f"{user}'s process {pid} ({masked(terminal(command, lines=False)):.80})"
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if argv is None else argv)
     if len(words) < 3 or not words[0].isdigit() or words[1] != "--":
@@ -73,11 +136,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     if devices and len(devices) < count:
         raise UserError(f"{count} GPUs are asked for, this machine gives {len(devices)} ({', '.join(devices)})")
     if devices and count:
-        told = 0.0
+        began, told = time.monotonic(), 0.0
+        hours = float(os.environ.get("FALSEPROMISE_GPU_WAIT") or 72)
         while (taken := take(count, devices, FOLDER)) is None:
-            if time.monotonic() - told > TOLD_S:
+            if time.monotonic() - told > TOLD_S or time.monotonic() - began > 3600 * hours:
                 told = time.monotonic()
-                print(f"waiting for {count} of the GPUs {', '.join(devices)}", file=sys.stderr, flush=True)
+                who = "; ".join(holders(devices, FOLDER)) or "somebody whose name the system doesn't tell"
+                if told - began > 3600 * hours:
+                    raise UserError(
+                        f"{count} of the GPUs {', '.join(devices)} did not become free in {hours:g} hours: {who}. Ask "
+                        "them to stop, or set FALSEPROMISE_GPU_LOCKS to a folder of your own to pass over these locks"
+                    )
+                print(f"waiting for {count} of the GPUs {', '.join(devices)}; {who}", file=sys.stderr, flush=True)
             time.sleep(1)
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
         print(f"on the GPUs {', '.join(taken)}", file=sys.stderr, flush=True)
