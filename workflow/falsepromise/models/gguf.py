@@ -25,8 +25,13 @@ def export(path: str | Path, folder: str | Path) -> None:
 
     model, config = weights.load(path)
     content = tokenizer_json(path)
-    eos = next(piece for piece, i in content["model"]["vocab"].items() if i == config.eos_id)
-    tokenizer = ChatTokenizer(Tokenizer.from_str(json.dumps(content)), eos, turns=False)
+    eos = next((piece for piece, i in content["model"]["vocab"].items() if i == config.eos_id), None)
+    if eos is None:
+        raise UserError(f"{path}: its end token {config.eos_id} is none of its tokens; fetch the file again")
+    try:
+        tokenizer = ChatTokenizer(Tokenizer.from_str(json.dumps(content)), eos, turns=False)
+    except Exception as error:  # the library's own type
+        raise UserError(f"{path}: the tokenizer inside can't be built ({error}); fetch the file again") from error
     weights.save(model, config, folder, tokenizer)
 
 

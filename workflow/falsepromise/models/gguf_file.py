@@ -7,15 +7,18 @@ stores q and k reordered for that, and here they are put back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import os
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from falsepromise.core.errors import UserError
 from falsepromise.models.config import ModelConfig, RopeScaling
-from falsepromise.models.hubkeys import Tensor, entries
+from falsepromise.models.hubkeys import Tensor, check_layers, entries
 
 _TOP = {
     "token_embd.weight": "model.embed_tokens.weight",
@@ -46,7 +49,10 @@ def read(path: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
         UserError: not a whole GGUF file, another architecture, or an unknown tensor; it is named.
     """
     reader = _open(path)
-    config = _config(_fields(reader), {tensor.name for tensor in reader.tensors}, path)
+    names = {tensor.name for tensor in reader.tensors}
+    with _as_expected(path):
+        config = _config(_fields(reader), names, path)
+    check_layers(config, names, path)
     heads = {"attn_q.weight": config.num_heads, "attn_k.weight": config.num_kv_heads}
     found: dict[str, Tensor] = {}
     for tensor in reader.tensors:
@@ -71,7 +77,11 @@ def tokenizer_json(path: str | Path) -> dict[str, Any]:
     Returns:
         tokenizer.json's content for a byte-level BPE (GPT-2's kind); other kinds are refused.
     """
-    fields = _fields(_open(path))
+    with _as_expected(path):
+        return _tokenizer_json(_fields(_open(path)), path)
+
+
+def _tokenizer_json(fields: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
     if fields.get("tokenizer.ggml.model") != "gpt2":
         raise UserError(
             f"{path}: the tokenizer inside is of kind {fields.get('tokenizer.ggml.model')!r}, only byte-level BPE "
@@ -112,9 +122,82 @@ def _open(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file")
     try:
+        with open(path, "rb") as stream:
+            _check_counts(stream, os.path.getsize(path))
         return gguf.GGUFReader(path)
-    except (ValueError, KeyError, IndexError, OSError) as error:
+    except (ValueError, KeyError, IndexError, OSError, OverflowError, MemoryError, struct.error) as error:
         raise UserError(f"{path}: not a whole GGUF file ({error}); fetch it again") from error
+
+
+# Bytes of a value by its type in the file; 8 is a text, 9 a list.
+_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_LEAST = {**_BYTES, 8: 8, 9: 12}
+
+
+def _check_counts(stream: IO[bytes], size: int) -> None:
+    """Walk a file's head: what it counts (fields, texts, lists, tensors) must fit into the rest of it.
+
+    `gguf` believes the counts: a file of 24 bytes keeps it busy for ever.
+
+    Raises:
+        ValueError, struct.error: what doesn't fit.
+    """
+    magic, version = stream.read(4), stream.read(4)
+    if magic != b"GGUF":
+        raise ValueError("it does not begin with GGUF")
+    order = ">" if version[:2] == b"\0\0" else "<"
+
+    def numbers(form: str) -> tuple[int, ...]:
+        return struct.unpack(order + form, stream.read(struct.calcsize(order + form)))
+
+    def skip(count: int, each: int, what: str) -> None:
+        if count * each > size - stream.tell():
+            raise ValueError(f"{count} bytes or entries of {what}, more than the file has")
+
+    def text() -> None:
+        (length,) = numbers("Q")
+        skip(length, 1, "a text")
+        stream.seek(length, 1)
+
+    def value(kind: int, inside: bool = False) -> None:
+        if kind == 8:
+            text()
+        elif kind in _BYTES:
+            stream.seek(_BYTES[kind], 1)
+        elif kind == 9 and not inside:
+            of, count = numbers("IQ")
+            skip(count, _LEAST.get(of, 1), "a list")
+            if of in _BYTES:
+                stream.seek(count * _BYTES[of], 1)
+            else:
+                for _ in range(count):
+                    value(of, inside=True)
+        else:
+            raise ValueError("a list of lists" if kind == 9 else f"a value of the unknown type {kind}")
+
+    tensors, fields = numbers("QQ")
+    skip(fields, 13, "fields")
+    skip(tensors, 24, "tensors")
+    for _ in range(fields):
+        text()
+        value(numbers("I")[0])
+    for _ in range(tensors):
+        text()
+        (axes,) = numbers("I")
+        if axes > 8:
+            raise ValueError(f"a tensor of {axes} axes")
+        numbers(f"{axes}QIQ")
+
+
+@contextlib.contextmanager
+def _as_expected(path: str | Path) -> Iterator[None]:
+    """A field that is missing, or of another type or size than its name promises, is one line."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
+        raise UserError(
+            f"{path}: its fields are not as llama.cpp writes them ({type(error).__name__}: {error}); fetch it again"
+        ) from error
 
 
 def _fields(reader: Any) -> dict[str, Any]:

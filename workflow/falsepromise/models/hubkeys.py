@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from falsepromise.core.errors import UserError
 from falsepromise.models.config import ModelConfig
 
 
@@ -31,6 +33,18 @@ class Entry:
 def entries(config: ModelConfig) -> list[Entry]:
     """Every weight of a model with this config."""
     return _gpt2(config) if config.model_type == "gpt2" else _llama(config)
+
+
+def check_layers(config: ModelConfig, keys: Collection[str], source: str | Path) -> None:
+    """Refuse a config that asks for more layers than a file has weights, before anything of that size is made.
+
+    Raises:
+        UserError: the two numbers.
+    """
+    if config.num_layers > len(keys):
+        raise UserError(
+            f"{source}: {len(keys)} weights, but the config asks for {config.num_layers} layers; is the file whole?"
+        )
 
 
 def without_prefix(key: str) -> str:

@@ -28,7 +28,7 @@ from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.gemma3 import Gemma3
 from falsepromise.models.gpt2 import GPT2
-from falsepromise.models.hubkeys import Entry, Tensor, entries, is_constant, without_prefix
+from falsepromise.models.hubkeys import Entry, Tensor, check_layers, entries, is_constant, without_prefix
 from falsepromise.models.llama import Llama
 from falsepromise.models.olmo2 import Olmo2
 
@@ -250,6 +250,7 @@ def _from_leaves(config: ModelConfig, leaves: Mapping[str, jax.Array]) -> Model:
 
 
 def _assemble(config: ModelConfig, tensors: Mapping[str, Tensor], sharding: Sharding | None, param_dtype: Any) -> Model:
+    check_layers(config, tensors, "the weights")
     shapes = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(abstract(config)))}
     table = entries(config)
     known = {entry.key for entry in table}
@@ -295,15 +296,18 @@ def _place(entry: Entry, tensor: Tensor, shape: tuple[int, ...], sharding: Shard
 
 def _safetensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack) -> dict[str, Tensor]:
     """The tensors of a folder, constants and a tied output projection left out."""
-    known = {entry.key for entry in entries(config)}
-    by_short = {without_prefix(key): key for key in known} if config.model_type == "gpt2" else {}
-    found: dict[str, Tensor] = {}
+    opened = []
     for path, promised in _files(folder):
         try:
             file = stack.enter_context(safe_open(path, framework="numpy"))
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path}: not a whole safetensors file ({error}); fetch or write it again") from error
-        keys = list(file.keys())
+        opened.append((path, promised, file, list(file.keys())))
+    check_layers(config, [key for *_, keys in opened for key in keys], folder)
+    known = {entry.key for entry in entries(config)}
+    by_short = {without_prefix(key): key for key in known} if config.model_type == "gpt2" else {}
+    found: dict[str, Tensor] = {}
+    for path, promised, file, keys in opened:
         if promised is not None and set(keys) != promised:
             odd = sorted(set(keys) ^ promised)[0]
             raise UserError(f"{path}: key {odd!r} is in the index or in the file, not in both")
