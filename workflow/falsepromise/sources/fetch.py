@@ -193,7 +193,10 @@ def _wheel(requirement: str, folder: Path) -> Path:
     if done.returncode or len(wheels) != 1:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         reason = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no wheel came")
-        raise UserError(f"pypi:{requirement}: pip could not download the wheel: {_without_password(reason)}")
+        raise UserError(
+            f"pypi:{requirement}: pip could not download the wheel: {_without_password(reason)}; set pip to an "
+            "index that has it, or bring the file from a machine that has it in its cache (falsepromise.sources.bundle)"
+        )
     return wheels[0]
 
 
