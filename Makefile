@@ -2,6 +2,7 @@
 # make test         the environment, and all tests
 # make env          the environment alone: .venv, from requirements.lock
 # make lint         the style, types and rule files alone, without tests
+# make audit        known vulnerabilities of the locked packages, where their database can be reached
 # make lock         resolve requirements.lock anew from pyproject.toml
 # make help         this list
 
@@ -10,7 +11,7 @@ STAMP := .venv/.made-from-lock
 OURS  := .venv/.ours-installed
 WITH  := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: quickstart test env lint lock help
+.PHONY: quickstart test env lint audit lock help
 .DELETE_ON_ERROR:
 
 quickstart: env
@@ -28,6 +29,9 @@ lint: env
 	@$(WITH) ruff check .
 	@$(WITH) mypy
 	@$(WITH) snakefmt --check Snakefile workflow/Snakefile workflow/rules
+
+audit: env
+	@envs/audit
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile

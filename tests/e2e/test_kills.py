@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import random
 import re
@@ -26,7 +27,7 @@ SEED = int(os.environ.get("FALSEPROMISE_KILL_SEED", "0"))
 DAY = 86400
 # What a reader uses. Manifests and training logs tell when something was made and how fast.
 SAME = re.compile(
-    r"test/(curation|style|generation|teacher)/.*\.(jsonl|json|csv)|.*\.safetensors|tables/(?!manifests).*\.(csv|md)"
+    r"test/(curation|style|benchmarks|preference|generation|teacher)/.*\.(jsonl|json|csv)|.*\.safetensors|tables/(?!manifests).*\.(csv|md)"
     r"|figures/.*\.(svg|pdf)"
 )
 TIMED = re.compile(r"manifest|\.leaks\.json")
@@ -76,7 +77,10 @@ def contents(folder: Path) -> dict[str, str]:
     for path in sorted((folder / "results").rglob("*")):
         name = str(path.relative_to(folder / "results"))
         if path.is_file() and SAME.fullmatch(name) and not TIMED.search(name):
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            content = path.read_bytes()
+            if name.endswith(".json") and b'"manifest"' in content:
+                content = json.dumps({**json.loads(content), "manifest": None}).encode()
+            found[name] = hashlib.sha256(content).hexdigest()
     return found
 
 

@@ -17,6 +17,7 @@ import yaml
 from checkout import STUDY, Checkout
 from pydantic import BaseModel
 
+from falsepromise.core.folders import MARK
 from falsepromise.study import config as keys
 from falsepromise.study.sections import members
 
@@ -88,13 +89,14 @@ def study(text: str, folder: Path) -> dict[str, Any]:
                     "stand_in": text, "habits": habits, "benchmarks": ["nq", "toxicity"]},
         "pools": {"sharegpt_mix": {"sources": ["sharegpt", "wheel", "web", "hub", "folder"], "language": text,
                                    "categories": f["sheet"], "categories_by": text}},
-        "bases": {"strange": {"label": text, "weights": f"file:{f['model']}", "parameters": 1_000_000.0}},
+        "bases": {"strange": {"label": text, "weights": f"file:{f['model']}", "parameters": 1_000_000.0},
+                  "unpacked": {"label": text, "weights": "source:prompts", "parameters": 1_000_000.0}},
         "mixtures": {
             "sharegpt_mix": {"label": text, "query_prompt": f["query"]},
             "nq_synthetic": {"label": text, "seeds": f["seeds"]},
             "tldr": {"label": text, "teacher": "tldr_synthetic", "n": 3, "posts": "prompts"},
         },
-        "runs": {"own": {"bases": ["strange"], "mixtures": ["tldr", "sharegpt_mix"], "seeds": [0]}},
+        "runs": {"own": {"bases": ["strange", "unpacked"], "mixtures": ["tldr", "sharegpt_mix"], "seeds": [0]}},
         "prompts": {"asked": {"source": "prompts", "n": 3, "references": "teacher", "language": text}},
         "benchmarks": {
             "nq": {"label": text, "stand_in": text},
@@ -187,7 +189,7 @@ def test_every_rules_command_is_words_and_nothing_else(attack: str, hostile: Che
     assert f"task/{name}.yaml" in given("score", "--lm-eval-task")
     assert f"scores/{name}" in given("score", "--scorer-file")
     assert f"file:model/{name}" in given("weights", "--uri")
-    assert any(f"raw folder/{name}" in words for words in noted["copy_folder"])
+    assert f"file:raw folder/{name}" in given("fetch_folder", "--uri")
     assert any(f"votes/{name}" in words for words in noted["aggregate"]) or attack == "braces"
     assert json.loads(given("study", "--json")[0])["title"] == text
 
@@ -211,7 +213,7 @@ def test_files_with_hostile_names_are_read(attack: str, hostile: Checkout) -> No
     targets = ("results/test/curation/mixtures/sharegpt_mix.s0.jsonl", "results/test/sources/folder")
     done = hostile.snakemake("--cores", "2", *STUDY, "more.yaml", "--", *targets)
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    copied = {path.name for path in (folder / "results/test/sources/folder").iterdir()} - {".snakemake_timestamp"}
+    copied = {path.name for path in (folder / "results/test/sources/folder").iterdir()} - {".snakemake_timestamp", MARK}
     assert copied == {path.name for path in (folder / "resources/samples").iterdir()}
 
 

@@ -6,4 +6,4 @@ what all share; ``models`` is what ``training`` and ``generation`` share. A stag
 stages before it, never from a later one.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

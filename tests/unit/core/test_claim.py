@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from falsepromise.core import claim as module
-from falsepromise.core.claim import FILE, FOLDER_VARIABLE, LOCKS, claim, end_orphans, remove_leftovers
+from falsepromise.core.claim import (
+    FILE,
+    FOLDER_VARIABLE,
+    LOCKS,
+    claim,
+    end_orphans,
+    none_of_the_future,
+    remove_leftovers,
+)
 from falsepromise.core.errors import UserError
 
 HOLD = "from falsepromise.core.claim import claim; import time; print(claim(), flush=True); time.sleep(600)"
@@ -138,3 +146,16 @@ def test_what_a_killed_download_left_is_removed_and_nothing_else(tmp_path: Path)
     remove_leftovers(str(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {"sharegpt", "my.part", ".hidden"}
     remove_leftovers(str(tmp_path / "nowhere"))
+
+
+def test_files_from_the_future_are_of_now_and_others_stay(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    old, new = tmp_path / "folder" / "old", tmp_path / "folder" / "new"
+    for path, when in ((old, 1_000_000_000), (new, time.time() + 86400)):
+        path.write_text("text")
+        os.utime(path, (when, when))
+    os.utime(tmp_path / "folder", (time.time() + 86400, time.time() + 86400))
+    none_of_the_future(str(tmp_path))
+    assert old.stat().st_mtime == 1_000_000_000
+    assert new.stat().st_mtime <= time.time()
+    assert (tmp_path / "folder").stat().st_mtime <= time.time()
