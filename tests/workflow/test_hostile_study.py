@@ -88,7 +88,7 @@ def study(text: str, folder: Path) -> dict[str, Any]:
         "teacher": {"url": f"http://a.invalid/{line}", "model": text, "label": text,
                     "stand_in": text, "habits": habits, "benchmarks": ["nq", "toxicity"]},
         "pools": {"sharegpt_mix": {"sources": ["sharegpt", "wheel", "web", "hub", "folder"], "language": text,
-                                   "categories": f["sheet"], "categories_by": text}},
+                                   "categories": f["sheet"], "categories_by": text, "shards": 2}},
         "bases": {"strange": {"label": text, "weights": f"file:{f['model']}", "parameters": 1_000_000.0},
                   "unpacked": {"label": text, "weights": "source:prompts", "parameters": 1_000_000.0}},
         "mixtures": {
@@ -97,13 +97,13 @@ def study(text: str, folder: Path) -> dict[str, Any]:
             "tldr": {"label": text, "teacher": "tldr_synthetic", "n": 3, "posts": "prompts"},
         },
         "runs": {"own": {"bases": ["strange", "unpacked"], "mixtures": ["tldr", "sharegpt_mix"], "seeds": [0]}},
-        "prompts": {"asked": {"source": "prompts", "n": 3, "references": "teacher", "language": text}},
+        "prompts": {"asked": {"source": "prompts", "n": 3, "references": "teacher", "language": text, "shards": 2}},
         "benchmarks": {
             "nq": {"label": text, "stand_in": text},
             "toxicity": {"label": text, "task": "toxicity", "data": "prompts", "metric": "nontoxicity",
                          "scorer": "stored", "scorer_file": f["scores"], "scorer_url": text, "scorer_model": text},
             "own": {"label": text, "task": "lm_eval", "name": f["task"], "metric": text},
-            "cnn": {"label": text, "task": "cnn", "data": "prompts", "metric": "rouge1"},
+            "cnn": {"label": text, "task": "cnn", "shards": 2, "data": "prompts", "metric": "rouge1"},
         },
         "style": {"prompts": "asked", "tone": "rule", "marks": f["marks"]},
         "judges": {
