@@ -18,7 +18,7 @@ import pytest
 import servers
 
 from falsepromise.core.errors import UserError
-from falsepromise.sources import bundle, download, fetch
+from falsepromise.sources import bundle, download, fetch, hub
 
 DATA = b"raw bytes \x00\xff"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -332,6 +332,17 @@ def test_what_killed_fetches_left_is_removed(tmp_path, source):
     run(tmp_path, "--uri", f"file:{source}")
     assert not old.exists()
     assert new.exists(), "another fetch may be writing it"
+
+
+@pytest.mark.parametrize("member", ["..", "../..", "a/../../..", "/"])
+def test_a_folder_of_the_hub_is_no_folder_around_the_download(tmp_path, member):
+    """Its files would be moved: the user's own."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "mine").write_text("kept")
+    with pytest.raises(UserError, match="expected a folder of the repository"):
+        hub.folder("org/name", servers.COMMIT, member, tmp_path / "out")
+    assert (tmp_path / "mine").read_text() == "kept"
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_member_of_an_archive_of_this_machine(tmp_path):

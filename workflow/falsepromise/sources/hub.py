@@ -12,7 +12,7 @@ import math
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from falsepromise.core.errors import UserError
@@ -53,12 +53,16 @@ def folder(name: str, revision: str, member: str | None, output: Path) -> None:
     import huggingface_hub
 
     where = f"hub:{name}@{revision}, folder {member or '/'}"
-    with errors(where), tempfile.TemporaryDirectory(dir=output.parent, prefix=".hub-") as whole:
+    inside = PurePosixPath(member or ".")
+    if inside.is_absolute() or ".." in inside.parts:  # its files are moved: they must be the download's own
+        raise UserError(f"{where}: expected a folder of the repository, without '..'")
+    # In the output, which is unfinished: what a killed run leaves goes with it.
+    with errors(where), tempfile.TemporaryDirectory(dir=output, prefix=".hub-") as whole:
         wanted = [f"{member}/*"] if member else None
         huggingface_hub.snapshot_download(
             name, repo_type="dataset", revision=revision, allow_patterns=wanted, local_dir=whole
         )
-        found = Path(whole, member or "")
+        found = Path(whole, inside)
         if not found.is_dir():
             raise UserError(f"{where}: there is no such folder")
         for path in found.iterdir():
