@@ -199,6 +199,10 @@ def test_an_optional_source_is_left_out_with_a_word(
     found = load(files.find(paper))
     assert found.config.pools["sharegpt_mix"].sources == ["sharegpt", "hc3", "discord"]
     assert found.mixture_label("sharegpt_mix") == "ShareGPT-Mix"
+    Path("data/discord.jsonl").rename("data/mine.jsonl")
+    config = paper.config.model_dump(exclude_unset=True)
+    config["sources"]["discord"]["instead"] = "data/mine.jsonl"
+    assert "discord" in load(files.find(load(config))).config.pools["sharegpt_mix"].sources, "a file instead is there"
 
 
 def test_a_pool_of_nothing_but_absent_sources_is_missing(paper: Study, tmp_path: Path) -> None:

@@ -83,21 +83,21 @@ def find(study: Study) -> dict[str, Any]:
 
 def _leave_out(study: Study, config: dict[str, Any]) -> None:
     """Take optional sources that are not there out of their pools, and say so in the labels of mixtures."""
-    gone = {
-        name for name, source in study.config.sources.items()
-        if source.optional and source.uri.startswith("file:") and not Path(source.uri.removeprefix("file:")).exists()
-    }  # fmt: skip
+    places = {name: Path(config["sources"][name]["uri"].removeprefix("file:")) for name in config.get("sources", {})}
+    gone = {name for name, source in study.config.sources.items() if source.optional and not places[name].exists()}
+    taken: set[str] = set()
     for name, pool in study.config.pools.items():
         without = [source for source in pool.sources if source in gone]
         if not without or len(without) == len(pool.sources):
             continue
+        taken |= set(without)
         config["pools"][name]["sources"] = [source for source in pool.sources if source not in gone]
         for mixture, entry in study.config.mixtures.items():
             if entry.pool == name:
                 label = f"{study.mixture_label(mixture)} without {', '.join(without)}"
                 config["mixtures"][mixture]["label"] = label
     used = {source for pool in config.get("pools", {}).values() for source in pool["sources"]}
-    for name in gone - used:
+    for name in taken - used:
         del config["sources"][name]
 
 
