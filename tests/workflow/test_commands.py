@@ -57,7 +57,7 @@ def test_the_report_opens_with_what_was_found_and_survives_what_is_missing(finis
         lost.unlink()
         lost.with_suffix(".pdf").unlink()
         title = "`a link <javascript:alert(1)>`__ </script><script>alert(2)</script> |x|"
-        done = finished.snakemake("--report", "results/report.html", *STUDY, "--config", f"title={title}")
+        done = finished.snakemake("--report=results/report.html", *STUDY, "--config", f"title={title}")
         assert done.returncode == 0, done.stderr
         page = (root / "results/report.html").read_text(encoding="utf-8")
     finally:

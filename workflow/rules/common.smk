@@ -7,8 +7,9 @@ Gives: in_report(file), `config["report"]` for the templates of workflow/report/
 import sys
 
 config["report"] = opening.Report(study)
-at_work = "--report" not in sys.argv
-if not at_work:
+given = {word.partition("=")[0] for word in sys.argv}
+at_work = "--report" not in given or "--report-after-run" in given
+if "--report" in given:
     opening.keep_json_in_scripts()
 
 

@@ -128,6 +128,7 @@ def test_another_users_folder_is_one_line(there: Path, tmp_path: Path, monkeypat
         (["--summary"], (False, False)),
         (["--dag", "dot"], (False, False)),
         (["--report", "r.html"], (False, False)),
+        (["--report", "r.html", "--report-after-run", "--cores", "1"], (True, False)),
         (["--lint"], (False, False)),
         (["--unlock"], (False, True)),
         (["--touch", "--cores", "1"], (False, False)),

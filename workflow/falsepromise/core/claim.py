@@ -46,7 +46,10 @@ def asked() -> tuple[bool, bool]:
     except SystemExit:
         return False, False
     unlock = bool(getattr(options, "unlock", False))
-    return not unlock and not any(getattr(options, name, None) for name in LOOKS), unlock
+    looks = [name for name in LOOKS if getattr(options, name, None)]
+    if getattr(options, "report_after_run", False) and "report" in looks:
+        looks.remove("report")
+    return not unlock and not looks, unlock
 
 
 def claim(unlock: bool = False) -> bool:
