@@ -49,10 +49,11 @@ class Shard:
 
     def stretch(self, items: Sequence[T], costs: Sequence[float]) -> list[T]:
         """Neighbours of about as much cost as in each other part: for pieces that share work with those beside them."""
-        total = sum(costs)
-        ends = accumulate(costs)
-        places = [(end - cost / 2) * self.of / total for end, cost in zip(ends, costs, strict=True)] if total else []
-        return [item for item, place in zip(items, places, strict=False) if int(place) == self.number - 1]
+        total = sum(costs) or 1.0
+        places = [(end - cost / 2) * self.of / total for end, cost in zip(accumulate(costs), costs, strict=True)]
+        return [
+            item for item, place in zip(items, places, strict=True) if min(int(place), self.of - 1) == self.number - 1
+        ]
 
 
 def add_options(parser: argparse.ArgumentParser, output: str) -> None:
