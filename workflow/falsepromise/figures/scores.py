@@ -1,14 +1,11 @@
 """Score records: read, checked, and combined over seeds.
 
 Several seeds of one cell are combined like this. The value is the mean over seeds. Where a metric
-is a mean over items and the records hold the items, the 95 % interval is a crossed bootstrap: each
-of 2,000 draws resamples the items and, independently, the seeds, and takes the mean (Owen, 2007,
-"The pigeonhole bootstrap"); so it covers both the choice of items and the seed variance.
-A draw of S seeds strays by (S - 1) / S of the variance that their mean has, half of it for two seeds;
-each draw's distance from the mean over seeds is therefore stretched by sqrt(S / (S - 1)) (Davison and
-Hinkley, 1997, section 2.3). With one seed it is the record's own interval. Where a metric is no mean
-over items (a correlation), each side of the interval is sqrt(mean of the records' own half-widths
-squared + (1.96 standard errors of the mean over seeds) squared).
+is a mean over items and the records hold the items, the 95 % interval is the crossed bootstrap's
+(`statistics.crossed`): it covers both the choice of items and the seed variance. With one seed it is
+the record's own interval. Where a metric is no mean over items (a correlation), each side of the
+interval is sqrt(mean of the records' own half-widths squared + (1.96 standard errors of the mean over
+seeds) squared).
 """
 
 from __future__ import annotations
