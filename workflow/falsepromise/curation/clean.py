@@ -33,25 +33,8 @@ INPUT, QUERY, NEAR, LANGUAGE = "input", "query", "near-duplicates", "language"
 NO_QUERY, SEEN = "no user query", "query seen before"
 
 
-def clean(
-    dialogues: Iterable[Record], funnel: Funnel, language: str, threshold: float, near: float | None, workers: int = 2
-) -> Iterator[Record]:
-    """The dialogues that stay, in their order.
-
-    Args:
-        dialogues: Dialogue records.
-        funnel: Counts each step by source.
-        language: As langdetect names it.
-        threshold: The least probability of `language`, 0 to 1.
-        near: The Jaccard similarity from which on queries are near-duplicates; None for exact only.
-        workers: Processes for the detection.
-    """
-    decide = partial(decisions, language=language, threshold=threshold, workers=workers)
-    return in_language(distinct(dialogues, funnel, near), funnel, language, decide)
-
-
 def distinct(dialogues: Iterable[Record], funnel: Funnel, near: float | None) -> Iterator[Record]:
-    """Those whose query is new."""
+    """Those whose query is new; `near`: the Jaccard similarity from which on queries are near-duplicates."""
     found = _distinct(dialogues, funnel)
     return found if near is None else without_near_duplicates(found, funnel, NEAR, near)
 
