@@ -22,7 +22,7 @@ class Task:
     Attributes:
         what: Its data and its protocol, for the help.
         verb: The function that scores it: `module:function` of `falsepromise.benchmarks`.
-        metrics: What it measures; the first is the paper's. None for lm-eval's tasks, which have their own.
+        metrics: What it measures; the first is the paper's. Empty for lm-eval's tasks, which have their own.
         prompts: Files that shape its prompts, in `resources/` or beside its module: an edit scores again.
         beside: About how many tokens a short question and its answer need beside the first file of `prompts`.
         request: Assumed tokens of a prompt and of an answer, for plans.
