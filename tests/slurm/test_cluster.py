@@ -314,8 +314,8 @@ def test_two_runs_at_once_are_refused(copy: Checkout, study: Checkout) -> None:
     first = copy.start()
     pid = stopped(copy)
     said = copy.start().end(code=1)
-    assert f"Another run is at work in this folder: process {first.process.pid} on" in said
-    assert "cannot be locked" in said
+    assert f"error: another run makes these files in {copy.path}: process {first.process.pid} on" in said
+    assert "cannot be locked" not in said
     refused = copy.start("--unlock").end(code=1)
     assert "its lock stays until it ends" in refused
     os.kill(pid, signal.SIGCONT)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,18 +54,63 @@ def test_a_dead_runs_lock_goes(folder: Path) -> None:
     assert not LOCKS.exists()
 
 
-def test_a_living_runs_lock_stays_and_it_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_living_runs_lock_stays_and_it_is_named(folder: Path) -> None:
     run = other_run()
     LOCKS.mkdir(exist_ok=True)  # as Snakemake does next
     try:
         assert not claim()
         assert LOCKS.exists()
-        assert f"process {run.pid} on" in capsys.readouterr().err
         with pytest.raises(UserError, match=f"process {run.pid} on .* its lock stays until it ends"):
             claim(unlock=True)
     finally:
         run.kill()
         run.wait()
+
+
+RULES = """
+from falsepromise.core.claim import asked, claim
+
+if workflow.is_main_process and asked()[0]:
+    claim()
+
+rule wait:
+    output: "made"
+    shell: "touch started; while [ ! -e go ]; do sleep 0.1; done; touch {output}"
+
+rule aside:
+    output: "aside"
+    shell: "touch {output}"
+"""
+
+
+def test_two_snakemakes_that_want_the_same_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(RULES, encoding="utf-8")
+    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    where: dict[str, Any] = {
+        "cwd": tmp_path,
+        "env": {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[2])},
+    }
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *words], capture_output=True, text=True, check=False, **where)
+
+    first = subprocess.Popen([*command, "made"], stderr=subprocess.DEVNULL, **where)
+    try:
+        while not (tmp_path / "started").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        expected = rf"error: another run makes these files in .*: process {first.pid} on .*"
+        refused = run("made")
+        assert refused.returncode == 1
+        (line,) = (line for line in refused.stderr.splitlines() if re.search("(?i)error|lock", line))
+        assert re.fullmatch(expected, line)
+        assert re.fullmatch(expected + "\n", run("made", "--quiet", "all").stderr)
+        assert run("aside").returncode == 0, "other files"
+        (tmp_path / "go").touch()
+        assert first.wait() == 0
+    finally:
+        first.kill()
+        first.wait()
 
 
 def test_another_hosts_lock_stays(folder: Path) -> None:

@@ -104,6 +104,8 @@ def test_gaps_are_listed_with_their_reason(tmp_path):
     scores = read(tmp_path, made_up.records(spec, skip={("tiny", "mmlu")}), spec)
     cells = [scores.study.base_cell(base) for base in spec["bases"]]
     assert [(gap.model, gap.reason) for gap in scores.missing(cells, "mmlu", "acc")] == [("tiny", "no score file")]
+    scores.study.benchmarks["mmlu"]["models"] = ["small"]
+    assert scores.missing(cells, "mmlu", "acc") == [], "what the study doesn't ask isn't missing"
     assert scores.not_scored("humaneval") == "no sandbox on this machine"
     assert scores.not_scored("mmlu") is None
 

@@ -293,6 +293,7 @@ def test_roles_and_targets_are_said_not_guessed(config: dict[str, Any]) -> None:
     assert [study.role(group) for group in ("amount", "lr_sweep", "aside")] == ["amount", "size", "other"]
     assert "larger-nq_forum-all-s0" in study.of_role("size")
     assert benchmarks.scores(study, "nq")[0] == "results/test/benchmarks/nq/larger-nq_forum-all-s0.json"
+    assert study.expanded()["benchmarks"]["nq"]["models"] == ["larger-nq_forum-all-s0"]
     assert examples.best(study) == "larger-nq_forum-all-s0", "all of a mixture is more than a budget of 2,000 tokens"
 
 

@@ -60,6 +60,20 @@ def test_a_study_is_planned_model_by_model(capsys: pytest.CaptureFixture[str]) -
     assert "?" not in "".join(lines)
 
 
+@pytest.mark.parametrize(("setting", "expected"), [("mesh: data=2,fsdp=2", 4), ("gpus: 3", 3)])
+def test_a_bases_own_devices_are_planned_with(
+    setting: str, expected: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "config/test.yaml").read_text(encoding="utf-8")
+    label = '    label: "100k"\n'
+    assert text.count(label) == 1
+    (tmp_path / "study.yaml").write_text(text.replace(label, f"{label}    {setting}\n"), encoding="utf-8")
+    plan.main(["--study", str(tmp_path / "study.yaml"), "--tokens", "2e6", "--json"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    devices = {line["model"].partition("-")[0]: line["plan"]["devices"] for line in lines}
+    assert set(devices.values()) == {1, expected}
+
+
 def test_too_few_devices_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     plan.main(["--parameters", "13e9", "--tokens", "1e6", "--mesh", "fsdp=2", "--hardware", "a100"])
     assert "2 too few" in capsys.readouterr().out

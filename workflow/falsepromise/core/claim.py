@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
@@ -55,7 +56,7 @@ def asked() -> tuple[bool, bool]:
 def claim(unlock: bool = False) -> bool:
     """Note, to this process's end, that it works in the current folder; remove a dead run's lock where it is alone.
 
-    Snakemake's own lock still decides whether two living runs want the same files.
+    Snakemake's own lock still decides whether two living runs want the same files; its refusal names the other run.
 
     Args:
         unlock: The user asks for the lock to be removed.
@@ -98,12 +99,24 @@ def claim(unlock: bool = False) -> bool:
         who = "; ".join(f"process {run['pid']} on {run['host']} since {run['since']}" for run in runs if _alive(run))
         if unlock:
             raise UserError(f"another run is at work in {os.getcwd()} ({who}); its lock stays until it ends")
-        print(f"Another run is at work in this folder: {who}", file=sys.stderr)
+        _name_in_refusal(who)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     os.lseek(descriptor, 0, os.SEEK_END)
     os.write(descriptor, (json.dumps(me) + "\n").encode())
     return alone
+
+
+def _name_in_refusal(who: str) -> None:
+    """Say in one line who has the files. Snakemake's own words don't, and `--quiet all` leaves them out."""
+
+    def instead(record: logging.LogRecord) -> bool:
+        if getattr(record, "exception", None) != "LockException":
+            return True
+        print(f"error: another run makes these files in {os.getcwd()}: {who}; wait for its end", file=sys.stderr)
+        return False
+
+    logging.getLogger("snakemake.logging").addFilter(instead)
 
 
 def _owner(path: Path) -> str:

@@ -89,13 +89,9 @@ class Study:
         return Cell(base, None, 0, tuple(names) or (base,), self.base_label(base))
 
     def asked(self, benchmark: str) -> set[str]:
-        """The models that the study scores on a benchmark: all of them, or those of the runs that it names."""
-        groups = (self.style if benchmark == "style" else self.benchmarks.get(benchmark, {})).get("runs")
-        if not groups:
-            return set(self.models)
-        names = {name for group in groups for name in self.of(group)}
-        bases = {name for name, model in self.models.items() if model.get("mixture") is None}
-        return names | (bases if "bases" in groups else set())
+        """The models that the study scores on a benchmark; all of them where it doesn't say."""
+        entry = self.style if benchmark == "style" else self.benchmarks.get(benchmark, {})
+        return set(entry.get("models", self.models))
 
     def of(self, run: str) -> list[str]:
         """The models of a role, in all groups that have it, or of the group of this name."""

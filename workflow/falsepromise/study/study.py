@@ -214,13 +214,19 @@ class Study:
             "roles": {group: self.role(group) for group in self.runs},
             "teacher": {"name": TEACHER, **_all(config.teacher, "label", "model", "stand_in")},
             "prompts": {name: prompts.model_dump(exclude_unset=True) for name, prompts in config.prompts.items()},
-            "style": {"prompts": config.style.prompts, "runs": config.prompts[config.style.prompts].runs}
+            "style": {
+                "prompts": config.style.prompts,
+                "models": self.chosen(config.prompts[config.style.prompts].runs),
+            }
             if config.style
             else {},
             "judges": {name: _all(self.voters[name], "label", "stand_in", "prompts") for name in config.judges},
             "raters": {name: _all(self.voters[name], "label", "stand_in", "prompts") for name in config.raters},
             "benchmarks": {
-                name: _all(benchmark, "task", "metric", "label", "stand_in", "limit", "runs")
+                name: {
+                    **_all(benchmark, "task", "metric", "label", "stand_in", "limit", "runs"),
+                    "models": self.chosen(benchmark.runs),
+                }
                 for name, benchmark in config.benchmarks.items()
             },
         }

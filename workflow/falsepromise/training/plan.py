@@ -41,7 +41,9 @@ def shape_of(path: Path) -> Shape:
 
 
 def of_study(study: Study, hardware: str, mfu: float | None, all_tokens: int | None) -> Iterator[dict[str, Any]]:
-    """A line for each model that the study trains: its name and its plan, on as few devices as are enough.
+    """A line for each model that the study trains: its name and its plan.
+
+    The devices are the base's `mesh`, or its `gpus` on `fsdp`, as its jobs use them; else as few as are enough.
 
     Args:
         study: The study.
@@ -63,8 +65,9 @@ def of_study(study: Study, hardware: str, mfu: float | None, all_tokens: int | N
         line = {"model": name, "parameters": shape.parameters, "tokens": tokens, "plan": None}
         if tokens:
             size = study.block_size(model.base)
-            devices = fewest_devices(shape, recipe, size, HARDWARE[hardware])
-            line["plan"] = plan(shape, tokens, recipe, size, {"fsdp": devices}, HARDWARE[hardware], mfu)
+            sizes = mesh_sizes(base.mesh) if base.mesh else None
+            mesh = sizes or {"fsdp": base.gpus or fewest_devices(shape, recipe, size, HARDWARE[hardware])}
+            line["plan"] = plan(shape, tokens, recipe, size, mesh, HARDWARE[hardware], mfu)
         yield line
 
 
@@ -165,8 +168,9 @@ def _print_study(args: Any) -> None:
             rows.append([*row, *"?????"])
             continue
         total += found.hours * found.devices
-        row += [f"{found.steps:,}", f"{found.flops:.2g}", str(found.devices), f"{found.memory_per_device / GB:.2f}"]
-        rows.append([*row, _time(found.hours)])
+        short = "" if found.fits else " too few"
+        row += [f"{found.steps:,}", f"{found.flops:.2g}", f"{found.devices}{short}"]
+        rows.append([*row, f"{found.memory_per_device / GB:.2f}", _time(found.hours)])
     _print_table(rows)
     print(f"\n{HARDWARE[hardware].label}: about {total:,.3g} device hours", end="")
     print(f", at {(args.mfu or HARDWARE[hardware].mfu):.0%} of the peak")
