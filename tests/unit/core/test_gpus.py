@@ -83,6 +83,13 @@ def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "FALSEPROMISE_GPU_LOCKS" in said
 
 
+def test_a_wait_that_is_no_number_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("FALSEPROMISE_GPU_WAIT", "a day")
+    with pytest.raises(UserError, match="FALSEPROMISE_GPU_WAIT is 'a day', expected a number of hours"):
+        gpus.main(["1", "--", "true"])
+
+
 def test_another_users_umask_locks_nobody_out(tmp_path: Path) -> None:
     old = os.umask(0o077)
     try:

@@ -126,6 +126,13 @@ def _process(pid: str) -> str:
     return f"{user}'s process {pid} ({masked(terminal(command, lines=False)):.80})"
 
 
+def _hours(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"FALSEPROMISE_GPU_WAIT is {text!r}, expected a number of hours") from None
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if argv is None else argv)
     if len(words) < 3 or not words[0].isdigit() or words[1] != "--":
@@ -137,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"{count} GPUs are asked for, this machine gives {len(devices)} ({', '.join(devices)})")
     if devices and count:
         began, told = time.monotonic(), 0.0
-        hours = float(os.environ.get("FALSEPROMISE_GPU_WAIT") or 72)
+        hours = _hours(os.environ.get("FALSEPROMISE_GPU_WAIT") or "72")
         while (taken := take(count, devices, FOLDER)) is None:
             if time.monotonic() - told > TOLD_S or time.monotonic() - began > 3600 * hours:
                 told = time.monotonic()
