@@ -172,8 +172,8 @@ def test_other_endings_are_no_summary(text):
     "part", ["a. ", "1. ", "\n", "`", "~", "**", "# ", "> ", " ", "First, ", "\t\n", "- \n", "- a\n\n"]
 )
 def test_long_replies_take_linear_time(part):
-    begun = time.perf_counter()
+    begun = time.process_time()
     text = "Text.\n" + part * 50_000 + "\nFirst"
     has_list(text)
     has_summary_paragraph(text)
-    assert time.perf_counter() - begun < 3
+    assert time.process_time() - begun < 3
