@@ -69,6 +69,22 @@ def test_what_saves_memory_does() -> None:
     assert size(decay_to_base=0.1) > size()
 
 
+def test_a_state_counts_what_its_optimizer_keeps() -> None:
+    jax = pytest.importorskip("jax")
+    from falsepromise.models.config import ModelConfig
+    from falsepromise.training import optimizer
+    from falsepromise.training.recipe import Recipe
+    from falsepromise.training.sharding import make_mesh
+    from falsepromise.training.state import shapes
+
+    config = ModelConfig("llama", 300, 64, 128, 3, 4, 4, 16, 64)
+    for keys in ({}, {"optimizer": "easylm"}, {"optimizer": "adamw", "decay_to_base": 0.1}, {"optimizer": "muon"}):
+        recipe = Recipe(**keys)
+        state = shapes(config, make_mesh("data=1"), optimizer.make(recipe, 10))
+        real = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+        assert planning.state_size(config.shape, recipe.model_dump()) == pytest.approx(real, rel=0.01), keys
+
+
 def test_fewest_devices() -> None:
     assert fewest_devices(llama_7b(), PAPER, 2048, HARDWARE["a100"]) == 8
     assert fewest_devices(Shape.of_size(1_000_000), {}, 256, HARDWARE["cpu-core"]) == 1

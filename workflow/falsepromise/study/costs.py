@@ -18,7 +18,7 @@ from typing import Any
 from falsepromise.core import cli
 from falsepromise.study.config import Recipe
 from falsepromise.study.expand import load_files
-from falsepromise.study.planning import HARDWARE, Plan, fewest_devices, mesh_sizes, plan
+from falsepromise.study.planning import HARDWARE, KEPT_STATES, Plan, fewest_devices, mesh_sizes, plan
 from falsepromise.study.study import Study
 
 GPUS_PER_HOST = 8
@@ -102,7 +102,8 @@ def need(study: Study, rule: str, model: str, attempt: int = 1, shards: int = 1)
         }
     found, hosts = plan_training(study, model), hosts_of(study, base)
     cpus = 8 * math.ceil(gpus / hosts) if gpus else 1
-    save = 60 + int(12 * size / hosts / 0.2e9)  # weights and moments at 0.2 GB/s a host, and a minute to notice
+    state = found.disk / KEPT_STATES
+    save = 60 + int(state / hosts / 0.2e9)  # weights and moments at 0.2 GB/s a host, and a minute to notice
     return {
         "gpu": gpus,
         "cpus": cpus,

@@ -19,6 +19,7 @@ from falsepromise.study import config
 AXES = ("data", "fsdp", "tensor")  # of a mesh of devices, see training.sharding
 USABLE = 0.92  # of a device's memory: the share that training asks XLA to take
 RECIPE = config.Recipe().model_dump()
+KEPT_STATES = 3  # of a run at once: the two that training.checkpoint keeps, and the one that is being written
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class Plan:
         flops: Of the whole run, by `Shape.flops_per_token`'s convention.
         hours: Of the whole run, at the device's assumed share of its peak.
         host_memory: Bytes in the host's memory, over all hosts together, beside CPU devices' own.
+        disk: Bytes that the run's checkpoints take at most, before compression, while a third state is written.
     """
 
     devices: int
@@ -154,6 +156,7 @@ class Plan:
     flops: float = 0.0
     hours: float = 0.0
     host_memory: float = 0.0
+    disk: float = 0.0
 
     @property
     def memory_per_device(self) -> float:
@@ -207,9 +210,10 @@ def plan(
     flops = shape.flops_per_token(block_size) * computed
     speed = devices * device.peak[r["dtype"]] * (mfu or device.mfu)
     # Orbax copies the state to the host before it writes in the background; a file of weights is gathered there.
-    host = 3e9 + 12.0 * shape.parameters + 2 * min(5e9, 4.0 * shape.parameters)
+    state = state_size(shape, r)
+    host = 3e9 + state + 2 * min(5e9, 4.0 * shape.parameters)
     memory = memory_by_part(shape, r, block_size, mesh, device.platform)
-    return Plan(devices, device, memory, steps, computed, flops, flops / speed / 3600, host)
+    return Plan(devices, device, memory, steps, computed, flops, flops / speed / 3600, host, KEPT_STATES * state)
 
 
 def fewest_devices(shape: Shape, recipe: Mapping[str, Any], block_size: int, device: Device, most: int = 1024) -> int:
@@ -268,9 +272,8 @@ def memory_by_part(
     itemsize = 2 if r["dtype"] == "bfloat16" else 4
     weights = 4.0 * shape.parameters / (fsdp * tensor)  # that this device keeps, in float32
     table = 4.0 * shape.vocab_size * shape.hidden / tensor  # the output projection, or its gradient
-    in_layers = shape.parameters - shape.looked_up - shape.vocab_size * shape.hidden
-    # Muon keeps one moment of the matrices between hidden layers.
-    moments = (in_layers + 2 * (shape.parameters - in_layers)) / shape.parameters if r["optimizer"] == "muon" else 2.0
+    in_layers = _in_layers(shape)
+    moments = _moments(shape, r)
     tokens = math.ceil(r["batch_size"] / (r["accumulate"] * data * fsdp)) * block_size  # of this device at a time
     chunks = math.ceil(tokens / r["loss_chunk"]) if r["loss_chunk"] else 1
     remat = r["remat"]
@@ -298,7 +301,27 @@ def memory_by_part(
     # At the end there are the gradient and the update made from it, and no activations.
     before = sum(parts[name] for name in parts if name not in ("weights", "base weights to decay to", "moments"))
     parts["the update, beyond that"] = max(0.0, 2 * weights - before)
+    # What an update is scaled by needs no gradient. XLA for CPUs makes it before the loop over parts of a batch, as
+    # arrays as large as the weights.
+    by_rms = r["optimizer"] in ("scaled_adamw", "easylm")
+    parts["the weights' RMS, filled up"] = weights * (platform == "cpu" and by_rms and r["accumulate"] > 1)
     return {name: size for name, size in parts.items() if size}
+
+
+def state_size(shape: Shape, recipe: Mapping[str, Any]) -> float:
+    """Bytes of a whole state as a checkpoint has it: weights, moments and the weights to decay to, in float32."""
+    r = {**RECIPE, **recipe}
+    return 4.0 * shape.parameters * (1 + _moments(shape, r) + bool(r["decay_to_base"]))
+
+
+def _moments(shape: Shape, recipe: Mapping[str, Any]) -> float:
+    """Numbers that the optimizer keeps a weight. Muon has one of the matrices between hidden layers, the others two:
+    Adam's, or easylm's unfactored second moment and its average of finished steps."""
+    return 2 - _in_layers(shape) / shape.parameters if recipe["optimizer"] == "muon" else 2.0
+
+
+def _in_layers(shape: Shape) -> int:
+    return shape.parameters - shape.looked_up - shape.vocab_size * shape.hidden
 
 
 def _activations(

@@ -80,6 +80,7 @@ def as_json(found: Plan) -> dict[str, Any]:
         "memory_per_device": round(found.memory_per_device),
         "fits": found.fits,
         "host_memory": round(found.host_memory),
+        "disk": round(found.disk),
         "steps": found.steps,
         "tokens": found.tokens,
         "flops": found.flops,
@@ -135,6 +136,7 @@ def _print_run(
     print(f"{recipe.warmup(first.steps):,} of warm-up; {first.tokens:,} positions")
     print(f"FLOPs           {first.flops:.3g}, {shape.flops_per_token(length) / 1e9:.4g} G a token")
     print(f"host memory     {first.host_memory / GB:.0f} GB, over all hosts")
+    print(f"disk            {first.disk / GB:.3g} GB, for checkpoints at most")
     parts = list(dict.fromkeys(part for found in plans for part in found.memory))
     rows = [["GB on each device", *parts, "sum", "of", "devices", "time"]]
     for name, found in by_name.items():
