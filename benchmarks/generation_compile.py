@@ -1,0 +1,61 @@
+"""Prefill and decoding of the paper's models compiled for devices that aren't here: memory, exchanges, the least token.
+
+    PYTHONPATH=workflow python benchmarks/generation_compile.py --records FOLDER [--python PYTHON] [--only-table]
+
+Each cell is `generation.compile` in a process of its own (PYTHON has jax[cuda12] and libtpu), its record kept in
+FOLDER; a record that is there isn't made again. The table of all records is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGETS = {"llama-7b": ("h100:1", "h100:2", "tpu-v5p:2x2x1"), "llama-13b": ("h100:1", "h100:2", "tpu-v5p:2x2x1")}
+CELLS = [(model, target, rows) for model, targets in TARGETS.items() for target in targets for rows in (1, 32, 128)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--only-table", action="store_true", help="of the records that are there")
+    parser.add_argument("--only", default="", help="cells whose file's name has this in it")
+    options = parser.parse_args()
+    options.records.mkdir(parents=True, exist_ok=True)
+    columns = ["model", "devices", "rows", "prefill, GB a device", "decoding, GB a device", "fits",
+               "exchanged each token", "least ms a token", "by", "compiled in, s"]  # fmt: skip
+    print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns), flush=True)
+    for model, target, rows in CELLS:
+        path = options.records / f"{model}-{target.replace(':', '-')}-{rows}.json"
+        if not path.exists() and not options.only_table and options.only in path.name:
+            command = [options.python, "-m", "falsepromise.generation.compile", "--target", target]
+            command += ["--study", str(ROOT / "config/paper.yaml"), "--model", model]
+            subprocess.run([*command, "--rows", str(rows), "--output", str(path)], stdout=sys.stderr, check=False)
+        if path.exists():
+            row(model, target, rows, json.loads(path.read_text()))
+
+
+def row(model: str, target: str, rows: int, parts: list[dict]) -> None:  # type: ignore[type-arg]
+    """Print a cell: `parts` are the records of prefill and decoding."""
+    prefill, decode = ({part["part"]: part for part in parts}[name] for name in ("prefill", "decode"))
+    exchanged: Counter[str] = Counter()
+    for c in decode["collectives"]:
+        exchanged[f"{c['operation']} {c['type']}[{', '.join(map(str, c['shape']))}]"] += c["count"]
+    said = ", ".join(f"{count} x {what}" for what, count in exchanged.most_common(2)) or "nothing"
+    by = max(("memory", "links"), key=lambda limit: decode[f"{limit}_s"])
+    fits = "yes" if prefill["fits"] and decode["fits"] else "decoding only" if decode["fits"] else "no"
+    peaks = [f"{part['peak'] / 1e9:.1f}" for part in (prefill, decode)]
+    took = f"{prefill['compile_s'] + decode['compile_s']:.0f}"
+    least = f"{1e3 * decode[f'{by}_s']:.2f}"
+    cells = [model, f"{target} ({decode['mesh']})", rows, *peaks, fits, said, least, by, took]
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
