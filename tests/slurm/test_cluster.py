@@ -21,6 +21,7 @@ from driver import (
     LONG,
     MODEL,
     ON_A_SERVER,
+    SCORE,
     SCORE_LOG,
     Checkout,
     accounted,
@@ -67,6 +68,19 @@ def test_nothing_is_left_to_do_and_one_score_is_made_again(copy: Checkout) -> No
 
 def test_one_rule_again(copy: Checkout) -> None:
     assert submitted(copy.run("--forcerun", "score")) == ["score-nq-tiny-s0", "score-nq-tiny-sharegpt_mix-1k-s0"]
+
+
+def test_a_benchmark_in_two_jobs_has_one_jobs_score(copy: Checkout, study: Checkout) -> None:
+    copy.edit("limit: 5", "limit: 5, shards: 2")
+    assert submitted(copy.run("-n")) == [], "what is there stays"
+    copy.forget()
+    parts = [f"score_part-nq-tiny-s0-{part}-2" for part in (1, 2)]
+    assert submitted(copy.run()) == ["score-nq-tiny-s0", *parts]
+    assert copy.figure == study.figure
+    made, whole = (json.loads((checkout.path / SCORE).read_text(encoding="utf-8")) for checkout in (copy, study))
+    assert made["items"]
+    assert {**made, "manifest": None} == {**whole, "manifest": None}
+    assert not list((copy.path / SCORE).parent.glob("*-of-2*"))
 
 
 def test_one_budget_more(copy: Checkout) -> None:
