@@ -63,7 +63,7 @@ def _free(port: int) -> bool:
     return True
 
 
-def _as_from_a_terminal() -> None:
+def as_from_a_terminal() -> None:
     """Ctrl-C and a hang-up have their effect, also where the tests run in the background, which ignores both."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -86,7 +86,7 @@ class Run:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_as_from_a_terminal,
+                preexec_fn=as_from_a_terminal,
             )
 
     @property

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driver import CLUSTER, Run, sh, until
+from driver import CLUSTER, Run, as_from_a_terminal, sh, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 SNAKEFILE = str(Path(__file__).with_name("many.smk"))
@@ -64,6 +64,7 @@ def test_a_lost_terminal_leaves_none(folder: Path) -> None:
     """The terminal of a session is closed, as when a connection breaks."""
     pid, terminal = pty.fork()
     if pid == 0:
+        as_from_a_terminal()
         os.chdir(folder)
         os.execv(sys.executable, command(60))
     until("some jobs", lambda: len(on_their_way(folder)) >= 3)
