@@ -361,18 +361,37 @@ def test_a_vocabulary_that_tensor_does_not_divide_is_shared_all_the_same(
         np.testing.assert_allclose(four[key], array, atol=1e-4, err_msg=key)
 
 
-@pytest.mark.slow
-def test_two_processes_give_the_losses_and_weights_of_one(made: Path, uninterrupted: Path, tmp_path: Path) -> None:
+def two_processes(arguments: list[str]) -> None:
     """As srun starts them: two processes of two devices each, gloo between them."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     job = {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2", "SLURM_LOCALID": "0"}
     job |= {"JAX_COORDINATOR_ADDRESS": address, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    arguments = options(made, tmp_path / "model", mesh="fsdp=2,tensor=2", save_minutes="0.001")
     processes = [start(arguments, **job, SLURM_PROCID=str(number)) for number in range(2)]
     said = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
+
+
+@pytest.mark.slow
+def test_two_processes_decay_to_the_base_as_one_does(made: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """The base's weights are shared by devices that no process has alone; the pull is strong enough to be seen."""
+    keys = json.loads((made / "recipe.json").read_text()) | {"decay_to_base": 30.0}
+    (tmp_path / "recipe.json").write_text(json.dumps(keys))
+    given = {"recipe": tmp_path / "recipe.json"}
+    train.main(options(made, tmp_path / "one", **given))
+    two_processes(options(made, tmp_path / "two", **given, mesh="fsdp=2,tensor=2", save_minutes="0.001"))
+    free, alone, both = (
+        load_file(folder / "model.safetensors") for folder in (uninterrupted, tmp_path / "one", tmp_path / "two")
+    )
+    assert max(np.abs(free[key] - alone[key]).max() for key in alone) > 1e-2
+    for key, array in alone.items():
+        np.testing.assert_allclose(both[key], array, atol=1e-4, err_msg=key)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_losses_and_weights_of_one(made: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    two_processes(options(made, tmp_path / "model", mesh="fsdp=2,tensor=2", save_minutes="0.001"))
     assert json.loads((tmp_path / "model" / "manifest.json").read_text())["device"] == "4 x cpu"
     curves = [
         [json.loads(line)["loss"] for line in (folder / "train.jsonl").read_text().splitlines()]
