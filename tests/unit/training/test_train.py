@@ -380,7 +380,7 @@ def test_two_processes_decay_to_the_base_as_one_does(made: Path, uninterrupted: 
     (tmp_path / "recipe.json").write_text(json.dumps(keys))
     given = {"recipe": tmp_path / "recipe.json"}
     train.main(options(made, tmp_path / "one", **given))
-    two_processes(options(made, tmp_path / "two", **given, mesh="fsdp=2,tensor=2", save_minutes="0.001"))
+    two_processes(options(made, tmp_path / "two", **given, mesh="fsdp=2,tensor=2"))
     free, alone, both = (
         load_file(folder / "model.safetensors") for folder in (uninterrupted, tmp_path / "one", tmp_path / "two")
     )
