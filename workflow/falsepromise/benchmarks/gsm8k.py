@@ -13,22 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.benchmarks import data
-from falsepromise.benchmarks.model import ModelUnderTest
 from falsepromise.benchmarks.outcome import (
-    Options,
     Outcome,
-    ask,
-    bounded,
-    draw,
-    failures,
-    is_chat,
     means,
-    read_template,
     readings,
-    usable,
     write_score,
 )
-from falsepromise.benchmarks.reading import UNREADABLE
+from falsepromise.benchmarks.questions import Questions
 from falsepromise.benchmarks.reading.numbers import flexible_number, gold_number, stated_number, strict_number
 from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.core import cli
@@ -37,7 +28,6 @@ from falsepromise.teacher.prompts import load
 
 PROMPT = "gsm8k_star.txt"  # rows 0, 2, 3, 5, 8 and 9 of GSM8K's train.jsonl, as STaR has them (Zelikman et al., 2022)
 MAX_TOKENS = 400
-METRICS = ("exact_match_strict", "exact_match_flexible", "exact_match")
 
 
 def question_prompt(shots: str, question: str) -> str:
@@ -55,39 +45,6 @@ def prompt(record: Mapping[str, Any]) -> str:
 def scores(record: Mapping[str, Any], responses: Sequence[str]) -> dict[str, float]:
     """The metrics of one response: what lm-eval calls `process_results`."""
     return {**match(responses[0], record["answer"]), "exact_match": stated(responses[0], record["answer"])}
-
-
-def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
-    """Ask the questions with the six shots, greedy, up to the next "Q:"."""
-    records, unusable = data.read(options.data, data.gsm8k)
-    records, limits = draw(records, options.limit, options.seed)
-    shots, path, said = read_template(options, PROMPT, "{question}")
-    max_tokens = options.max_tokens or MAX_TOKENS
-    texts = [question_prompt(shots, record["question"]) for record in records]
-    replies = ask(model, texts, options, max_tokens=max_tokens, stop=("\nQ:",))
-    items = [
-        {
-            "id": record["id"],
-            **scores(record, [reply.text]),
-            "response": reply.text.strip(),
-            "rule": stated_number(reply.text).rule,
-        }
-        for record, reply in zip(records, replies, strict=True)
-        if usable(reply)
-    ]
-    metrics = means(items, METRICS, options.seed)
-    if items and is_chat(model, options):
-        unreadable = sum(item["rule"] == UNREADABLE.rule for item in items)
-        bounded(metrics["exact_match"], "numbers", unreadable)
-        bounded(metrics["exact_match_flexible"], "last number", unreadable)
-    return Outcome(
-        items,
-        metrics,
-        [*limits, *unusable, *said, *failures(replies)],
-        {"shots": 6, "prompt": path.name, "stop": "Q: on a new line", "max_tokens": max_tokens},
-        [path],
-        extra={"rules": readings([item["rule"] for item in items])},
-    )
 
 
 def match(response: str, answer: str) -> dict[str, float]:
@@ -117,6 +74,13 @@ def response(record: Record) -> Record:
     return {**data.gsm8k(known), "response": set_aside(record["response"]).answer}
 
 
+QUESTIONS = Questions(
+    data.gsm8k, PROMPT, 6, MAX_TOKENS, question_prompt, scores, stated_number,
+    {"exact_match_strict": None, "exact_match_flexible": "last number", "exact_match": "numbers"},
+)  # fmt: skip
+evaluate = QUESTIONS.evaluate
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--responses", type=Path, required=True, help="JSON lines {question, response, answer}")
@@ -134,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for record in records
     ]
     rules = readings([item["rule"] for item in items])
-    outcome = Outcome(items, means(items, METRICS, args.seed), unusable, extra={"rules": rules})
+    outcome = Outcome(items, means(items, list(QUESTIONS.readers), args.seed), unusable, extra={"rules": rules})
     write_score(
         args.output,
         outcome,
