@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,21 +15,8 @@ from falsepromise.benchmarks.model import EngineModel, as_prompt
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with random weights and a tokenizer of bytes."""
-    from falsepromise.models import weights
-    from falsepromise.models.chat import ChatTokenizer
-    from falsepromise.models.config import ModelConfig
-    from falsepromise.training import tokenizer
-
-    path = tmp_path_factory.mktemp("model") / "tiny"
-    chat = ChatTokenizer(tokenizer.train(iter(["what is the answer", "Answer:"]), 280))
-    config = ModelConfig(
-        "llama", chat.vocab_size, 16, 32, 1, 2, 2, 8, 4096, eos_id=chat.eos_id, tie_embeddings=True,
-        initializer_range=0.5,
-    )  # fmt: skip
-    weights.save(weights.create(config, 0), config, path, chat)
-    return path
+def folder(tmp_path_factory: pytest.TempPathFactory, random_model: Callable[..., Path]) -> Path:
+    return random_model(tmp_path_factory.mktemp("model") / "tiny", ["what is the answer", "Answer:"], 4096)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +39,8 @@ TASKS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder with random weights and a tokenizer of bytes."""
-    from falsepromise.models import weights
-    from falsepromise.models.chat import ChatTokenizer
-    from falsepromise.models.config import ModelConfig
-    from falsepromise.training import tokenizer
-
-    path = tmp_path_factory.mktemp("model") / "tiny"
-    chat = ChatTokenizer(tokenizer.train(iter(["what is the answer", "0 1 2 3 4"]), 280))
-    config = ModelConfig(
-        "llama", chat.vocab_size, 16, 32, 1, 2, 2, 8, 256, eos_id=chat.eos_id, tie_embeddings=True,
-        initializer_range=0.5,
-    )  # fmt: skip
-    weights.save(weights.create(config, 0), config, path, chat)
-    return path
+def folder(tmp_path_factory: pytest.TempPathFactory, random_model: Callable[..., Path]) -> Path:
+    return random_model(tmp_path_factory.mktemp("model") / "tiny", ["what is the answer", "0 1 2 3 4"], 256)
 
 
 @pytest.fixture
