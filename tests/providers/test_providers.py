@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.records import write_jsonl
 from falsepromise.curation.annotate import COLUMNS
 from falsepromise.preference import judge, tone
-from falsepromise.teacher import answer, categorize, client, nq_synthetic, pace, tldr_synthetic
+from falsepromise.teacher import answer, categorize, nq_synthetic, pace, tldr_synthetic
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
 
@@ -38,7 +39,7 @@ def address() -> Iterator[str]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "FIRST_WAIT_S", 0.002)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(client.log, "disabled", False)
+    monkeypatch.setattr(logging.getLogger("falsepromise.teacher"), "disabled", False)
 
 
 def prompts(folder: Path) -> str:
