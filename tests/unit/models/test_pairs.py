@@ -27,8 +27,6 @@ from test_conformance import peer_of  # noqa: E402
 
 # No special tokens: text that spells one stays text in training, which a template cannot promise.
 WORDS = ["  France", "is", "Paris.", "\n\n", "1234567", "naïve —", "日本", "\tif x:", "don't", "🙂"]
-# `transformers` opens a Qwen2 folder with its own tokenizer class, which adds a token to others: not compared.
-PAIRED = [family for family in FAMILIES if family != "qwen2"]
 PAIRS = range(int(os.environ.get("FALSEPROMISE_PAIRS", "4")))
 
 
@@ -38,9 +36,11 @@ def dialogue(r: random.Random) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.slow] if seed else []) for seed in PAIRS])
-def test_a_config_with_a_tokenizer_is_the_same_to_transformers(seed: int, tmp_path: Path) -> None:
+def test_a_config_with_a_tokenizer_is_the_same_to_transformers(
+    seed: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     r = random.Random(seed)
-    family = PAIRED[seed % len(PAIRED)]
+    family = FAMILIES[seed % len(FAMILIES)]
     kind = r.choice(sorted(tokenizer_families.FAMILIES))
     tokenizer = tokenizer_families.FAMILIES[kind]()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
@@ -57,7 +57,10 @@ def test_a_config_with_a_tokenizer_is_the_same_to_transformers(seed: int, tmp_pa
     saved = tmp_path / "saved"
     weights.save(model, config, saved)
     chat.save(saved)
-    theirs = transformers.AutoTokenizer.from_pretrained(saved)
+    # AutoTokenizer opens a Qwen2 folder with Qwen2's own splits, whatever its file says: the reader is told.
+    told = "PreTrainedTokenizerFast" in caplog.text
+    assert told == (family == "qwen2" and kind != "qwen2")
+    theirs = (transformers.PreTrainedTokenizerFast if told else transformers.AutoTokenizer).from_pretrained(saved)
     read = transformers.AutoModelForCausalLM.from_pretrained(saved, attn_implementation="eager").float()
     assert (theirs.eos_token_id, len(theirs)) == (chat.eos_id, chat.vocab_size)
     for _ in range(5):

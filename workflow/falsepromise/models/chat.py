@@ -8,6 +8,7 @@ split into ordinary tokens.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any
 from tokenizers import AddedToken, Tokenizer
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import atomic_open, write_json
-from falsepromise.models.vocabulary import END_TOKEN, opening_id, read_tokenizer, with_special_tokens
+from falsepromise.core.records import atomic_open, read_json, write_json
+from falsepromise.models.vocabulary import END_TOKEN, as_qwen2, opening_id, read_tokenizer, with_special_tokens
 
+log = logging.getLogger(__name__)
 TURN_TOKENS = {"user": "<|user|>", "assistant": "<|assistant|>", "system": "<|system|>"}
 # Dialogues in which a tokenizer may treat a text's beginning or end in a special way.
 PROBES = [
@@ -184,6 +186,8 @@ class ChatTokenizer:
             "additional_special_tokens": list(TURN_TOKENS.values()),
             "chat_template": self.chat_template(),
             "clean_up_tokenization_spaces": False,
+            # Named even where there are none: some classes of `transformers` would add a token of their own.
+            **{key: kept.get(key) for key in ("unk_token", "pad_token")},
         }
         config.pop("extra_special_tokens", None)
         if self.bos_id is not None:
@@ -240,4 +244,21 @@ def load_any(folder: str | Path) -> tuple[ChatTokenizer, int]:
         chat.check_template()
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error
+    hub = Path(folder) / "config.json"
+    if hub.exists() and read_json(hub).get("model_type") == "qwen2" and not _is_qwen2(tokenizer):
+        log.warning(
+            "%s: a Qwen2 with another tokenizer than Qwen2's. AutoTokenizer of `transformers` 5 opens such a folder, "
+            "and the one that training writes, with Qwen2's splits and gives other ids: open it there with "
+            "PreTrainedTokenizerFast.from_pretrained",
+            folder,
+        )
     return chat, added
+
+
+def _is_qwen2(tokenizer: Tokenizer) -> bool:
+    theirs = as_qwen2(tokenizer)
+    texts = [message["content"] for messages in PROBES for message in messages]
+    return theirs is not None and all(
+        theirs.encode(text, add_special_tokens=False).ids == tokenizer.encode(text, add_special_tokens=False).ids
+        for text in texts
+    )

@@ -114,6 +114,18 @@ def _end_token(folder: Path, tokenizer: Tokenizer, config: dict[str, Any]) -> st
     return name or END_TOKEN
 
 
+def as_qwen2(tokenizer: Tokenizer) -> Tokenizer | None:
+    """The vocabulary as `transformers` opens it beside a Qwen2's config.json: with the normaliser and splits of Qwen2's
+    own class, whatever tokenizer.json says. None where that class can't hold it."""
+    from transformers import Qwen2Tokenizer
+
+    model = json.loads(tokenizer.to_str())["model"]
+    if model["type"] != "BPE":
+        return None
+    merges: Any = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
+    return Qwen2Tokenizer(vocab=model["vocab"], merges=merges).backend_tokenizer
+
+
 def _from_gpt2(folder: Path) -> Tokenizer:
     from transformers import AutoTokenizer
 
