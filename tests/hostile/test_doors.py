@@ -19,7 +19,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "json.loads": {
         "core/records.py": "is the one way in",
         "benchmarks/inside.py": "runs in the sandbox, where the package can't be imported",
-        "core/claim.py": "reads what it wrote itself",
+        "core/lock.py": "reads what it wrote itself",
         "benchmarks/reading/code.py": "JSON with line breaks in its strings, as models write it; every error is caught",
         "core/code.py": "a cache of its own, left out where it is damaged",
         "curation/turns.py": "a cell of a table with numbers as text; every error is caught",
@@ -29,7 +29,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     },
     "rmtree": {
         "core/folders.py": "is the one way to delete a folder",
-        "core/claim.py": "Snakemake's lock, of a dead run of ours",
+        "core/lock.py": "Snakemake's lock, of a dead run of ours",
         "sources/fetch.py": "its own leftovers of killed downloads, by their name",
         "benchmarks/sandbox.py": "its own temporary folder",
         "sources/weights.py": "the hub client's cache inside an unfinished folder",

@@ -354,7 +354,7 @@ def test_gpus_of_one_server_and_a_killed_run(copy: Checkout, study: Checkout, un
     assert sorted(taken) == ["0", "1"]
     second = copy.start(command=ON_A_SERVER, **slots)
     go_on_when_asked_to_save(pid)
-    assert "Programs of a killed run are ended, training saves first" in second.said
+    assert "Ending the programs of a killed run (training saves first)" in second.said
     second.end()
     assert "going on after step" in copy.log
     assert (copy.path / MODEL / WEIGHTS).read_bytes() == (uninterrupted / WEIGHTS).read_bytes()

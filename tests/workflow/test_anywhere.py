@@ -121,7 +121,7 @@ def test_from_a_file_system_that_is_read_only(checkout: Checkout, tmp_path: Path
                           capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
     assert done.returncode != 0
     last = done.stderr.splitlines()[-1]
-    assert last.endswith("Read-only file system; take a folder that can be written (--directory)"), done.stderr
+    assert last.endswith("Read-only file system; choose a folder that you can write to (--directory)"), done.stderr
 
 
 def test_a_module_checks_before_it_starts(checkout: Checkout, tmp_path: Path) -> None:

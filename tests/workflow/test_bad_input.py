@@ -12,7 +12,7 @@ from checkout import Checkout
     ("change", "message"),
     [
         ("mixtuers: {}", "unknown key 'mixtuers'; did you mean 'mixtures'?"),
-        ("sources: {sharegpt: {uri: 'file:nowhere.json'}}", "names the file 'nowhere.json', which is not there"),
+        ("sources: {sharegpt: {uri: 'file:nowhere.json'}}", "names the file 'nowhere.json', which does not exist"),
     ],
 )
 def test_one_line_and_no_job(checkout: Checkout, tmp_path: Path, change: str, message: str) -> None:

@@ -59,7 +59,7 @@ def lay_out(folder: Path, study: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "study.yaml"
     if file.exists():
-        raise UserError(f"{file} is there already; take another folder, or remove it")
+        raise UserError(f"{file} exists already; choose another folder, or remove it")
     shutil.copy(study, file)
     print(f"{file}: change it (keys: {HOME / 'config/README.md'}), then\n  falsepromise run -d {folder} {file}")
 

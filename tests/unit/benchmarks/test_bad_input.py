@@ -113,7 +113,7 @@ def test_run_says_what_is_wrong(tmp_path: Path, samples: Path, arguments: list[s
 
 
 def test_run_wants_its_data(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not there"):
+    with pytest.raises(UserError, match="does not exist"):
         run.main(["--task", "nq", "--model", "m", "--data", str(tmp_path / "no"), "--output", str(tmp_path / "o")])
 
 

@@ -174,11 +174,11 @@ def test_registered_tasks_take_data_from_a_folder(folder: Path, tasks: Path, tmp
     [
         ("task: x\noutput_type: nonsense\n", (), "can't be made from"),
         ("just: words\n", (), "no task of lm-eval's form"),
-        (None, (), "x.yaml: not there"),
+        (None, (), "x.yaml: does not exist"),
         ("task: [\n", (), "no task of lm-eval's form"),
         ("{choice}", ("--metric", "accuracy"), "has no metric 'accuracy'; it has acc, acc_norm"),
         ("{choice}unsafe_code: true\n", (), "outside of a sandbox"),
-        ("{choice}", ("--data", "{rows}/nowhere"), "not there"),
+        ("{choice}", ("--data", "{rows}/nowhere"), "does not exist"),
     ],
 )
 def test_what_is_wrong_is_one_line(

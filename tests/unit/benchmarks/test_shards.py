@@ -148,18 +148,18 @@ def test_parts_that_do_not_belong_together_are_refused(folder: Path, samples: Pa
     arguments = ["--model", str(folder), "--task", "nq", "--data", str(samples / "nq.jsonl"), "--max-tokens", "2"]
     first, second = parts(arguments, tmp_path / "score.json", 2)
     score = ["--output", str(tmp_path / "score.json"), "--from-shards"]
-    with pytest.raises(UserError, match="found the parts 1/2; expected all of one split"):
+    with pytest.raises(UserError, match="found the parts 1/2; expected all parts of one split"):
         run.main([*arguments, *score, first])
     with pytest.raises(UserError, match="4 of 4 pieces are in no part"):
         run.main([*arguments[:-1], "3", *score, first, second])
     (tmp_path / "other.jsonl").write_text('{"id": "a", "prompt": "b"}\n')
-    with pytest.raises(UserError, match="is no file that --shard made"):
+    with pytest.raises(UserError, match="was not written by --shard"):
         run.main([*arguments, *score, str(tmp_path / "other.jsonl")])
     with pytest.raises(UserError, match="--shard 3/2: expected NUMBER/OF"):
         run.main([*arguments, "--shard", "3/2", "--output", str(tmp_path / "score.json")])
     weights = folder / "config.json"
     weights.write_text(weights.read_text() + " ")
-    with pytest.raises(UserError, match="is of another model, file or options"):
+    with pytest.raises(UserError, match="belongs to another model, file or options"):
         run.main([*arguments, *score, first, second])
     assert not (tmp_path / "score.json").exists()
 

@@ -44,11 +44,11 @@ def test_files_that_come_while_it_is_made_survive(tmp_path):
 
 def test_a_file_and_a_foreign_unfinished_folder_survive(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         write(tmp_path / "file", a="1")
     (tmp_path / ".out.part").mkdir()
     (tmp_path / ".out.part" / "theirs").write_text("x")
-    with pytest.raises(UserError, match="in the way"):
+    with pytest.raises(UserError, match="needs this name"):
         write(tmp_path / "out", a="1")
 
 

@@ -134,7 +134,7 @@ def test_too_few_is_one_line(tmp_path: Path) -> None:
     process = start(tmp_path, 3, "true")
     _, said = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "3 GPUs are asked for, this machine gives 2 (0, 1)" in said
+    assert "the job asks for 3 GPUs, this machine has 2 (0, 1)" in said
 
 
 def test_without_gpus_the_program_just_runs(tmp_path: Path) -> None:

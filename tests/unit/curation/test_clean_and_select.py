@@ -109,7 +109,7 @@ def test_clean_in_parts_is_clean_in_one_job(tmp_path, monkeypatch, of):
     clean.main([*arguments, *outputs("many"), "--from-shards", *parts])
     for name in ("o.jsonl", "f.csv"):
         assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
-    with pytest.raises(UserError, match="expected all of one split"):
+    with pytest.raises(UserError, match="expected all parts of one split"):
         clean.main([*arguments, *outputs("many"), "--from-shards", *parts[1:]])
 
 

@@ -288,7 +288,7 @@ def test_manifests_are_listed_wherever_they_stand(tmp_path):
     (tmp_path / "score.json").write_text("{}")
     with pytest.raises(UserError, match=r"score\.json: no manifest in it"):
         table_manifests.main([*argv, "--output", str(tmp_path / "m.csv")])
-    with pytest.raises(UserError, match="gone: not there"):
+    with pytest.raises(UserError, match="gone: does not exist"):
         table_manifests.main(["--artifacts", str(tmp_path / "gone"), "--output", str(tmp_path / "m.csv")])
 
 

@@ -68,7 +68,7 @@ def test_parts_give_the_responses_of_one_job(folders, prompts, tmp_path, monkeyp
     for key in ("started", "wall_s", "tokens_per_s"):  # a speed is one job's
         one.pop(key), many.pop(key, None)
     assert many == one
-    with pytest.raises(UserError, match="is of another model, file or options"):
+    with pytest.raises(UserError, match="belongs to another model, file or options"):
         run(folders, prompts, tmp_path / "many.jsonl", "--from-shards", *parts)
 
 

@@ -42,9 +42,9 @@ def test_what_new_writes_is_all_right(
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     study = made(base, tmp_path, "--task", "multiple_choice")
     check.main([str(study)])
-    assert "all right, 1 base models and 2 models to train" in capsys.readouterr().out
+    assert "no mistakes; 1 base models and 2 models to train" in capsys.readouterr().out
     assert yaml.safe_load(study.read_text())["bases"]["base"]["parameters"] == 1000
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         made(base, tmp_path)
 
 
@@ -59,7 +59,7 @@ def test_all_mistakes_are_listed(
         check.main([str(study), str(change)])
     lines = capsys.readouterr().err.splitlines()
     for said in (
-        "sources.questions.uri names the file 'nowhere', which is not there",
+        "sources.questions.uri names the file 'nowhere', which does not exist",
         "set its key in the environment variable OPENAI_API_KEY",
         "'teacher.max_usd' can't be kept without prices",
         "'bases.base.parameters' is 7, but the weights in",

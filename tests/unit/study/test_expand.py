@@ -65,7 +65,7 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("bases.tiny.weights", "file:model", "needs either 'weights' or 'architecture'"),
         ("bases.tiny.mesh", "fsdp=0", "'bases.tiny.mesh' is 'fsdp=0'"),
         ("bases.tiny", {"label": "x", "weights": "file:m", "parameters": 1, "gpus": 4, "mesh": "fsdp=2"}, "2 devices"),
-        ("bases.teacher", {"label": "x", "weights": "file:m", "parameters": 1}, "a name that the workflow uses itself"),
+        ("bases.teacher", {"label": "x", "weights": "file:m", "parameters": 1}, "a name that the workflow reserves"),
         ("sources.sharegpt.format", None, "whose 'format' is missing"),
         ("sources.sharegpt.uri", "sharegpt.json", "'sources.sharegpt.uri' is 'sharegpt.json'"),
         ("facts", None, "needs the section 'facts'"),
@@ -166,7 +166,7 @@ def test_an_empty_value_is_named(tmp_path: Path, text: str) -> None:
 def test_a_key_that_is_there_twice_is_named(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text("study: s\nmixtures:\n  a: {pool: x}\n  b: {pool: x}\n  a: {pool: y}\n")
-    with pytest.raises(UserError, match=r"'mixtures\.a' is there twice, in lines 3 and 5"):
+    with pytest.raises(UserError, match=r"'mixtures\.a' occurs twice, in lines 3 and 5"):
         load_files([file])
 
 
@@ -225,7 +225,7 @@ def test_raters_stand_beside_judges(rated: dict[str, Any], monkeypatch: pytest.M
     assert preference.style_on_same_prompts(study, one) == [f"results/test/style/{one}.json"]
     assert {"results/figures/fig1.pdf", "results/tables/agreement.csv"} <= set(figures.final(study))
     assert study.expanded()["raters"] == {"desk": {"label": "Raters", "stand_in": None, "prompts": "heldout"}}
-    with pytest.raises(UserError, match=r"raters\.desk\.votes\..* names the file 'a\.jsonl', which is not there"):
+    with pytest.raises(UserError, match=r"raters\.desk\.votes\..* names the file 'a\.jsonl', which does not exist"):
         preflight.check(study)
 
 
@@ -260,7 +260,7 @@ def test_a_panel_adds_up_its_members_votes(rated: dict[str, Any], monkeypatch: p
     assert workflow.wildcards(study)["judge"] == "rule|other"
     assert study.expanded()["judges"]["panel"] == {"label": "Panel", "stand_in": "Other: x", "prompts": "heldout"}
     assert preference.rubric(study, "rule") == "prompts/judge_pairwise.txt"
-    with pytest.raises(UserError, match=r"judges\.other\.rubric.*prompts/mine\.txt.*is not there"):
+    with pytest.raises(UserError, match=r"judges\.other\.rubric.*prompts/mine\.txt.*does not exist"):
         preference.rubric(study, "other")
 
 
@@ -269,7 +269,7 @@ def test_a_panel_adds_up_its_members_votes(rated: dict[str, Any], monkeypatch: p
     [
         ({"panel": {"label": "P", "members": ["rule", "none"]}}, r"judges\.panel\.members.*none"),
         ({"panel": {"label": "P", "members": ["rule", "two"], "order": "both"}}, "'order' belongs to its members"),
-        ({"panel": {"label": "P"}}, "has no 'prompts' to judge, and no 'members'"),
+        ({"panel": {"label": "P"}}, "needs either 'prompts' to judge or the 'members' of a panel"),
         ({name: {"label": "P", "members": ["rule", name]} for name in ("two", "own")}, "names a panel"),
         ({"panel": {"label": "P", "members": ["rule", "own"]}}, "judge different prompts or runs"),
     ],

@@ -41,10 +41,10 @@ def test_partitions() -> None:
     ("job", "said"),
     [
         (Planned("train", 1440, 256000, 64, 4), ""),
-        (Planned("train", 1441), "asks for 1441 minutes, partition 'main' has 1440 minutes (set runtime"),
-        (Planned("score", memory=300000), "asks for 300000 MB"),
-        (Planned("score", cpus=65), "asks for 65 CPUs"),
-        (Planned("train", gpus=8), "asks for 8 GPUs a node, partition 'main' has 4 GPUs a node"),
+        (Planned("train", 1441), "requests 1441 minutes, partition 'main' has 1440 minutes (set runtime"),
+        (Planned("score", memory=300000), "requests 300000 MB"),
+        (Planned("score", cpus=65), "requests 65 CPUs"),
+        (Planned("train", gpus=8), "requests 8 GPUs a node, partition 'main' has 4 GPUs a node"),
         (Planned("train", 100_000, partition="long"), ""),
         (Planned("train", partition="nosuch"), "there is no partition 'nosuch'"),
     ],
@@ -89,12 +89,12 @@ def cluster() -> Cluster:
         (Planned("train", 481), ["481 minutes, your account 'lab' may have 480 minutes (set runtime)"]),
         (Planned("train", 601, account="b&b's"), ["601 minutes, QOS 'short' allows 600 minutes (set runtime)"]),
         (Planned("train", memory=200001), ["partition 'main' has 200000 MB (set mem_mb, or slurm_partition)"]),
-        (Planned("train", hosts=3), ["asks for 3 nodes, partition 'main' has 2 nodes (set nodes, or slurm_partition)"]),
-        (Planned("train", cpus=33, hosts=2), ["asks for 66 CPUs, your account 'lab' may have 64 CPUs (set threads)"]),
-        (Planned("train", gpus=3, hosts=2), ["asks for 6 GPUs, your account 'lab' may have 4 GPUs (set gpu)"]),
+        (Planned("train", hosts=3), ["requests 3 nodes, partition 'main' has 2 nodes (set nodes, or slurm_partition)"]),
+        (Planned("train", cpus=33, hosts=2), ["requests 66 CPUs, your account 'lab' may have 64 CPUs (set threads)"]),
+        (Planned("train", gpus=3, hosts=2), ["requests 6 GPUs, your account 'lab' may have 4 GPUs (set gpu)"]),
         (Planned("train", gpus=1, hosts=2, account="b&b's"), ["2 nodes, QOS 'high' allows 1 nodes (set nodes)"]),
         (Planned("train", 1440, gpus=4, account="b&b's", qos="free"), []),
-        (Planned("train", gpus=3, account="b&b's"), ["asks for 3 GPUs, QOS 'high' allows 2 GPUs (set gpu)"]),
+        (Planned("train", gpus=3, account="b&b's"), ["requests 3 GPUs, QOS 'high' allows 2 GPUs (set gpu)"]),
         (Planned("train", 31, account="b&b's", qos="debug"), ["31 minutes, QOS 'debug' allows 30 minutes"]),
         (Planned("train", cpus=5, account="b&b's", qos="debug"), ["5 CPUs, QOS 'debug' allows 4 CPUs (set threads)"]),
         (Planned("train", qos="debug"), ["your account 'lab' has no QOS 'debug' (set qos; it has normal, high)"]),
@@ -130,7 +130,7 @@ def test_the_shards_that_are_proposed_are_enough() -> None:
 def test_what_would_be_faster(cluster: Cluster) -> None:
     jobs = [Planned("score", minutes, gpus=1) for minutes in (100, 300, 450)] + [Planned("train", 400, gpus=1)] * 18
     assert limits.advice(jobs, cluster) == [
-        "2 of score ask for up to 450 minutes of a GPU: with `shards: 2` in `benchmarks` other GPUs share the work, "
+        "2 of score request up to 450 GPU minutes: with `shards: 2` in `benchmarks`, 2 jobs share the work, "
         "240 minutes each",
         "your account 'lab' may have 20 jobs in the queue, 21 are planned: the others are submitted later",
     ]
@@ -242,5 +242,5 @@ def test_missing_votes_are_one_line(paper: Study) -> None:
     config = yaml.safe_load((ROOT / "config/paper.yaml").read_text(encoding="utf-8"))
     prompts, votes = next(iter(paper.config.prompts)), {paper.trained[0]: ["data/votes.jsonl"]}
     study = load({**config, "raters": {"desk": {"label": "D", "prompts": prompts, "votes": votes}}})
-    with pytest.raises(UserError, match=r"raters.desk.votes.* names the file 'data/votes.jsonl', which is not there"):
+    with pytest.raises(UserError, match=r"raters.desk.votes.* names the file 'data/votes.jsonl', which does not exist"):
         files.check(study)

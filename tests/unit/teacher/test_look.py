@@ -111,7 +111,7 @@ def test_the_account(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_is_no_store_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not there"):
+    with pytest.raises(UserError, match="does not exist"):
         spent.main([str(tmp_path)])
     (tmp_path / "answers.sqlite").write_bytes(b"not a database" * 100)
     with pytest.raises(UserError, match="can't be read as a store"):

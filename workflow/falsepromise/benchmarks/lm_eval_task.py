@@ -141,7 +141,7 @@ def _find(name: str) -> tuple[TaskManager, Entry]:
     path = Path(name)
     if path.suffix in YAML:
         if not path.is_file():
-            raise UserError(f"{path}: not there; give a YAML file of lm-eval's form, or the name of a task")
+            raise UserError(f"{path}: does not exist; give a YAML file of lm-eval's form, or the name of a task")
         index: dict[str, Entry] = {}
         try:
             TaskIndex.process_cfg(load_yaml(path, resolve_func=False), path.resolve(), index)

@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     check_arguments(args)
     if args.data is not None and not args.data.exists():
-        raise UserError(f"--data {args.data}: not there; give the benchmark's file or folder")
+        raise UserError(f"--data {args.data}: does not exist; give the benchmark's file or folder")
     ids, texts = zip(*questions(args.task, args.data, args.lm_eval_task), strict=True)
     report, _ = overlap(ids, texts, args.training, args.max_bleu)
     write_json(args.output, {"task": args.task, **report})

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.data is None and not chosen:
         raise UserError("--data is missing: the benchmark's file or folder")
     if args.data is not None and not args.data.exists():
-        raise UserError(f"--data {args.data}: not there; give the benchmark's file or folder")
+        raise UserError(f"--data {args.data}: does not exist; give the benchmark's file or folder")
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit {args.limit}: expected at least 1 item")
     evaluate = benchmark(args.task)

@@ -1,1 +1,1 @@
-"""What every stage shares: records on disk, errors, manifests, progress, statistics."""
+"""Shared by all stages: records on disk, errors, the command line, manifests, progress."""

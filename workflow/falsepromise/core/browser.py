@@ -1,4 +1,4 @@
-"""Where this machine's Chromium is: Figure 7 is a picture of the rating page, taken in it."""
+"""Find this machine's Chromium, which takes figure 7's picture of the rating page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def chromium() -> str | None:
 
 
 def missing() -> str | None:
-    """What a picture of a page needs and this machine has not, or None."""
+    """What this machine lacks to take a picture of a page, or None."""
     if chromium() is None:
         return "no Chromium on this machine (apt-get install chromium)"
     if importlib.util.find_spec("playwright") is None:

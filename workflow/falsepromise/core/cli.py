@@ -27,12 +27,12 @@ def _verb() -> str | None:
     return spec.name if spec and spec.name.startswith("falsepromise.") else None
 
 
-OUTPUTS = ("output", "output_train", "output_heldout", "funnel")  # options that name a file to write, in every verb
+OUTPUTS = ("output", "output_train", "output_heldout", "funnel")  # in every verb, the options that name a file to write
 
 
 class _Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, and refuses to write over what is read, or one output over another.
+        """As argparse's, but refuses an output that is also an input or another output.
 
         Raises:
             UserError: the two options that name one file.
@@ -45,12 +45,12 @@ class _Parser(argparse.ArgumentParser):
                     continue
                 place, name = path.resolve(), "--" + option.replace("_", "-")
                 if option in OUTPUTS and place in seen and path != Path("/dev/null"):
-                    raise UserError(f"{name} {path}: is the file of {seen[place]} as well; give another {name}")
+                    raise UserError(f"{name} {path}: is also the file of {seen[place]}; give another {name}")
                 seen[place] = name
         return parsed
 
     def _parse_optional(self, arg_string: str) -> Any:
-        """As argparse's, but a value may begin with a dash: `-rf` is a file's name or a label where no option is."""
+        """As argparse's, but a value may begin with a dash: `-rf` is a file or a label if no option has this name."""
         single = arg_string.startswith("-") and not arg_string.startswith("--")
         return None if single and arg_string not in self._option_string_actions else super()._parse_optional(arg_string)
 
@@ -63,7 +63,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 
 
 class _SafeLines(logging.Formatter):
-    """Messages quote what strangers wrote: no escape sequence and no key reaches the terminal or the log."""
+    """Keeps escape sequences and keys out of the terminal and the log: messages quote text from outside."""
 
     def format(self, record: logging.LogRecord) -> str:
         return masked(terminal(super().format(record)))
@@ -73,12 +73,12 @@ def run(main: Callable[[Sequence[str] | None], object]) -> None:
     """Run a verb's `main(argv)` as a program.
 
     A `UserError` becomes one line on standard error and its exit code; an interrupt exits with
-    130; anything else is a fault of ours and keeps its traceback.
+    130; anything else is a bug in this project and keeps its traceback.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_SafeLines("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=os.environ.get("FALSEPROMISE_LOG_LEVEL", "INFO"), handlers=[handler])
-    logging.getLogger("__main__").name = _verb() or "__main__"  # what the verb itself says, by its name
+    logging.getLogger("__main__").name = _verb() or "__main__"  # the verb logs under its name
     for noisy in ("httpx", "httpx2", "httpcore", "openai", "jax", "absl", "datasets", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:

@@ -1,8 +1,8 @@
-"""What of the package can change what a verb writes: the definitions that its `main` reaches.
+"""Find the part of the package that can change what a verb writes: the definitions that its `main` reaches.
 
-Read from the source text, nothing is imported. Rules have a digest of it among their `params`, so that an edit reruns
-the jobs that it can change, and no others: a function that a verb doesn't reach is none of its code, nor are comments
-and docstrings. A digest of contents has no clock: a file server's may be ahead, and a clone makes every file new.
+It reads the source text and imports nothing. Rules have a digest of it among their `params`, so an edit reruns the
+jobs that it can change, and no others. Functions that a verb doesn't reach, comments and docstrings don't count. The
+digest is of contents, not of times: a file server's clock may be ahead, and a clone makes every file new.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from pathlib import Path
 PACKAGE = "falsepromise"
 ROOT = Path(__file__).resolve().parents[2]
 
-# Messages, bookkeeping, and keys of a study, whose values a rule hands over as options: they change no result.
+# Messages, bookkeeping, and the keys of a study, whose values reach a verb as options: they change no result.
 _NO_RESULT = {
     *(f"{PACKAGE}.core.{name}" for name in ("cli", "code", "errors", "manifest", "progress")),
     *(f"{PACKAGE}.study.{name}" for name in ("asked", "config", "planning", "schema", "sections", "tasks")),
     *(f"{PACKAGE}.teacher.{name}" for name in ("ledger", "watch")),
 }
 SUFFIXES = (".py", ".css", ".html", ".js", ".mplstyle", ".yaml")
-_WHOLE = "*"  # a module that is handed about as a value: all of it
+_WHOLE = "*"  # all of a module that is used as a value
 
 
 @dataclass
 class _Unit:
-    """A statement of a module's top level: its text, and which names it uses.
+    """A statement at a module's top level: its text and the names that it uses.
 
     Attributes:
-        names: Name -> the attributes that are asked of it; with None among them where it is used by itself.
+        names: Name -> the attributes that are read from it, and None if the name is also used by itself.
         imports: Names that are imported within it.
         beside: Files that it names as `Path(__file__).with_name("...")`.
     """

@@ -1,8 +1,8 @@
-"""The one exception that a user is meant to read."""
+"""The exception whose message is written for the user."""
 
 
 class UserError(Exception):
-    """Something that the user can put right.
+    """A mistake that the user can correct.
 
     The message is one line that names the file, the record or the key, what was found, what was
     expected and what to do. `falsepromise.core.cli.run` prints it without a traceback and exits
@@ -15,4 +15,4 @@ class UserError(Exception):
 
 
 class CannotScore(UserError):
-    """This model can't be scored on this benchmark, whatever is done again; the rest of a study can."""
+    """This model can never be scored on this benchmark; the rest of the study can go on."""

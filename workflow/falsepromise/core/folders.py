@@ -1,8 +1,8 @@
-"""Folders that appear whole or not at all, and never at the cost of somebody's files.
+"""Write folders whole or not at all, and never over a user's files.
 
-A verb that writes a folder writes it beside its place, under a hidden name, and moves it there when it is
-complete. It leaves a mark in it that lists its files. Only a folder that is empty, or that has such a mark
-and no other files, is replaced; it is moved aside first and deleted last.
+A verb fills a folder under a hidden name beside its place and moves it there when it is complete. A mark in the folder
+lists its files. Only an empty folder, or one with such a mark and no other files, is replaced: it is moved aside
+first and deleted last.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ NOT_CONTENT = {MARK, ".snakemake_timestamp"}  # Snakemake puts the second into e
 
 @contextlib.contextmanager
 def new_folder(output: Path, made_by: str, apart_from: Iterable[Path | None] = ()) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `output` when the block ends well.
+    """A folder to fill, which replaces `output` when the block ends without an error.
 
     Args:
         output: Where it appears.
         made_by: The verb, for the mark.
-        apart_from: Folders and files that are read; they may not be `output`, in it, or around it.
+        apart_from: Folders and files that are read; `output` may not overlap with them.
 
     Raises:
         UserError: `output` holds files that this project did not write, or overlaps with what is read.
@@ -42,7 +42,7 @@ def new_folder(output: Path, made_by: str, apart_from: Iterable[Path | None] = (
 
 
 def begin(output: Path, made_by: str, apart_from: Iterable[Path | None] = ()) -> Path:
-    """The empty folder beside `output` that `finish` moves there. What a killed run left in it is removed.
+    """The empty folder beside `output` that `finish` moves there. It removes what a killed run left in it.
 
     Raises:
         UserError: as `new_folder`.
@@ -51,10 +51,10 @@ def begin(output: Path, made_by: str, apart_from: Iterable[Path | None] = ()) ->
     check_replaceable(output)
     unfinished = _beside(output, "part")
     if os.path.lexists(unfinished):
-        # A run that was killed as it began leaves a mark half written, and nothing else.
+        # A run that was killed as it began leaves only a half-written mark.
         foreign = [name for name in _contents(unfinished) if not name.startswith(f".{MARK}.")]
         if not unfinished.is_dir() or (foreign and not (unfinished / MARK).is_file()):
-            raise UserError(f"{unfinished}: is in the way of an unfinished folder of ours; move it away")
+            raise UserError(f"{unfinished}: this program needs this name for an unfinished folder; move it away")
         shutil.rmtree(unfinished)
     try:
         unfinished.mkdir(parents=True)
@@ -98,7 +98,7 @@ def check_replaceable(folder: Path) -> None:
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
-        raise UserError(f"{folder}: is no folder; give another --output")
+        raise UserError(f"{folder}: is not a folder; give another --output")
     found = _contents(folder)
     if not found:
         return

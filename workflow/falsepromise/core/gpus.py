@@ -1,15 +1,15 @@
-"""Give GPUs of one machine out, each to one job at a time, where no scheduler does: then run the job's program.
+"""Give each GPU of a machine without a scheduler to one job at a time, then run the job's program.
 
   python -m falsepromise.core.gpus 2 -- python -m falsepromise.training.train ...
 
-takes two GPUs that nobody has taken, waits for them where there are too few, names them in CUDA_VISIBLE_DEVICES and
-becomes the program. A GPU is taken by a file's lock (flock) that belongs to the program itself: the kernel frees it
-with the process, also after kill -9, and not before. The GPUs are those of CUDA_VISIBLE_DEVICES, or else all that
-nvidia-smi lists. Inside a SLURM job they are SLURM's, and shared out among the programs of that job alone.
+takes two free GPUs, or waits until two are free, names them in CUDA_VISIBLE_DEVICES and becomes the program. A GPU is
+taken by locking a file (flock). The program itself owns the lock: the kernel releases it when the process ends, also
+after kill -9, and not before. The GPUs are those of CUDA_VISIBLE_DEVICES, or else all that nvidia-smi lists. Inside a
+SLURM job they are SLURM's GPUs of this job, shared among its programs.
 
-Anybody on the machine can lock these files. Each minute of waiting names who has them, and after FALSEPROMISE_GPU_WAIT
-hours (72) the job ends with that message. FALSEPROMISE_GPU_LOCKS=FOLDER uses other files, which these programs don't
-know.
+Every user of the machine can lock these files. While it waits, it names once a minute who has them. After
+FALSEPROMISE_GPU_WAIT hours (72) the job ends with that message. FALSEPROMISE_GPU_LOCKS=FOLDER uses other lock files,
+which the programs that use the usual ones don't see.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TOLD_S = 60.0
 
 
 def visible() -> list[str]:
-    """The GPUs that may be used, by the names that CUDA_VISIBLE_DEVICES has for them; none where there are none."""
+    """The GPUs that may be used, by their names in CUDA_VISIBLE_DEVICES; empty if there are none."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
@@ -46,10 +46,10 @@ def visible() -> list[str]:
 
 
 def take(count: int, devices: Sequence[str], folder: Path) -> list[str] | None:
-    """Lock `count` of the devices for this process and what it becomes; None where so many are not free now.
+    """Lock `count` of the devices for this process and the program it becomes; None if fewer are free.
 
     Raises:
-        UserError: the folder or a lock in it can't be used; it is named.
+        UserError: the folder or a lock in it can't be used; the message names it.
     """
     taken: dict[str, int] = {}
     for device in devices:
@@ -80,7 +80,7 @@ def _open(folder: Path, device: str) -> int:
             folder.mkdir(mode=0o777, parents=True, exist_ok=True)
             folder.chmod(0o1777)
         # An existing file is opened without O_CREAT, which kernels refuse for another user's file in such a folder.
-        # What is no plain file (a link, a pipe) is somebody's trap.
+        # A link or a pipe here may be another user's trap.
         new = 0 if os.path.lexists(file) else os.O_CREAT
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | new, 0o644)
         found = os.fstat(descriptor)
@@ -141,18 +141,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     count, command = int(words[0]), words[2:]
     devices = visible()
     if devices and len(devices) < count:
-        raise UserError(f"{count} GPUs are asked for, this machine gives {len(devices)} ({', '.join(devices)})")
+        raise UserError(f"the job asks for {count} GPUs, this machine has {len(devices)} ({', '.join(devices)})")
     if devices and count:
         began, told = time.monotonic(), 0.0
         hours = _hours(os.environ.get("FALSEPROMISE_GPU_WAIT") or "72")
         while (taken := take(count, devices, FOLDER)) is None:
             if time.monotonic() - told > TOLD_S or time.monotonic() - began > 3600 * hours:
                 told = time.monotonic()
-                who = "; ".join(holders(devices, FOLDER)) or "somebody whose name the system doesn't tell"
+                who = "; ".join(holders(devices, FOLDER)) or "the system doesn't name the owner"
                 if told - began > 3600 * hours:
                     raise UserError(
-                        f"{count} of the GPUs {', '.join(devices)} did not become free in {hours:g} hours: {who}. Ask "
-                        "them to stop, or set FALSEPROMISE_GPU_LOCKS to a folder of your own to pass over these locks"
+                        f"{count} of the GPUs {', '.join(devices)} did not become free within {hours:g} hours: {who}. "
+                        "Ask them to stop, or set FALSEPROMISE_GPU_LOCKS to another folder to ignore these locks"
                     )
                 print(f"waiting for {count} of the GPUs {', '.join(devices)}; {who}", file=sys.stderr, flush=True)
             time.sleep(1)

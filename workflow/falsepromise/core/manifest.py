@@ -1,4 +1,4 @@
-"""A manifest beside every artifact: what it was made of, by which code, with which versions."""
+"""Write a manifest beside every artifact: its inputs, code, settings and versions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from falsepromise.core import code
 from falsepromise.core.records import write_json
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "transformers", "tokenizers", "lm-eval", "openai", "numpy")
-_START = time.time()  # a process makes one artifact; its life is the artifact's wall time
+_START = time.time()  # a process makes one artifact: the artifact's wall time starts with it
 
 
 def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file; of a folder, that of its files' names and SHA-256s, sorted."""
+    """The SHA-256 of a file; for a folder, the SHA-256 of its files' names and SHA-256s, sorted."""
     path = Path(path)
     digest = hashlib.sha256()
     if path.is_dir():
@@ -40,13 +40,13 @@ def manifest(
     seed: int | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What is known about the making of an artifact.
+    """The record of how an artifact was made.
 
     Args:
         module: The verb, as `falsepromise.training.train`.
-        inputs: Files and folders that went in; each is named with its SHA-256.
-        config: The values that shaped the result. No key or password belongs here.
-        seed: The seed, where there is one.
+        inputs: Files and folders that were read, each with its SHA-256.
+        config: The values that shaped the result, without keys and passwords.
+        seed: The seed, if there is one.
         extra: More facts (device, counts, tokens).
     """
     versions = {}

@@ -1,7 +1,7 @@
-"""The metrics of score records, a row each: name on an axis, range, scale, an item's value.
+"""The metrics of score records, one row each: the label on an axis, range, scale, an item's value.
 
-Style has its own in `style.metrics`; both are found by `figures.metrics.metric`. A metric of lm-eval that no row
-knows is drawn with what its records tell.
+Style metrics are in `style.metrics`; `figures.metrics.metric` finds both. For an lm-eval metric without a row, the
+figures use what its records state.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ class Metric:
 
     @property
     def digits(self) -> int:
-        """After the point, in tables."""
+        """Decimal places in tables."""
         return 1 if self.scale > 1 else 2
 
     def of_item(self, item: Record) -> float | None:
-        """One item's share in the metric."""
+        """One item's contribution to the metric."""
         return self.item(item) if self.item else number(item, self.name)
 
 
 def number(item: Record, key: str) -> float | None:
-    """An item's number of this name; true and false count as 1 and 0."""
+    """The item's number under this name; true and false count as 1 and 0."""
     value = item.get(key)
     return float(value) if isinstance(value, int | float) else None
 
 
 def votes(name: str, label: str, *outcomes: str) -> Metric:
-    """The share of items whose vote came out as one of these (`preference.aggregate`)."""
+    """The share of items with one of these outcomes of the vote (`preference.aggregate`)."""
 
     def item(item: Record) -> float | None:
         return float(item["majority"] in outcomes) if "majority" in item else number(item, name)

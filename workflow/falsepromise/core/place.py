@@ -1,4 +1,4 @@
-"""Where the workflow's own files are: in a checkout, or in the package once it is installed."""
+"""Find the workflow's own files: in a checkout, or in the installed package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress on long work: a bar on a terminal, a line a minute in a log."""
+"""Show progress of long work: a bar on a terminal, one line a minute in a log."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Progress:
     """Counts work done. Use as a context manager, or `track` for a loop.
 
     Args:
-        total: How much there is to do, or None where that isn't known.
-        desc: What is being done, in a few words.
+        total: The amount of work, or None if it isn't known.
+        desc: The work in a few words.
         unit: What is counted.
         interval: Seconds between lines where standard error is not a terminal.
     """
@@ -41,7 +41,7 @@ class Progress:
             self._line()
 
     def update(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more, with a short note (loss, tokens/s, money spent)."""
+        """Add `n` to the count, with a short note (loss, tokens/s, money spent)."""
         self.done += n
         self._note = note or self._note
         if self._bar is not None:

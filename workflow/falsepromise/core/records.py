@@ -1,6 +1,6 @@
-"""Records on disk: JSON and JSON lines, read as a stream, written whole or not at all.
+"""Read records (JSON and JSON lines) as a stream, and write files whole or not at all.
 
-The forms (dialogue, prompt, response, score, preference) are listed in docs/layout.md.
+docs/layout.md lists the forms: dialogue, prompt, response, score, preference.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROLES = ("system", "user", "assistant")
 
 @contextlib.contextmanager
 def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file that appears under `path` when the block ends well, and not at all otherwise.
+    """Open a file that appears under `path` only if the block ends without an error.
 
     The bytes go to a temporary file in the same folder, which is flushed to the disk and renamed.
 
@@ -30,7 +30,7 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"{path}: a folder, expected the name of a file to write")
+        raise UserError(f"{path}: is a folder, expected the name of a file to write")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -55,13 +55,13 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def loads(text: str | bytes) -> Any:
-    """The one way from text to a JSON value. Whatever the text holds, there is a value or a `ValueError` that says why.
+    """Parse JSON from outside: any text gives a value or a `ValueError` with the reason.
 
-    NaN and infinity, which some programs write and no reader of JSON takes, are None. Python's own reader ends in other
-    errors on numbers of thousands of digits, on deep nesting and on bytes that aren't UTF-8.
+    NaN and infinity, which some programs write although JSON has neither, become None. Python's own reader raises other
+    errors for numbers of thousands of digits, for deep nesting and for bytes that aren't UTF-8.
 
     Raises:
-        ValueError: not JSON, in words without the text itself.
+        ValueError: not JSON; the message doesn't quote the text.
     """
     try:
         return json.loads(text, parse_constant=lambda name: None)
@@ -76,10 +76,10 @@ def loads(text: str | bytes) -> Any:
 
 
 def stored(text: str | bytes, where: str) -> Any:
-    """A value that this project wrote itself, out of a data base or a log.
+    """Parse a value that this project wrote into a database or a log.
 
     Raises:
-        UserError: it is damaged; `where` names its place.
+        UserError: the value is damaged; `where` is its place.
     """
     try:
         return loads(text)
@@ -88,7 +88,7 @@ def stored(text: str | bytes, where: str) -> Any:
 
 
 def dumps(value: Any, indent: int | None = None) -> str:
-    """JSON text, UTF-8 kept readable. NaN and infinity are refused: no JSON reader takes them.
+    """JSON text with readable UTF-8. NaN and infinity are refused: JSON has neither.
 
     Half a surrogate pair, which can't be stored as UTF-8, is written as a JSON escape.
     """
@@ -122,7 +122,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
-    """Write records, one JSON object a line; the number written."""
+    """Write records, one JSON object a line; return their number."""
     count = 0
     with atomic_open(path) as stream:
         for record in records:
@@ -132,11 +132,11 @@ def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
 
 
 def read_jsonl(path: str | Path, check: Callable[[Record], str | None] | None = None) -> Iterator[Record]:
-    """Read records as a stream, one JSON object a line; blank lines are skipped.
+    """Read records as a stream, one JSON object a line; skip blank lines.
 
     Args:
         path: The file.
-        check: Says what is wrong with a record (`check_dialogue` and the like), or None.
+        check: Returns what is wrong with a record, or None (`check_dialogue`, ...).
 
     Raises:
         UserError: the file is missing, empty or a folder, or a line is not what `check` expects;

@@ -1,7 +1,7 @@
-"""One job's work split over several: `--shard 2/8` does one of eight parts, `--from-shards FILES` has what all made.
+"""Split one job's work: `--shard 2/8` does one of eight parts, `--from-shards FILES` joins the results of all parts.
 
-A part is a file of JSON lines: what it is of and which part it is, then a record for each piece of work. Files of
-several parts may be joined (`cat`). A piece is known by its key, which says all that it depends on.
+A part is a file of JSON lines: first the work and the part's number, then a record for each piece of work. The files
+of several parts may be joined (`cat`). Each piece has a key, a digest of all that it depends on.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Of an option's text, as `2/8`.
+        """Parse an option's text, such as `2/8`.
 
         Raises:
-            UserError: it is none.
+            UserError: it has another form.
         """
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         if not found or not 1 <= int(found[1]) <= int(found[2]):
@@ -44,11 +44,11 @@ class Shard:
         return f"{self.number}/{self.of}"
 
     def mine(self, items: Sequence[T]) -> list[T]:
-        """Every `of`-th: pieces of different length are spread evenly."""
+        """Every `of`-th piece, so that long and short pieces are spread evenly."""
         return list(items[self.number - 1 :: self.of])
 
     def stretch(self, items: Sequence[T], costs: Sequence[float]) -> list[T]:
-        """Neighbours of about as much cost as in each other part: for pieces that share work with those beside them."""
+        """Neighbours with about the same cost as each other part: for pieces that share work with their neighbours."""
         total = sum(costs) or 1.0
         places = [(end - cost / 2) * self.of / total for end, cost in zip(accumulate(costs), costs, strict=True)]
         return [
@@ -57,32 +57,32 @@ class Shard:
 
 
 def add_options(parser: argparse.ArgumentParser, output: str) -> None:
-    """The two options; `output` says what --output is without them."""
+    """Add the two options; `output` describes --output without them."""
     both = parser.add_mutually_exclusive_group()
-    both.add_argument("--shard", type=Shard.parse, metavar="K/N", help="do part K of N; --output has what it made")
+    both.add_argument("--shard", type=Shard.parse, metavar="K/N", help="do part K of N, and write it to --output")
     both.add_argument(
-        "--from-shards", type=Path, nargs="+", metavar="FILE", help=f"make {output} of what all parts have made"
+        "--from-shards", type=Path, nargs="+", metavar="FILE", help=f"make {output} from the results of all parts"
     )
 
 
 def write(path: str | Path, shard: Shard, of: Any, records: Iterable[Record], **facts: Any) -> None:
-    """Write what a part made.
+    """Write the results of a part.
 
     Args:
         path: The file.
         shard: Which part.
-        of: All that shapes its records beside their keys.
+        of: All that shapes its records, apart from their keys.
         records: Each with its `key`.
-        facts: What the whole has to know of how they were made.
+        facts: How they were made, for the joined result.
     """
     write_jsonl(path, [{"of": _digest(of), "shard": [shard.number, shard.of], **facts}, *records])
 
 
 def read(paths: Sequence[Path], of: Any) -> tuple[dict[str, Record], Record]:
-    """The records of all parts by their keys, and the facts that they tell.
+    """The records of all parts by their keys, and the parts' facts.
 
     Raises:
-        UserError: a part is missing, or is of something else.
+        UserError: a part is missing, or belongs to other work.
     """
     found: dict[str, Record] = {}
     parts: set[tuple[int, int]] = set()
@@ -92,33 +92,33 @@ def read(paths: Sequence[Path], of: Any) -> tuple[dict[str, Record], Record]:
         for record in read_jsonl(path):
             if "of" in record:
                 if record["of"] != _digest(of):
-                    raise UserError(f"{path}: is of another model, file or options; make the parts again")
+                    raise UserError(f"{path}: belongs to another model, file or options; make the parts again")
                 opened = True
                 facts |= record
                 parts.add(tuple(record["shard"]))
             elif not opened or not isinstance(record.get("key"), str):
-                raise UserError(f"{path}: is no file that --shard made")
+                raise UserError(f"{path}: was not written by --shard")
             else:
                 found[record["key"]] = record
     numbers = {number for number, _ in parts}
     total = max((of for _, of in parts), default=0)
     if len({of for _, of in parts}) != 1 or len(numbers) != total:
         listed = ", ".join(f"{number}/{of}" for number, of in sorted(parts)[:9])
-        raise UserError(f"--from-shards: found the parts {listed}; expected all of one split")
+        raise UserError(f"--from-shards: found the parts {listed}; expected all parts of one split")
     return found, facts
 
 
 def of_all(found: dict[str, Record], keys: Sequence[str], where: Sequence[Path]) -> list[Record]:
-    """The records of keys.
+    """The records with these keys, in their order.
 
     Raises:
-        UserError: one has none.
+        UserError: a key has no record.
     """
     absent = sum(key not in found for key in keys)
     if absent:
         raise UserError(
-            f"{where[0]}: {absent} of {len(keys)} pieces are in no part; they were made of other data or by other "
-            "options: make the parts again"
+            f"{where[0]}: {absent} of {len(keys)} pieces are in no part: the parts were made from other data or with "
+            "other options; make them again"
         )
     return [found[key] for key in keys]
 

@@ -1,8 +1,8 @@
-"""Text of strangers on its way out: one function for each place where it is shown.
+"""Make untrusted text safe to show: one function for each kind of output.
 
 Dialogues, replies, model names, file names and study titles come from outside. Each function returns text that its
-reader (a terminal, Markdown, HTML, LaTeX, a spreadsheet) shows as it stands and never interprets. Figures use
-`figures.pages.clean`, which also knows what the font can draw.
+output (a terminal, Markdown, HTML, LaTeX, a spreadsheet) shows unchanged and never interprets. Figures use
+`figures.pages.clean`, which also handles characters that the font lacks.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _MARKDOWN = re.compile(
 
 
 def terminal(text: str, lines: bool = True) -> str:
-    """Text for a terminal or a log: escape sequences, control and bidirectional characters are spelled out.
+    """Text for a terminal or a log, with escape sequences, control and bidirectional characters spelled out.
 
     Args:
         text: Anything.
-        lines: Whether line breaks and tabs stay; without them one record is one line.
+        lines: Whether to keep line breaks and tabs; without them one record is one line.
     """
     safe = _UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
     return safe if lines else safe.replace("\n", "\\n").replace("\t", "\\t")
 
 
 def masked(text: str) -> str:
-    """Text without passwords and tokens: those of an address, of a header, and keys by their known beginnings."""
+    """Text without passwords and tokens: those in an address or a header, and keys with a known prefix."""
 
     def mask(found: re.Match[str]) -> str:
         if found["scheme"]:
@@ -54,7 +54,7 @@ def masked(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Text on one line of Markdown, in a table too: no markup, no link, no picture, no HTML."""
+    """Text for one line of Markdown, also in a table, without markup, links, pictures or HTML."""
     line = " ".join(terminal(text).split())
     marked = _MARKDOWN.sub(lambda found: "".join("\\" + c for c in found[0]), _html.escape(line, quote=False))
     return _NUMBERED.sub(r"\1\\\2", marked)
@@ -66,11 +66,11 @@ def html(text: str) -> str:
 
 
 def latex(text: str) -> str:
-    """Text that LaTeX prints as it stands."""
+    """Text that LaTeX prints unchanged."""
     return "".join(_LATEX.get(character, character) for character in terminal(text))
 
 
 def cell(text: str) -> str:
-    """Text for a cell of CSV: a spreadsheet takes none of it for a formula."""
+    """Text for a cell of CSV that no spreadsheet reads as a formula."""
     return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] in ("\t", "\r") else text
 

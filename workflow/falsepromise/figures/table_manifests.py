@@ -42,7 +42,7 @@ def find(path: Path) -> dict[str, Any] | None:
         UserError: there is no such artifact, or its manifest is none.
     """
     if not path.exists():
-        raise UserError(f"{path}: not there; make it first, or leave it out of --artifacts")
+        raise UserError(f"{path}: does not exist; make it first, or leave it out of --artifacts")
     beside = path / "manifest.json" if path.is_dir() else path.with_name(path.name + ".manifest.json")
     if beside.exists():
         path, found = beside, read_json(beside)

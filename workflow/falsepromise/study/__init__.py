@@ -1,1 +1,1 @@
-"""The study: its file checked and expanded to models, what its jobs need, and what its rules ask of it."""
+"""The study: its keys and checks, its models, what its jobs need, and the values that its rules use."""

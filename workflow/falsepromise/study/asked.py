@@ -1,4 +1,4 @@
-"""The keys of those who are asked: the teacher, judges, raters. `study.config` has the other sections."""
+"""The keys of the teacher, the judges and the raters. `study.config` has the other sections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from falsepromise.study.sections import Count, Groups, Money, Name, Number, Sect
 
 
 class Habits(Section):
-    """`habits`: how a server differs from its provider's usual ways; docs/teacher.md has each (`teacher.providers`)."""
+    """`habits`: where a server differs from its provider's API; docs/teacher.md explains each (`teacher.providers`)."""
 
     path: str | None = key("the API's path, if `url` has none", None)
     headers: dict[str, str] | None = key("headers of each request, with `{key}` for the key", None)
@@ -44,7 +44,7 @@ class Asked(Section):
     provider: (
         Literal["openai", "azure", "openrouter", "vllm", "ollama", "llama.cpp", "gemini", "anthropic-compatible"] | None
     ) = key("the provider whose habits the server has", None, otherwise="by the address, else `openai`")
-    habits: Habits | None = key("changes to these habits, by the names in docs/teacher.md", None)
+    habits: Habits | None = key("changes to these habits, under their names in docs/teacher.md", None)
 
 
 class Teacher(Asked):
@@ -60,13 +60,13 @@ class Teacher(Asked):
         "the share of the latest requests that may fail before the run stops", 0.5
     )
     reserve_tokens: Count = key(
-        "tokens that an answer without a limit counts towards `max_usd`, until there are answers to estimate from", 4096
+        "tokens that an answer without a limit counts as for `max_usd`, until earlier answers give an estimate", 4096
     )
     benchmarks: list[Name] = key("the benchmarks that the teacher is scored on", [], paper="all", names="benchmarks")
 
 
 class Judge(Asked):
-    """`judges.NAME`: a model that compares answers. A key that is left out takes the teacher's value."""
+    """`judges.NAME`: a model that compares answers. A missing key takes the teacher's value."""
 
     prompts: Name | None = key(
         "the prompt set whose answers it judges; required except for a panel", None, names="prompts",
@@ -74,7 +74,7 @@ class Judge(Asked):
     )  # fmt: skip
     label: str = key("its name on figures", paper="GPT-4")
     members: Annotated[list[Name], Field(min_length=2)] | None = key(
-        "a panel: judges of the same prompts and runs, whose votes it aggregates; its only other key is `label`", None,
+        "a panel: judges of the same prompts and runs whose votes it aggregates; its only other key is `label`", None,
         names="judges",
     )  # fmt: skip
     rubric: Name = key(

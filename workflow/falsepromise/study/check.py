@@ -3,9 +3,9 @@
   python -m falsepromise.study.check my_study.yaml
 
 Snakemake checks keys, names and counts itself whenever it reads a study, and stops at the first mistake. This verb
-lists all of them, one line each. Where keys and names are right it looks into the files: whether they are there,
-whether `parameters` is what the weights have, whether a benchmark's prompt fits into a base's context. It exits with 1
-if it found something.
+lists all mistakes, one line each. If keys and names are right, it also checks the files: whether they exist, whether
+`parameters` equals the number of weights, whether a benchmark's prompt fits into a base's context. It exits with 1
+if it found a mistake.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from falsepromise.study.expand import load, read_files
 from falsepromise.study.study import Study
 from falsepromise.study.tasks import TASKS
 
-CHARACTERS = 5  # of English text a token, at the least favourable count: a prompt has more tokens, not fewer
+CHARACTERS = 5  # of English text a token, a high estimate: a prompt has at least as many tokens as this gives
 
 
 def problems(study: Study) -> Iterator[str]:
-    """All that can be known without running anything, beyond what reading a study has checked."""
+    """All mistakes that can be found without running a job, beyond those found when a study is read."""
     for file in files.missing(study):
         yield file.absent
     for judge in (None, *study.config.judges):
@@ -68,7 +68,7 @@ def _contexts(study: Study, base: str) -> Iterator[str]:
 
 
 def context_of(study: Study, base: str) -> int | None:
-    """The longest sequence of a base in tokens, where its architecture or its files tell."""
+    """The longest sequence of a base in tokens, if its architecture or its files state it."""
     architecture = study.config.bases[base].architecture
     if architecture:
         return architecture.max_position_embeddings
@@ -82,7 +82,7 @@ def context_of(study: Study, base: str) -> int | None:
 
 
 def folder_of(study: Study, base: str) -> Path | None:
-    """The folder of a base's weights on this machine: where a run has put it, or the study's own."""
+    """The folder of a base's weights on this machine: from an earlier run, or the one that the study names."""
     fetched = Path(study.results, "training/bases", base)
     uri = study.config.bases[base].weights or ""
     own = Path(uri.removeprefix("file:")) if uri.startswith("file:") else None
@@ -90,7 +90,7 @@ def folder_of(study: Study, base: str) -> Path | None:
 
 
 def parameters(folder: Path) -> int | None:
-    """How many weights the safetensors files of a folder have, from their headers; None where there are none."""
+    """The number of weights in a folder's safetensors files, from their headers; None without such files."""
     total = 0
     for file in folder.glob("*.safetensors"):
         try:
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"{where}: {problem}", file=sys.stderr)
     if found:
         sys.exit(1)
-    print(f"{where}: all right, {len(study.base_models)} base models and {len(study.trained)} models to train")
+    print(f"{where}: no mistakes; {len(study.base_models)} base models and {len(study.trained)} models to train")
 
 
 if __name__ == "__main__":

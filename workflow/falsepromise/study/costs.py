@@ -1,9 +1,9 @@
-"""Print what jobs ask a scheduler for: GPUs, hosts, CPUs, memory and minutes, one table for all rules.
+"""Print the resources that jobs request: GPUs, hosts, CPUs, memory and minutes, in one table for all rules.
 
-`study.planning` computes training's from the model, the tokens, the recipe and the devices; the rest follows from
-the size of the model. They are estimates for the scheduler and shape no result: another value reruns nothing.
-`--set-resources RULE:mem_mb=N` and `runtime`, or `set-resources` in a profile, override them; GPUs, hosts and mesh,
-which a program has to know too, are keys of the study's bases.
+`study.planning` computes those of training from the model, the tokens, the recipe and the devices; the others follow
+from the size of the model. They are estimates for the scheduler and shape no result: another value reruns nothing.
+`--set-resources RULE:mem_mb=N` and `runtime`, or `set-resources` in a profile, override them. GPUs, hosts and mesh,
+which the program needs too, are keys of the study's bases.
 
 `python -m falsepromise.study.costs --config config/paper.yaml` prints the table of a study.
 """
@@ -22,7 +22,7 @@ from falsepromise.study.planning import HARDWARE, KEPT_STATES, Plan, fewest_devi
 from falsepromise.study.study import Study
 
 GPUS_PER_HOST = 8
-# Rules without a model, by what the paper's study takes of them: CPUs, MB, minutes.
+# Rules without a model, by what they need in the paper's study: CPUs, MB, minutes.
 PLAIN = {
     "clean_pool": (2, 4000, 240),
     "prompts": (2, 4000, 120),
@@ -30,16 +30,16 @@ PLAIN = {
     "overlap": (2, 6000, 120),
     "blocks": (1, 8000, 120),
 }
-# XLA asks for a step's temporary memory in one block on a CPU. By default glibc gets such a block from the kernel each
-# time and gives it back, and the kernel's clearing of its pages is 8 to 24 % of a small model's step.
+# On a CPU, XLA allocates a step's temporary memory as one block. By default glibc gets such a block from the kernel
+# and returns it each time, and clearing its pages takes 8 to 24 % of a small model's step.
 KEEP_FREED = "GLIBC_TUNABLES=glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000"
 # Rules whose work can be split over jobs, and the section whose entries have the key `shards`.
 SPLIT = {"clean_pool": "pools", "generate": "prompts", "score": "benchmarks"}
-START = 30  # minutes to start, to read and write weights, to compile
+START = 30  # minutes to start, read and write weights, and compile
 
 
 def needs(study: Study, rule: str) -> dict[str, Any]:
-    """A rule's entries under `resources:`, functions of a job's wildcards and of how often it was tried."""
+    """A rule's entries under `resources:`, functions of a job's wildcards and its attempt."""
 
     def of(key: str) -> Callable[[Any, Any, int], Any]:
         return lambda wildcards, input, attempt: need(
@@ -56,25 +56,25 @@ def threads(study: Study, rule: str) -> Callable[[Any, Any], int]:
 
 
 def shards_of(wildcards: Any, input: Any) -> int:
-    """Jobs that the work is split over which a job is part of, or puts together."""
+    """The number of jobs that share a job's work, or whose results it joins."""
     return int(wildcards.get("parts") or len(input.get("parts") or ()) or 1)
 
 
 def shards_within(minutes: int, limit: int, shards: int = 1) -> int | None:
-    """The fewest jobs that a work has to be split over for each to end within a limit; None where none do.
+    """The fewest jobs to share the work of one, so that each ends within a limit; None if no number does.
 
     Args:
-        minutes: What a job asks for when the work is split over `shards`; each job needs START minutes of its own.
-        limit: The most that a job may ask for.
+        minutes: What a job requests when `shards` jobs share the work; each job needs START minutes besides.
+        limit: The most that a job may request.
     """
     return None if limit <= START else max(1, math.ceil(shards * (minutes - START) / (limit - START)))
 
 
 def need(study: Study, rule: str, model: str, attempt: int = 1, shards: int = 1) -> dict[str, Any]:
-    """What one job needs, by the names that Snakemake and its SLURM executor have for it.
+    """What one job needs, under the names of Snakemake and its SLURM executor.
 
-    What a job was stopped for at an earlier attempt (memory, minutes) is asked for anew that many times,
-    but for training's minutes, since training goes on from where it was.
+    Attempt N requests N times the memory and minutes, because an earlier attempt may have been stopped for lack of
+    them. Training's minutes stay the same: it goes on from its last state.
     """
     if rule.endswith("_part"):
         whole = need(study, rule.removesuffix("_part"), model)
@@ -85,7 +85,7 @@ def need(study: Study, rule: str, model: str, attempt: int = 1, shards: int = 1)
         return {"cpus": cpus, "mem_mb": memory * attempt, "runtime": minutes * attempt}
     base = study.models[model].base
     size, gpus = study.parameters(base), gpus_of(study, base)
-    if rule in ("generate", "score") and shards > 1:  # what is left: to read the replies
+    if rule in ("generate", "score") and shards > 1:  # it only reads the replies
         return {
             "gpu": 0, "cpus": 1, "mem_mb": 4000 * attempt, "runtime": 2 * START * attempt, "nodes": 1,
             "launch": launch(0, 1, 1),
@@ -133,7 +133,7 @@ def plan_training(study: Study, model: str) -> Plan:
 
 
 def gpus_of(study: Study, base: str) -> int:
-    """GPUs for a full fine-tuning: none below 100M parameters; then as few of 80 GB as have the memory."""
+    """GPUs for a full fine-tuning: none below 100M parameters, else as few of 80 GB as have enough memory."""
     entry = study.config.bases[base]
     if entry.gpus is not None:
         return entry.gpus
@@ -165,22 +165,22 @@ def table(study: Study) -> Iterator[dict[str, Any]]:
 
 
 def launch(gpus: int, hosts: int, cpus: int) -> str:
-    """What stands before a program: how it gets its GPUs, or leaves them alone, and its processes, one a host."""
+    """The words before a program: how it gets GPUs, or avoids them, and how its processes start, one for each host."""
     if hosts == 1 and gpus:
         return f"python -m falsepromise.core.gpus {gpus} --"
-    # JAX would take one GPU a process.
+    # By default JAX takes one GPU a process.
     devices = ",".join(map(str, range(gpus // hosts)))
     on_cpu = f"JAX_PLATFORMS=${{JAX_PLATFORMS:-cpu}} {KEEP_FREED}"
     chosen = f"env JAX_LOCAL_DEVICE_IDS={devices}" if gpus else f"env {on_cpu}"
     if hosts == 1:
         return chosen
-    # Geometry is repeated: SLURM_NTASKS and the like are not set outside srun.
+    # The geometry is repeated because SLURM_NTASKS and the like are not set outside srun.
     srun = f"srun --ntasks={hosts} --nodes={hosts} --ntasks-per-node=1 --cpus-per-task={cpus} --kill-on-bad-exit=1"
     return f"{chosen} {srun}"
 
 
 def model_of(rule: str, wildcards: Any) -> str:
-    """The model that a job is about; none for rules that have no model."""
+    """A job's model; None for rules without a model."""
     return "" if rule.removesuffix("_part") in PLAIN else wildcards.base if rule == "pretrain" else wildcards.model
 
 
@@ -193,13 +193,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     total = 0.0
     for row in table(study):
         hours, gpus, hosts = row["runtime"] / 60, row.get("gpu", 0), row.get("nodes", 1)
-        alone = row["rule"] in ("pretrain", "train")  # the other rows stand for several jobs
+        alone = row["rule"] in ("pretrain", "train")  # each of the other rows is for several jobs
         total += gpus * hours * alone
         print(
             f"{row['rule']:<11} {row['model']:<36} {gpus:>5} {hosts:>5} {row['cpus'] * hosts:>5} "
             f"{row['mem_mb'] * hosts / 1000:>7.1f} {hours:>7.1f} {gpus * hours:>9,.0f}"
         )
-    print(f"Training asks for {total:,.0f} GPU hours (A100 80 GB) at most: limits are half as long again as planned.")
+    print(f"Training requests {total:,.0f} GPU hours (A100 80 GB) at most: its time limits are 1.5 times the plan.")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
 """Read a study file, check it, and write the expanded study: every model by name.
 
 A study (config/*.yaml, described in config/README.md) names sources, base models, mixtures and the
-grid of runs. Expanded, each cell of the grid is a model, `medium-sharegpt_mix-250k-s0`, and a base
-model is one as well: `medium`, or, if it is pre-trained here, `medium-s0`, one for each seed of its
-runs, so that what a run shows doesn't hang on one draw of a base. A model that two runs share is one
-model.
+grid of runs. Expanded, each cell of the grid is a model, `medium-sharegpt_mix-250k-s0`. Base models are models too:
+`medium`, or `medium-s0` if it is pre-trained here, one for each seed of its runs, so that results don't depend on one
+random initialisation. Two groups of runs can share a model.
 
-The figures read the expanded study that this verb writes; the rules ask `study.stages`.
+The figures read the expanded study that this verb writes; the rules use `study.stages`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def load(config: Mapping[str, Any], where: str = "the study") -> Study:
 
     Args:
         config: The study file's mapping, as YAML gives it.
-        where: What to call it in messages.
+        where: Its name in messages.
 
     Raises:
         UserError: one line that names the key, what was found and what was expected.
@@ -60,7 +59,7 @@ def _base_models(config: keys.Study, trained: Mapping[str, Model]) -> dict[str, 
 
 
 def _expand(config: keys.Study, run: keys.Run, trained: dict[str, Model], where: str) -> list[str]:
-    """The names of a group's models, which are added to `trained`."""
+    """Add a group's models to `trained`, and return their names."""
     names = []
     for base in run.bases:
         for mixture in run.mixtures:
@@ -97,13 +96,13 @@ def load_files(files: Sequence[Path]) -> Study:
     """Read study files, a later one changing an earlier one's keys, as `snakemake --configfile` does.
 
     Raises:
-        UserError: a file is missing or not YAML, or the study is not as it should be.
+        UserError: a file is missing or not YAML, or the study has a mistake.
     """
     return load(read_files(files), ", ".join(map(str, files)))
 
 
 def read_files(files: Sequence[Path]) -> dict[str, Any]:
-    """The mapping that study files give together."""
+    """The mapping of several study files, merged."""
     merged: dict[str, Any] = {}
     for file in files:
         merged = _merge(merged, read_yaml(file))
@@ -114,11 +113,11 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """The mapping of a study file.
 
     Raises:
-        UserError: the file is missing or not YAML, or a key is in it twice.
+        UserError: the file is missing or not YAML, or has a key twice.
     """
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was compiled
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML was compiled with it
     try:
         text = file.read_text(encoding="utf-8")
         twice = _doubled(yaml.compose(text, loader), ())
@@ -135,12 +134,12 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def _doubled(node: Any, path: tuple[str, ...]) -> str | None:
-    """The first key that a mapping has twice, of which YAML would silently keep the last."""
+    """The first key that a mapping has twice; YAML would silently keep the last one."""
     seen: dict[str, int] = {}
     for key, value in node.value if getattr(node, "id", "") == "mapping" else ():
         name, line = str(key.value), key.start_mark.line + 1
         if name in seen:
-            return f"'{'.'.join((*path, name))}' is there twice, in lines {seen[name]} and {line}; rename or delete one"
+            return f"'{'.'.join((*path, name))}' occurs twice, in lines {seen[name]} and {line}; rename or delete one"
         seen[name] = line
         found = _doubled(value, (*path, name))
         if found:

@@ -1,4 +1,4 @@
-"""The files that a study names: looked for in the working directory, then among the workflow's own."""
+"""Find the files that a study names: in the working directory, then among the workflow's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from falsepromise.core.place import HOME
 from falsepromise.study.sections import walk
 from falsepromise.study.study import Study
 
-# What a source says of its address, which a file of the user's own has not.
+# A source's keys about its address, which don't apply to a file of the user's.
 OF_ADDRESS = ("uri", "mirrors", "member", "columns", "split", "subset", "sha256")
 
 
@@ -22,8 +22,8 @@ class Named:
     """A file that a study names.
 
     Attributes:
-        key: The place in the study, as `("sources", "hc3", "uri")`.
-        value: What it has there, a path or `file:PATH`.
+        key: The place in the study, such as `("sources", "hc3", "uri")`.
+        value: The value there, a path or `file:PATH`.
     """
 
     key: tuple[Any, ...]
@@ -35,20 +35,20 @@ class Named:
 
     @property
     def fetched(self) -> bool:
-        """Whether a job takes it from there; the others are inputs of jobs as they stand."""
+        """Whether a job fetches it; the others are direct inputs of jobs."""
         return self.value.startswith("file:")
 
     @property
     def absent(self) -> str:
-        """The message where it is not there."""
+        """The message if it is missing."""
         return (
-            f"{'.'.join(map(str, self.key))} names the file {str(self.path)!r}, which is not there; put it there or "
-            "change the study (config/README.md says where the paper's are from)"
+            f"{'.'.join(map(str, self.key))} names the file {str(self.path)!r}, which does not exist; put it there or "
+            "change the study (config/README.md lists where to get the paper's files)"
         )
 
 
 def named(study: Study) -> Iterator[Named]:
-    """All of them; addresses of the network are none."""
+    """All files that a study names, without addresses on the network."""
     for key, value, facts in walk(study.config):
         if facts.get("file"):
             yield from (file for file in _leaves(key, value) if not re.match(r"(https?|pypi|hub|source):", file.value))
@@ -63,8 +63,8 @@ def _leaves(key: tuple[Any, ...], value: Any) -> Iterator[Named]:
 
 
 def find(study: Study) -> dict[str, Any]:
-    """The study file's mapping, with the files that only the workflow itself has named there, the user's own files in
-    place of what they replace, and without optional sources that are not there."""
+    """The study file's mapping with full paths to the workflow's own files, the user's files in place of the sources
+    that they replace, and without missing optional sources."""
     config: dict[str, Any] = study.config.model_dump(exclude_unset=True)
     for name, source in study.config.sources.items():
         if source.instead and Path(source.instead).exists():
@@ -82,7 +82,7 @@ def find(study: Study) -> dict[str, Any]:
 
 
 def _leave_out(study: Study, config: dict[str, Any]) -> None:
-    """Take optional sources that are not there out of their pools, and say so in the labels of mixtures."""
+    """Remove missing optional sources from their pools, and name them in the mixtures' labels."""
     places = {name: Path(config["sources"][name]["uri"].removeprefix("file:")) for name in config.get("sources", {})}
     gone = {name for name, source in study.config.sources.items() if source.optional and not places[name].exists()}
     taken: set[str] = set()
@@ -102,15 +102,15 @@ def _leave_out(study: Study, config: dict[str, Any]) -> None:
 
 
 def missing(study: Study) -> list[Named]:
-    """Those that are in neither place."""
+    """The files that are in neither place."""
     return [file for file in named(study) if not file.path.exists()]
 
 
 def check(study: Study) -> None:
-    """Check the files that are inputs of jobs as they stand.
+    """Check the files that are direct inputs of jobs.
 
     Raises:
-        UserError: one is not there.
+        UserError: one is missing.
     """
     for file in missing(study):
         if not file.fetched:
@@ -118,9 +118,9 @@ def check(study: Study) -> None:
 
 
 def as_input(*paths: str) -> list[str]:
-    """Files that a user named, for `input:`: on this machine, wherever results are stored.
+    """Files that a user named, for `input:`; they are on this machine, wherever results are stored.
 
-    One with braces in its path is left out, since Snakemake would take them for wildcards.
+    A file with braces in its path is left out, because Snakemake would read them as wildcards.
     """
     from snakemake.io import local
 

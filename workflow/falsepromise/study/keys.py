@@ -1,7 +1,7 @@
-"""Write the tables of keys in config/README.md from `study.config`, where each key is described once.
+"""Write the tables of keys in config/README.md from the descriptions in `study.config`.
 
   python -m falsepromise.study.keys                            # print all tables
-  python -m falsepromise.study.keys --write config/README.md   # bring the file's tables up to date
+  python -m falsepromise.study.keys --write config/README.md   # update the file's tables
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PLACE = re.compile(r"(<!-- keys of (\w+) -->\n).*?(<!-- end of keys -->)", re.D
 
 
 def table(section: type[Section]) -> str:
-    """A section's keys as a Markdown table: key, what it is, default, and the paper's value where one has it."""
+    """A section's keys as a Markdown table: key, meaning, default, and the paper's value if any key has one."""
     rows = []
     for name, field in section.model_fields.items():
         facts: Any = field.json_schema_extra or {}
@@ -60,7 +60,7 @@ def _default(field: Any, facts: dict[str, Any]) -> str:
 
 
 def written(text: str) -> str:
-    """A page with each table between `<!-- keys of SECTION -->` and `<!-- end of keys -->` as it should be."""
+    """A page with the current table between each `<!-- keys of SECTION -->` and `<!-- end of keys -->`."""
 
     by_name = {section.__name__: section for section in sections()}
 
@@ -83,7 +83,7 @@ def sections() -> list[type[Section]]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--write", type=Path, metavar="FILE", help="a page whose tables are brought up to date")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="update the tables of this page")
     args = parser.parse_args(argv)
     if not args.write:
         for section in sections():

@@ -1,4 +1,4 @@
-"""What SLURM lets this user's jobs have (nodes, partitions, accounts, QOS), and what planned jobs ask beyond it."""
+"""Find planned jobs that request more than SLURM gives this user (by nodes, partitions, accounts, QOS)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ UNITS = {
     "gpus": ("GPUs", "gpu"),
     "hosts": ("nodes", "nodes"),
 }
-LONG = 240  # minutes of a GPU from which on it is worth saying that others could share the work
+LONG = 240  # from so many GPU minutes on, suggest sharing the work over several jobs
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What a job asks for; minutes, MB, CPUs and GPUs (each host's), 0 for nothing asked.
+    """What a job requests: minutes, MB, CPUs and GPUs (of each host); 0 if nothing.
 
     Attributes:
-        shards: The jobs that its work is split over already; 0 for one that only puts parts together.
+        shards: The number of jobs that share its work now; 0 for a job that only joins parts.
     """
 
     rule: str
@@ -45,20 +45,20 @@ class Planned:
     shards: int = 1
 
     def of(self, resource: str, a_node: bool) -> int:
-        """How much of a resource, on each node or in all."""
+        """The amount of a resource, on each node or in total."""
         value: int = getattr(self, resource)
         return value if a_node or resource in ("minutes", "hosts") else value * self.hosts
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The most that one job may ask for; what isn't there has no limit.
+    """The most that one job may request; a missing resource has no limit.
 
     Attributes:
         where: Whose limit it is, for the message.
         each: Resource (as in UNITS) -> the most on each node.
-        all: The same, of the job's nodes together.
-        over_partition: Of a QOS: whether it comes before the partition's own.
+        all: Resource -> the most on all of the job's nodes together.
+        over_partition: Whether this QOS overrides the partition's own.
     """
 
     where: str
@@ -94,7 +94,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Account:
-    """An association of the user's: an account, in one partition or ("") in all."""
+    """An association of the user: an account, in one partition or ("") in all."""
 
     name: str
     partition: str
@@ -106,7 +106,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Cluster:
-    """All of it; without accounting, or where its limits are not enforced, partitions alone."""
+    """All limits; only the partitions without accounting, or where SLURM doesn't enforce its limits."""
 
     partitions: Sequence[Partition] = ()
     accounts: Sequence[Account] = ()
@@ -114,7 +114,7 @@ class Cluster:
     default_account: str = ""
 
     def limits_of(self, job: Planned) -> Iterator[Limit]:
-        """The limits that a job comes under."""
+        """The limits that apply to a job."""
         partition, account = self.partition_of(job), self.account_of(job)
         own = self.qos.get(job.qos or (account.default_qos if account else ""))
         if partition is not None:
@@ -130,7 +130,7 @@ class Cluster:
         return next((p for p in self.partitions if p.name == job.partition or (not job.partition and p.default)), None)
 
     def account_of(self, job: Planned) -> Account | None:
-        """The association with the job's partition, else that with none."""
+        """The association for the job's partition, else the one for all partitions."""
         name, partition = job.account or self.default_account, self.partition_of(job)
         own = [account for account in self.accounts if account.name == name]
         there = [account for account in own if partition is not None and account.partition == partition.name]
@@ -138,7 +138,7 @@ class Cluster:
 
 
 def never_started(jobs: Iterable[Planned], cluster: Cluster) -> list[str]:
-    """The jobs that ask for more than SLURM would ever give them, by rule, and what to change."""
+    """The jobs that request more than SLURM would ever give them, by rule, and what to change."""
     found: dict[tuple[str, str], int] = defaultdict(int)
     for job in jobs:
         for why in _refusals(job, cluster):
@@ -167,7 +167,7 @@ def _refusals(job: Planned, cluster: Cluster) -> Iterator[str]:
                     changes = [f"set {key}", *(["slurm_partition"] if limit.where.startswith("partition") else [])]
                     if resource == "minutes" and (shards := _shards(job, most)):
                         changes.append(f"`shards: {shards}`")
-                    yield f"asks for {wanted} {unit}, {limit.where} {most} {unit} ({', or '.join(changes)})"
+                    yield f"requests {wanted} {unit}, {limit.where} {most} {unit} ({', or '.join(changes)})"
 
 
 def _shards(job: Planned, minutes: int) -> int | None:
@@ -179,7 +179,7 @@ def _can_be_split(job: Planned) -> bool:
 
 
 def advice(jobs: Sequence[Planned], cluster: Cluster) -> list[str]:
-    """What would go faster: work to share, and jobs that wait because of a limit of those at once."""
+    """What would be faster: work to share, and jobs that wait because of a limit on simultaneous jobs."""
     lines = []
     long: dict[str, list[Planned]] = defaultdict(list)
     for job in jobs:
@@ -190,8 +190,8 @@ def advice(jobs: Sequence[Planned], cluster: Cluster) -> list[str]:
         shards = shards_within(job.minutes, LONG, job.shards)
         key = SPLIT[rule.removesuffix("_part")]
         lines.append(
-            f"{len(those)} of {rule} ask for up to {job.minutes} minutes of a GPU: with `shards: {shards}` in `{key}` "
-            f"other GPUs share the work, {LONG} minutes each"
+            f"{len(those)} of {rule} request up to {job.minutes} GPU minutes: with `shards: {shards}` in `{key}`, "
+            f"{shards} jobs share the work, {LONG} minutes each"
         )
     waiting: dict[tuple[str, int], int] = defaultdict(int)
     for job in jobs:
@@ -207,7 +207,7 @@ def advice(jobs: Sequence[Planned], cluster: Cluster) -> list[str]:
 
 
 def cluster() -> Cluster:
-    """What SLURM says of itself; nothing without SLURM."""
+    """SLURM's limits, from its own commands; empty without SLURM."""
     partitions = read_partitions(
         _said("sinfo", "--noheader", "--exact", "--format", "%P|%l|%c|%m|%G"),
         _said("scontrol", "--oneliner", "show", "partition"),
@@ -215,7 +215,7 @@ def cluster() -> Cluster:
     enforced = re.search(r"^AccountingStorageEnforce *= *(.*)$", _said("scontrol", "show", "config"), re.MULTILINE)
     if not partitions or (enforced and not {"limits", "safe"} & set(enforced[1].lower().split(","))):
         return Cluster(partitions)
-    user = pwd.getpwuid(os.getuid()).pw_name  # as SLURM takes it, whatever USER says
+    user = pwd.getpwuid(os.getuid()).pw_name  # SLURM uses this name, not the variable USER
     shown = ("sacctmgr", "--noheader", "--parsable2", "show")
     return Cluster(
         partitions,
@@ -226,12 +226,12 @@ def cluster() -> Cluster:
 
 
 ACCOUNT_COLUMNS = ("Account", "Partition", "DefaultQOS", "QOS", "MaxSubmit", "MaxWall", "MaxTRES", "MaxTRESPerNode")
-# A job may have no more than all jobs of a user, or of the QOS, together.
+# A limit on all jobs of a user, or of the QOS, also limits one job.
 QOS_COLUMNS = ("Name", "MaxWall", "MaxTRESPerNode", "MaxTRES", "MaxTRESPU", "GrpTRES", "Flags")
 
 
 def read_partitions(nodes: str, partitions: str = "") -> list[Partition]:
-    """Of sinfo's lines for the nodes, and scontrol's for the partitions."""
+    """Parse sinfo's lines for the nodes and scontrol's for the partitions."""
     own = {}
     for line in partitions.splitlines():
         keys = dict(word.partition("=")[::2] for word in line.split())
@@ -260,7 +260,7 @@ def read_partitions(nodes: str, partitions: str = "") -> list[Partition]:
 
 
 def read_accounts(text: str) -> list[Account]:
-    """Of sacctmgr's associations of one user."""
+    """Parse sacctmgr's associations of one user."""
     found = []
     for row in _rows(text, ACCOUNT_COLUMNS):
         of_job = tres(row["MaxTRES"])
@@ -276,7 +276,7 @@ def read_accounts(text: str) -> list[Account]:
 
 
 def read_qos(text: str) -> dict[str, Limit]:
-    """Of sacctmgr's QOS."""
+    """Parse sacctmgr's QOS."""
     found = {}
     for row in _rows(text, QOS_COLUMNS):
         of_job: dict[str, int] = {}
@@ -291,7 +291,7 @@ def read_qos(text: str) -> dict[str, Limit]:
 
 
 def tres(text: str) -> dict[str, int]:
-    """`cpu=8,gres/gpu=2,mem=4G,node=1` by UNITS; others, and single types of GPU, are left out."""
+    """Parse `cpu=8,gres/gpu=2,mem=4G,node=1` by UNITS, without other resources and single types of GPU."""
     names = {"cpu": "cpus", "mem": "memory", "gres/gpu": "gpus", "node": "hosts"}
     found = {}
     for entry in text.split(","):
@@ -304,7 +304,7 @@ def tres(text: str) -> dict[str, int]:
 
 
 def planned(job: Any) -> Planned:
-    """What a job of Snakemake's asks for."""
+    """What a job of Snakemake requests."""
     of = job.resources.get
     hosts = of("nodes") or 1
 
@@ -322,12 +322,12 @@ def planned(job: Any) -> Planned:
 
 
 def _word(value: Any) -> str:
-    """A name that users may have quoted."""
+    """A name without the quotes that a user may have put around it."""
     return str(value or "").strip("'\"")
 
 
 def _said(*command: str) -> str:
-    """What one of SLURM's commands prints; nothing where it isn't there or fails."""
+    """The output of one of SLURM's commands; empty if it is missing or fails."""
     if not shutil.which(command[0]):
         return ""
     try:
@@ -345,7 +345,7 @@ def _rows(text: str, columns: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def _minutes(text: str) -> int | None:
-    """`1-02:00:00`, `02:00:00`, `30:00` (minutes and seconds), `infinite`: minutes, or None for no limit."""
+    """Minutes from `1-02:00:00`, `02:00:00`, `30:00` (minutes and seconds); None from `infinite`."""
     days, _, clock = text.rpartition("-")
     parts = clock.split(":")
     if not all(part.isdigit() for part in parts) or len(parts) > 3:

@@ -1,4 +1,4 @@
-"""What the parts of a study say of each other: names that are there, keys that go together."""
+"""Check what the sections of a study say about each other: names that must exist, keys that belong together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FACTS = tuple(f"{kind}_{part}.jsonl" for kind in ("qa", "multiple_choice") for p
 
 
 def check_names(study: Study, where: str) -> None:
-    """Check what no section can know alone.
+    """Check what involves more than one section.
 
     Raises:
         UserError: one line that names the key.
@@ -29,10 +29,10 @@ def check_names(study: Study, where: str) -> None:
 
 
 def problems(study: Study) -> Iterator[str]:
-    """All mistakes, in the order of the file's sections; later checks rely on earlier ones."""
+    """All mistakes, in the order of the file's sections; later checks assume that earlier ones passed."""
     for section, reserved in (("mixtures", "pretraining"), ("bases", TEACHER)):
         if reserved in getattr(study, section):
-            yield f"'{section}.{reserved}' is a name that the workflow uses itself; take another"
+            yield f"'{section}.{reserved}' is a name that the workflow reserves; choose another"
     if "imitation" not in study.training:
         yield "the key 'training.imitation' is missing; see config/README.md"
     dangling = list(_dangling(study))
@@ -42,7 +42,7 @@ def problems(study: Study) -> Iterator[str]:
 
 
 def _dangling(study: Study) -> Iterator[str]:
-    """Names of other sections' entries that are not there."""
+    """Names of entries that other sections don't have."""
     for path, value, facts in walk(study):
         entries = getattr(study, facts["names"]) if "names" in facts else {}
         for named in (value if isinstance(value, list) else [value]) if "names" in facts else []:
@@ -106,7 +106,7 @@ def _bases(study: Study) -> Iterator[str]:
 
 def _groups(study: Study) -> Iterator[str]:
     if "bases" in study.runs:
-        yield "'runs.bases' is a name that stands for the base models; take another"
+        yield "'runs.bases' is reserved for the base models; choose another name"
     known = {"bases", *ROLES, *study.runs}
     sections = (("prompts", study.prompts), ("benchmarks", study.benchmarks), ("judges", study.judges))
     for section, entries in sections:
@@ -130,7 +130,7 @@ def _prompts(study: Study) -> Iterator[str]:
             found = f"is {prompts.n}, but the pool sets {pool.heldout} aside"
             yield f"'prompts.{name}.n' {found}; raise 'pools.{prompts.pool}.heldout' or lower n"
         if not study.pools:
-            yield f"'prompts.{name}' needs 'pools': the prompts stay away from their training part"
+            yield f"'prompts.{name}' needs 'pools': prompts that resemble training queries are dropped"
 
 
 def _benchmarks(study: Study) -> Iterator[str]:
@@ -140,7 +140,7 @@ def _benchmarks(study: Study) -> Iterator[str]:
             if benchmark.name is None:
                 yield f"'benchmarks.{name}.name' is missing: the task of lm-eval, or a YAML file of its form"
             elif benchmark.name.endswith((".yaml", ".yml")) and not Path(benchmark.name).is_file():
-                yield f"'benchmarks.{name}.name' names the file {benchmark.name!r}, which is not there"
+                yield f"'benchmarks.{name}.name' names the file {benchmark.name!r}, which does not exist"
         else:
             for key in ("name", "shots"):
                 if getattr(benchmark, key) is not None:
@@ -176,7 +176,7 @@ def _benchmarks(study: Study) -> Iterator[str]:
 
 
 def _judges(study: Study) -> Iterator[str]:
-    """A judge judges a prompt set; a panel has members that judge the same models on the same prompts."""
+    """A judge has a prompt set; a panel has members that judge the same models on the same prompts."""
     if study.style and study.style.tone and study.judges[study.style.tone].members:
         yield f"'style.tone' names the panel {study.style.tone!r}; expected one judge"
     for name, judge in study.judges.items():
@@ -184,7 +184,7 @@ def _judges(study: Study) -> Iterator[str]:
             yield f"{name!r} is in 'judges' and in 'raters'; give one of them another name"
         if not judge.members:
             if not judge.prompts:
-                yield f"'judges.{name}' has no 'prompts' to judge, and no 'members' to add up"
+                yield f"'judges.{name}' needs either 'prompts' to judge or the 'members' of a panel"
             continue
         for extra in sorted(judge.model_fields_set - {"members", "label", "stand_in"}):
             yield f"'judges.{name}' is a panel; '{extra}' belongs to its members"

@@ -20,7 +20,7 @@ from falsepromise.study.expand import load
 from falsepromise.study.sections import members
 
 TEMPLATE = """\
-# A study of your own; config/README.md describes each key. Check it, look at its jobs, run it:
+# Your study; config/README.md describes each key. Check it, list its jobs, run it:
 #   python -m falsepromise.study.check {output}
 #   snakemake --cores 2 --configfile {output} --dry-run
 #   snakemake --cores 2 --configfile {output}
@@ -29,7 +29,7 @@ title: {name}
 
 sources: # raw files, copied to results/{name}/sources
 {sources}
-teacher: # who wrote the replies; asked only for what you add below, as references: teacher
+teacher: # who wrote the replies; its API is used only for what you add below, such as references: teacher
   url: {url}
   model: {model}
   label: {label} # its name on figures
@@ -44,26 +44,26 @@ pools: # deduplicated, in one language
   dialogues:
     sources: [{names}]
     language: en
-    heldout: {heldout} # set aside: evaluation prompts are drawn from them
+    heldout: {heldout} # dialogues set aside for evaluation prompts
 
 mixtures:
   imitation: {{label: My dialogues, pool: dialogues}}
 
 blocks: {{size: {block}}} # tokens a block; no more than the base's context
 
-training: # the paper's recipe is the default; a small base may want a smaller batch
+training: # the paper's recipe is the default; a small base may need a smaller batch
   imitation: {{batch_size: 8}}
 
-runs: # each list's combinations; a token budget is the beginning of a larger one
+runs: # all combinations of these lists; the data of a token budget are the beginning of a larger one's
   amount: {{bases: [base], mixtures: [imitation], tokens: [{tokens}], seeds: [0]}}
 
 prompts:
   heldout: {{pool: dialogues, n: {prompts}, max_tokens: 256}}
 
-benchmarks: # figure 4's panels; a file of JSON lines with your own questions works as well
+benchmarks: # figure 4's panels; add files of JSON lines with your own questions
   questions: {{label: {benchmark_label}, task: {task}, data: questions, metric: {metric}}}
 
-style: {{prompts: heldout}} # Table 2: how like the teacher's replies
+style: {{prompts: heldout}} # Table 2: similarity to the teacher's replies
 """
 
 
@@ -76,7 +76,7 @@ def study_text(given: Mapping[str, Any]) -> str:
     local = Path(base).is_dir()
     counted = given["parameters"] or (parameters(Path(base)) if local else None)
     if not counted:
-        raise UserError(f"--base {base}: its number of weights isn't known; give --parameters")
+        raise UserError(f"--base {base}: its number of weights is unknown; give --parameters")
     metric = {"nq": "exact_match", "multiple_choice": "acc"}[given["task"]]
     return TEMPLATE.format(
         output=given["output"], name=given["name"], sources="\n".join(sources), url=json.dumps(given["teacher_url"]),
@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     formats = [value for kind in kinds for value in getattr(kind, "__args__", ())]
     parser.add_argument("--name", required=True, help="the study's name, and its folder below results/")
     parser.add_argument("--dialogues", type=Path, nargs="+", required=True, help="files of dialogues")
-    parser.add_argument("--format", choices=formats, required=True, help="how dialogues are written in them")
+    parser.add_argument("--format", choices=formats, required=True, help="format of these files")
     parser.add_argument("--questions", type=Path, required=True, help="questions, JSON lines (docs/benchmarks.md)")
     parser.add_argument("--task", choices=("nq", "multiple_choice"), default="nq", help="the kind of questions")
     parser.add_argument("--base", required=True, help="a folder in the hub's format, or hub:ORG/NAME@REVISION")
@@ -114,14 +114,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the study file to write; it must not exist")
     args = parser.parse_args(argv)
     if args.output.exists():
-        raise UserError(f"{args.output}: is there already; give another --output")
+        raise UserError(f"{args.output}: exists already; give another --output")
     for path in (*args.dialogues, args.questions):
         if not path.exists():
-            raise UserError(f"{path}: is not there")
+            raise UserError(f"{path}: does not exist")
     text = study_text(vars(args))
     import yaml
 
-    load(yaml.safe_load(text), str(args.output))  # what is written passes its own check
+    load(yaml.safe_load(text), str(args.output))  # a study that this verb writes must pass the check
     with atomic_open(args.output) as stream:
         stream.write(text)
     print(f"{args.output}: written; now python -m falsepromise.study.check {args.output}")

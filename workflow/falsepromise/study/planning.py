@@ -1,8 +1,8 @@
-"""The arithmetic of a training run before it is submitted: memory, steps, operations and hours.
+"""Estimate a training run before it is submitted: memory, steps, operations and hours.
 
-Pure functions of a model's sizes, its recipe and the devices, without jax: the rules ask for GPUs, memory
-and minutes here while Snakemake parses, and `python -m falsepromise.training.plan` prints the whole plan.
-How far the memory is from a compiled step's is measured by benchmarks/training_memory.py.
+Pure functions of a model's sizes, its recipe and the devices, without jax. The rules get GPUs, memory and minutes
+from here while Snakemake parses, and `python -m falsepromise.training.plan` prints the whole plan.
+benchmarks/training_memory.py compares the memory with that of compiled steps.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from falsepromise.study import config
 AXES = ("data", "fsdp", "tensor")  # of a mesh of devices, see training.sharding
 USABLE = 0.92  # of a device's memory: the share that training asks XLA to take
 RECIPE = config.Recipe().model_dump()
-KEPT_STATES = 3  # of a run at once: the two that training.checkpoint keeps, and the one that is being written
+KEPT_STATES = 3  # at the same time: two that training.checkpoint keeps, and the one that is being written
 
 
 @dataclass(frozen=True)
 class Device:
-    """What one device has.
+    """A device's memory and speed.
 
     Attributes:
-        label: Its name in words.
+        label: Its name for people.
         memory: Bytes.
-        peak: FLOP/s of dense matrix products by type of the computation. float32 on NVIDIA's is TF32,
-            in which XLA multiplies there unless it is told otherwise.
+        peak: FLOP/s of dense matrix products by type of the computation. float32 on NVIDIA GPUs is TF32,
+            which XLA uses there by default.
         mfu: The share of the peak that a full fine-tuning is assumed to reach.
         platform: "cuda", "tpu" or "cpu".
     """
@@ -60,7 +60,7 @@ HARDWARE: dict[str, Device] = {
     "tpu-v6e": _chip("Google TPU v6e", 32 * 2**30, 918e12, "tpu"),
     "cpu-core": Device("one CPU core", math.inf, {"bfloat16": 96e9, "float32": 96e9}, 0.2, "cpu"),
 }
-# What these devices call themselves; an H100 on PCIe is a slower one, so its peak isn't claimed.
+# These devices' own names. An H100 on PCIe is slower and left out.
 KINDS = (
     ("A100", "a100"), ("H100.*HBM3", "h100"), ("H200", "h200"),
     ("TPU v4$", "tpu-v4"), ("TPU v5( lite|e)", "tpu-v5e"), ("TPU v5p?$", "tpu-v5p"), ("TPU v6( lite|e)", "tpu-v6e"),
@@ -68,7 +68,7 @@ KINDS = (
 
 
 def peak_of(kind: str, dtype: str) -> float | None:
-    """The peak in FLOP/s of a device by its own name ("NVIDIA H100 80GB HBM3"), None where it isn't known."""
+    """The peak in FLOP/s of a device by its own name ("NVIDIA H100 80GB HBM3"); None if unknown."""
     for pattern, name in KINDS:
         if re.search(pattern, kind):
             return HARDWARE[name].peak[dtype]
@@ -81,7 +81,7 @@ class Shape:
 
     Attributes:
         parameters: All weights.
-        looked_up: Those that are only looked up and never multiplied: an untied embedding, positions.
+        looked_up: Weights that are only looked up, never multiplied: an untied embedding, positions.
         vocab_size, hidden, intermediate, layers: V, D, F, L.
         query, key: Widths of q and of k (heads times head size).
         heads: Query heads.
@@ -101,7 +101,7 @@ class Shape:
 
     @classmethod
     def of_size(cls, parameters: int) -> Shape:
-        """A guess where only the number of weights is known: LLaMA's proportions, a width of 128 a layer.
+        """A guess from the number of weights alone: LLaMA's proportions, a width of 128 a layer.
 
         LLaMA-7B's 32 layers of 4,096 are guessed as 32 of 4,096. Operations depend on the guess by a
         few per cent, activations by up to half (GPT-2 XL has 48 layers of 1,600; the guess is 20 of 2,560).
@@ -113,7 +113,7 @@ class Shape:
 
     @classmethod
     def of_architecture(cls, architecture: Mapping[str, Any], vocab_size: int) -> Shape:
-        """Of a LLaMA by the hub's keys (gated feed-forward part, tied embeddings unless said otherwise)."""
+        """The shape of a LLaMA by the hub's keys (gated feed-forward part, tied embeddings by default)."""
         d, layers, heads = (architecture[k] for k in ("hidden_size", "num_hidden_layers", "num_attention_heads"))
         key = d * architecture.get("num_key_value_heads", heads) // heads
         inner = architecture.get("intermediate_size", 4 * d)
@@ -135,17 +135,17 @@ class Shape:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will take.
+    """The estimate for a run.
 
     Attributes:
-        devices: How many, of `device`.
+        devices: Number of devices of the kind `device`.
         memory: Bytes on each device, by part.
         steps: Optimizer steps.
         tokens: Positions that are computed, padding and replay included.
         flops: Of the whole run, by `Shape.flops_per_token`'s convention.
         hours: Of the whole run, at the device's assumed share of its peak.
-        host_memory: Bytes in the host's memory, over all hosts together, beside CPU devices' own.
-        disk: Bytes that the run's checkpoints take at most, before compression, while a third state is written.
+        host_memory: Bytes in the memory of all hosts together, without the memory of CPU devices.
+        disk: Bytes of the run's checkpoints at most, before compression, while a third state is written.
     """
 
     devices: int
@@ -168,10 +168,10 @@ class Plan:
 
 
 def mesh_sizes(setting: str) -> dict[str, int]:
-    """The sizes of a mesh's axes from a setting such as "data=1,fsdp=4,tensor=2"; 1 where it names none.
+    """The sizes of a mesh's axes from a setting such as "data=1,fsdp=4,tensor=2"; 1 for axes that it leaves out.
 
     Raises:
-        UserError: an unknown axis, or something else than a size.
+        UserError: an unknown axis, or not a size.
     """
     sizes = dict.fromkeys(AXES, 1)
     for part in setting.split(","):
@@ -193,16 +193,16 @@ def plan(
     device: Device,
     mfu: float | None = None,
 ) -> Plan:
-    """What training takes.
+    """Estimate a training run.
 
     Args:
         shape: The model.
-        tokens: Of the data (one epoch of it).
+        tokens: Tokens in one epoch of the data.
         recipe: A recipe's keys; missing ones take the paper's values.
         block_size: Tokens a block.
         mesh: Sizes of the axes `data`, `fsdp`, `tensor`; a missing one is 1.
-        device: Each of the mesh's devices.
-        mfu: Share of the peak that is reached, instead of the device's.
+        device: The kind of the mesh's devices.
+        mfu: Share of the peak that is reached; default: the device's.
     """
     r = {**RECIPE, **recipe}
     devices = math.prod(mesh.values())
@@ -217,7 +217,7 @@ def plan(
 
 
 def fewest_devices(shape: Shape, recipe: Mapping[str, Any], block_size: int, device: Device, most: int = 1024) -> int:
-    """The smallest power of two of devices, all on `fsdp`, whose memory is enough; `most` where none is."""
+    """The smallest power of two of devices, all on `fsdp`, with enough memory; `most` if there is none."""
     n = 1
     while n < most:
         parts = memory_by_part(shape, recipe, block_size, {"fsdp": n}, device.platform)
@@ -234,7 +234,7 @@ def nearest_fit(
     mesh: Mapping[str, int],
     device: Device,
 ) -> str | None:
-    """The recipe with the fewest changes, of those that save memory, that fits; else the devices that would; None."""
+    """The fewest memory-saving changes of the recipe with which it fits, else the number of devices, else None."""
     r = {**RECIPE, **recipe}
     rows = mesh.get("data", 1) * mesh.get("fsdp", 1)
     parts = [n for n in range(r["accumulate"], r["batch_size"] + 1) if r["batch_size"] % (n * rows) == 0]
@@ -260,9 +260,9 @@ def memory_by_part(
 ) -> dict[str, float]:
     """Bytes on each device at the peak of a step, by part.
 
-    A step has its peak where the backward pass enters the layers, at the loss, or at the update, whichever takes
-    most: parts that are not there together are not added. benchmarks/training_compile_results.md has the compilers'
-    figures beside these.
+    The peak of a step is where the backward pass enters the layers, at the loss, or at the update, whichever needs
+    most; parts that don't exist at the same time are not added. benchmarks/training_compile_results.md compares these
+    with the compilers' figures.
 
     Args:
         platform: "cuda", "tpu" or "cpu".
@@ -278,15 +278,15 @@ def memory_by_part(
     chunks = math.ceil(tokens / r["loss_chunk"]) if r["loss_chunk"] else 1
     remat = r["remat"]
     if platform == "cpu" and r["layers"] == "unrolled":
-        remat = "none"  # XLA for CPUs finds what is to be computed again in what it has already, and keeps that
+        remat = "none"  # XLA for CPUs merges recomputed values with the first ones and keeps them
     kept, worked_on = _activations(shape, r, remat, block_size, tensor, platform)
     gradients = weights * (1 if r["accumulate"] == 1 else 2)  # of all parts so far, and of this one
-    # A layer's weights in the computation's type and, where devices exchange them, their gradients before that;
-    # while one layer is worked on, the next one's are under way.
+    # A layer's weights in the computation's type and, if devices exchange them, their gradients before that;
+    # during one layer's work, the next one's weights arrive.
     layer = in_layers / shape.layers / tensor
     gathered = 2 * (itemsize + 4.0) * layer if fsdp > 1 else itemsize * layer * (itemsize == 2)
     in_backward = gathered + tokens * itemsize * worked_on
-    # At the loss no layer has a gradient yet: logits of a chunk and their gradient, the projection and its own.
+    # At the loss no layer has a gradient yet: only logits of a chunk, the projection, and their gradients.
     at_loss = tokens / chunks * shape.vocab_size / tensor * (4.0 + itemsize)
     at_loss += table * (1 + (chunks > 1)) + (table * itemsize / 4 if itemsize == 2 or fsdp > 1 else 0.0)
     parts = {
@@ -298,10 +298,10 @@ def memory_by_part(
         "the layer that is worked on": in_backward,
         "logits, beyond what layers take later": max(0.0, at_loss - weights - in_backward),
     }
-    # At the end there are the gradient and the update made from it, and no activations.
+    # At the end there are the gradient and the update, and no activations.
     before = sum(parts[name] for name in parts if name not in ("weights", "base weights to decay to", "moments"))
     parts["the update, beyond that"] = max(0.0, 2 * weights - before)
-    # What an update is scaled by needs no gradient. XLA for CPUs makes it before the loop over parts of a batch, as
+    # The scale of an update needs no gradient. XLA for CPUs computes it before the loop over parts of a batch, as
     # arrays as large as the weights.
     by_rms = r["optimizer"] in ("scaled_adamw", "easylm")
     parts["the weights' RMS, filled up"] = weights * (platform == "cpu" and by_rms and r["accumulate"] > 1)
@@ -309,14 +309,14 @@ def memory_by_part(
 
 
 def state_size(shape: Shape, recipe: Mapping[str, Any]) -> float:
-    """Bytes of a whole state as a checkpoint has it: weights, moments and the weights to decay to, in float32."""
+    """Bytes of a whole checkpoint: weights, moments and the weights to decay to, in float32."""
     r = {**RECIPE, **recipe}
     return 4.0 * shape.parameters * (1 + _moments(shape, r) + bool(r["decay_to_base"]))
 
 
 def _moments(shape: Shape, recipe: Mapping[str, Any]) -> float:
-    """Numbers that the optimizer keeps a weight. Muon has one of the matrices between hidden layers, the others two:
-    Adam's, or easylm's unfactored second moment and its average of finished steps."""
+    """Numbers that the optimizer keeps for each weight. Muon keeps one for matrices between hidden layers. The others
+    keep two: Adam's moments, or easylm's unfactored second moment and its average of finished steps."""
     return 2 - _in_layers(shape) / shape.parameters if recipe["optimizer"] == "muon" else 2.0
 
 
@@ -327,12 +327,12 @@ def _in_layers(shape: Shape) -> int:
 def _activations(
     s: Shape, recipe: Mapping[str, Any], remat: str, length: int, tensor: int, platform: str
 ) -> tuple[float, float]:
-    """Numbers a token that all layers keep for the backward pass, and that the layer which is worked on has beside."""
+    """Numbers a token that all layers keep for the backward pass, and those that only the current layer has."""
     products = (s.query + 2 * s.key + (2 if s.gated else 1) * s.intermediate) / tensor + s.hidden
-    # Beside the products: inputs of each (normed twice, attention's output, the feed-forward's inner part, of
+    # Besides the products: their inputs (normed twice, attention's output, the feed-forward's inner part, of
     # which the activation function keeps two more), q and k after the rotary embedding.
     inputs = 2 * s.hidden + (2 * s.query + s.key + 3 * s.intermediate) / tensor
-    # Weights of attention: work in blocks of queries leaves out much of what isn't seen; a fused kernel keeps none.
+    # Attention weights: blocks of queries skip most masked entries; a fused kernel keeps none.
     kernel = recipe["attention"] != "xla" and platform != "cpu"
     if recipe["attention"] == "auto" and platform == "cuda" and recipe["dtype"] != "bfloat16":
         kernel = False
@@ -340,7 +340,7 @@ def _activations(
     scores = 0 if kernel else s.heads * length * (blocks + 1) / (2 * blocks) / tensor
     every = products + inputs + scores
     if remat == "none":
-        # A loop over layers keeps each number that a derivative reads; written out, some are found again in others.
+        # A loop over layers keeps each number that a derivative reads; unrolled, the compiler derives some from others.
         return s.layers * (every + s.hidden) * (1.55 if recipe["layers"] == "scan" else 1), every / 2
     if remat == "dots":
         return s.layers * (products + s.hidden), 2 * (inputs + scores)
@@ -348,7 +348,7 @@ def _activations(
 
 
 def _steps(tokens: int, recipe: Mapping[str, Any], block_size: int) -> tuple[int, int]:
-    """Optimizer steps, and positions that they compute."""
+    """The number of optimizer steps, and of the positions that they compute."""
     blocks = max(1, -(-(tokens - 1) // block_size))
     own = recipe["batch_size"] - round(recipe["batch_size"] * recipe["replay_share"])
     steps = math.ceil(blocks / own) * recipe["epochs"]

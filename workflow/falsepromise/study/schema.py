@@ -24,12 +24,12 @@ _BOUNDS = {
 
 
 def check(section: type[S], value: Any, where: str) -> S:
-    """A mapping, as YAML gives it, as a section of a study.
+    """Turn a mapping from YAML into a section of a study.
 
     Args:
         section: A class of `study.config`.
-        value: What was read.
-        where: What is checked, for the message (a file's name).
+        value: The mapping.
+        where: The file's name, for the message.
 
     Raises:
         UserError: the first problem: the key with its path, what was found, what to write.
@@ -40,21 +40,21 @@ def check(section: type[S], value: Any, where: str) -> S:
 
 
 def problems(section: type[BaseModel], value: Any) -> list[str]:
-    """All that is wrong with a mapping, the likeliest cause first."""
+    """All mistakes in a mapping, the likeliest cause first."""
     found = [*_keys_that_are_not_text(value, ()), *_control_characters(value, ())]
     if found:
         return found
     try:
         checked = section.model_validate(_plain(value))
     except ValidationError as error:
-        # A mistyped key also leaves the right one missing: the mistyped one is the cause.
+        # A mistyped key also leaves the right one missing; report the mistyped one.
         errors = sorted(error.errors(include_url=False), key=lambda p: (p["type"] != "extra_forbidden", len(p["loc"])))
         return [_describe(problem, section) for problem in errors]
     return [f"'{'.'.join(path)}' is empty{_yaml(None)}" for path, given, _ in walk(checked) if given is None]
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint at the name that was probably meant: `did you mean 'x'?`, else all that there are."""
+    """A hint at the name that was probably meant: `did you mean 'x'?`, else all possible names."""
     names = sorted(names)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     if close:
@@ -63,7 +63,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A copy in plain dicts and lists: Snakemake has mappings of its own."""
+    """A copy in plain dicts and lists, because Snakemake's mappings have their own types."""
     if isinstance(value, Mapping):
         return {key: _plain(entry) for key, entry in value.items()}
     return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
@@ -82,7 +82,7 @@ def _keys_that_are_not_text(value: Any, path: tuple[Any, ...]) -> Iterator[str]:
 
 
 def _control_characters(value: Any, path: tuple[Any, ...]) -> Iterator[str]:
-    """Texts that would change what a terminal, a log or a page shows around them; Snakemake prints them as they are."""
+    """Texts with control characters, which Snakemake prints unescaped to terminals, logs and pages."""
     if isinstance(value, str):
         for character in sorted({c for c in value if terminal(c) != c}):
             place = ".".join(map(terminal, map(str, path)))
@@ -130,7 +130,7 @@ def _describe(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
 
 
 def _section_at(section: Any, loc: Iterable[Any]) -> Any:
-    """The class of the section that a problem's place leads to."""
+    """The class of the section with the problem."""
     inside_dict = False
     for part in loc:
         if inside_dict or isinstance(part, int):
@@ -143,7 +143,7 @@ def _section_at(section: Any, loc: Iterable[Any]) -> Any:
 
 
 def _yaml(value: Any) -> str:
-    """How to write what YAML read as something else than was meant."""
+    """A hint where YAML reads another type than the user meant."""
     if value is None:
         return " (YAML's ~: write a value, or leave the key out)"
     if isinstance(value, bool):

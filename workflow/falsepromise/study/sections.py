@@ -1,4 +1,4 @@
-"""What sections of a study are made of: keys with their facts, and ways through a section's keys."""
+"""The parts of a study's sections: keys with their facts, and functions that walk through keys."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def key(
     """One key of a study.
 
     Args:
-        text: What it is, for config/README.md and `--help`.
-        default: Its value where a study leaves it out; `REQUIRED` if it has to be there.
+        text: Its meaning, for config/README.md and `--help`.
+        default: Its value if a study leaves it out; `REQUIRED` if it must be given.
         paper: The paper's value, with its section.
-        otherwise: What a default of None means, in words.
-        names: The section whose names its values are: a name that isn't there is refused.
-        file: Whether it names a file or folder of the user's, as a path or `file:PATH`, which has to be there.
+        otherwise: The meaning of a default of None, in words.
+        names: The section whose names its values must be; an unknown name is refused.
+        file: Whether it names a file or folder of the user, as a path or `file:PATH`, which must exist.
         **bounds: pydantic's `ge`, `gt`, `le`, `lt`, `pattern`, `min_length`.
     """
     facts: dict[str, Any] = {"paper": paper, "otherwise": otherwise, "names": names, "file": file}
@@ -42,13 +42,13 @@ def key(
 
 
 class Section(BaseModel):
-    """A mapping of a study file. Each key is an attribute; one that a study leaves out has its default."""
+    """A mapping of a study file. Each key is an attribute, with its default if a study leaves it out."""
 
     model_config = STRICT
 
 
 def walk(part: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, dict[str, Any]]]:
-    """Every key that a section's study file has: its path, its value, and what `key` noted of it."""
+    """Every key that the study file gives in a section: its path, its value, and the facts from `key`."""
     if isinstance(part, BaseModel):
         for name, field in type(part).model_fields.items():
             if name in part.model_fields_set:
@@ -61,7 +61,7 @@ def walk(part: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...
 
 
 def inner(annotation: Any) -> Any:
-    """The section that a type has inside: of `dict[str, Pool]` and of `Facts | None`; None if there is none."""
+    """The section inside a type such as `dict[str, Pool]` or `Facts | None`; None if there is none."""
     for member in members(annotation):
         if isinstance(member, type) and issubclass(member, BaseModel):
             return member
@@ -71,7 +71,7 @@ def inner(annotation: Any) -> Any:
 
 
 def members(annotation: Any) -> list[Any]:
-    """The types that a type is made of, without `Annotated` and unions."""
+    """The types inside a type, without `Annotated` and unions."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return members(get_args(annotation)[0])

@@ -1,4 +1,4 @@
-"""Forms of the public base models that a study may name without having them here."""
+"""Shapes of public base models, for plans before their weights are on this machine."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def _smollm2(hidden: int, inner: int, layers: int, heads: int, pairs: int, theta
     }  # fmt: skip
 
 
-# By the number of weights, which a study states: the sizes of Touvron et al. 2023 (table 2), Radford et al. 2019,
-# and SmolLM2's config.json.
+# By the number of weights, which a study states. Sizes from Touvron et al. 2023 (table 2), Radford et al. 2019, and
+# SmolLM2's config.json.
 BY_PARAMETERS: dict[int, dict[str, Any]] = {
     1_557_611_200: {
         "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": 50257, "n_embd": 1600,
@@ -44,7 +44,7 @@ BY_PARAMETERS: dict[int, dict[str, Any]] = {
 
 
 def of_parameters(parameters: int) -> Shape:
-    """A public model's sizes, or a guess where none of the table has so many parameters."""
+    """A public model's sizes, or a guess if no model of the table has so many parameters."""
     hub = BY_PARAMETERS.get(parameters)
     if hub is None:
         return Shape.of_size(parameters)
@@ -69,5 +69,5 @@ def known(base: config.Base, parameters: int, vocab_size: int) -> dict[str, Any]
     if parameters in BY_PARAMETERS:
         return BY_PARAMETERS[parameters]
     raise UserError(
-        f"a base of {parameters:,} parameters: its shape isn't known here; compile it by --shape with its config.json"
+        f"a base of {parameters:,} parameters: its shape is unknown; give its config.json with --shape"
     )

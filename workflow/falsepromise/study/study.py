@@ -1,4 +1,4 @@
-"""A checked study and its models, and what all its jobs ask of it."""
+"""A checked study, its models, and values that many jobs use."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def amount_name(tokens: int | None) -> str:
 
 @dataclass(frozen=True)
 class Model:
-    """A base model, or one that is fine-tuned from it.
+    """A base model, or a model fine-tuned from one.
 
     Attributes:
         base: The study's name of the base.
-        mixture: What it is fine-tuned on; None of a base model.
-        tokens: The budget of training tokens; 0 of a base model, None for all that the mixture has.
-        seed: Of the data's order, and of the base's draw.
+        mixture: What it is fine-tuned on; None for a base model.
+        tokens: The budget of training tokens; 0 for a base model, None for all of the mixture.
+        seed: The seed of the data's order, and of the base's random weights.
         label: Its name on figures.
     """
 
@@ -44,7 +44,7 @@ class Model:
 
     @property
     def amount(self) -> float:
-        """The token budget as a number that sorts: all of a mixture is the most."""
+        """The token budget as a number to sort by: all of a mixture sorts last."""
         return math.inf if self.tokens is None else float(self.tokens)
 
 
@@ -54,7 +54,7 @@ class Study:
 
     Attributes:
         config: The study file's keys.
-        models: By name; base models first.
+        models: Name -> model; base models first.
         runs: Group of runs -> names of its trained models.
     """
 
@@ -76,7 +76,7 @@ class Study:
 
     @property
     def results(self) -> str:
-        """The folder of everything of this study, the final figures and tables aside."""
+        """The folder of this study's files."""
         return f"results/{self.name}"
 
     @property
@@ -88,7 +88,7 @@ class Study:
         return [name for name, model in self.models.items() if model.mixture is None]
 
     def base_model(self, base: str, seed: int) -> str:
-        """The base model that a run with this seed starts from: one pre-trained here is drawn for each seed."""
+        """The base model of a run with this seed: bases that are pre-trained here have one model for each seed."""
         return f"{base}-s{seed}" if self.config.bases[base].architecture else base
 
     def base_of(self, model: str) -> keys.Base:
@@ -100,7 +100,7 @@ class Study:
         return self.config.mixtures[str(self.models[model].mixture)]
 
     def recipe_of(self, model: str) -> keys.Recipe | None:
-        """The recipe that a model is trained by; None of a base model whose weights are loaded."""
+        """A model's recipe; None for a base model whose weights are loaded."""
         if self.models[model].mixture is not None:
             return self.config.training[self.mixture_of(model).recipe]
         base = self.base_of(model)
@@ -108,7 +108,7 @@ class Study:
 
     @property
     def voters(self) -> dict[str, keys.Judge | keys.Raters]:
-        """Whose votes compare answers: the judges and the raters. A panel has its members' prompts and runs."""
+        """The judges and raters, whose votes compare answers. A panel has its members' prompts and runs."""
         judges = self.config.judges
         found: dict[str, keys.Judge | keys.Raters] = {**judges, **self.config.raters}
         for name, panel in judges.items():
@@ -124,12 +124,12 @@ class Study:
         return self.config.style.prompts if self.config.style else "none"
 
     def asks_for_references(self, prompts: str) -> bool:
-        """Whether the teacher answers a prompt set now (twice), rather than in the dialogues."""
+        """Whether the teacher's API answers a prompt set (twice); otherwise the dialogues have the answers."""
         return prompts in self.config.prompts and self.config.prompts[prompts].references == "teacher"
 
     def asked(self, judge: str | None = None) -> keys.Teacher:
-        """How the teacher is asked, or a judge: by the teacher's settings where it has none of its own, but for
-        those that belong to a model (prices, habits) or an address (the provider)."""
+        """The client's settings for the teacher or a judge. A judge takes the teacher's value for a missing key, except
+        for keys that belong to a model (prices, habits) or an address (the provider)."""
         teacher = self.config.teacher
         if judge is None:
             return teacher
@@ -140,7 +140,7 @@ class Study:
         return teacher.model_copy(update={**not_its, **own})
 
     def chosen(self, groups: Sequence[str] | None) -> list[str]:
-        """The models of groups of runs, as a benchmark, prompt set or judge names them; None: all."""
+        """The models of the groups of runs that a benchmark, prompt set or judge names; None: all models."""
         if groups is None:
             return list(dict.fromkeys([*self.base_models, *(name for group in self.runs.values() for name in group)]))
         names = self.base_models if "bases" in groups else []
@@ -148,16 +148,16 @@ class Study:
         return list(dict.fromkeys([*names, *trained]))
 
     def role(self, group: str) -> str:
-        """How figures and claims take a group of runs."""
+        """The role of a group of runs in figures and claims."""
         return self.config.runs[group].role or (group if group in keys.ROLES else "other")
 
     def of_role(self, role: str) -> list[str]:
-        """The trained models of all groups of runs with a role."""
+        """The trained models of all groups of runs with this role."""
         models = [model for group, names in self.runs.items() if self.role(group) == role for model in names]
         return list(dict.fromkeys(models))
 
     def targets(self, mixture: str) -> list[str]:
-        """The benchmarks that a mixture is made for; none for a broad one."""
+        """The benchmarks that a mixture targets; empty for a broad one."""
         entry = self.config.mixtures[mixture]
         if entry.targets is not None:
             return entry.targets
@@ -165,18 +165,18 @@ class Study:
         return [name for name, benchmark in self.config.benchmarks.items() if benchmark.task == task]
 
     def shape(self, base: str) -> Shape:
-        """A base model's sizes: its architecture's, or a public model's of so many parameters, else a guess."""
+        """A base model's sizes: its architecture's, those of a public model with so many parameters, or a guess."""
         entry = self.config.bases[base]
         if entry.architecture:
             return Shape.of_architecture(entry.architecture.model_dump(exclude_none=True), self.vocab_size)
         return shapes.of_parameters(int(entry.parameters or 0))
 
     def parameters(self, base: str) -> int:
-        """Of a base model: as the study says, or counted from the architecture."""
+        """A base model's number of weights: as the study states, or counted from the architecture."""
         return int(self.config.bases[base].parameters or self.shape(base).parameters)
 
     def block_size(self, base: str) -> int:
-        """Tokens a block."""
+        """The number of tokens in a block."""
         return self.config.bases[base].block_size or self.config.blocks.size
 
     @property
@@ -187,12 +187,12 @@ class Study:
         return self.config.mixtures[mixture].label or mixture
 
     def tokenizer(self, base: str) -> str:
-        """The name of a base's tokenizer: `study` is the one that this study trains."""
+        """The name of a base's tokenizer; `study` is the tokenizer that this study trains."""
         entry = self.config.bases[base]
         return entry.tokenizer or ("study" if entry.architecture else base)
 
     def expanded(self) -> dict[str, Any]:
-        """What figures and tables need to know of the study."""
+        """The expanded study, for figures and tables."""
         config = self.config
         return {
             "study": self.name,

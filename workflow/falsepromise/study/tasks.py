@@ -1,7 +1,7 @@
-"""The benchmark tasks, a row each: who scores it, its metrics, what shapes its prompts, what it asks of a model.
+"""The benchmark tasks, one row each: the function that scores it, its metrics, its prompts, its size.
 
-To add one, write its module in `benchmarks` and its row here: the study's keys, the checks, the plan of costs, the
-command line and the figures take it from this row.
+To add one, write its module in `benchmarks` and its row here. The study's keys, the checks, the plan of costs, the
+command line and the figures use this row.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Task:
     Attributes:
         what: Its data and its protocol, for the help.
         verb: The function that scores it: `module:function` of `falsepromise.benchmarks`.
-        metrics: What it measures; the first is the paper's. Empty for lm-eval's tasks, which have their own.
+        metrics: Its metrics, the paper's first. Empty for lm-eval's tasks, which define their own.
         prompts: Files that shape its prompts, in `resources/` or beside its module: an edit scores again.
-        beside: About how many tokens a short question and its answer need beside the first file of `prompts`.
+        beside: Approximate tokens of a short question and its answer, in addition to the first file of `prompts`.
         request: Assumed tokens of a prompt and of an answer, for plans.
-        items: How many questions the published benchmark has.
-        knowledge: Whether it asks what a model knows or can do (figure 4), not how it behaves.
-        read: Whether people want to read its answers (`figures.browse`).
+        items: The published benchmark's number of questions.
+        knowledge: Whether it measures knowledge or capability (figure 4), not behaviour.
+        read: Whether its answers are text that people read (`figures.browse`).
     """
 
     what: str
@@ -43,7 +43,7 @@ class Task:
 
     @property
     def function(self) -> Callable[..., Any]:
-        """What scores it; its libraries are imported now."""
+        """The function that scores it; this imports its libraries."""
         module, _, name = self.verb.partition(":")
         return getattr(importlib.import_module(f"falsepromise.benchmarks.{module}"), name)
 

@@ -1,4 +1,4 @@
-"""What the Snakefile asks: the study of its files, the wildcards, the jobs' shell, the last checks before a start."""
+"""Functions for the Snakefile: read the study, constrain wildcards, prefix the jobs' shell, check before a start."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from falsepromise.core.claim import FOLDER_VARIABLE
 from falsepromise.core.code import digest as code_digest
 from falsepromise.core.errors import UserError
+from falsepromise.core.lock import FOLDER_VARIABLE
 from falsepromise.core.place import HOME, PACKAGE, resource
 from falsepromise.study import files as files_of
 from falsepromise.study import preflight
@@ -23,20 +23,20 @@ T = TypeVar("T")
 
 
 def read(config: Mapping[str, Any], files: Sequence[str | Path]) -> Study:
-    """The study of the mapping that its files give together.
+    """The study of the configuration that Snakemake has merged from its files.
 
     Raises:
         UserError: one line that names the key, what was found and what was expected.
     """
     for file in files:
         if os.path.isfile(file):
-            read_yaml(Path(file))  # for its own checks; Snakemake has read it
+            read_yaml(Path(file))  # for this function's checks; Snakemake has read it
     where = " with ".join(os.path.relpath(file) for file in files) or "the study"
     return load(files_of.find(load(config, where)), where)
 
 
 def or_exit(function: Callable[..., T], *arguments: Any) -> T:
-    """Call `function`; a user's error ends Snakemake with one line, before any job starts."""
+    """Call `function`; a `UserError` ends Snakemake with one line, before any job starts."""
     try:
         return function(*arguments)
     except UserError as error:
@@ -44,12 +44,12 @@ def or_exit(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """A wildcard's constraint: one of these names, and no name at all where there are none."""
+    """A wildcard's constraint: one of these names; matches nothing if there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def options(entry: Any, *keys: str) -> str:
-    """Options for keys of a section, or of a mapping: `max_bleu: 20` -> `--max-bleu 20`; a list is several words."""
+    """Options from keys of a section or mapping: `max_bleu: 20` -> `--max-bleu 20`; a list becomes several words."""
     words = []
     for key in keys if entry else ():
         value = entry.get(key) if isinstance(entry, Mapping) else getattr(entry, key)
@@ -63,10 +63,10 @@ def options(entry: Any, *keys: str) -> str:
 
 
 def parts(workflow: Any, output: str, shards: int) -> list[str]:
-    """The files that the jobs make which share the work for an output: `STEM.1-of-8.jsonl`; none for one job.
+    """The files of the jobs that share the work for an output: `STEM.1-of-8.jsonl`; empty for one job.
 
-    What is there keeps the number that it was made with, by Snakemake's record of its inputs: another number changes no
-    result, so it makes none again. It counts for what has yet to be made, or was deleted.
+    An existing output keeps the number that it was made with, from Snakemake's record of its inputs: another number
+    changes no result, so it reruns nothing. The new number is for outputs that don't exist.
     """
     from snakemake.io import IOFile
 
@@ -76,38 +76,38 @@ def parts(workflow: Any, output: str, shards: int) -> list[str]:
         return [f"{stem}.{part}-of-{number}.jsonl" for part in range(1, number + 1)] if number > 1 else []
 
     if workflow.storage_settings.default_storage_provider:
-        return split(shards)  # records and files are elsewhere
+        return split(shards)  # without Snakemake's records here
     recorded = workflow.persistence.input(IOFile(output))
     pattern = re.compile(re.escape(stem) + r"\.\d+-of-(\d+)\.jsonl")
     before = next((int(found[1]) for file in recorded or () if (found := pattern.fullmatch(file))), 1)
     if workflow.is_main_process:
         return split(before if recorded is not None and os.path.exists(output) else shards)
-    # A job on a node: its parts are there.
+    # In a job on a node, its parts exist.
     return next((files for files in map(split, (before, shards)) if files and all(map(os.path.exists, files))), [])
 
 
 def code(verb: str, *resources: str | Path) -> Callable[[Any], str]:
-    """For `params:`, a digest of all that can change what a verb writes, asked only of jobs that are looked at."""
+    """For `params:`, a digest of all that can change what a verb writes, computed only for checked jobs."""
     return lambda wildcards: digest(verb, *resources)
 
 
 def digest(verb: str, *resources: str | Path, without: Collection[str] = ()) -> str:
-    """`core.code.digest`, with files of resources/ by their names."""
+    """`core.code.digest`, with files of resources/ by name."""
     files = [name if isinstance(name, Path) else resource(name) for name in resources]
     return code_digest(verb, *files, without=without)
 
 
 def shell_prefix(deployed: bool) -> str:
-    """What every job's shell starts with.
+    """The beginning of every job's shell.
 
     Args:
-        deployed: Jobs run in an environment or a container of their own (`--software-deployment-method`), whose Python
-            comes first on the PATH; otherwise the Python that runs Snakemake runs them too.
+        deployed: Whether jobs run in their own environment or container (`--software-deployment-method`), whose Python
+            comes first on the PATH. Otherwise the Python that runs Snakemake runs them too.
     """
     python = "" if deployed else f"PATH={_quoted(os.path.dirname(sys.executable))}:$PATH "
     return (
         f"set -euo pipefail; export {python}{_package()}; "
-        # SLURM sends SIGTERM to all processes of a job at once: the shell and the log must outlive the program, which
+        # SLURM sends SIGTERM to all processes of a job at once. The shell and the log must outlive the program, which
         # saves its state first.
         "trap : TERM; tee() {{ trap '' TERM; command tee \"$@\"; }}; "
         f"export {FOLDER_VARIABLE}=$(pwd -P) JAX_COMPILATION_CACHE_DIR=results/.cache/jax; "
@@ -117,20 +117,20 @@ def shell_prefix(deployed: bool) -> str:
 
 
 def _package() -> str:
-    """The variable by which a job's Python finds the package, whichever Python it is."""
+    """The variable by which any Python of a job finds the package."""
     folder = PACKAGE.parent
-    if HOME.parent == PACKAGE:  # installed: site-packages has more in it than another Python should see
+    if HOME.parent == PACKAGE:  # installed: another Python should not see the rest of site-packages
         folder = Path(".snakemake/falsepromise").resolve()
     return f"PYTHONPATH={_quoted(str(folder))}"
 
 
 def _quoted(path: str) -> str:
-    """A path for the shell, in a text that Snakemake formats."""
+    """A path quoted for the shell, in a text that Snakemake formats."""
     return shlex.quote(path).replace("{", "{{").replace("}", "}}")
 
 
 def link_package() -> None:
-    """Make the folder that has an installed package alone."""
+    """Make a folder with a link to the installed package, and nothing else."""
     link = Path(".snakemake/falsepromise") / PACKAGE.name
     if HOME.parent == PACKAGE and not (link.is_symlink() and link.resolve() == PACKAGE):
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -139,13 +139,13 @@ def link_package() -> None:
 
 
 def own_limit(workflow: Any) -> bool:
-    """Whether the user set a limit to how many jobs start in how much time (Snakemake's default: 100 a second)."""
+    """Whether the user limited the rate of starting jobs (Snakemake's default: 100 a second)."""
     limit = workflow.scheduling_settings.max_jobs_per_timespan
     return bool(limit) and (limit.max_jobs, limit.timespan) != (100, 1)
 
 
 def wildcards(study: Study) -> dict[str, str]:
-    """The constraints of all wildcards: each is one of the study's names."""
+    """The constraints of all wildcards, each to the study's names."""
     return {
         "source": one_of(study.config.sources),
         "pool": one_of(study.config.pools),
@@ -165,7 +165,7 @@ def wildcards(study: Study) -> dict[str, str]:
 
 
 def tell_what_is_missing(study: Study, workflow: Any) -> None:
-    """At the end of a dry run, say what the real one would miss."""
+    """At the end of a dry run, print what the real run would lack."""
     if not workflow.dryrun or getattr(workflow, "dag", None) is None:
         return
     missing, advice = preflight.report(study, workflow)

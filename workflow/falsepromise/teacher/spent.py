@@ -32,7 +32,7 @@ def reading(store: Path) -> Iterator[sqlite3.Connection]:
     """
     path = store / "answers.sqlite" if store.is_dir() else store
     if not path.exists():
-        raise UserError(f"{path}: not there; expected the folder that --store named")
+        raise UserError(f"{path}: does not exist; expected the folder that --store named")
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]

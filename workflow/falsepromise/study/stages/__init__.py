@@ -1,5 +1,5 @@
-"""What the rules ask of a study, a module for each rule file: `stages/training.py` answers `rules/training.smk`.
+"""The values of a study that the rules use, a module for each rule file: `stages/training.py` for `rules/training.smk`.
 
-Plain functions of the study and a name. What they return is all that a job's result depends on: a value that
-they don't return can change without a rerun. Paths are relative to the checkout.
+Plain functions of the study and a name. A job's result depends only on what they return, so any other value can
+change without a rerun. Paths are relative to the checkout.
 """

@@ -1,4 +1,4 @@
-"""What rules/bases.smk asks."""
+"""The values of a study for rules/bases.smk."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def pretraining_blocks(study: Study, base: str) -> str:
 
 
 def tokenizer_dialogues(study: Study) -> list[str]:
-    """The dialogues that the study's tokenizer is trained on, beside the pre-training text: each pool's
-    first mixture, which the imitation models see."""
+    """The dialogues for the study's tokenizer, besides the pre-training text: each pool's first mixture,
+    which the imitation models see."""
     first: dict[str, str] = {}
     for name, mixture in study.config.mixtures.items():
         if mixture.pool:

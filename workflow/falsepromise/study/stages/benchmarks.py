@@ -1,4 +1,4 @@
-"""What rules/benchmarks.smk asks, and the score files."""
+"""The values of a study for rules/benchmarks.smk, and the score files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from falsepromise.study.study import Study
 from falsepromise.study.tasks import TASKS
 from falsepromise.study.workflow import digest, options
 
-# How a server is asked.
+# The client of servers.
 SERVER = (
     *("falsepromise.benchmarks.model:EndpointModel", "falsepromise.generation.endpoint"),
     *(f"falsepromise.teacher.{name}" for name in ("client", "ledger", "options", "store")),
@@ -18,7 +18,7 @@ SERVER = (
 
 
 def code(study: Study, benchmark: str, of_a_server: bool = False) -> str:
-    """A digest of what scores a benchmark: its own task, and no client where the model is a folder."""
+    """A digest of the code that scores a benchmark: its own task, and no client if the model is a folder."""
     task = TASKS[study.config.benchmarks[benchmark].task]
     verbs = ("falsepromise.benchmarks.run", f"falsepromise.benchmarks.{task.verb}")
     without = () if of_a_server else SERVER
@@ -26,8 +26,8 @@ def code(study: Study, benchmark: str, of_a_server: bool = False) -> str:
 
 
 def data(study: Study, benchmark: str) -> list[str]:
-    """A benchmark's questions: a source's file, or one of the facts' (`facts:qa.jsonl`). None of a task of
-    lm-eval that has its own.
+    """The file of a benchmark's questions: a source's or one of the facts' (`facts:qa.jsonl`). Empty for lm-eval's
+    tasks with their own data.
     """
     name = study.config.benchmarks[benchmark].data
     if name is None:
@@ -38,13 +38,13 @@ def data(study: Study, benchmark: str) -> list[str]:
 
 
 def own_task(study: Study, benchmark: str) -> list[str]:
-    """A user's YAML file of a task of lm-eval."""
+    """The user's YAML file of an lm-eval task."""
     name = study.config.benchmarks[benchmark].name or ""
     return as_input(name) if name.endswith((".yaml", ".yml")) else []
 
 
 def asked(study: Study, benchmark: str, data: Sequence[str]) -> str:
-    """Options that say what is asked: the task, and its data where it has some of its own."""
+    """Options for the task and its data."""
     entry = study.config.benchmarks[benchmark]
     files = [data] if isinstance(data, str) else list(data)
     given = {"task": entry.task, "lm_eval_task": entry.name, "data": files}
@@ -52,7 +52,7 @@ def asked(study: Study, benchmark: str, data: Sequence[str]) -> str:
 
 
 def score_options(study: Study, benchmark: str) -> str:
-    """Options of one benchmark. Without a sandbox, HumanEval is not scored, and the score reports this."""
+    """Options of one benchmark. Without a sandbox, HumanEval is not scored, and its score file has the reason."""
     entry = study.config.benchmarks[benchmark]
     if entry.task == "lm_eval":
         return f"{options(entry, 'shots', 'metric', 'limit', 'max_tokens')} --allow-not-scored"
@@ -62,13 +62,13 @@ def score_options(study: Study, benchmark: str) -> str:
 
 
 def turn_tokens(study: Study, benchmark: str, model: str) -> str:
-    """Whether prompts get the turn tokens: of imitation models (Appendix E), never of base models."""
+    """Whether prompts get the turn tokens: for imitation models (Appendix E), never for base models."""
     never = study.config.benchmarks[benchmark].turn_tokens == "never"
     return "no" if never or model in study.base_models else "yes"
 
 
 def scores(study: Study, benchmark: str) -> list[str]:
-    """A benchmark's score files; the teacher's with them where the study asks for it."""
+    """A benchmark's score files, with the teacher's if the study asks for it."""
     models = study.chosen(study.config.benchmarks[benchmark].runs)
     if benchmark in study.config.teacher.benchmarks:
         models.append(TEACHER)
@@ -81,5 +81,5 @@ def scores_of_tasks(study: Study, *tasks: str) -> list[str]:
 
 
 def capabilities(study: Study) -> list[str]:
-    """The score files of all benchmarks that measure what a model knows or can do."""
+    """The score files of all benchmarks of knowledge and capability."""
     return scores_of_tasks(study, *(name for name, task in TASKS.items() if task.knowledge))

@@ -1,4 +1,4 @@
-"""What rules/curation.smk asks."""
+"""The values of a study for rules/curation.smk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SELECTION = ("max_query_characters", "max_reply_characters", "single_exchanges")
 
 
 def reader_options(study: Study, source: str) -> str:
-    """What a source says of how it is read."""
+    """A source's options for its reader."""
     entry = study.config.sources[source]
     if entry.format == "sharegpt":
         return "" if entry.join_parts else "--keep-parts"
@@ -33,7 +33,7 @@ def named(study: Study, mixture: str, key: str) -> list[str]:
 
 
 def prompts_from(study: Study, prompts: str) -> str:
-    """What evaluation prompts are drawn from: a pool's held-out part, or a source of prompts."""
+    """Where evaluation prompts are drawn from: a pool's held-out part, or a source of prompts."""
     entry = study.config.prompts[prompts]
     if entry.source:
         return f"{study.results}/sources/{entry.source}"
@@ -43,7 +43,7 @@ def prompts_from(study: Study, prompts: str) -> str:
 def prompts_stay_away_from(study: Study, prompts: str) -> list[str]:
     """The training dialogues that evaluation prompts must not resemble: all that any model is trained on.
 
-    The order that a seed gives them makes no difference, so each mixture is looked through once.
+    A seed changes only their order, so one seed of each mixture is enough.
     """
     once = {name.rpartition(".s")[0]: name for name in reversed(used_mixtures(study))}
     own = study.config.prompts[prompts].pool
@@ -54,19 +54,19 @@ def prompts_stay_away_from(study: Study, prompts: str) -> list[str]:
 
 
 def mix_options(study: Study, mixture: str) -> str:
-    """What is selected of a mixture's dialogues, and the share of first queries that its prompt is put before."""
+    """Options that select a mixture's dialogues and put its prompt before a share of first queries."""
     entry = study.config.mixtures[mixture]
     return options(entry, *SELECTION, *(("query_prompt_share",) if entry.query_prompt else ()))
 
 
 def prompt_options(study: Study, prompts: str) -> str:
-    """What is selected as a prompt: in its pool's language, far from the training queries."""
+    """Options that select prompts: in the pool's language, unlike the training queries."""
     entry = study.config.prompts[prompts]
     language = entry.language or (study.config.pools[entry.pool].language if entry.pool else default("pools.language"))
     return f"{options({'language': language}, 'language')} {options(entry, 'max_bleu', *SELECTION)}"
 
 
 def used_mixtures(study: Study) -> list[str]:
-    """The mixtures that models were trained on, as their files are called: `sharegpt_mix.s0`."""
+    """The mixtures that models were trained on, by their files' names: `sharegpt_mix.s0`."""
     used = {(str(model.mixture), model.seed) for model in map(study.models.__getitem__, study.trained)}
     return [f"{name}.s{seed}" for name, seed in sorted(used) if not study.config.mixtures[name].text]

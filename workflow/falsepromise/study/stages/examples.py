@@ -1,4 +1,4 @@
-"""What rules/examples.smk asks."""
+"""The values of a study for rules/examples.smk."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def marks(study: Study) -> list[str]:
 
 
 def names(study: Study) -> list[str]:
-    """What the two sides of figure 2 are called: the references' author and the model."""
+    """The labels of figure 2's two sides: the references' author and the model."""
     return [reference_label(study, study.style_prompts), study.models[best(study)].label]
 
 
 def page_files() -> list[Path]:
-    """What the raters' page is made of."""
+    """The files that the raters' page needs."""
     return sorted((PACKAGE / "preference/page").iterdir())
 
 
@@ -45,7 +45,7 @@ def foot(study: Study) -> str:
 
 
 def answers_foot(study: Study) -> str:
-    """The same below the teacher's answers: with the stand-in that gave them, if it was one."""
+    """The line below the teacher's answers, which names the stand-in that gave them, if any."""
     stand_in = study.config.teacher.stand_in if study.asks_for_references(study.style_prompts) else None
     return f"{foot(study)} Stand-ins: teacher: {stand_in}." if stand_in else foot(study)
 
@@ -60,7 +60,7 @@ def page_foot(study: Study) -> str:
 
 
 def read_prompts(study: Study) -> list[str]:
-    """The prompt sets whose answers can be read side by side: those of style, of the judges and of the raters."""
+    """The prompt sets whose answers `browse` shows side by side: those of style, the judges and the raters."""
     named = [study.style_prompts, *(voter.prompts for voter in study.voters.values())]
     return [name for name in dict.fromkeys(named) if name in study.config.prompts]
 
@@ -85,7 +85,7 @@ def answers(study: Study) -> list[str]:
 
 
 def read_benchmarks(study: Study) -> list[str]:
-    """The benchmarks whose questions can be shown beside the answers."""
+    """The benchmarks whose questions `browse` shows beside the answers."""
     return [name for name, entry in study.config.benchmarks.items() if TASKS[entry.task].read]
 
 
@@ -95,10 +95,10 @@ def questions(study: Study) -> list[str]:
 
 
 def marks_of_answers(study: Study) -> list[str]:
-    """The score files with values of single answers: all of them."""
+    """The score files with values of single answers."""
     return figures.evaluations(study)
 
 
 def browse_files() -> list[Path]:
-    """What the reading room is made of."""
+    """The files that the page of answers needs."""
     return [*sorted((PACKAGE / "figures/page").iterdir()), PACKAGE / "preference/page/style.css"]

@@ -1,6 +1,6 @@
-"""The figures and tables of a study, a row each, and what rules/figures.smk and rules/tables.smk ask of them.
+"""The figures and tables of a study, one row each, with the values for rules/figures.smk and rules/tables.smk.
 
-To add one, write its module in `figures` and its row here. One that is made of score files needs no rule.
+To add one, write its module in `figures` and its row here. A figure of score files needs no rule.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ class Shown:
     """A figure or a table.
 
     Attributes:
-        number: What the report calls it: the paper's number, or a word.
-        shows: What it shows, in a few words.
-        caption: What to see in it, for the report (reStructuredText).
+        number: Its name in the report: the paper's number, or a word.
+        shows: Its content in a few words.
+        caption: What to look for, for the report (reStructuredText).
         wanted: Whether a study has what it needs.
-        scores: The score files that it is made of; None where a rule of its own makes it of something else.
-        module: Its module of `falsepromise.figures`, where that is not its name.
-        category: Where the report has it.
-        ending: Of the file that is asked for; others are beside it.
+        scores: The score files that it needs; None if its own rule makes it from other files.
+        module: Its module of `falsepromise.figures`, if the name differs.
+        category: Its category in the report.
+        ending: The ending of the requested file; other files are beside it.
     """
 
     number: str
@@ -38,7 +38,7 @@ class Shown:
 
 
 def as_json(study: Study) -> str:
-    """The study file's mapping, without what changes no result."""
+    """The study file's mapping, without values that change no result."""
     shards = {section: {"__all__": {"shards"}} for section in ("pools", "prompts", "benchmarks")}
     return study.config.model_dump_json(exclude_unset=True, exclude=shards)
 
@@ -81,8 +81,8 @@ FIGURES = {
         "1", "preference and knowledge",
         "**Figure 1.** Preference for the imitation models by the amount of imitation data (left) and by the size of "
         "the base model (right): the share of replies rated equal to or better than the teacher's. Centre: accuracy on "
-        "Natural Questions, or on its stand-in in this study. In the paper the left and centre curves are flat and the "
-        "right one rises.",
+        "Natural Questions, or on this study's stand-in for it. In the paper the left and centre curves are flat and "
+        "the right one rises.",
         lambda study: bool(study.voters) and "nq" in _tasks(study),
         lambda study: preference.scores(study) + benchmarks.scores_of_tasks(study, "nq"),
     ),
@@ -96,7 +96,7 @@ FIGURES = {
         "3", "the judge's preference",
         "**Figure 3.** The judge's preference by the amount of imitation data (left) and by the size of the base model "
         "(right): the share of replies that it rates equal to or better than the teacher's. The dashed line, where "
-        "there is one, is the teacher's second answers against its first: no imitation can be expected above it.",
+        "there is one, compares the teacher's second answers with its first: the upper bound of imitation.",
         lambda study: bool(study.config.judges),
         lambda study: [*preference.scores(study), *preference.second_answers(study)],
     ),
@@ -112,7 +112,7 @@ FIGURES = {
     "fig5": Shown(
         "5", "non-toxicity by amount",
         "**Figure 5.** Average non-toxicity of the continuations of toxic prompts by the amount of imitation data. The "
-        "scorer is named at the foot. The axis does not begin at 0.",
+        "foot names the scorer. The axis does not begin at 0.",
         lambda study: "toxicity" in _tasks(study), lambda study: benchmarks.scores_of_tasks(study, "toxicity"),
     ),
     "fig6": Shown(
@@ -130,8 +130,8 @@ FIGURES = {
         "style", "style by amount (table 2)",
         "**Table 2 as a figure.** Similarity of the models' replies to the teacher's style, by the amount of imitation "
         "data. The dashed line is the teacher's second sample, the rough upper bound. The dotted line is the "
-        "false-alarm rate, lists or summary paragraphs where the teacher has none: an agreement counts where it is "
-        "above it.",
+        "false-alarm rate, lists or summary paragraphs where the teacher has none: agreement above this line is "
+        "meaningful.",
         _has_style, style.scores,
     ),
     "capability_style": Shown(
@@ -142,7 +142,7 @@ FIGURES = {
         _has_style, lambda study: benchmarks.capabilities(study) + style.scores(study),
     ),
     "fig_diversity": Shown(
-        "diversity", "how alike the queries are",
+        "diversity", "similarity of the queries",
         "**Diversity of the queries (section 3).** The BLEU of each query with the most similar other one. The paper's "
         "means are of larger sets, in which a query has closer neighbours.",
         _has_pools, category="Data",
@@ -218,8 +218,8 @@ TABLES = {
     ),
     "leaks": Shown(
         "leaks", "scores without items that were trained on",
-        "**Scores without leaks.** Each score with and without the benchmark items that are in the model's imitation "
-        "data: equal to a turn in any spelling, contained in a turn, or sharing 13 words in a row. The pairs are in "
+        "**Scores without leaks.** Each score with and without the benchmark items that occur in the model's imitation "
+        "data: equal to a turn but for spelling, contained in a turn, or sharing 13 words in a row. The pairs are in "
         "``benchmarks/overlap/``.",
         lambda study: bool(quality.overlaps(study)), category="Data",
     ),
@@ -229,7 +229,7 @@ TABLES = {
         _always, category="Data", ending="md",
     ),
     "manifests": Shown(
-        "manifests", "what everything was made of",
+        "manifests", "provenance of every result",
         "**Manifests.** The provenance of each mixture, model and score: program, inputs, settings, code, seed, "
         "versions, date and duration. Rows with the same fingerprint had the same files.",
         _always, category="Data",
@@ -238,7 +238,7 @@ TABLES = {
 
 
 def drawn(study: Study, rows: dict[str, Shown]) -> dict[str, Shown]:
-    """Those of `FIGURES` or `TABLES` that are made of score files."""
+    """The rows of `FIGURES` or `TABLES` that are made from score files."""
     return {name: row for name, row in rows.items() if row.scores}
 
 

@@ -1,6 +1,6 @@
-"""What the report says beside its figures and tables: captions, and an opening with what the run found.
+"""Texts of the report: captions, and an opening with what the run found.
 
-Asked when the report is made, so that it tells what is there then, and what is missing and why.
+They are made with the report, from the files that exist then, and name what is missing and why.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MARKS = {"supported": "✓", "not supported": "✗", "can't tell": "?"}
 
 
 class Report:
-    """What the templates of `workflow/report/` ask of a study, as `snakemake.config["report"]`."""
+    """The texts for the templates of `workflow/report/`, as `snakemake.config["report"]`."""
 
     def __init__(self, study: Study):
         self.study = study
@@ -42,12 +42,12 @@ class Report:
         parts += [*self._verdicts(), *self._missing()]
         page = f"{study.name}/browse.html"
         if Path("results", page).exists():
-            parts.append(f'<p><a href="{html(page)}">All answers, side by side with the teacher\'s</a>: a page of its '
-                         "own beside this report, in <code>results/</code>.</p>")  # fmt: skip
+            parts.append(f'<p><a href="{html(page)}">All answers, side by side with the teacher\'s</a>: a separate '
+                         "page beside this report, in <code>results/</code>.</p>")  # fmt: skip
         return "\n".join(" ".join(part.split()) for part in parts)
 
     def _verdicts(self) -> list[str]:
-        """The claims' table, from what `figures.versus_paper` wrote."""
+        """The table of claims, from the output of `figures.versus_paper`."""
         file = Path(self.study.results, "tables/versus_paper.json")
         try:
             claims = read_json(file)["claims"]
@@ -63,16 +63,16 @@ class Report:
         return [f'<table border="1" cellpadding="4" style="border-collapse:collapse">{head}{cells}</table>']
 
     def _missing(self) -> list[str]:
-        """Figures and tables that are not there, each with the last word of its log."""
+        """Figures and tables that are missing, each with the last line of its log."""
         lost = [Path(file) for file in final(self.study) if not _own(self.study, Path(file)).exists()]
         if not lost:
             return []
         items = "".join(f"<li><code>{html(str(file))}</code>: {html(_why(self.study, file))}</li>" for file in lost)
-        return [f"<p><strong>Not in this report, because it is not there:</strong></p><ul>{items}</ul>"]
+        return [f"<p><strong>Missing from this report:</strong></p><ul>{items}</ul>"]
 
 
 def keep_json_in_scripts() -> None:
-    """Write `</` as `<\\/` in JSON, for the report's process alone.
+    """Write `</` as `<\\/` in JSON, in the report's process only.
 
     Snakemake puts the JSON of parameters and captions into `<script>` elements as it is: a title or label with
     `</script>` in it would end the element and go on as HTML.
@@ -87,7 +87,7 @@ def row_of(file: str) -> Shown:
 
 
 def _own(study: Study, shown: Path) -> Path:
-    """The study's own file behind one that is shown."""
+    """The study's own file that a shown file is a copy of."""
     return Path(study.results, shown.parent.name, shown.name) if shown.name != "browse.html" else shown
 
 

@@ -1,4 +1,4 @@
-"""What rules/preference.smk asks, and the preference scores."""
+"""The values of a study for rules/preference.smk, and the preference scores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def votes(study: Study, voter: str, model: str) -> list[str]:
 
 
 def controls(study: Study) -> list[str]:
-    """The scores of the teacher's answers, where a judge is to judge them: the second ones, and each against itself."""
+    """The scores of the teacher's second answers, and of its answers against themselves, if a judge judges them."""
     return [
         f"{study.results}/preference/{name}/teacher_{control}.json"
         for name, judge in study.config.judges.items()
@@ -44,7 +44,7 @@ def controls(study: Study) -> list[str]:
 
 
 def second_answers(study: Study) -> list[str]:
-    """The scores of the teacher's second answers, where a judge is to judge them: the upper bound of imitation."""
+    """The scores of the teacher's second answers, if a judge judges them: the upper bound of imitation."""
     return [file for file in controls(study) if file.endswith("/teacher_second.json")]
 
 
@@ -52,11 +52,11 @@ def rubric(study: Study, judge: str) -> str:
     """The file of resources/ that holds a judge's prompt.
 
     Raises:
-        UserError: it is not there.
+        UserError: it is missing.
     """
     file = f"prompts/{study.config.judges[judge].rubric}.txt"
     if not resource(file).is_file():
-        raise UserError(f"'judges.{judge}.rubric': {resource(file)} is not there; write it, or name another")
+        raise UserError(f"'judges.{judge}.rubric': {resource(file)} does not exist; write it, or name another")
     return file
 
 
@@ -66,18 +66,18 @@ def scores(study: Study) -> list[str]:
 
 
 def scores_on_same_prompts(study: Study, model: str) -> list[str]:
-    """The preference scores of a model that are on the same prompts."""
+    """The preference scores of a model on the same prompts."""
     names = _sharing(study, voted_on(study)[model])
     return [f"{study.results}/preference/{name}/{model}.json" for name in names]
 
 
 def style_on_same_prompts(study: Study, model: str) -> list[str]:
-    """The style record of a model, where it is on the prompts that were voted on."""
+    """The style record of a model, if it covers the prompts that were voted on."""
     return _style(study, model, _sharing(study, voted_on(study)[model]))
 
 
 def agreements(study: Study) -> list[str]:
-    """The agreement of each model that two sources of judgement cover: judges, raters, metrics of style."""
+    """The agreement of each model that at least two of judges, raters and style metrics cover."""
     models = [
         model
         for model, names in voted_on(study).items()
@@ -87,7 +87,7 @@ def agreements(study: Study) -> list[str]:
 
 
 def regressions(study: Study) -> list[str]:
-    """The preferences that metrics of style may explain."""
+    """The preferences that style metrics may explain."""
     return [
         f"{study.results}/preference/{name}/{model}.regression.json"
         for model, names in voted_on(study).items()
@@ -97,12 +97,12 @@ def regressions(study: Study) -> list[str]:
 
 
 def _sharing(study: Study, names: Sequence[str]) -> list[str]:
-    """Those of a model's judges and raters that have its first one's prompts."""
+    """The judges and raters of a model with the same prompts as its first one."""
     return [name for name in names if study.voters[name].prompts == study.voters[names[0]].prompts]
 
 
 def _style(study: Study, model: str, names: Sequence[str]) -> list[str]:
-    """A model's style record, where it is on the prompts that these judges and raters voted on."""
+    """A model's style record, if it covers the prompts that these judges and raters voted on."""
     file = f"{study.results}/style/{model}.json"
     same = study.voters[names[0]].prompts == study.style_prompts and file in style.scores(study)
     return [file] if same else []

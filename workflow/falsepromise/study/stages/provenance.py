@@ -1,4 +1,4 @@
-"""What rules/provenance.smk asks."""
+"""The values of a study for rules/provenance.smk."""
 
 from __future__ import annotations
 

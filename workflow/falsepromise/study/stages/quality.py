@@ -1,4 +1,4 @@
-"""What rules/quality.smk asks."""
+"""The values of a study for rules/quality.smk."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from falsepromise.study.workflow import options
 
 
 def pool_labels(study: Study) -> list[str]:
-    """What the pools are called on figures: as the first mixture that is made of each."""
+    """The pools' labels on figures: each pool's first mixture's."""
     named = {m.pool: study.mixture_label(name) for name, m in reversed(study.config.mixtures.items()) if m.pool}
     return [named.get(pool, pool) for pool in study.config.pools]
 
 
 def _distinct(study: Study) -> dict[str, list[str]]:
-    """The mixtures of dialogues, each with all that have the same: those that differ in their recipe alone."""
+    """The mixtures of dialogues, grouped with those of the same dialogues, which differ only in the recipe."""
     found: dict[str, list[str]] = {}
     for name, mixture in study.config.mixtures.items():
         if not mixture.text:
@@ -23,8 +23,8 @@ def _distinct(study: Study) -> dict[str, list[str]]:
 
 
 def overlaps(study: Study) -> list[tuple[str, str, str]]:
-    """The reports of how close benchmarks come to mixtures: file, benchmark's label, mixture's label. Mixtures
-    that differ in their recipe alone have the same dialogues and are reported once.
+    """The reports of benchmarks' overlap with mixtures: file, benchmark's label, mixture's label. Mixtures that
+    differ only in the recipe have the same dialogues and one report.
     """
     return [
         (f"{study.results}/benchmarks/overlap/{name}/{mixture}.json", b.label, study.mixture_label(mixture))
@@ -39,6 +39,6 @@ def leaks(study: Study) -> list[tuple[str, str]]:
 
 
 def teacher_as_annotator(study: Study) -> str:
-    """Options that name the teacher as who sorted queries."""
+    """Options that name the teacher as the annotator of queries."""
     asked = {"annotator": study.config.teacher.label, "stand_in": study.config.teacher.stand_in}
     return options(asked, "annotator", "stand_in")

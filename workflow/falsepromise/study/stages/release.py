@@ -1,4 +1,4 @@
-"""What rules/release.smk asks."""
+"""The values of a study for rules/release.smk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from falsepromise.study.study import Study
 
 
 def scores(study: Study, model: str) -> list[str]:
-    """A model's scores, and those of the base models that its card sets beside them."""
+    """A model's scores, and those of the base models that its card compares with."""
     base = study.models[model].base
     wanted = {model, *(name for name in study.base_models if study.models[name].base == base)}
     return [file for file in evaluations(study) if Path(file).stem in wanted]

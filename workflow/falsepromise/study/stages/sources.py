@@ -1,4 +1,4 @@
-"""What rules/sources.smk asks."""
+"""The values of a study for rules/sources.smk."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ OPTIONS = ("mirrors", "member", "columns", "split", "subset", "sha256")
 
 
 def shown(study: Study, source: str) -> str:
-    """Where a source comes from, without passwords and tokens."""
+    """A source's address, without passwords and tokens."""
     return masked(study.config.sources[source].uri)
 
 
 def local_file(study: Study, source: str) -> list[str]:
-    """A `file:` source's own file, so that a change of it counts, where it is there."""
+    """A `file:` source's own file as an input, if it exists, so that a change of it reruns the job."""
     uri = study.config.sources[source].uri
     path = uri.removeprefix("file:")
     return as_input(path) if uri.startswith("file:") and Path(path).exists() else []

@@ -1,4 +1,4 @@
-"""What rules/tables.smk asks: Table 6 is of the first pool whose queries were sorted by hand."""
+"""The values of a study for rules/tables.smk: Table 6 shows the first pool whose queries were sorted by hand."""
 
 from __future__ import annotations
 

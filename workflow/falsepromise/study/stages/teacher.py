@@ -1,4 +1,4 @@
-"""What rules/teacher.smk asks, and every rule that asks a teacher or a judge."""
+"""The values of a study for rules/teacher.smk, and for every rule that asks a teacher or a judge."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PRICES = ("price_input", "price_output")
 
 
 def facts(study: Study) -> list[str]:
-    """What the local stand-in knows; nothing for a teacher behind an address."""
+    """The file of the local stand-in's facts; empty for a teacher behind an API."""
     return [f"{study.results}/curation/facts/facts.jsonl"] if study.config.facts else []
 
 
 def answer_options(study: Study, judge: str | None = None) -> str:
-    """Options for what shapes the answers of the teacher or of a judge."""
+    """Options that shape the answers of the teacher or of a judge."""
     asked = study.asked(judge)
     words = f"--base-url {shlex.quote(asked.url)} {options(asked, 'model', 'provider')}"
     for name, value in (asked.habits.model_dump(exclude_unset=True) if asked.habits else {}).items():
@@ -32,17 +32,17 @@ def answer_options(study: Study, judge: str | None = None) -> str:
 
 
 def limits(study: Study, judge: str | None = None) -> str:
-    """Options for what changes no answer: the store, the key's variable, pace and money."""
+    """Options that change no answer: the store, the key's variable, pace and money."""
     return f"--store results/.cache/teacher {options(study.asked(judge), 'api_key_env', *LIMITS, *PRICES)}"
 
 
 def references(study: Study, prompts: str) -> str:
-    """The teacher's answers to a prompt set: asked now, or the dialogues' own."""
+    """The file of the teacher's answers to a prompt set: new ones, or the dialogues' own."""
     if study.asks_for_references(prompts):
         return f"{study.results}/teacher/answers/{prompts}.jsonl"
     return f"{study.results}/curation/prompts/{prompts}.references.jsonl"
 
 
 def reference_label(study: Study, prompts: str) -> str:
-    """Whose answers the references are: the teacher's, or those that the dialogues came with."""
+    """The author of the references: the teacher, or the dialogue itself."""
     return study.config.teacher.label if study.asks_for_references(prompts) else "The dialogue's own reply"

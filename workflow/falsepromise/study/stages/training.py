@@ -1,4 +1,4 @@
-"""What rules/training.smk asks."""
+"""The values of a study for rules/training.smk."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def blocks(study: Study, model: str) -> str:
 
 
 def replay(study: Study, model: str) -> list[str]:
-    """The pre-training blocks that a model replays, if its recipe has any."""
+    """The pre-training blocks that a model replays, if its recipe replays any."""
     recipe = study.recipe_of(model)
     return [pretraining_blocks(study, study.models[model].base)] if recipe and recipe.replay_share else []
 

@@ -14,19 +14,19 @@ from typing import Any
 
 import pytest
 
-from falsepromise.core import claim as module
-from falsepromise.core.claim import (
+from falsepromise.core import lock as module
+from falsepromise.core.errors import UserError
+from falsepromise.core.lock import (
     FILE,
     FOLDER_VARIABLE,
     LOCKS,
-    claim,
     end_orphans,
     none_of_the_future,
+    register,
     remove_leftovers,
 )
-from falsepromise.core.errors import UserError
 
-HOLD = "from falsepromise.core.claim import claim; import time; print(claim(), flush=True); time.sleep(600)"
+HOLD = "from falsepromise.core.lock import register; import time; print(register(), flush=True); time.sleep(600)"
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_dead_runs_lock_goes(folder: Path) -> None:
     LOCKS.mkdir(exist_ok=True)
     run.kill()
     run.wait()
-    assert claim()
+    assert register()
     assert not LOCKS.exists()
 
 
@@ -58,20 +58,20 @@ def test_a_living_runs_lock_stays_and_it_is_named(folder: Path) -> None:
     run = other_run()
     LOCKS.mkdir(exist_ok=True)  # as Snakemake does next
     try:
-        assert not claim()
+        assert not register()
         assert LOCKS.exists()
         with pytest.raises(UserError, match=f"process {run.pid} on .* its lock stays until it ends"):
-            claim(unlock=True)
+            register(unlock=True)
     finally:
         run.kill()
         run.wait()
 
 
 RULES = """
-from falsepromise.core.claim import asked, claim
+from falsepromise.core.lock import purpose, register
 
-if workflow.is_main_process and asked()[0]:
-    claim()
+if workflow.is_main_process and purpose()[0]:
+    register()
 
 rule wait:
     output: "made"
@@ -115,7 +115,7 @@ def test_two_snakemakes_that_want_the_same_are_one_line(tmp_path: Path) -> None:
 
 def test_another_hosts_lock_stays(folder: Path) -> None:
     FILE.write_text(json.dumps({"pid": 1, "host": "elsewhere", "since": "2026-01-01 00:00:00"}) + "\n")
-    assert claim()
+    assert register()
     assert LOCKS.exists()
 
 
@@ -143,7 +143,7 @@ def test_what_a_killed_run_left_is_ended(folder: Path, capsys: pytest.CaptureFix
 
 
 def test_a_lock_that_no_run_of_ours_left_stays(folder: Path) -> None:
-    assert claim()
+    assert register()
     assert LOCKS.exists()
 
 
@@ -163,7 +163,7 @@ def test_another_users_folder_is_one_line(there: Path, tmp_path: Path, monkeypat
     if not FILE.parent.exists():
         monkeypatch.setattr(module.Path, "mkdir", refused)
     with pytest.raises(UserError, match=f"^{there.absolute()} belongs to {there.owner()}: another user"):
-        claim()
+        register()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_what_a_command_line_asks_for(
     words: list[str], expected: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["snakemake", *words])
-    assert module.asked() == expected
+    assert module.purpose() == expected
 
 
 def test_what_a_killed_download_left_is_removed_and_nothing_else(tmp_path: Path) -> None:

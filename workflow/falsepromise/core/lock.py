@@ -1,8 +1,8 @@
-"""Which Snakemake runs are alive in a folder: a killed one's lock goes by itself, a living one's stays.
+"""Register the Snakemake runs of a folder, remove the lock of a dead run and keep that of a living one.
 
-Snakemake locks the files of a run by writing their names down, and can't tell afterwards whether that run
-still lives: after a kill, a person must say `--unlock`, and may say so while another run is at work. Beside it,
-each run here holds a shared lock (flock) that the kernel gives up with the process, however it ends.
+Snakemake locks a run's files by writing down their names, and can't tell later whether that run still lives. After a
+kill, a person must give `--unlock`, and may do so while another run is at work. So each run also takes a shared lock
+(flock), which the kernel releases when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ LOOKS = (
 )
 
 
-def asked() -> tuple[bool, bool]:
-    """Whether this Snakemake is to run jobs, and whether it is to unlock: told of its own command line's parser.
+def purpose() -> tuple[bool, bool]:
+    """Whether this Snakemake will run jobs, and whether it will unlock, by its own parser of the command line.
 
-    It tells its Snakefile neither, and takes its lock before any hook of a run. Without a command line, both are False.
+    Snakemake tells its Snakefile neither, and takes its lock before any hook. Without a command line, both are False.
     """
     from snakemake.cli import get_argument_parser
 
@@ -53,45 +53,45 @@ def asked() -> tuple[bool, bool]:
     return not unlock and not looks, unlock
 
 
-def claim(unlock: bool = False) -> bool:
-    """Note, to this process's end, that it works in the current folder; remove a dead run's lock where it is alone.
+def register(unlock: bool = False) -> bool:
+    """Register this process as a run of the current folder until it ends; remove a dead run's lock if it is alone.
 
     Snakemake's own lock still decides whether two living runs want the same files; its refusal names the other run.
 
     Args:
-        unlock: The user asks for the lock to be removed.
+        unlock: The user asks to remove the lock.
 
     Returns:
-        Whether it is the only one. False as well where the file system has no such locks, and can't say.
+        Whether it is the only run. False also where the file system has no such locks.
 
     Raises:
         UserError: `unlock`, while another run is alive; or the folder is another user's, or can't be written.
     """
     try:
         FILE.parent.mkdir(exist_ok=True)
-        descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT, 0o666)  # closed by exec: jobs don't hold it
+        descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT, 0o666)  # closed by exec: jobs don't inherit it
     except PermissionError:
         place = next(place for place in (FILE, FILE.parent, Path()) if place.exists())
         raise UserError(
-            f"{place.absolute()} belongs to {_owner(place)}: another user works in this folder; take one of your own "
-            "(--directory), or ask for the right to write"
+            f"{place.absolute()} belongs to {_owner(place)}: another user works in this folder; choose a folder of "
+            "yours (--directory), or ask for the right to write"
         ) from None
     except OSError as error:
         raise UserError(
-            f"{FILE.absolute()}: {error.strerror}; take a folder that can be written (--directory)"
+            f"{FILE.absolute()}: {error.strerror}; choose a folder that you can write to (--directory)"
         ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         alone = True
     except BlockingIOError:
         alone = False
-    except OSError:  # a file system without locks: Snakemake's own must do
+    except OSError:  # a file system without locks: only Snakemake's own is left
         os.close(descriptor)
         return False
     runs = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
     if alone:
-        # On some cluster file systems these locks hold on one host only: another host's run is not judged.
-        # Without a run of ours that left it, the lock is somebody else's.
+        # On some cluster file systems these locks work within one host only, so a run of another host may be alive.
+        # A lock that no registered run left belongs to another program.
         if LOCKS.exists() and runs and all(run["host"] == socket.gethostname() for run in runs):
             shutil.rmtree(LOCKS, ignore_errors=True)
         os.ftruncate(descriptor, 0)
@@ -108,7 +108,7 @@ def claim(unlock: bool = False) -> bool:
 
 
 def _name_in_refusal(who: str) -> None:
-    """Say in one line who has the files. Snakemake's own words don't, and `--quiet all` leaves them out."""
+    """Name the run that has the files, in one line. Snakemake's message doesn't, and `--quiet all` hides it."""
 
     def instead(record: logging.LogRecord) -> bool:
         if getattr(record, "exception", None) != "LockException":
@@ -127,14 +127,14 @@ def _owner(path: Path) -> str:
 
 
 def end_orphans() -> None:
-    """End the programs that a killed run on this machine has left behind, once they have saved what they can.
+    """End the programs that a killed run left on this machine, after they have saved their state.
 
-    They would write the files that this run is about to write. SLURM's jobs are not meant: their executor takes
-    them over.
+    They would write the files that this run will write. SLURM's jobs go on: the executor takes them over.
     """
     left = _orphans()
     if left:
-        print(f"Programs of a killed run are ended, training saves first: {', '.join(map(str, left))}", file=sys.stderr)
+        listed = ", ".join(map(str, left))
+        print(f"Ending the programs of a killed run (training saves first): {listed}", file=sys.stderr)
     for name in (signal.SIGTERM, signal.SIGKILL):
         for pid in _orphans():
             with suppress(ProcessLookupError):
@@ -145,16 +145,16 @@ def end_orphans() -> None:
 
 
 def remove_leftovers(folder: str) -> None:
-    """Delete what killed downloads have left in a folder of sources. For the only run, after `end_orphans`."""
+    """Delete the files of killed downloads in a folder of sources. Only for a single run, after `end_orphans`."""
     for path in Path(folder).glob(".*.part"):
         with suppress(OSError):
             path.unlink()
 
 
 def none_of_the_future(folder: str) -> None:
-    """Give this moment's time to files of a run whose clock was ahead of this one.
+    """Set the time of files from the future to now; the clock of the run that wrote them was ahead.
 
-    Snakemake fails each job that writes an output older than its input, so a study would rest until the clock has
+    Snakemake fails each job whose output is older than its input, so the study could not go on until the clock has
     caught up.
     """
     now, count = time.time(), 0
@@ -166,7 +166,8 @@ def none_of_the_future(folder: str) -> None:
                     os.utime(path, (now, now), follow_symlinks=False)
                     count += 1
     if count:
-        print(f"{count} files in {folder} were from the future (a clock was ahead): they are of now", file=sys.stderr)
+        found = f"{count} files in {folder} had a time in the future (a clock was ahead)"
+        print(f"{found}: their time is now the present", file=sys.stderr)
 
 
 def _orphans() -> list[int]:
