@@ -137,7 +137,7 @@ def test_a_module_checks_before_it_starts(checkout: Checkout, tmp_path: Path) ->
     words = [sys.executable, "-m", "snakemake", "--cores", "1"]
     done = subprocess.run(words, cwd=tmp_path, env=kept, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode != 0
-    assert "error: https://x.org/v1 wants a key: set it in the environment variable OPENAI_API_KEY" in done.stderr
+    assert "error: https://x.org/v1 needs a key: set it in the environment variable OPENAI_API_KEY" in done.stderr
     assert not (tmp_path / "results").exists()
 
 
