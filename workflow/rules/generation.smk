@@ -1,6 +1,7 @@
 """Each model's answers to a prompt set.
 
-Takes: <results>/training/{bases,models}/{model}/, <results>/curation/prompts/{prompts}.jsonl
+Takes: <results>/training/{bases,models}/{model}/, <results>/curation/prompts/{prompts}.jsonl; and .references.jsonl of
+       the style prompts where the dialogues have the teacher's replies: their likelihood is written beside the answers
 Gives: <results>/generation/{prompts}/{model}.jsonl
 
 With `shards`, jobs answer a part of the prompts each, and `generate` puts their responses in order.
@@ -16,6 +17,7 @@ rule generate:
             f"{study.results}/generation/{w.prompts}/{w.model}.jsonl",
             study.config.prompts[w.prompts].shards,
         ),
+        references=lambda w: teacher.known_references(study, w.prompts),
     output:
         "<results>/generation/{prompts}/{model}.jsonl",
     log:
@@ -28,6 +30,7 @@ rule generate:
     params:
         code=lambda w: digest("falsepromise.generation.generate", without=benchmarks.SERVER),
         options=lambda w: options(study.config.prompts[w.prompts], "max_tokens", "temperature"),
+        references=lambda w, input: options({"references": input.references}, "references"),
         format=lambda w: "--raw" if w.model in study.base_models else "--chat",
         part=lambda w, input: options({"from_shards": input.parts}, "from_shards"),
         seed=study.seed,
@@ -38,6 +41,7 @@ rule generate:
         "{resources.launch} python -m falsepromise.generation.generate"
         " --model {input.model:q}"
         " --prompts {input.prompts:q}"
+        " {params.references}"
         " {params.format}"
         " {params.options}"
         " {params.part}"
@@ -50,6 +54,7 @@ use rule generate as generate_part with:
     input:
         model=lambda w: training.weights(study, w.model),
         prompts="<results>/curation/prompts/{prompts}.jsonl",
+        references=lambda w: teacher.known_references(study, w.prompts),
     output:
         temp("<results>/generation/{prompts}/{model}.{part}-of-{parts}.jsonl"),
     log:

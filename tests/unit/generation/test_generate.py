@@ -18,6 +18,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.records import read_jsonl, write_jsonl
 from falsepromise.generation import chat, generate
 from falsepromise.generation.request import Request
+from falsepromise.models.chat import ChatTokenizer
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -145,6 +146,33 @@ def test_forms(folders, prompts):
     raw = {"id": "x", "prompt": "a"}
     assert generate.prompt_of(raw, "as recorded") == "a"
     assert generate.prompt_of(raw, "chat") == [{"role": "user", "content": "a"}]
+
+
+def test_the_likelihood_of_references(folders, prompts, tmp_path):
+    """As `transformers` counts it, on a batch of one reply, whatever is sampled beside it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = ChatTokenizer.load(folders["llama"], turns=False)
+    short = tmp_path / "short.jsonl"
+    records = [record for record in read_jsonl(prompts) if record["id"] in ("m3", "raw")]
+    write_jsonl(short, records)
+    replies, file = {"m3": "the capital of three", "raw": " is here.\nYes"}, tmp_path / "references.jsonl"
+    write_jsonl(file, ({"prompt_id": k, "model": "<teacher>", "sample": 0, "response": v} for k, v in replies.items()))
+    found = run(folders, short, tmp_path / "r.jsonl", "--references", str(file), "--samples", "2", "--temperature", "1")
+    assert ["reference_nats" in record for record in found] == [True, False] * 2
+    theirs = AutoModelForCausalLM.from_pretrained(folders["llama"], dtype=torch.float32)
+    contexts = {"m3": tokenizer.encode_prompt(records[0]["messages"]),
+                "raw": tokenizer.encode_text("the capital\n\n", bos=True)}  # fmt: skip
+    for record in found[::2]:
+        context, reply = contexts[record["prompt_id"]], tokenizer.encode_text(replies[record["prompt_id"]])
+        labels = torch.tensor([[-100] * len(context) + reply])
+        with torch.no_grad():
+            loss = theirs(input_ids=torch.tensor([context + reply]), labels=labels).loss
+        assert record["reference_nats"] == pytest.approx(float(loss) * len(reply), rel=1e-4)
+    write_jsonl(file, [{"prompt_id": "m3", "response": "one"}])
+    with pytest.raises(UserError, match="no reply to the prompt 'raw' \\(1 of 2"):
+        run(folders, short, tmp_path / "s.jsonl", "--references", str(file))
 
 
 def test_seeds_are_each_prompts_own():

@@ -8,6 +8,8 @@ continues. --chat turns raw text into a user's message; --raw strips messages to
 Responses are kept in OUTPUT.partial as they come, and a run that was killed goes on from there; OUTPUT
 appears when it is whole, in the prompts' order. A prompt that leaves no room in the context has an empty
 response with finish_reason "prompt_too_long".
+With --references, the first response to each prompt also says how likely the model finds another reply to it, such
+as the teacher's: `reference_nats`, the negative log-likelihood of that text. No sampling noise is in it.
 """
 
 from __future__ import annotations
@@ -21,15 +23,18 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from falsepromise.core import cli, shards
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import sha256, write_manifest
 from falsepromise.core.progress import Progress
-from falsepromise.core.records import Record, check_prompt, read_jsonl, write_jsonl
+from falsepromise.core.records import Record, check_prompt, check_response, read_jsonl, write_jsonl
 from falsepromise.generation.partial import Partial, identity, is_url, portable, weight_files
 from falsepromise.study.config import default
+
+if TYPE_CHECKING:
+    from falsepromise.generation.engine import Engine
 
 log = logging.getLogger("falsepromise.generation.generate")
 OF_ALL_PARTS = ("dtype",)  # facts that are the same in each
@@ -52,19 +57,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     config = {"model": name, **settings}
     of = {**config, "prompts": sha256(options.prompts)}
-    part_of = {**of, "weights": None if is_url(options.model) else portable(options.model)}
+    references = sha256(options.references) if options.references else None
+    part_of = {**of, "weights": None if is_url(options.model) else portable(options.model), "references": references}
     facts: dict[str, Any] = {}
+    nats: dict[str, float] = {}
     partial = Partial(output, {**of, "weights": identity(options.model, options.ask_for)})
     if options.from_shards:
-        records = _of_shards(options.from_shards, part_of, places, facts)
+        records = _of_shards(options.from_shards, part_of, places, facts, nats)
     else:
-        places = options.shard.mine(places) if options.shard else places
+        mine = options.shard.mine(places) if options.shard else places
         with partial:
-            records = _generated(options, name, places, partial, facts)
+            records = _generated(options, name, prompts, mine, partial, facts, nats)
     if options.shard:
         made = [{"key": _key(record["prompt_id"], record["sample"]), "response": record} for record in records]
+        made += [{"key": _key(prompt, "reference"), "nats": value} for prompt, value in nats.items()]
         shards.write(output, options.shard, part_of, made, **{k: v for k, v in facts.items() if k in OF_ALL_PARTS})
     else:
+        if options.references:
+            records = [r | {"reference_nats": nats[r["prompt_id"]]} if not r["sample"] else r for r in records]
         write_jsonl(output, records)
     partial.remove()
     reasons = collections.Counter(record["finish_reason"] for record in records)
@@ -74,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if reasons["prompt_too_long"]:
         log.warning("%d prompts are longer than the context and have no response", reasons["prompt_too_long"])
     inputs = [options.prompts] if is_url(options.model) else [options.prompts, *weight_files(options.model)]
+    inputs += [options.references] if options.references else []
     extra = {"finish_reasons": dict(reasons), **facts}
     write_manifest(
         output, module="falsepromise.generation.generate", inputs=inputs, config=config, seed=options.seed, extra=extra
@@ -81,28 +92,44 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _of_shards(
-    files: Sequence[Path], of: dict[str, Any], places: list[tuple[Record, int]], facts: dict[str, Any]
+    files: Sequence[Path],
+    of: dict[str, Any],
+    places: list[tuple[Record, int]],
+    facts: dict[str, Any],
+    nats: dict[str, float],
 ) -> list[Record]:
     found, known = shards.read(files, of)
     facts |= {key: known[key] for key in OF_ALL_PARTS if key in known}
+    if of["references"]:
+        ids = list(dict.fromkeys(prompt["id"] for prompt, _ in places))
+        likelihoods = shards.of_all(found, [_key(prompt, "reference") for prompt in ids], files)
+        nats |= {prompt: record["nats"] for prompt, record in zip(ids, likelihoods, strict=True)}
     keys = [_key(prompt["id"], sample) for prompt, sample in places]
     return [record["response"] for record in shards.of_all(found, keys, files)]
 
 
-def _key(prompt_id: str, sample: int) -> str:
-    return shards.key(prompt_id, sample)
+def _key(prompt_id: str, what: int | str) -> str:
+    """Of a response (by its sample), or of the prompt's reference."""
+    return shards.key(prompt_id, what)
 
 
 def _generated(
-    options: argparse.Namespace, name: str, places: list[tuple[Record, int]], partial: Partial, facts: dict[str, Any]
+    options: argparse.Namespace,
+    name: str,
+    prompts: list[Record],
+    places: list[tuple[Record, int]],
+    partial: Partial,
+    facts: dict[str, Any],
+    nats: dict[str, float],
 ) -> list[Record]:
-    """The response in each place, those that are there from a run that ended early among them."""
+    """The response in each place, those that are there from a run that ended early among them; likelihoods into `nats`."""
     missing = [place for place in places if (place[0]["id"], place[1]) not in partial.done]
     if partial.done:
         log.info("%s: %d of %d responses are there; going on", partial.path, len(partial.done), len(places))
+    engine = None if is_url(options.model) or not (missing or options.references) else _engine(options)
     if missing:
         with Progress(len(missing), f"{name}: responses", "responses") as progress:
-            for place, result in _results(options, missing, progress, facts):
+            for place, result in _results(options, engine, missing, progress, facts):
                 partial.add(
                     {
                         "prompt_id": place[0]["id"],
@@ -113,6 +140,8 @@ def _generated(
                         "n_tokens": len(result.ids),
                     }
                 )
+    if options.references and engine:
+        nats |= reference_nats(engine, prompts, options.references, options.form, options.shard)
     return [partial.done[prompt["id"], sample] for prompt, sample in places]
 
 
@@ -128,6 +157,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=1, metavar="K", help="responses to each prompt")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="each response has its own stream from it")
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends a response; may be repeated")
+    parser.add_argument("--references", metavar="FILE", help="replies to the prompts whose likelihood is written")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--chat", dest="form", action="store_const", const="chat", help="turn tokens around every prompt")
     form.add_argument("--raw", dest="form", action="store_const", const="raw", help="no turn tokens: text to continue")
@@ -158,6 +188,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         raise UserError(f"--samples {options.samples}, --batch-size {options.batch_size}: expected at least 1")
     if options.samples > 1 and options.temperature == 0:
         raise UserError(f"--samples {options.samples} with --temperature 0 would be one response many times; raise it")
+    if options.references and is_url(options.model):
+        raise UserError("--references: a server says nothing of the likelihood of a given reply; give a model folder")
     if any(not stop for stop in options.stop):
         raise UserError("--stop '': an empty text would end every response at once; leave it out")
     return options
@@ -195,16 +227,61 @@ def prompt_of(record: Record, form: str) -> str | list[dict[str, str]]:
     return record["messages"]
 
 
+def reference_nats(
+    engine: Engine, prompts: Sequence[Record], file: str, form: str, shard: shards.Shard | None = None
+) -> dict[str, float]:
+    """The negative log-likelihood, in nats, of each prompt's reference reply, by prompt id.
+
+    Args:
+        engine: The model.
+        prompts: Prompt records.
+        file: Response records of another model; the first sample to each prompt counts.
+        form: As in `prompt_of`; a prompt without turn tokens has an empty line behind it.
+        shard: Computes a part of them alone, each to the same last bit.
+
+    Raises:
+        UserError: a prompt has no reference, or an empty one.
+    """
+    from falsepromise.generation.likelihood import loglikelihood
+
+    replies: dict[str, str] = {}
+    for record in read_jsonl(file, check_response):
+        replies.setdefault(str(record["prompt_id"]), record["response"])
+    missing = [prompt["id"] for prompt in prompts if not replies.get(prompt["id"])]
+    if missing:
+        raise UserError(
+            f"--references {file}: no reply to the prompt {missing[0]!r} ({len(missing)} of {len(prompts)} have none "
+            "or an empty one); give the replies to these prompts"
+        )
+    pairs = []
+    for prompt in prompts:
+        given = prompt_of(prompt, form)
+        context = engine.encode(f"{given}\n\n" if isinstance(given, str) else given)
+        pairs.append((context, replies[prompt["id"]]))
+    with Progress(len(pairs), "likelihood of the references", "replies") as progress:
+        found = loglikelihood(engine, pairs, progress, shard)
+    return {prompt["id"]: round(-one[0], 4) for prompt, one in zip(prompts, found, strict=True) if one is not None}
+
+
 def seed_of(seed: int, prompt_id: str, sample: int) -> int:
     """The seed of one response; it depends on neither the order nor the number of prompts."""
     text = f"{seed}\0{sample}\0{prompt_id}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
 
 
-def _results(
-    options: argparse.Namespace, places: list[tuple[Record, int]], progress: Progress, facts: dict[str, Any]
-) -> Iterator[tuple[tuple[Record, int], Any]]:
+def _engine(options: argparse.Namespace) -> Engine:
     from falsepromise.generation.engine import Engine
+
+    return Engine.load(options.model, options.mesh, batch_size=options.batch_size, max_length=options.max_length)
+
+
+def _results(
+    options: argparse.Namespace,
+    engine: Engine | None,
+    places: list[tuple[Record, int]],
+    progress: Progress,
+    facts: dict[str, Any],
+) -> Iterator[tuple[tuple[Record, int], Any]]:
     from falsepromise.generation.request import Request
 
     def requests() -> Iterable[Request]:
@@ -220,7 +297,7 @@ def _results(
                 tag=(record, sample),
             )
 
-    if is_url(options.model):
+    if engine is None:
         from falsepromise.generation import endpoint
         from falsepromise.teacher.client import Teacher
         from falsepromise.teacher.ledger import Limits
@@ -236,7 +313,6 @@ def _results(
                 yield result.tag, result
             facts.update(teacher.facts())
         return
-    engine = Engine.load(options.model, options.mesh, batch_size=options.batch_size, max_length=options.max_length)
     start = time.monotonic()
     for result in engine.generate(requests(), progress):
         yield result.tag, result

@@ -43,6 +43,12 @@ def references(study: Study, prompts: str) -> str:
     return f"{study.results}/curation/prompts/{prompts}.references.jsonl"
 
 
+def known_references(study: Study, prompts: str) -> list[str]:
+    """The teacher's replies whose likelihood is measured: those that the style prompts' dialogues came with."""
+    asked = study.asks_for_references(prompts)
+    return [references(study, prompts)] if prompts == study.style_prompts and not asked else []
+
+
 def reference_label(study: Study, prompts: str) -> str:
     """The author of the references: the teacher, or the dialogue itself."""
     return study.config.teacher.label if study.asks_for_references(prompts) else "The dialogue's own reply"
