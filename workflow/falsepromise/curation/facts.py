@@ -10,8 +10,9 @@ three splits, so that no question about a subject is seen in two roles:
 
 Statements about all subjects are in the pre-training text: the base model has met each fact, the
 benchmarks measure whether it can answer with it. A fourth split, `development`, is for choosing
-hyper-parameters, never for a reported score: it has the same subjects for every seed, so that
-a choice made on it under one seed is not evaluated on them under another.
+hyper-parameters, never for a reported score. It and `pretraining` have the same subjects for every
+seed: a choice made under one seed is not evaluated on them under another, and base models that are kept
+were asked about none that any seed evaluates.
 """
 
 from __future__ import annotations
@@ -114,10 +115,10 @@ def _fact(relation: str, subject: str, answers: list[str]) -> Record:
 
 
 def split(facts: list[Record], seed: int) -> list[Record]:
-    """Give every subject one of `SPLITS`; the facts in the order of the seed, `development` first."""
+    """Give every subject one of `SPLITS`; the facts in the order of the splits, the seed's within the last two."""
     subjects = sorted({fact["subject"] for fact in facts})
     random.Random("development").shuffle(subjects)
-    fixed = round(SPLITS["development"] * len(subjects))
+    fixed = round((SPLITS["development"] + SPLITS["pretraining"]) * len(subjects))
     subjects, others = subjects[:fixed], subjects[fixed:]
     random.Random(seed).shuffle(others)
     subjects += others

@@ -19,6 +19,10 @@ from falsepromise.core.records import Record, check_dialogue, loads, read_jsonl,
 from falsepromise.curation import selection
 from falsepromise.curation.order import place
 from falsepromise.study.config import default
+from falsepromise.style.detectors import has_list
+
+SHORT = 200  # characters of a short reply
+Key = tuple[bytes, int, int, str, str]  # place in the order, file, byte, id, kind
 
 
 def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[Record]:
@@ -32,11 +36,12 @@ def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[
     Raises:
         UserError: two dialogues have the same source and id, or none is selected.
     """
-    keys: list[tuple[bytes, int, int, str]] = []  # place, file, byte, id
+    keys: list[Key] = []
     for number, path in enumerate(paths):
         for offset, dialogue in _with_offsets(path):
             keys += [
-                (place(chosen, seed), number, offset, chosen["id"]) for chosen in selection.select([dialogue], args)
+                (place(chosen, seed), number, offset, chosen["id"], kind(chosen) if args.balanced else "")
+                for chosen in selection.select([dialogue], args)
             ]
     keys.sort()
     for before, after in pairwise(keys):
@@ -45,15 +50,34 @@ def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[
             raise UserError(f"{files}: id {after[3]!r} occurs twice with the same source; ids have to be unique")
     if not keys:
         raise UserError(f"{paths[0]}: no dialogue is short enough for the selection; raise the limits")
+    if args.balanced:
+        keys = in_turns(keys)
     streams = [open(path, "rb") for path in paths]  # noqa: SIM115
     try:
-        for _, number, offset, name in track(keys, "mixing", unit="dialogue"):
+        for _, number, offset, name, _ in track(keys, "mixing", unit="dialogue"):
             streams[number].seek(offset)
             dialogue = loads(streams[number].readline())
             yield next(chosen for chosen in selection.select([dialogue], args) if chosen["id"] == name)
     finally:
         for stream in streams:
             stream.close()
+
+
+def kind(dialogue: Record) -> str:
+    """What the last reply is: it holds a list, it is short, or neither."""
+    reply = dialogue["messages"][-1]["content"]
+    return "list" if has_list(reply) else "short" if len(reply) <= SHORT else "other"
+
+
+def in_turns(keys: Sequence[Key]) -> list[Key]:
+    """The first of each kind, the second of each kind, and so on, until one kind has no more.
+
+    This selects on the reply, so the mixture has more lists and more short replies than its source.
+    """
+    kinds: dict[str, list[Key]] = {}
+    for key in keys:
+        kinds.setdefault(key[-1], []).append(key)
+    return [key for turn in zip(*(kinds[name] for name in sorted(kinds)), strict=False) for key in turn]
 
 
 def put_into(prompt: str, share: float, dialogues: Iterator[Record]) -> Iterator[Record]:
@@ -99,6 +123,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=default("mixtures.query_prompt_share"),
         help="share of the dialogues, 0 to 1",
     )
+    parser.add_argument(
+        "--balanced", action="store_true", help="as many short replies as lists and as others, in turns"
+    )
     selection.add_options(parser)
     args = parser.parse_args(argv)
     if not 0 <= args.query_prompt_share <= 1:
@@ -114,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         inputs=[*args.input, *([args.query_prompt] if args.query_prompt else [])],
         config={
             **selection.options(args),
+            "balanced": args.balanced,
             **({"query_prompt_share": args.query_prompt_share} if args.query_prompt else {}),
         },
         seed=args.seed,

@@ -135,6 +135,7 @@ class Mixture(Selection):
     n: Count | None = key("examples that the teacher writes; required with `teacher`", None, paper="6k, 200k (sec. 3)")
     seeds: str | None = key("file of seed examples of `nq_synthetic`", None, otherwise="Table 3's", file=True)
     posts: Name | None = key("the source of posts of `tldr_synthetic`", None, names="sources", paper="TL;DR")
+    balanced: bool = key("as many short replies as replies with a list and as others, in turns", False)
     query_prompt: str | None = key("file with a prompt to put before a share of the first queries", None, file=True)
     query_prompt_share: Share = key("that share", 0.5)
     recipe: Name = key("the entry of `training`", "imitation", names="training", paper="`imitation`")

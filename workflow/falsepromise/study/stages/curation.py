@@ -56,7 +56,7 @@ def prompts_stay_away_from(study: Study, prompts: str) -> list[str]:
 def mix_options(study: Study, mixture: str) -> str:
     """Options that select a mixture's dialogues and put its prompt before a share of first queries."""
     entry = study.config.mixtures[mixture]
-    return options(entry, *SELECTION, *(("query_prompt_share",) if entry.query_prompt else ()))
+    return options(entry, *SELECTION, "balanced", *(("query_prompt_share",) if entry.query_prompt else ()))
 
 
 def prompt_options(study: Study, prompts: str) -> str:
