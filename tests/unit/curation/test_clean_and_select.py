@@ -205,6 +205,25 @@ def test_mix_order_depends_on_the_seed_alone(tmp_path):
         run_mix(tmp_path, [one, one], 7)
 
 
+def test_a_balanced_mix_takes_kinds_of_reply_in_turns(tmp_path):
+    lists, others, short = "1. one\n2. two", "a long reply " * 30, "yes"
+    replies = [lists] * 4 + [others] * 9 + [short] * 6
+    records = [
+        {"id": str(n), "source": "s", "messages": [{"role": "user", "content": f"q{n}"},
+                                                   {"role": "assistant", "content": reply}]}
+        for n, reply in enumerate(replies)
+    ]  # fmt: skip
+    path = tmp_path / "kinds.jsonl"
+    write_lines(path, records)
+    kinds = [mix.kind(record) for record in run_mix(tmp_path, [path], 3, "--balanced")]
+    assert kinds == ["list", "other", "short"] * 4
+    plain = [record["id"] for record in run_mix(tmp_path, [path], 3)]
+    balanced = [record["id"] for record in run_mix(tmp_path, [path], 3, "--balanced")]
+    for reply in (lists, others, short):  # within a kind the seed's order stays
+        own = [name for name in plain if replies[int(name)] == reply]
+        assert [name for name in balanced if name in own] == own[:4]
+
+
 def test_mix_of_single_exchanges(tmp_path):
     long = dialogue("long", "short q", "short a", "x" * 50, "short a", "q three", "y" * 90)
     long["messages"].insert(0, {"role": "system", "content": "S"})

@@ -76,7 +76,7 @@ def style_record(model: str, dose: float, seed: int, n: int = 120) -> dict:
     made = record(model, "style", {"length_correlation": -0.1 + 0.7 * dose}, n=n)
     second = record("teacher", "style", {"length_correlation": 0.67}, n=n)["metrics"]
     for row, (trait, share) in enumerate(traits.items()):
-        values = draws[row] < share
+        values = draws[row] < share * np.where(reference[row], 1, 0.3)
         for i, item in enumerate(items):
             item |= {trait: bool(values[i]), f"reference_{trait}": bool(reference[row][i])}
         kept = values[reference[row]]

@@ -167,10 +167,41 @@ def test_texts_cannot_break_out_of_a_table():
 
 
 def test_claims_come_out_as_the_made_up_numbers_were_made(scores):
-    verdicts = [claim.verdict for claim in claims.all_claims(scores)]
-    assert verdicts[0] == "supported"  # style
-    assert verdicts[3:6] == ["supported"] * 3  # targeted, bases, toxicity
-    assert verdicts[8] == "can't tell"  # no human raters
+    verdicts = {claim.name: claim.verdict for claim in claims.all_claims(scores)}
+    assert {verdicts[name] for name in ("targeted", "bases", "toxicity")} == {"supported"}
+    assert verdicts["style"] == "can't tell"  # lengths rise too little from the smallest amount on
+    assert verdicts["judge"] == "can't tell"  # no human raters
+
+
+def test_style_needs_each_of_its_named_metrics(tmp_path):
+    """One that doesn't rise is enough for a doubt, however clear the others are."""
+    spec = made_up.study()
+    for flat, said in ((False, "supported"), (True, "can't tell")):
+        made = []
+        for name, model in spec["models"].items():
+            tokens = model["tokens"] or 0
+            values = {"teacher_likelihood": 0.1 + tokens / 4e6, "unigram_intersection": 0.1 + tokens / 2e6}
+            values["length_correlation"] = 0.2 if flat else tokens / 5e5
+            made.append(made_up.record(name, "style", values, n=600, binary=False))
+        folder = tmp_path / said
+        folder.mkdir()
+        study, files = made_up.write(folder, spec, made)
+        claim = claims.all_claims(read_scores(files, read_study(study)))[0]
+        assert (claim.name, claim.verdict, len(claim.comparisons)) == ("style", said, 12)
+
+
+@pytest.mark.parametrize(("after", "said"), [(0.45, "supported"), (0.15, "not supported"), (0.3, "can't tell")])
+def test_half_of_the_accuracy(tmp_path, after, said):
+    """Against the binomial's own interval: of 400 items, 30 % after 60 % before is half within the noise."""
+    spec = made_up.study()
+    made = [
+        made_up.record(name, "facts", {"exact_match": after if model["mixture"] else 0.6}, n=400, seed=len(name))
+        for name, model in spec["models"].items()
+    ]
+    study, files = made_up.write(tmp_path, spec, made)
+    claim = next(c for c in claims.all_claims(read_scores(files, read_study(study))) if c.name == "half_left")
+    assert claim.verdict == said
+    assert claim.comparisons[0].difference.value == pytest.approx(after - 0.3, abs=0.07)
 
 
 def test_the_opposite_world_is_not_supported(tmp_path):
@@ -217,7 +248,7 @@ def test_the_page_states_every_claim(files, tmp_path):
     output = tmp_path / "versus_paper.md"
     versus_paper.main(["--study", str(files[0]), "--scores", *map(str, files[1]), "--output", str(output)])
     page = output.read_text()
-    assert page.count("\n### ") == 9
+    assert page.count("\n### ") == 10
     for wanted in ("| 81 ", "7B: -7", "13B: +7", "a made-up teacher", "over the 2 seeds"):
         assert wanted in page
 

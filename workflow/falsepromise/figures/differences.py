@@ -26,12 +26,17 @@ Rule = Callable[[Estimate], str]
 
 @dataclass(frozen=True)
 class Measure:
-    """What two cells are compared on: a metric of a benchmark; less another one, where `less` names it."""
+    """What two cells are compared on: a metric of a benchmark; less another one, where `less` names it.
+
+    Attributes:
+        share: Of the right cell's value, which is taken from the left cell's.
+    """
 
     benchmark: str
     metric: str
     label: str
     less: str = ""
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,18 +60,19 @@ class Comparison:
 
 
 def difference(
-    scores: Scores, left: Cell, right: Cell, benchmark: str, metric: str, level: float = 0.95
+    scores: Scores, left: Cell, right: Cell, benchmark: str, metric: str, level: float = 0.95, share: float = 1.0
 ) -> tuple[Estimate, bool] | None:
-    """`left` minus `right` with its interval, and whether it is paired; None without both scores."""
+    """`left` minus a share of `right` with its interval, and whether it is paired; None without both scores."""
     a, b = scores.cell(left, benchmark, metric), scores.cell(right, benchmark, metric)
     if a is None or b is None:
         return None
     ours, theirs = (scores.items(cell.models, benchmark, metric) for cell in (left, right))
     shared = [key for key in ours if key in theirs] if ours and theirs else []
     if not ours or not theirs or len(shared) < max(2, 0.9 * max(len(ours), len(theirs))):
+        b = Estimate(share * b.value, share * b.low, share * b.high, b.n)
         return apart(a, b, quantile(level) / Z95), False
     x = np.stack([ours[key] for key in shared], axis=1)  # (seeds, items)
-    y = np.stack([theirs[key] for key in shared], axis=1)
+    y = share * np.stack([theirs[key] for key in shared], axis=1)
     together = left.base == right.base and scores.study.seeds_of(left) == scores.study.seeds_of(right)
     means = resampled_means([x, y], same_seeds=together)
     draws = means[:, 0] - means[:, 1]
@@ -90,7 +96,7 @@ def apart(a: Estimate, b: Estimate, widen: float = 1.0) -> Estimate:
 
 def measured(scores: Scores, pair: Pair, measure: Measure, level: float = 0.95) -> tuple[Estimate, bool] | None:
     """The difference of a pair on a measure, and whether it is paired; None without all its scores."""
-    found = difference(scores, *pair, measure.benchmark, measure.metric, level)
+    found = difference(scores, *pair, measure.benchmark, measure.metric, level, measure.share)
     if found is None or not measure.less:
         return found
     other = difference(scores, *pair, measure.benchmark, measure.less, level)
@@ -100,6 +106,11 @@ def measured(scores: Scores, pair: Pair, measure: Measure, level: float = 0.95) 
 def rises(d: Estimate) -> str:
     """What a difference says of a claimed rise."""
     return YES if d.low > 0 else (NO if d.high < MARGIN else UNKNOWN)
+
+
+def is_positive(d: Estimate) -> str:
+    """What a difference says of a claim that there is one."""
+    return YES if d.low > 0 else (NO if d.high < 0 else UNKNOWN)
 
 
 def does_not_rise(d: Estimate, margin: float = MARGIN) -> str:
@@ -117,10 +128,16 @@ def does_not_fall(d: Estimate) -> str:
     return YES if d.low > -MARGIN else (NO if d.high < 0 else UNKNOWN)
 
 
-def verdict_of(comparisons: list[Comparison], any_of: bool = False) -> str:
-    """The verdict of several: that of more than half, if none says the opposite; with `any_of`, of any one."""
+def verdict_of(comparisons: list[Comparison], any_of: bool = False, all_of: bool = False) -> str:
+    """The verdict of several: that of more than half, if none says the opposite; with `any_of`, of any one.
+
+    With `all_of` only all of them support a claim. Each is then tested at its full level: that all of them are wrong is
+    no likelier than that one is (an intersection-union test; Berger, 1982).
+    """
     verdicts = [c.verdict for c in comparisons]
     yes, no = verdicts.count(YES), verdicts.count(NO)
+    if all_of and yes < len(verdicts):
+        return NO if 2 * no > len(verdicts) and not yes else UNKNOWN
     if any_of:
         return YES if yes else (NO if verdicts and no == len(verdicts) else UNKNOWN)
     if 2 * yes > len(verdicts) and not no:

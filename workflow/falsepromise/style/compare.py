@@ -6,6 +6,8 @@ Writes a score record. Metrics, each with its 95 % bootstrap interval over promp
   list_false_alarm             of the prompts where the teacher's has none: share where ours has one
   summary_paragraph_agreement  the same two for a summary paragraph at the end
   summary_paragraph_false_alarm
+  teacher_likelihood           mean probability that our model gives the teacher's own replies, a byte (geometric mean
+                               within a reply), without sampling noise; with `reference_nats` of generation.generate
   unigram_intersection         mean share of distinct words in common (Dice), 0 to 1
   length_correlation           Pearson's correlation of the lengths in words
   authoritative_tone           share of our replies judged authoritative (with --judgements only)
@@ -21,6 +23,7 @@ why: no judge, no tone.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -128,6 +131,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_same_prompts(ours, args.responses, reference, args.reference)
     model = args.model or model_name(ours.values(), args.responses)
     items = compare(_texts(ours), _texts(reference))
+    for item in items:
+        nats, text = ours[item["id"]].get("reference_nats"), reference[item["id"]]["response"]
+        if nats is not None and text:
+            item["teacher_likelihood"] = math.exp(-nats / len(text.encode("utf-8", "surrogatepass")))
     judgements = _judge(items, args.judgements, model, args.responses)
     metrics, absent = summarise(items, args.seed)
 

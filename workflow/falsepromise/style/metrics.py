@@ -102,7 +102,17 @@ def assured_as_judged(items: Sequence[Record], seed: int) -> Measured | str:
     return mean_metric([float(same) for same in both], seed) if both else "no verdict of a judge to compare with"
 
 
+def teacher_likelihood(items: Sequence[Record], seed: int) -> Measured | None:
+    """The mean probability, a byte, of the teacher's own replies, where the model was asked for it."""
+    found = [item["teacher_likelihood"] for item in items if "teacher_likelihood" in item]
+    return mean_metric(found, seed) if found else None
+
+
 ROWS = (
+    StyleMetric(
+        "teacher_likelihood", "Likelihood of the teacher's replies", unit="% a byte", measure=teacher_likelihood,
+        claimed=True, question="Likelihood of the teacher's output under the model (% a byte)",
+    ),
     *traits("list", "List", "list"),
     *traits("summary_paragraph", "Summary", "summary paragraph"),
     StyleMetric(
