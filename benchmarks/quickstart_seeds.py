@@ -44,10 +44,6 @@ def study_of(seed: int) -> dict[str, Any]:
     for run in config["runs"].values():
         count = len(run.get("seeds", [0]))
         run["seeds"] = [seed * count + index for index in range(count)]
-    config["benchmarks"].pop("humaneval", None)
-    config["sources"].pop("HumanEval.jsonl.gz", None)
-    config.pop("judges", None)
-    config["prompts"]["heldout"]["runs"] = ["bases", "amount", "replay", "targeted"]
     return config
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import json
 from pathlib import Path
 from typing import Any
 
@@ -133,11 +134,24 @@ def test_a_base_that_is_pre_trained_here_is_drawn_for_each_seed_of_its_runs(conf
 
 
 def test_the_test_study_has_the_quickstarts_jobs() -> None:
-    """The same DAG at another size: the same kinds of parts."""
+    """The same DAG at another size: all kinds of parts, and those that the quickstart does without."""
     quickstart, test = (load_files([ROOT / "config" / name]) for name in ("config.yaml", "test.yaml"))
-    assert test.config.model_fields_set == quickstart.config.model_fields_set
-    assert set(test.runs) == set(quickstart.runs)
-    assert set(test.config.mixtures) == set(quickstart.config.mixtures)
+    assert test.config.model_fields_set >= quickstart.config.model_fields_set
+    assert set(test.runs) >= set(quickstart.runs)
+    assert set(test.config.mixtures) >= set(quickstart.config.mixtures)
+
+
+def test_the_quickstarts_bases_are_made_of_its_own_text() -> None:
+    quickstart, made = (load_files([ROOT / "config" / name]) for name in ("config.yaml", "quickstart_bases.yaml"))
+    for section in ("facts", "pretraining", "tokenizer", "blocks", "pools", "sources"):
+        assert getattr(made.config, section) == getattr(quickstart.config, section), section
+    assert made.config.mixtures["sharegpt_mix"] == quickstart.config.mixtures["sharegpt_mix"]
+    assert made.config.training["pretraining"] == quickstart.config.training["pretraining"]
+    for name, base in quickstart.config.bases.items():
+        kept = ROOT / "resources" / "bases" / name
+        recipe = json.loads((kept / "manifest.json").read_text())["config"]["recipe"]
+        assert recipe == made.config.training["pretraining"].model_dump()
+        assert base.parameters == made.shape(name).parameters == made.parameters(name)
 
 
 @pytest.mark.parametrize(
