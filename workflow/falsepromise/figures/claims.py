@@ -151,7 +151,7 @@ def verdict(scores: Scores, name: str, benchmark: str = "", metric: str = "") ->
     ]
     if not found:
         return ""
-    said = verdict_of(found, claim.any_of)
+    said = verdict_of(found, claim.any_of, claim.all_of)
     count = f" ({sum(c.verdict == said for c in found)} of {len(found)})" if len(found) > 1 and said != UNKNOWN else ""
     return f"{CLAIMS[name].brief}: {said}{count}"
 
