@@ -57,7 +57,10 @@ def test_records_come_in_order_and_none_is_lost(folders, prompts, tmp_path):
 @pytest.mark.parametrize("of", [2, 30])
 def test_parts_give_the_responses_of_one_job(folders, prompts, tmp_path, monkeypatch, of):
     """More parts than the 18 responses, too; the whole is made without the weights."""
-    sampling = ("--temperature", "1", "--samples", "2", "--seed", "3")
+    replies = ({"prompt_id": r["id"], "response": f"the capital of {n}"} for n, r in enumerate(read_jsonl(prompts)))
+    write_jsonl(tmp_path / "references.jsonl", ({"model": "<teacher>", "sample": 0} | reply for reply in replies))
+    asked = ("--references", str(tmp_path / "references.jsonl"))
+    sampling = ("--temperature", "1", "--samples", "2", "--seed", "3", *asked)
     run(folders, prompts, tmp_path / "one.jsonl", *sampling)
     parts = [str(tmp_path / f"part{n}.jsonl") for n in range(1, of + 1)]
     for n, part in enumerate(parts, 1):

@@ -69,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         with partial:
             records = _generated(options, name, prompts, mine, partial, facts, nats)
     if options.shard:
-        made = [{"key": _key(record["prompt_id"], record["sample"]), "response": record} for record in records]
+        made: list[Record] = [
+            {"key": _key(record["prompt_id"], record["sample"]), "response": record} for record in records
+        ]
         made += [{"key": _key(prompt, "reference"), "nats": value} for prompt, value in nats.items()]
         shards.write(output, options.shard, part_of, made, **{k: v for k, v in facts.items() if k in OF_ALL_PARTS})
     else:
@@ -122,7 +124,7 @@ def _generated(
     facts: dict[str, Any],
     nats: dict[str, float],
 ) -> list[Record]:
-    """The response in each place, those that are there from a run that ended early among them; likelihoods into `nats`."""
+    """The response in each place, those of a run that ended early among them; the likelihoods go into `nats`."""
     missing = [place for place in places if (place[0]["id"], place[1]) not in partial.done]
     if partial.done:
         log.info("%s: %d of %d responses are there; going on", partial.path, len(partial.done), len(places))
