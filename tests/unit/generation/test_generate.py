@@ -173,6 +173,9 @@ def test_the_likelihood_of_references(folders, prompts, tmp_path):
         with torch.no_grad():
             loss = theirs(input_ids=torch.tensor([context + reply]), labels=labels).loss
         assert record["reference_nats"] == pytest.approx(float(loss) * len(reply), rel=1e-4)
+    write_jsonl(file, [{"prompt_id": "m3", "response": ""}, {"prompt_id": "raw", "response": "three " * 5000}])
+    found = run(folders, short, tmp_path / "t.jsonl", "--references", str(file))
+    assert not any("reference_nats" in record for record in found), "nothing, and what no context holds"
     write_jsonl(file, [{"prompt_id": "m3", "response": "one"}])
     with pytest.raises(UserError, match="no reply to the prompt 'raw' \\(1 of 2"):
         run(folders, short, tmp_path / "s.jsonl", "--references", str(file))

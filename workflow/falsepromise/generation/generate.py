@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     references = sha256(options.references) if options.references else None
     part_of = {**of, "weights": None if is_url(options.model) else portable(options.model), "references": references}
     facts: dict[str, Any] = {}
-    nats: dict[str, float] = {}
+    nats: dict[str, float | None] = {}
     partial = Partial(output, {**of, "weights": identity(options.model, options.ask_for)})
     if options.from_shards:
         records = _of_shards(options.from_shards, part_of, places, facts, nats)
@@ -76,7 +76,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         shards.write(output, options.shard, part_of, made, **{k: v for k, v in facts.items() if k in OF_ALL_PARTS})
     else:
         if options.references:
-            records = [r | {"reference_nats": nats[r["prompt_id"]]} if not r["sample"] else r for r in records]
+            records = [
+                r if r["sample"] or (value := nats[r["prompt_id"]]) is None else r | {"reference_nats": value}
+                for r in records
+            ]
         write_jsonl(output, records)
     partial.remove()
     reasons = collections.Counter(record["finish_reason"] for record in records)
@@ -98,7 +101,7 @@ def _of_shards(
     of: dict[str, Any],
     places: list[tuple[Record, int]],
     facts: dict[str, Any],
-    nats: dict[str, float],
+    nats: dict[str, float | None],
 ) -> list[Record]:
     found, known = shards.read(files, of)
     facts |= {key: known[key] for key in OF_ALL_PARTS if key in known}
@@ -122,7 +125,7 @@ def _generated(
     places: list[tuple[Record, int]],
     partial: Partial,
     facts: dict[str, Any],
-    nats: dict[str, float],
+    nats: dict[str, float | None],
 ) -> list[Record]:
     """The response in each place, those of a run that ended early among them; the likelihoods go into `nats`."""
     missing = [place for place in places if (place[0]["id"], place[1]) not in partial.done]
@@ -231,8 +234,10 @@ def prompt_of(record: Record, form: str) -> str | list[dict[str, str]]:
 
 def reference_nats(
     engine: Engine, prompts: Sequence[Record], file: str, form: str, shard: shards.Shard | None = None
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """The negative log-likelihood, in nats, of each prompt's reference reply, by prompt id.
+
+    None for a reply that is empty or longer than the model's context.
 
     Args:
         engine: The model.
@@ -242,27 +247,34 @@ def reference_nats(
         shard: Computes a part of them alone, each to the same last bit.
 
     Raises:
-        UserError: a prompt has no reference, or an empty one.
+        UserError: a prompt has no reference.
     """
-    from falsepromise.generation.likelihood import loglikelihood
+    from falsepromise.generation.likelihood import encode_pair, loglikelihood
 
     replies: dict[str, str] = {}
     for record in read_jsonl(file, check_response):
         replies.setdefault(str(record["prompt_id"]), record["response"])
-    missing = [prompt["id"] for prompt in prompts if not replies.get(prompt["id"])]
+    missing = [prompt["id"] for prompt in prompts if prompt["id"] not in replies]
     if missing:
         raise UserError(
-            f"--references {file}: no reply to the prompt {missing[0]!r} ({len(missing)} of {len(prompts)} have none "
-            "or an empty one); give the replies to these prompts"
+            f"--references {file}: no reply to the prompt {missing[0]!r} ({len(missing)} of {len(prompts)} have none); "
+            "give the replies to these prompts"
         )
-    pairs = []
+    nats: dict[str, float | None] = {}
+    pairs, asked = [], []
     for prompt in prompts:
-        given = prompt_of(prompt, form)
+        given, reply = prompt_of(prompt, form), replies[prompt["id"]]
         context = engine.encode(f"{given}\n\n" if isinstance(given, str) else given)
-        pairs.append((context, replies[prompt["id"]]))
+        if 0 < len(encode_pair(engine, context, reply)[1]) <= engine.max_length:
+            pairs.append((context, reply))
+            asked.append(prompt["id"])
+        else:
+            nats[prompt["id"]] = None
+    if nats:
+        log.warning("%s: %d replies are empty or longer than the context: no likelihood", file, len(nats))
     with Progress(len(pairs), "likelihood of the references", "replies") as progress:
         found = loglikelihood(engine, pairs, progress, shard)
-    return {prompt["id"]: round(-one[0], 4) for prompt, one in zip(prompts, found, strict=True) if one is not None}
+    return nats | {prompt: round(-one[0], 4) for prompt, one in zip(asked, found, strict=True) if one is not None}
 
 
 def seed_of(seed: int, prompt_id: str, sample: int) -> int:
