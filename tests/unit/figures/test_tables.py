@@ -188,6 +188,7 @@ def test_style_needs_each_of_its_named_metrics(tmp_path):
         study, files = made_up.write(folder, spec, made)
         claim = claims.all_claims(read_scores(files, read_study(study)))[0]
         assert (claim.name, claim.verdict, len(claim.comparisons)) == ("style", said, 12)
+        assert "not tested: List agreement above false alarms, Authoritative tone" in claim.note
 
 
 @pytest.mark.parametrize(("after", "said"), [(0.45, "supported"), (0.15, "not supported"), (0.3, "can't tell")])

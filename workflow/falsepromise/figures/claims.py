@@ -48,7 +48,7 @@ from falsepromise.figures.select import (
 )
 from falsepromise.statistics.agreement import rank_correlation
 
-# On what the claim about style is tested, named before any run; tone only where a judge was asked. Whether a list or a
+# On what the claim about style is tested; tone only where a judge was asked. Whether a list or a
 # summary paragraph is there at all proves nothing, and summaries are too rare for a test: Table 2 has them.
 TESTED = ("teacher_likelihood", "unigram_intersection", "list_agreement", "length_correlation", "authoritative_tone")
 PREFERENCE_MARGIN = 0.05  # votes are fewer and coarser than a benchmark's items
@@ -130,6 +130,9 @@ def tested(row: Row, scores: Scores) -> Claim:
         if found:
             text = between(scores.study, *pair)
             claim.comparisons.append(Comparison(text, measure.label, *found, row.says(found[0]), measure, pair))
+    lacking = dict.fromkeys(m.label for _, m in asked if m not in [c.measure for c in claim.comparisons])
+    if row.all_of and claim.comparisons and lacking:
+        claim.note = f"Not measured in this run, and not tested: {', '.join(lacking)}."
     return claim
 
 
@@ -286,7 +289,7 @@ ROWS = (
     ),
     Row(
         "half_left", "half is left", "Broad imitation leaves at least half of the accuracy",
-        "section 4.3, Figure 4 (top)",
+        "not the paper's; it tells a flat curve from forgetting in Figure 4 (top)",
         "each benchmark: the largest amount of broad data less half of the base model's accuracy",
         against_base, half_of_accuracy, is_positive,
     ),
