@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 
 from falsepromise.core import cli
@@ -22,7 +23,7 @@ from falsepromise.study.config import default
 from falsepromise.style.detectors import has_list
 
 SHORT = 200  # characters of a short reply
-Key = tuple[bytes, int, int, str, str]  # place in the order, file, byte, id, kind
+Key = tuple[bytes, int, int, str, str, bytes]  # place in the order, file, byte, id; in turns: kind, place among it
 
 
 def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[Record]:
@@ -39,10 +40,9 @@ def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[
     keys: list[Key] = []
     for number, path in enumerate(paths):
         for offset, dialogue in _with_offsets(path):
-            keys += [
-                (place(chosen, seed), number, offset, chosen["id"], kind(chosen) if args.balanced else "")
-                for chosen in selection.select([dialogue], args)
-            ]
+            for chosen in selection.select([dialogue], args):
+                turn = (kind(chosen), place(chosen, 0)) if args.balanced else ("", b"")
+                keys.append((place(chosen, seed), number, offset, chosen["id"], *turn))
     keys.sort()
     for before, after in pairwise(keys):
         if before[0] == after[0]:
@@ -54,7 +54,7 @@ def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[
         keys = in_turns(keys)
     streams = [open(path, "rb") for path in paths]  # noqa: SIM115
     try:
-        for _, number, offset, name, _ in track(keys, "mixing", unit="dialogue"):
+        for _, number, offset, name, *_ in track(keys, "mixing", unit="dialogue"):
             streams[number].seek(offset)
             dialogue = loads(streams[number].readline())
             yield next(chosen for chosen in selection.select([dialogue], args) if chosen["id"] == name)
@@ -70,14 +70,17 @@ def kind(dialogue: Record) -> str:
 
 
 def in_turns(keys: Sequence[Key]) -> list[Key]:
-    """The first of each kind, the second of each kind, and so on, until one kind has no more.
+    """The first of each kind, the second of each kind, and so on; of each as many as of the rarest.
 
-    This selects on the reply, so the mixture has more lists and more short replies than its source.
+    This selects on the reply, so the mixture has more lists and more short replies than its source. Which dialogues
+    are kept is the same for every seed, so that prompts that stay away from one order stay away from all.
     """
     kinds: dict[str, list[Key]] = {}
     for key in keys:
-        kinds.setdefault(key[-1], []).append(key)
-    return [key for turn in zip(*(kinds[name] for name in sorted(kinds)), strict=False) for key in turn]
+        kinds.setdefault(key[4], []).append(key)
+    n = min(map(len, kinds.values()))
+    kept = [sorted(sorted(kinds[name], key=itemgetter(5))[:n]) for name in sorted(kinds)]
+    return [key for turn in zip(*kept, strict=True) for key in turn]
 
 
 def put_into(prompt: str, share: float, dialogues: Iterator[Record]) -> Iterator[Record]:

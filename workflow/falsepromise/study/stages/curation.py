@@ -43,14 +43,14 @@ def prompts_from(study: Study, prompts: str) -> str:
 def prompts_stay_away_from(study: Study, prompts: str) -> list[str]:
     """The training dialogues that evaluation prompts must not resemble: all that any model is trained on.
 
-    A seed changes only their order, so one seed of each mixture is enough.
+    A seed changes only their order, so the study's own is enough, and the runs' seeds leave the prompts as they are.
     """
-    once = {name.rpartition(".s")[0]: name for name in reversed(used_mixtures(study))}
+    once = {name.rpartition(".s")[0] for name in used_mixtures(study)}
     own = study.config.prompts[prompts].pool
     pools = [own] if own else [] if once else [*study.config.pools]
     trained = {study.config.mixtures[name].pool for name in once}
     files = [f"{study.results}/curation/clean/{pool}.train.jsonl" for pool in pools if pool not in trained]
-    return files + [f"{study.results}/curation/mixtures/{name}.jsonl" for name in sorted(once.values())]
+    return files + [f"{study.results}/curation/mixtures/{name}.s{study.seed}.jsonl" for name in sorted(once)]
 
 
 def mix_options(study: Study, mixture: str) -> str:
