@@ -1,10 +1,8 @@
 """Run the quickstart's study with other seeds, and count how often each of the paper's claims comes out.
 
-A seed changes everything that is drawn: which subjects are asked about, the pre-training text, the
-base models (each seed draws its own, twice), the order of the imitation data, the held-out prompts.
-What no claim hangs on is left out: HumanEval (models of this size solve none of it), the stand-in judge, and the
-answers of the models that only the `size` runs have. Finished jobs are kept, so a run that was
-stopped goes on where it was.
+A seed changes everything that is drawn: which subjects are asked about, the replayed text, the order of the imitation
+data, the held-out prompts. The base models are the same. Finished jobs are kept, so a run that was stopped goes on
+where it was.
 
     python benchmarks/quickstart_seeds.py --seeds 1 2 3 4 5       # run and collect
     python benchmarks/quickstart_seeds.py --seeds 1 2 3 4 5 --collect   # collect what is there
@@ -29,6 +27,7 @@ sys.path.insert(0, str(ROOT / "workflow"))
 
 from falsepromise.core.records import read_json, write_json  # noqa: E402
 from falsepromise.figures.claims import Claim, all_claims  # noqa: E402
+from falsepromise.figures.differences import verdict_of  # noqa: E402
 from falsepromise.figures.scores import Scores, read_scores  # noqa: E402
 from falsepromise.figures.study import read_study  # noqa: E402
 from falsepromise.figures.table import markdown_table  # noqa: E402
@@ -84,6 +83,12 @@ def spell(claim: Claim, index: int) -> str:
     return f"{100 * d.value:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
 
 
+def by_measure(claim: Claim) -> dict[str, str]:
+    """What a claim's comparisons say of each measure alone: all of them are needed, as for the claim."""
+    names = dict.fromkeys(c.benchmark for c in claim.comparisons)
+    return {n: verdict_of([c for c in claim.comparisons if c.benchmark == n], all_of=True) for n in names}
+
+
 def over_seeds(differences: list[float]) -> str:
     """Mean of the seeds' differences with Student's 95 % interval: each seed is one independent draw."""
     n = len(differences)
@@ -124,15 +129,20 @@ def write(output: Path, claims: dict[int, list[Claim]], costs: dict[int, float],
     by_title = {seed: {claim.title: claim for claim in claims[seed]} for seed in seeds}
     rows = []
     for title in titles:
-        verdicts = [by_title[seed][title].verdict for seed in seeds]
-        counts = [str(verdicts.count(v)) for v in ("supported", "not supported", "can't tell")]
-        rows.append([title, *counts, *verdicts])
+        said = {title: [by_title[seed][title].verdict for seed in seeds]}
+        if by_title[seeds[0]][title].all_of:  # each of its measures by itself, too
+            for seed in seeds:
+                for measure, verdict in by_measure(by_title[seed][title]).items():
+                    said.setdefault(f"– {measure}", []).append(verdict)
+        for name, verdicts in said.items():
+            counts = [str(verdicts.count(v)) for v in ("supported", "not supported", "can't tell")]
+            rows.append([name, *counts, *verdicts])
     header = ["Claim", "supported", "not supported", "can't tell", *(f"seed {seed}" for seed in seeds)]
     minutes = ", ".join(f"{costs[seed] / 60:.1f}" for seed in seeds)
     parts = [
         "# The quickstart with other seeds\n",
         f"`benchmarks/quickstart_seeds.py`, beside the quickstart's own 0: {', '.join(map(str, seeds))}. Each draws "
-        "facts, text, base models (two of each size), imitation data and prompts anew. The study and the tests were "
+        "facts, text, imitation data and prompts anew; the base models are the same. The study and the tests were "
         f"fixed before the first of them was looked at. Processor minutes (user and system, of all jobs): {minutes}."
         + (f" Planned and not finished: {', '.join(map(str, missing))}." if missing else "")
         + "\n",
