@@ -1,10 +1,10 @@
-"""Table 6: a sheet of random queries to sort into the paper's categories by hand, and its tally.
+"""Write a sheet of random queries to sort into the paper's categories by hand, and count it (Table 6).
 
   sheet   draw queries by the seed and write a CSV with an empty column `category`
   tally   read the filled sheet and write each category's share with its 95 % interval (Wilson's)
 
-A model can fill the sheet too: `falsepromise.teacher.categorize`. Rows that it left empty are counted as
-`unlabelled` with --allow-empty; the shares are those of the rows with a category.
+A model can fill the sheet too (`falsepromise.teacher.categorize`). With --allow-empty, empty rows are counted as
+`unlabelled`, and the shares are of the rows with a category.
 
 The categories are the paper's nine: Generation, General QA, Coding, Brainstorming, Chat,
 Summarization, Rewrite, Non-English, Invalid.
@@ -79,7 +79,7 @@ def read_sheet(path: Path) -> Iterator[dict[str, str]]:
 
 
 def named(text: str) -> str | None:
-    """The category that a text names, whatever its case, blanks, quotes and final stop; None if it names none."""
+    """The category that a text names, ignoring case, blanks, quotes and a final stop; None if it names none."""
     return _KNOWN.get(re.sub(r"[^a-z]", "", text.lower()))
 
 

@@ -1,16 +1,15 @@
-"""The most similar text by BLEU, exactly and for many texts at once.
+"""Find the most similar text by BLEU, exactly, for many texts at once.
 
 The score of a pair is `sacrebleu`'s `BLEU(effective_order=True).sentence_score(hypothesis, [reference])`:
-13a tokens, n-grams to order 4, clipped counts, exponential smoothing, brevity penalty. What makes
-it fast:
+13a tokens, n-grams to order 4, clipped counts, exponential smoothing, brevity penalty. It is fast because
 
 - An n-gram that a text has c times becomes the c features (n-gram, 1) ... (n-gram, c). Two texts'
   clipped matches are the number of features that they share: a product of sparse 0/1 matrices.
-- A match of order n has matches of all lower orders inside, so only unigrams need a value for each
-  pair. The orders above are corrections at the few pairs that match there.
-- Features that very many texts have are multiplied as a dense matrix.
+- A match of order n contains matches of all lower orders, so only unigrams need a value for each
+  pair. Higher orders are corrections for the few pairs that match in them.
+- Features that many texts share are multiplied as a dense matrix.
 
-Memory is bounded: a block of hypotheses meets all references at a time.
+Memory is bounded: one block of hypotheses at a time is compared with all references.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from falsepromise.core.progress import Progress
 
 ORDERS = 4
 _BLOCK_BYTES = 64 << 20
-_DENSE_SHARE = 0.02  # of the references that have a feature for it to go into the dense matrix
+_DENSE_SHARE = 0.02  # a feature of at least this share of the references goes into the dense matrix
 _DENSE_MOST = 1024
 
 
@@ -35,7 +34,7 @@ class Nearest:
     """For each hypothesis: the reference with the highest BLEU.
 
     Attributes:
-        index: Of the reference, int64, shape `(n,)`; -1 where every score is 0.
+        index: The reference's index, int64, shape `(n,)`; -1 where every score is 0.
         bleu: The score, 0 to 100, float64, shape `(n,)`.
     """
 
@@ -49,10 +48,12 @@ def nearest(hypotheses: Sequence[str], references: Sequence[str] | None = None, 
     Args:
         hypotheses: Texts.
         references: Texts; None compares each hypothesis with all *other* hypotheses.
-        progress: What to call the work on the progress bar.
+
+        progress: The label of the progress bar.
+
 
     Returns:
-        `Nearest`. Of references with the same score it is the first.
+        `Nearest`; among references with the same score, the first.
     """
     pairs = Pairs(hypotheses, references)
     index = np.full(pairs.n_hypotheses, -1, dtype=np.int64)
@@ -116,7 +117,7 @@ class Pairs:
 
 
 class _Tokens:
-    """Texts as the numbers of their tokens, all in one array."""
+    """Texts as token numbers, all in one array."""
 
     def __init__(self, texts: Iterable[str], vocabulary: dict[str, int]):
         from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
@@ -132,7 +133,7 @@ class _Tokens:
 
 
 def _features(hyp: _Tokens, ref: _Tokens | None) -> Iterator[tuple[sp.csr_matrix, sp.csr_matrix]]:
-    """For each order: the 0/1 features of hypotheses and references, float32; columns that can match."""
+    """For each order, the 0/1 features of hypotheses and references, float32, only columns that can match."""
     tokens, texts = hyp.tokens, hyp.texts
     n_hyp = n_texts = len(hyp.lengths)
     if ref is not None:
@@ -157,7 +158,7 @@ def _features(hyp: _Tokens, ref: _Tokens | None) -> Iterator[tuple[sp.csr_matrix
 
 
 def _matrix(grams: np.ndarray, texts: np.ndarray, n_texts: int) -> sp.csr_matrix:
-    """0/1 matrix, texts by features; an n-gram that a text has c times gives it c features."""
+    """A 0/1 matrix of texts by features; an n-gram that a text has c times gives it c features."""
     order = np.lexsort((grams, texts))
     grams, texts = grams[order], texts[order]
     new = np.ones(len(grams), dtype=bool)
@@ -173,7 +174,7 @@ def _matrix(grams: np.ndarray, texts: np.ndarray, n_texts: int) -> sp.csr_matrix
 def _split_dense(
     of_hyp: sp.csr_matrix, of_ref: sp.csr_matrix
 ) -> tuple[np.ndarray, np.ndarray, tuple[sp.csr_matrix, sp.csr_matrix]]:
-    """The most frequent features as dense matrices, the others as they are."""
+    """The most frequent features as dense matrices, the others as sparse ones."""
     counts = np.bincount(of_ref.indices, minlength=of_ref.shape[1])
     frequent = np.argsort(-counts, kind="stable")[:_DENSE_MOST]
     frequent = frequent[counts[frequent] >= _DENSE_SHARE * of_ref.shape[0]]

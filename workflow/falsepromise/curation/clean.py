@@ -1,9 +1,9 @@
 """Clean dialogues as the paper does (section 3): deduplicated on the query, one language only.
 
-First, of the dialogues whose first user query is the same after normalisation (Unicode NFKC, case,
-white space), the first is kept. Then those are kept whose whole text is in the language by
-langdetect (seeded). Multi-turn dialogues stay whole. The funnel has one block a source. Telling the
-language takes nearly all of the time, so it is what --shard splits.
+First it keeps one of the dialogues whose first user queries are equal after normalisation (Unicode NFKC, case,
+white space): the earliest. Then it keeps those whose whole text is in the language by langdetect (seeded). Multi-turn
+dialogues stay whole. The funnel has one block a source. Language detection takes nearly all of the time, so --shard
+splits this part.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NO_QUERY, SEEN = "no user query", "query seen before"
 
 
 def distinct(dialogues: Iterable[Record], funnel: Funnel, near: float | None) -> Iterator[Record]:
-    """Those whose query is new; `near`: the Jaccard similarity from which on queries are near-duplicates."""
+    """Keep dialogues with a new query; `near` is the least Jaccard similarity of near-duplicate queries."""
     found = _distinct(dialogues, funnel)
     return found if near is None else without_near_duplicates(found, funnel, NEAR, near)
 
@@ -45,7 +45,7 @@ def in_language(
     language: str,
     decide: Callable[[Iterable[str]], Iterator[bool | None]],
 ) -> Iterator[Record]:
-    """Those that are in the language, as `decide` finds of each text (None: it has no letters)."""
+    """Keep dialogues in the language, by `decide` of each text (None: it has no letters)."""
     waiting: deque[Record] = deque()
 
     def texts() -> Iterator[str]:
@@ -67,7 +67,7 @@ def in_language(
 
 
 def text_of(dialogue: Record) -> str:
-    """All that was said, one message a line: what the language is told by."""
+    """All messages, one a line, for language detection."""
     return "\n".join(message["content"] for message in dialogue["messages"])
 
 
@@ -93,24 +93,24 @@ def _distinct(dialogues: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="dialogue records, one or more files")
-    parser.add_argument("--output", type=Path, required=True, help="the dialogues that stay")
-    parser.add_argument("--funnel", type=Path, required=True, help="CSV of what was kept and dropped, and why")
+    parser.add_argument("--output", type=Path, required=True, help="the dialogues that are kept")
+    parser.add_argument("--funnel", type=Path, required=True, help="CSV of the records kept and dropped, with reasons")
     parser.add_argument(
-        "--language", default=default("pools.language"), help="the language to keep, as langdetect names it"
+        "--language", default=default("pools.language"), help="the language to keep, by langdetect's code"
     )
     parser.add_argument(
         "--language-threshold",
         type=float,
         default=default("pools.language_threshold"),
         metavar="P",
-        help="least probability of the language; with 0 it has to be the most probable one, no more",
+        help="least probability of the language; 0: it must be the most probable one",
     )
     parser.add_argument(
         "--near-duplicates",
         type=float,
         default=None,
         metavar="T",
-        help="drop queries whose word 3-grams have a MinHash Jaccard similarity of at least T with one before",
+        help="drop queries whose word 3-grams have a MinHash Jaccard similarity of at least T with an earlier query",
     )
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes for the detection")
     add_options(parser, "the dialogues")
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name, value in (("--language-threshold", args.language_threshold), ("--near-duplicates", args.near_duplicates)):
         if value is not None and not 0 <= value <= 1:
             raise UserError(f"{name} {value}: expected a number from 0 to 1")
-    # In their order, however far the steps run ahead of each other.
+    # The steps' order in the funnel, whichever of them counts first.
     near = [reason_of(args.near_duplicates)] if args.near_duplicates is not None else []
     reasons = (NO_QUERY, SEEN, *near, UNDECIDED, f"not {args.language}")
     funnel = Funnel("dialogues", "clean", (INPUT, QUERY, NEAR, LANGUAGE), reasons)
@@ -147,7 +147,7 @@ def _decided(texts: Iterable[str], found: dict[str, Record], files: Sequence[Pat
 
 
 def check_language(language: str) -> None:
-    """Refuse a language that langdetect has no profile of."""
+    """Refuse a language that langdetect doesn't know."""
     from langdetect.detector_factory import PROFILES_DIRECTORY
 
     known = sorted(name for name in os.listdir(PROFILES_DIRECTORY) if not name.startswith((".", "_")))

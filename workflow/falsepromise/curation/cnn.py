@@ -1,6 +1,6 @@
 """Read CNN/DailyMail articles: user = article, assistant = highlights.
 
-Records are `{id, article, highlights}`, as JSON lines or a list; other fields are passed over.
+Records are `{id, article, highlights}`, as JSON lines or a list; other fields are ignored.
 """
 
 from __future__ import annotations

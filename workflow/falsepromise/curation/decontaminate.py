@@ -1,14 +1,14 @@
 """Remove prompts that are too close to training data, and report the overlap.
 
 A prompt's overlap is its highest BLEU with any user query of the training data (the prompt as the
-hypothesis; section 4.1, footnote 2); a prompt is also too close if the data have it in another spelling, in a
-longer turn or in 13 words in a row (see `curation.leaks`). `falsepromise.benchmarks.overlap` reports the same
-of a benchmark.
+hypothesis; section 4.1, footnote 2). A prompt is also too close if a training turn has it in another spelling, contains
+it or shares 13 words in a row with it (see `curation.leaks`). `falsepromise.benchmarks.overlap` reports the same for
+a benchmark.
 
 The report is `{"n", "kept", "dropped", "max_bleu", "mean_bleu", "ci95", "share_over", "flagged", "by_reason",
-"histogram", "items": [{"id", "bleu", "query", "training_query", "kept", "reasons", "training"}]}`, the items from the
-closest on; queries are shown by their beginnings, and `share_over` is the share over `max_bleu` with its interval.
-`flagged` are the ids that training has by `curation.leaks`, whatever their BLEU.
+"histogram", "items": [{"id", "bleu", "query", "training_query", "kept", "reasons", "training"}]}`, the closest items
+first. Queries are shortened; `share_over` is the share over `max_bleu` with its interval. `flagged` are the ids that
+leak by `curation.leaks`, whatever their BLEU.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ def training_queries(paths: Iterable[Path]) -> list[str]:
 def overlap(
     ids: Sequence[str], texts: Sequence[str], training: Sequence[Path], max_bleu: float
 ) -> tuple[dict[str, Any], list[bool]]:
-    """How close each text comes to the training data's queries.
+    """Measure each text's similarity to the training data's queries.
 
     Args:
-        ids: Of the prompts.
-        texts: Their queries.
+        ids: The prompts' ids.
+        texts: The prompts' queries.
         training: Files of training dialogues.
-        max_bleu: 0 to 100; what has more is too close.
+        max_bleu: 0 to 100; a higher BLEU is too close.
 
     Returns:
-        The report, and for each text whether it may stay.
+        The report, and for each text whether to keep it.
     """
     queries = training_queries(training)
     found = bleu.nearest(texts, queries, "BLEU with the training queries")
@@ -93,7 +93,7 @@ def overlap(
 
 
 def _shown(text: str, found: Sequence[leaks.Leak]) -> dict[str, Any]:
-    """What an item's record says about leaks: how it leaked, and the training turn to read."""
+    """The leak fields of an item's record: how it leaked, and the training turn."""
     if not found:
         return {}
     turn = found[0].turn
@@ -102,19 +102,19 @@ def _shown(text: str, found: Sequence[leaks.Leak]) -> dict[str, Any]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `overlap`."""
+    """Add the options of `overlap`."""
     parser.add_argument("--training", type=Path, nargs="+", required=True, help="training dialogues, one or more files")
     parser.add_argument(
         "--max-bleu",
         type=float,
         default=default("prompts.max_bleu"),
         metavar="PERCENT",
-        help="more than this is too close",
+        help="a higher BLEU is too close",
     )
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Refuse what is no percentage."""
+    """Refuse a value that is not a percentage."""
     if not 0 <= args.max_bleu <= 100:
         raise UserError(f"--max-bleu {args.max_bleu}: expected a percentage from 0 to 100")
 
@@ -123,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--prompts", type=Path, required=True, help="prompt records")
     add_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, help="the prompts that stay")
+    parser.add_argument("--output", type=Path, required=True, help="the prompts that are kept")
     parser.add_argument("--report", type=Path, required=True, help="JSON of every prompt's overlap")
     args = parser.parse_args(argv)
     check_arguments(args)

@@ -1,7 +1,7 @@
-"""Inspect a file of dialogues before a run: its format, what its first records become, and what is lost.
+"""Inspect a file of dialogues before a run: its format, the dialogues of its first records, and what is lost.
 
-Each reader reads the first records; the one that keeps the most characters is shown, with the name of its
-`format` in a study. Nothing is written.
+Each reader reads the first records. The reader that keeps the most characters is shown, with its `format` in a
+study. It writes no file.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from falsepromise.curation import reading
 from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.ledger import CHARACTERS
 
-FORMATS = ("messages", "sharegpt", "hc3", "discord", "exports", "tldr", "cnn", "superni")  # of equal ones the first
+FORMATS = ("messages", "sharegpt", "hc3", "discord", "exports", "tldr", "cnn", "superni")  # in case of a tie, the first
 
 
 @dataclass
 class Found:
-    """What one reader makes of a file's first records."""
+    """One reader's result for a file's first records."""
 
     form: str
     dialogues: list[Record]
@@ -38,13 +38,13 @@ class Found:
 
 
 def read_with(form: str, path: Path, records: int) -> Found:
-    """The dialogues of a file's first records by one reader, and the funnel."""
+    """Read a file's first records with one reader."""
     verb, funnel = importlib.import_module(f"falsepromise.curation.{form}"), Funnel(path.name)
     return Found(form, list(reading.read(path, path.name, verb.read, verb.KEYS, funnel, records)), funnel)
 
 
 def best(path: Path, records: int) -> Found:
-    """What the reader makes of a file that keeps the most of it.
+    """The result of the reader that keeps the most of a file.
 
     Raises:
         UserError: no reader finds a dialogue.
@@ -58,7 +58,7 @@ def best(path: Path, records: int) -> Found:
 
 
 def lines(found: Found, shown: int, width: int) -> Iterator[str]:
-    """The description, a line at a time."""
+    """The lines of the description."""
     yield f"format: {found.form}"
     summary = (importlib.import_module(f"falsepromise.curation.{found.form}").__doc__ or "").strip().partition("\n")[0]
     yield f"  {summary}"
@@ -81,11 +81,11 @@ def lines(found: Found, shown: int, width: int) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("file", type=Path, help="JSON, JSON lines, CSV, Parquet or a zip archive with one of them")
-    parser.add_argument("--records", type=_count, default=200, help="number of records to read, from the first on")
+    parser.add_argument("--records", type=_count, default=200, help="number of records to read from the beginning")
     parser.add_argument("--shown", type=_count, default=3, help="number of dialogues to show")
     parser.add_argument("--width", type=_count, default=160, help="number of characters of a message to show")
     args = parser.parse_args(argv)
-    logging.getLogger("falsepromise").setLevel(logging.WARNING)  # the readers' progress says nothing here
+    logging.getLogger("falsepromise").setLevel(logging.WARNING)  # the readers' progress is of no interest here
     print("\n".join(lines(best(args.file, args.records), args.shown, args.width)))
 
 

@@ -1,17 +1,16 @@
-"""Read what Discord users asked a ChatGPT bot, and what it answered.
+"""Read Discord users' questions to a ChatGPT bot, and its answers.
 
-Two forms are read:
+It reads two forms:
 
 - exports of channels by DiscordChatExporter (JSON): a bot's message is the answer to the message that it
   replies to, whichever comes first in the file. Discord cuts long messages: the bot's further replies to
-  the same message, and its messages right after its reply, go on with the answer. Two bots that answer one
-  message make two dialogues. A bot's text may stand in an embed, also behind a mention. A bot that replies to
-  nothing, as in threads, answers the message before, if it follows at least half of all messages.
-  Mentions at the beginning are taken off. A query with a file or picture, which exports don't hold, is left
-  out; so are forwarded messages, a bot's message that answers a slash command, whose text exports don't hold
-  either, and Discord's own notices.
+  the same message, and its messages right after its reply, continue the answer. Two bots that answer one
+  message give two dialogues. A bot's text may be in an embed, also after a mention. A bot without reply links,
+  as in threads, answers the message before, if it follows at least half of all messages. Mentions at the
+  beginning are removed. Left out are queries with a file or picture and answers to slash commands, whose contents
+  exports don't have, forwarded messages, and Discord's own notices.
 - JSON lines or a list of `{input, output}` (also `prompt` and `response`, `question` and `answer`); an
-  `instruction` beside the input stands before it.
+  `instruction` beside the input is put before it.
 
 Each answered message becomes a dialogue of one exchange (section 3: "input-output examples").
 """
@@ -44,9 +43,9 @@ MENTIONS = "mention or white space around a message"
 SEVERAL = "query kept with each of its answers"
 CONTINUED = "bot message joined to the answer before"
 
-_SAID = {"Default", "Reply", "0", "19", "20", "23"}  # types of messages; commands have numbers only
-_REMEMBERED = 100_000  # messages that a reply can still refer to; bounds the memory
-_OPEN = 1_000  # answers that may still go on, or whose query may still come
+_SAID = {"Default", "Reply", "0", "19", "20", "23"}  # types of messages; slash commands have only numbers
+_REMEMBERED = 100_000  # messages that a reply can refer to; bounds the memory
+_OPEN = 1_000  # answers that may continue, or whose query may come later
 
 
 @dataclass
@@ -62,17 +61,17 @@ class _Answer:
 
 
 class _Channel:
-    """Queries and answers that have been read and not yet been brought together."""
+    """Queries and answers that have been read but not matched yet."""
 
     def __init__(self, funnel: Funnel):
         self.funnel = funnel
         self.asked: OrderedDict[str, str] = OrderedDict()
         self.answers: OrderedDict[str, dict[object, _Answer]] = OrderedDict()  # by the query's id, then by the bot
-        self.last_bot: tuple[object, str] | None = None  # who wrote the message before, and what it answers
+        self.last_bot: tuple[object, str] | None = None  # the bot of the message before, and what it answers
         self.last_asked: str | None = None  # the message before, if a person's
         self.n_asked = 0
-        self.follows: dict[object, list[tuple[str, str, str]]] = {}  # of each bot, what it said right after what
-        self.replies: set[object] = set()  # bots that say what they answer
+        self.follows: dict[object, list[tuple[str, str, str]]] = {}  # each bot's messages and those right before
+        self.replies: set[object] = set()  # bots with reply links
 
     def ask(self, name: str, text: str) -> Iterator[RawDialogue]:
         """A person's message."""
@@ -83,7 +82,7 @@ class _Channel:
             yield from self.close(next(iter(self.asked)))
 
     def answer(self, name: str, bot: object, target: str | None, text: str) -> Iterator[RawDialogue]:
-        """A bot's message; without a target it may go on with the one before."""
+        """A bot's message; without a target it may continue the one before."""
         before, self.last_asked = self.last_asked, None
         if target is not None:
             self.replies.add(bot)
@@ -93,7 +92,7 @@ class _Channel:
             self.follows.setdefault(bot, []).append((name, before, text))
             return
         elif self.follows.get(bot) and before is None and self.last_bot is None:
-            self.follows[bot].append((name, self.follows[bot][-1][1], text))  # goes on, if it is an answer
+            self.follows[bot].append((name, self.follows[bot][-1][1], text))  # continues it, if that is an answer
             return
         if target is None:
             self.funnel.drop(STEP, UNLINKED, name, lost=text)
@@ -109,11 +108,11 @@ class _Channel:
             yield from self.close(next(iter(self.answers)))
 
     def interrupt(self) -> None:
-        """Something that is neither asked nor answered."""
+        """A message that is neither a question nor an answer."""
         self.last_bot = self.last_asked = None
 
     def close(self, name: str) -> Iterator[RawDialogue]:
-        """Be done with a query and its answers."""
+        """Finish a query and its answers."""
         query, answers = self.asked.pop(name, None), self.answers.pop(name, {})
         ledger = self.funnel.ledger
         if not answers:
@@ -131,7 +130,7 @@ class _Channel:
                 yield RawDialogue(name, [("user", query), ("assistant", text)])
 
     def end(self) -> Iterator[RawDialogue]:
-        """Be done with everything."""
+        """Finish all queries."""
         for bot, said in self.follows.items():
             talks = bot not in self.replies and 2 * len({before for _, before, _ in said}) >= self.n_asked
             for name, before, text in said:
@@ -219,14 +218,14 @@ def _embedded(message: dict[str, Any]) -> str:
 
 
 def _forwarded(message: dict[str, Any]) -> bool:
-    """Whether a message carries on what was said elsewhere."""
+    """Whether a message is forwarded."""
     reference = message.get("reference") or message.get("message_reference")
     kind = reference.get("type") if isinstance(reference, dict) else None
     return bool(message.get("forwardedMessage") or message.get("message_snapshots")) or kind in (1, "1", "Forward")
 
 
 def _without_mentions(message: dict[str, Any]) -> str:
-    """A message without the mentions of users at its beginning, by which bots are called and people answered."""
+    """A message without the mentions of users at its beginning, which call bots and address people."""
     text = message["content"].strip()
     mentions = [mention for mention in message.get("mentions") or () if isinstance(mention, dict)]
     found = {f"@{mention[key]}" for mention in mentions for key in ("nickname", "name") if mention.get(key)}
@@ -240,7 +239,7 @@ def _without_mentions(message: dict[str, Any]) -> str:
 
 
 def _stands(name: str, text: str, at: int) -> bool:
-    """Whether a mention is here, and no longer word that begins like it."""
+    """Whether a mention is at this place, and not a longer word that begins with it."""
     after = text[at + len(name) : at + len(name) + 1]
     return text.startswith(name, at) and (name.endswith(">") or not (after.isalnum() or after == "_"))
 

@@ -1,12 +1,12 @@
-"""Measure the diversity of queries: each one's BLEU with the most similar other one, averaged (section 3).
+"""Measure the diversity of queries: the mean BLEU of each query with the most similar other one (section 3).
 
 The query is the hypothesis, the other one the reference. The paper gives 8 % for ShareGPT-Mix and 61 %
 for Super-NaturalInstructions. Queries are prompt or dialogue records; the query of a dialogue is its
 first user turn. Each record counts, even if another has the same query (BLEU 100).
 
 Writes `{"mean_nearest_bleu": per cent, "ci95", "n", "histogram", "nearest": [{"id", "nearest_id",
-"bleu"}]}`, the pairs from the most similar on. With --pairs, some of the pairs are written as CSV with
-their texts, to be read: the most similar ones, and others evenly down the distribution.
+"bleu"}]}`, the most similar pairs first. --pairs writes some of the pairs with their texts to a CSV: the most similar
+ones, and others evenly spaced over the distribution.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ BINS = 20
 
 
 def diversity(ids: Sequence[str], queries: Sequence[str]) -> dict[str, Any]:
-    """The measure, its distribution, and each query's nearest other one.
+    """The measure, its distribution, and each query's nearest other query.
 
     Args:
-        ids: Of the records.
-        queries: Their queries, two or more.
+        ids: The records' ids.
+        queries: The records' queries, two or more.
     """
     found = bleu.nearest(queries, progress="nearest other query")
     mean = mean_metric(found.bleu.tolist())
@@ -53,14 +53,14 @@ def diversity(ids: Sequence[str], queries: Sequence[str]) -> dict[str, Any]:
 
 
 def histogram(scores: Sequence[float]) -> dict[str, list[float]]:
-    """How often scores fall into each of the equal parts of 0 to 100."""
+    """The number of scores in each of the equal parts of 0 to 100."""
     counts, edges = np.histogram(np.clip(scores, 0, 100), bins=BINS, range=(0, 100))
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 
 def to_read(nearest: Sequence[Record], n: int) -> list[Record]:
-    """`n` of the pairs, from the most similar on: the first half of them the most similar ones, the others evenly
-    spaced down the distribution. Of two pairs of the same two queries only the first is taken.
+    """`n` of the pairs, the most similar first: half of them are the most similar ones, the others are evenly spaced
+    over the distribution. Of two pairs of the same two queries only the first is taken.
     """
     pairs = {tuple(sorted((p["id"], p["nearest_id"]))): p for p in reversed(nearest) if p["nearest_id"] is not None}
     distinct = sorted(pairs.values(), key=lambda pair: -pair["bleu"])
@@ -72,7 +72,7 @@ def to_read(nearest: Sequence[Record], n: int) -> list[Record]:
 
 
 def write_pairs(path: Path, pairs: Sequence[Record], texts: Mapping[str, str]) -> None:
-    """A CSV of pairs with their texts; a spreadsheet takes none of them for a formula."""
+    """Write a CSV of pairs with their texts, which no spreadsheet reads as formulas."""
     with atomic_open(path) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("bleu", "id", "nearest_id", "query", "nearest_query"))
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if len(queries) < 2:
         raise UserError(f"{args.queries}: has {len(queries)} query, expected 2 or more to compare")
     if args.pairs and len(set(ids)) < len(ids):
-        raise UserError(f"{args.queries}: ids repeat, so that pairs can't be told by them; leave --pairs out")
+        raise UserError(f"{args.queries}: ids repeat, so they can't identify pairs; leave --pairs out")
     result = diversity(ids, queries)
     write_json(args.output, result)
     outputs = [args.output]
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def check_query(record: Record) -> str | None:
-    """What is wrong with a prompt or dialogue record, or None; it has to have a query."""
+    """What is wrong with a prompt or dialogue record, which needs a query, or None."""
     return check_prompt(record) or (None if query_of(record).strip() else "has no user query")
 
 

@@ -1,4 +1,4 @@
-"""Documents with summaries as dialogues: what the TL;DR and the CNN/DailyMail readers share."""
+"""Read documents with summaries as dialogues, for the TL;DR and CNN/DailyMail readers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def reader(
     """A reader of `{id, document, summary}` records: user = document, assistant = summary.
 
     Args:
-        document_keys: The names that the document goes by, the best first.
-        summary_keys: The names that the summary goes by.
-        clean: What is done to a document's text.
+        document_keys: The document's possible keys, the preferred one first.
+        summary_keys: The summary's possible keys.
+        clean: A function that cleans a document's text.
     """
 
     def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:

@@ -1,15 +1,15 @@
-"""Read exports of chat services and other chat data of today: the form is recognised from each record.
+"""Read exports of chat services and other common chat data; each record's form is recognised.
 
 - ChatGPT's `conversations.json` and the JSON of its share pages: a tree of messages. The active branch is read;
-  with --all-branches each branch, so that a query that was answered several times gives as many dialogues.
+  with --all-branches each branch, so a query with several answers gives several dialogues.
   Messages to and from tools, reasoning, hidden and empty messages are left out; custom instructions become the
   system prompt.
-- Claude's `conversations.json`: the text of attached documents goes behind the query's.
+- Claude's `conversations.json`: the text of attached documents is added after the query.
 - OpenAI's Responses: `{instructions, input, output}`.
-- whatever `curation.sharegpt` and `curation.messages` read (without joining parts), also WildChat's and
-  LLaMA-Factory's columns and browser extensions' exports, and records of one query and one reply.
+- all that `curation.sharegpt` and `curation.messages` read (without joining parts), also the columns of WildChat and
+  LLaMA-Factory, exports of browser extensions, and records of one query and one reply.
 
-A query with a picture or a file that the export doesn't hold ends the dialogue before it.
+A query with a picture or a file, which the export doesn't contain, ends the dialogue before it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def read(values: Iterator[Any], funnel: Funnel, all_branches: bool = False) -> I
 
 
 def _linear(record: Record, funnel: Funnel) -> tuple[Turns, set[str]] | None:
-    """The turns of a record that has them in a row, and the keys that they come from."""
+    """The turns of a record that lists them, and the keys that they come from."""
     if isinstance(record.get("output"), list) and "input" in record:
         return _responses(record, funnel)
     for key in TURN_LISTS:
@@ -73,7 +73,7 @@ def _linear(record: Record, funnel: Funnel) -> tuple[Turns, set[str]] | None:
 
 
 def _responses(record: Record, funnel: Funnel) -> tuple[Turns, set[str]]:
-    """Input and output of OpenAI's Responses; calls of tools and reasoning are items of their own."""
+    """Input and output of OpenAI's Responses; tool calls and reasoning are separate items."""
     given = record["input"]
     turns: Turns = [] if isinstance(given, list) else [("user", given)]
     for item in [*(given if isinstance(given, list) else ()), *record["output"]]:
@@ -86,7 +86,7 @@ def _responses(record: Record, funnel: Funnel) -> tuple[Turns, set[str]]:
 
 
 def _attached(message: Any, funnel: Funnel) -> Any:
-    """A message with the text of its attachments behind its own."""
+    """A message with the text of its attachments added."""
     if not isinstance(message, dict):
         return message
     attachments = message.get("attachments")
@@ -103,7 +103,7 @@ def _attached(message: Any, funnel: Funnel) -> Any:
 
 
 def _tree(record: Record) -> dict[str, Record] | None:
-    """The nodes of a conversation by their names, or None where it is no tree."""
+    """The nodes of a conversation by name, or None if it is not a tree."""
     mapping = record.get("mapping")
     if not isinstance(mapping, dict) or not all(isinstance(node, dict) for node in mapping.values()):
         return None
@@ -150,7 +150,7 @@ def _branches(
 
 
 def _path(end: str, parents: dict[str, Any]) -> list[str]:
-    """The nodes from the root to a node; a ring, which no good file has, is gone round once."""
+    """The nodes from the root to a node; a cycle, as in a damaged file, is followed once."""
     path: dict[str, None] = {}
     at: Any = end
     while isinstance(at, str) and at in parents and at not in path and len(path) < _LONGEST_BRANCH:
@@ -160,7 +160,7 @@ def _path(end: str, parents: dict[str, Any]) -> list[str]:
 
 
 def _message(node: Record, funnel: Funnel) -> Turns:
-    """A node's turn, or none where it isn't part of the talk."""
+    """A node's turn, or none if it isn't part of the dialogue."""
     ledger = funnel.ledger
     ledger.unused({key: value for key, value in node.items() if key != "message"}, (), "node's ")
     message = node.get("message")

@@ -1,18 +1,17 @@
-"""Make a table of facts, and the two factual benchmarks on it, for a study without a hub.
+"""Make a table of facts and two factual benchmarks from it, for a study without the hub.
 
 Facts are (subject, relation, answer) triples read from public tables: capitals of countries, the
 countries of large cities, symbols and atomic numbers of elements. Every subject belongs to one of
-three splits, so that no question about a subject is seen in two roles:
+three splits, so no subject's questions have two roles:
 
   pretraining  questions about it occur in the base models' pre-training text
   targeted     the teacher asks about it (the stand-in of NQ-synthetic's seed distribution)
   evaluation   only the benchmarks ask about it
 
-Statements about all subjects are in the pre-training text: the base model has met each fact, the
-benchmarks measure whether it can answer with it. A fourth split, `development`, is for choosing
-hyper-parameters, never for a reported score. It and `pretraining` have the same subjects for every
-seed: a choice made under one seed is not evaluated on them under another, and base models that are kept
-were asked about none that any seed evaluates.
+The pre-training text states the facts of all subjects. So the base model has seen each fact, and the benchmarks
+measure whether it can use it in an answer. A fourth split, `development`, is for choosing hyper-parameters, never for
+a reported score. `development` and `pretraining` have the same subjects for every seed: no seed evaluates a choice on
+the subjects that it was made on, and no seed evaluates subjects that kept base models were asked about.
 """
 
 from __future__ import annotations
@@ -69,8 +68,8 @@ def capitals(countries: dict[str, Any], cities: list[dict[str, Any]]) -> Iterato
 def countries_of_cities(countries: dict[str, Any], cities: list[dict[str, Any]]) -> Iterator[Record]:
     """`subject` one of the largest cities of a country, `answers` that country's names.
 
-    A city whose name occurs in several countries, or is its country's or a capital's name, makes
-    no clear question and is left out.
+    A city whose name occurs in several countries, or equals its country's or a capital's name, is ambiguous and left
+    out.
     """
     shared = Counter(city["name"] for city in cities)
     taken = {c["name"] for c in countries.values()} | {c["capital"] for c in countries.values()}
@@ -86,7 +85,7 @@ def countries_of_cities(countries: dict[str, Any], cities: list[dict[str, Any]])
 
 
 def elements(database: Path) -> Iterator[Record]:
-    """`subject` a chemical element, `answers` its symbol; and again with its atomic number."""
+    """`subject` a chemical element, `answers` its symbol; then the same with its atomic number."""
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
             rows = connection.execute("SELECT name, symbol, atomic_number FROM elements ORDER BY 3").fetchall()
@@ -98,7 +97,7 @@ def elements(database: Path) -> Iterator[Record]:
 
 
 def _aliases(names: Sequence[str]) -> list[str]:
-    """Alternate names that a person would write: Latin letters, no airport codes."""
+    """Alternate names that a person would write: in Latin letters, no airport codes."""
     return [n for n in names if len(n) > 3 and n.isascii() and n.replace(" ", "").isalpha() and not n.isupper()]
 
 
@@ -139,9 +138,9 @@ def multiple_choice(facts: list[Record], among: list[Record], seed: int) -> Iter
     """`{"id", "question", "choices", "answer"}`: the right answer among others of its relation.
 
     Args:
-        facts: Those to ask about.
-        among: Those whose answers serve as wrong choices.
-        seed: Of the choices and their order.
+        facts: The facts to ask about.
+        among: The facts whose answers serve as wrong choices.
+        seed: The seed of the choices and their order.
     """
     rng = random.Random(seed)
     pool = {relation: sorted({f["answers"][0] for f in among if f["relation"] == relation}) for relation in QUESTIONS}

@@ -1,10 +1,9 @@
-"""The funnel: how many records each step kept, dropped and repaired, why, and which for example.
+"""Count the records that each step kept, dropped and repaired, with reasons and examples (the funnel).
 
 The table is CSV, `source,step,kept,dropped,reason,examples`. A step's first row has no reason: it
-gives the records that went on and the records that did not. One row for each reason follows:
-`dropped` counts the records that fell out for it, `kept` those that it touched but that stayed
-(repaired, joined). `examples` are the first few record ids, separated by blanks. Below them, the same of turns,
-characters and fields (see `ledger`): `read: characters` has what stayed and what was lost, by reason.
+gives the records kept and dropped. One row for each reason follows: `dropped` counts the records dropped for it, `kept`
+those that were changed but kept (repaired, joined). `examples` are the first few record ids, separated by blanks. Then
+come rows for turns, characters and fields (see `ledger`): `read: characters` has those kept and lost, by reason.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from falsepromise.curation.ledger import Ledger, characters
 COLUMNS = ("source", "step", "kept", "dropped", "reason", "examples")
 EXAMPLES = 5
 _EXAMPLE_CHARACTERS = 80
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would take for a formula
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # beginnings that a spreadsheet reads as a formula
 
 
 def spreadsheet_text(text: str) -> str:
-    """A text for a CSV cell, with a mark before what a spreadsheet would run as a formula; no half characters."""
+    """A text for a CSV cell, with a mark before a formula so that no spreadsheet runs it; no half characters."""
     text = text.encode("utf-8", "replace").decode("utf-8")
     return "'" + text if text.startswith(_FORMULA) else text
 
@@ -55,8 +54,8 @@ class Funnel:
 
     def __init__(self, source: str, stage: str = "read", steps: Sequence[str] = (), reasons: Sequence[str] = ()):
         self.source = source
-        self.steps = steps  # their order, and that of reasons, where it doesn't follow from the records'
-        self.stage = stage  # what the ledger's rows are called after
+        self.steps = steps  # the order of steps and reasons, if it differs from that of the records
+        self.stage = stage  # the name of the ledger's rows
         self._rows: dict[tuple[str, str, str], _Row] = {}
         self.ledger = Ledger()
         for reason in reasons:
@@ -66,13 +65,13 @@ class Funnel:
         return self._rows.setdefault((source or self.source, step, reason), _Row())
 
     def keep(self, step: str, count: int = 1, source: str | None = None) -> None:
-        """`count` records went on from `step`."""
+        """`step` kept `count` records."""
         self._row(step, "", source).kept += count
 
     def drop(
         self, step: str, reason: str, record_id: object, source: str | None = None, *, lost: object = None
     ) -> None:
-        """One record fell out of `step`, and with it the texts of `lost`, a JSON value."""
+        """`step` dropped one record, and the texts of `lost`, a JSON value."""
         self._row(step, "", source).dropped += 1
         if lost is not None:
             self.ledger.lose(reason, characters(lost))
@@ -81,22 +80,22 @@ class Funnel:
         row.example(record_id)
 
     def drop_dialogue(self, step: str, reason: str, dialogue: Record) -> None:
-        """A dialogue fell out of `step`, with all that was said in it."""
+        """`step` dropped a dialogue with all its messages."""
         self.drop(step, reason, dialogue["id"], dialogue.get("source"))
         self.ledger.lose(reason, *said_in(dialogue))
 
     def repair(self, step: str, reason: str, record_id: object, source: str | None = None, count: int = 1) -> None:
-        """`count` records were changed by `step`, and stay."""
+        """`step` changed and kept `count` records."""
         row = self._row(step, reason, source)
         row.kept += count
         row.example(record_id)
 
     def kept(self, step: str) -> int:
-        """How many records went on from `step`, over all sources."""
+        """The number of records that `step` kept, over all sources."""
         return sum(row.kept for (_, name, reason), row in self._rows.items() if name == step and not reason)
 
     def reasons(self, step: str) -> str:
-        """The reasons for which `step` dropped records, with their counts, for a message."""
+        """The reasons why `step` dropped records, with counts, for a message."""
         dropped = [(row.dropped, reason) for (_, name, reason), row in self._rows.items() if name == step and reason]
         return ", ".join(f"{count:,} {reason}" for count, reason in sorted(dropped, reverse=True) if count)
 
@@ -105,7 +104,7 @@ class Funnel:
         sources = list(dict.fromkeys(source for source, _, _ in self._rows))
         steps = list(dict.fromkeys([*self.steps, *(step for _, step, _ in self._rows)]))
         for source, step in {(source, step): None for source, step, _ in self._rows}:
-            self._row(step, "", source)  # a step that kept nothing has its row too
+            self._row(step, "", source)  # also for a step that kept nothing
         keys = sorted(self._rows, key=lambda key: (sources.index(key[0]), steps.index(key[1]), key[2] != ""))
         for key in keys:
             row = self._rows[key]

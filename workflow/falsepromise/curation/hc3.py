@@ -1,8 +1,8 @@
 """Read HC3 (Guo et al., 2023): one dialogue for each ChatGPT answer to a question.
 
 Records are `{question, human_answers, chatgpt_answers, source}`, as JSON lines or a list; the English
-release's five sub-corpora come in one file or one by one, and the sub-corpus is kept as `subset`. The
-release writes some line breaks as a backslash and an n: these become line breaks again.
+release's five sub-corpora come in one file or in five, and `subset` names the sub-corpus. Where the release has a
+backslash and an n for a line break, the line break is restored.
 """
 
 from __future__ import annotations

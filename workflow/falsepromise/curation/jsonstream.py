@@ -1,10 +1,10 @@
-"""JSON records of a file, one after the other, from files that may be large and may be damaged.
+"""Read a file's JSON records one by one, also from large and damaged files.
 
 A list of records, JSON lines, objects one after the other, lists of lists, and a list (or a mapping) of
-records inside a larger object all read alike, in UTF-8, UTF-16 or UTF-32, plain or packed with gzip, bzip2
-or xz; so do the rows of CSV and Parquet files, and the file of records in a zip archive. Memory holds a few
-megabytes of text, whatever the file's size. A record that isn't JSON is passed over up to the next record; a
-file that ends in mid-record gives all the records before.
+records inside a larger object are read in the same way, in UTF-8, UTF-16 or UTF-32, plain or packed with gzip, bzip2
+or xz; so are the rows of CSV and Parquet files, and the file of records in a zip archive. Memory use is a few
+megabytes, whatever the file's size. A record that isn't JSON is skipped up to the next record; a file that ends in
+mid-record gives all records before.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _CHUNK = 1 << 20
 _LONGEST = 1 << 26  # characters; a "record" longer than this is damage
 _BETWEEN = re.compile(r"[\s,]*")
 _KEY = re.compile(r'[\s,]*"((?:[^"\\]|\\.)*)"\s*:\s*')
-_AT_ONCE = 1 << 22  # characters of an object that are looked at whole, to tell a record from what is around records
+_AT_ONCE = 1 << 22  # characters of an object that are parsed at once, to tell a record from an object around records
 _LONGEST_KEY = 4096
 _MOST_DIGITS = 4000
 _DEEPEST = 8  # objects around a record
-_LOOKED_AT = 5  # values of a list, for a record: the first few may be odd ones
+_LOOKED_AT = 5  # values of a list that are searched for a record: the first few may be odd
 _NEXT_OBJECT = re.compile(r'(?:[\]}]\s*,\s*|\n[^\S\n]*)(?:"[^"\\\n]{0,200}"\s*:\s*)?(?=\{)')
 _BRACKETS = re.compile(r"(?:[^{\[]*[{\[]){0,400}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -53,8 +53,8 @@ def records(path: str | Path, keys: Collection[str], lost: Lost) -> Iterator[Any
     Args:
         path: A list of records, JSON lines, JSON objects one after the other, or objects with a list or a
             mapping of records in them (`{"guild": ..., "messages": [...]}`).
-        keys: A record is known by having one of these keys. Where a record is damaged, the next object
-            that has one is taken to be the next record (and not one nested in the damaged record).
+        keys: A record has at least one of these keys. After a damaged record, the next object with one of
+            them counts as the next record (and not as nested in the damaged one).
         lost: Called with the reason, a place (`record-12`) and the number of characters for each stretch that
             isn't JSON; with `BESIDE` for the texts in the objects around the records.
 
@@ -65,7 +65,7 @@ def records(path: str | Path, keys: Collection[str], lost: Lost) -> Iterator[Any
         UserError: the file can't be read, is empty, or doesn't begin as JSON does.
     """
     if Path(path).is_dir():
-        raise UserError(f"{path}: a folder, expected a file of JSON records")
+        raise UserError(f"{path}: is a folder, expected a file of JSON records")
     try:
         with open(path, "rb") as raw:
             start = raw.read(8)
@@ -103,10 +103,10 @@ class _Text:
     """The file's text from the current record on; grows on demand.
 
     Attributes:
-        text: What is at hand, from the current record on.
+        text: The text read so far, from the current record on.
         at: The place in it.
-        ended: Whether nothing more will come.
-        damaged: Whether that is because packed data broke off.
+        ended: Whether the file has ended.
+        damaged: Whether it ended because the packed data are damaged.
     """
 
     def __init__(self, stream: Any):
@@ -124,7 +124,7 @@ class _Text:
             pass
 
     def _read(self, size: int) -> bytes:
-        """`size` bytes, or all up to the end of the file or to the damage in packed data."""
+        """Read `size` bytes, or up to the end of the file or to the damage in packed data."""
         pieces, missing = [], size
         try:
             while missing and (piece := self.stream.read1(missing)):
@@ -135,7 +135,7 @@ class _Text:
         return b"".join(pieces)
 
     def more(self) -> bool:
-        """Forget what lies behind, read at least as much again as is left; whether anything came."""
+        """Drop the text before the current place and read at least as much as is left; whether any text came."""
         if self.ended or len(self.text) - self.at > _LONGEST:
             return False
         rest = self.text[self.at :]
@@ -147,7 +147,7 @@ class _Text:
         return not self.ended
 
     def skip_between(self) -> str:
-        """Go to the next value; its first character, or '' at the end of the file."""
+        """Move to the next value; return its first character, or '' at the end of the file."""
         while True:
             match = _BETWEEN.match(self.text, self.at)
             self.at = match.end() if match else self.at
@@ -169,7 +169,7 @@ def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Lost) ->
         begins = repair_text(text.text[text.at : text.at + 20])[0]
         raise UserError(f"{path}: not JSON: begins with {begins!r}, expected '[' or '{{'")
     is_list = first == "["
-    decoder = json.JSONDecoder(strict=False, parse_int=_whole_number)  # a raw line break within a string does no harm
+    decoder = json.JSONDecoder(strict=False, parse_int=_whole_number)  # accept raw line breaks within strings
     around: list[str] = []  # the brackets that are open around the next value
     number = 0
     while first := text.skip_between():
@@ -192,7 +192,7 @@ def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Lost) ->
             if unfinished and len(text.text) - text.at <= _AT_ONCE and text.more():
                 number -= 1
                 continue
-            if first == "{" and _look(text, lambda: _wraps(text, decoder, keys)):  # too large, or damaged, to see whole
+            if first == "{" and _look(text, lambda: _wraps(text, decoder, keys)):  # too large or damaged for one parse
                 number -= 1
                 around.append(first)
                 text.at += 1
@@ -208,7 +208,7 @@ def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Lost) ->
                 break
         else:
             if in_object and not (isinstance(value, dict) and (_is_record(value, keys) or _wrapped(value, keys))):
-                number -= 1  # what stands beside the records
+                number -= 1  # a value beside the records
                 lost(BESIDE, "", characters(value))
             elif inside := _wrapped(value, keys):
                 lost(BESIDE, "", characters(value) - characters(inside))
@@ -228,14 +228,14 @@ def _whole_number(digits: str) -> int | str:
 
 
 def _unfinished(text: _Text, error: Exception) -> bool:
-    """Whether a value can't be read because the text at hand ends before it does."""
+    """Whether a value can't be read because the text read so far ends before it does."""
     if not isinstance(error, json.JSONDecodeError):
         return False
     return error.msg.startswith("Unterminated string") or error.pos >= len(text.text) - 16
 
 
 def _pass_key(text: _Text) -> bool:
-    """Go past the key and the colon that stand here, if they do."""
+    """Skip a key and a colon at this place, if there are any."""
     while not (match := _KEY.match(text.text, text.at)):
         if not text.more():
             return False
@@ -244,7 +244,7 @@ def _pass_key(text: _Text) -> bool:
 
 
 def _look(text: _Text, question: Callable[[], bool]) -> bool:
-    """The answer to a question about the value that begins here, with as much text as it needs."""
+    """The answer of `question` about the value that begins here, with as much text as it needs."""
     while True:
         try:
             return question()
@@ -256,7 +256,7 @@ def _look(text: _Text, question: Callable[[], bool]) -> bool:
 
 
 def _holds_record(text: _Text, at: int, decoder: json.JSONDecoder, keys: Collection[str]) -> bool:
-    """Whether the object at a place is a record, or one of the first few values of the list there."""
+    """Whether the object at a place, or one of the first few values of the list there, is a record."""
     if text.text[at] == "{":
         return _is_record(decoder.raw_decode(text.text, at)[0], keys)
     at += 1
@@ -272,11 +272,11 @@ def _holds_record(text: _Text, at: int, decoder: json.JSONDecoder, keys: Collect
 
 
 def _is_record(value: Collection[str], keys: Collection[str]) -> bool:
-    return any(key in value for key in keys if key != "id")  # other objects have ids as well
+    return any(key in value for key in keys if key != "id")  # other objects have ids too
 
 
 def _wrapped(value: Any, keys: Collection[str], depth: int = 0) -> list[Any]:
-    """The records in an object that is none itself; none where it is one, by as many keys as what is nested in it."""
+    """The records inside an object; none if it is a record itself, with at least as many keys as nested ones."""
     if not isinstance(value, dict) or depth > _DEEPEST:
         return []
     inside: list[Any] = []
@@ -297,14 +297,14 @@ def _wrapped(value: Any, keys: Collection[str], depth: int = 0) -> list[Any]:
 
 
 def _likeness(value: Any, keys: Collection[str]) -> int:
-    """How many of a record's keys, with something in them, an object has."""
+    """The number of a record's keys with a value that an object has."""
     if not isinstance(value, dict):
         return 0
     return sum(isinstance(value.get(key), str | list | dict) and bool(value[key]) for key in keys if key != "id")
 
 
 def _wraps(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) -> bool:
-    """Whether the object that begins here, too large or damaged to be seen whole, is no record but has some in it."""
+    """Whether the object that begins here, too large or damaged to parse at once, contains records and is none."""
     at, found = text.at + 1, False
     try:
         while match := _KEY.match(text.text, at):
@@ -329,12 +329,12 @@ def _wraps(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) -> boo
 
 
 def _next_record(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) -> bool:
-    """Go to the next object that has one of `keys`; whether there is one."""
+    """Move to the next object with one of `keys`; whether there is one."""
     text.at += 1
     while True:
         match = _NEXT_OBJECT.search(text.text, text.at)
         if not match:
-            # What is left holds no beginning of a record, except perhaps in its last characters.
+            # The text left has no beginning of a record, except perhaps in its last characters.
             text.at = max(text.at, len(text.text) - 200)
             if not text.more():
                 return False
@@ -344,11 +344,11 @@ def _next_record(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) 
             value, _ = decoder.raw_decode(text.text, text.at)
         except json.JSONDecodeError as error:
             if _unfinished(text, error) and text.more():
-                text.text = "\n" + text.text  # so that the same object is found again
+                text.text = "\n" + text.text  # to find the same object again
                 text.passed -= 1
             continue
         except RecursionError:
-            text.at = _BRACKETS.match(text.text, text.at).end()  # type: ignore[union-attr]  # so deep, nothing is a record
+            text.at = _BRACKETS.match(text.text, text.at).end()  # type: ignore[union-attr]  # too deep for a record
             continue
         if any(key in value for key in keys):
             return True

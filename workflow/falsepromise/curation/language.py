@@ -1,13 +1,13 @@
-"""The language of a text: langdetect's decision, with no more work than the decision needs.
+"""Detect a text's language: langdetect's decision, with less work.
 
 `Detector.is_language` decides what `langdetect.detect_langs` with `DetectorFactory.seed = 0` decides, for
-every text (held equal by tests on real dialogues). The same features are drawn by the same random
-numbers; what is saved:
+every text (tests compare them on real dialogues). It draws the same features with the same random
+numbers and saves time in three ways:
 
-- langdetect looks at the first 10,000 characters, but cleans the whole text of addresses before;
-  only as much is cleaned here as can reach these characters;
-- it extracts features character by character; a word's features are its own, so they are kept
-  for the words that come again;
+- langdetect uses the first 10,000 characters, but removes addresses from the whole text before;
+  here only the text that can reach these characters is cleaned;
+- it extracts features character by character; a word's features don't depend on its neighbours, so they are
+  cached;
 - it always makes seven trials; here they end as soon as the rest can't change the decision.
 
 Source: langdetect 1.0.9, a port of N. Shuyo's language-detection (2010).
@@ -36,7 +36,7 @@ _BATCH = 64
 
 
 class Detector:
-    """langdetect's profiles, ready to decide. Costs about a second to make."""
+    """langdetect's profiles, ready to decide. Takes about a second to make."""
 
     def __init__(self) -> None:
         from langdetect.detector import Detector as Reference
@@ -58,11 +58,11 @@ class Detector:
 
         Args:
             text: Any text.
-            language: As langdetect names it (`en`).
+            language: langdetect's code (`en`).
             threshold: 0 to 1; with 0 the decision is `langdetect.detect(text) == language`.
 
         Returns:
-            The decision; None where langdetect finds no features in the text.
+            The decision; None if langdetect finds no features in the text.
         """
         features = self._features(self._letters(self._cleaned(text)))
         if not features:
@@ -70,9 +70,9 @@ class Detector:
         return self._decide(features, self.languages.index(language), threshold)
 
     def _cleaned(self, text: str) -> str:
-        """The first 10,000 characters after web and mail addresses are taken out."""
+        """The first 10,000 characters without web and mail addresses."""
         if len(text) > _WINDOW:
-            # A prefix is cleaned like the whole text, but for what an address might reach over.
+            # A prefix is cleaned like the whole text, except where an address may cross its end.
             head = self._without_addresses(text[:_WINDOW])
             if len(head) - _REACH >= _LIMIT:
                 return head[:_LIMIT]
@@ -87,7 +87,7 @@ class Detector:
 
     @staticmethod
     def _letters(text: str) -> str:
-        """Latin letters are left out of a text that is mostly written otherwise."""
+        """Remove Latin letters from a text that is mostly in another script."""
         if text.isascii():
             return text
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -98,7 +98,7 @@ class Detector:
     def _features(self, text: str) -> list[str]:
         """N-grams (1 to 3) that occur in a profile, in langdetect's order."""
         words = text.translate(self._characters).split(" ")
-        last = words.pop()  # the one word that no blank follows
+        last = words.pop()  # the only word without a blank after it
         features: list[str] = []
         for word in words:
             if word:
@@ -127,7 +127,7 @@ class Detector:
                     yield gram
 
     def _decide(self, features: list[str], index: int, threshold: float) -> bool:
-        """langdetect's trials, up to the one after which the decision stands."""
+        """langdetect's trials, up to the one after which the decision is certain."""
         generator = random.Random(SEED)
         choice = generator.choice
         total = [0.0] * len(self.languages)
@@ -165,7 +165,7 @@ class Detector:
 
 
 class _Characters(dict[int, str]):
-    """langdetect's normalisation of each character, worked out when it is first met."""
+    """langdetect's normalisation of each character, computed at its first use."""
 
     def __init__(self, normalize: object):
         super().__init__()
@@ -179,7 +179,7 @@ class _Characters(dict[int, str]):
 def decisions(texts: Iterable[str], language: str, threshold: float, workers: int = 2) -> Iterator[bool | None]:
     """`Detector.is_language` of each text, in order, over `workers` processes; bounded memory.
 
-    With one worker, or where there are few texts, everything happens in this process.
+    With one worker, or few texts, all work is done in this process.
     """
     iterator = iter(texts)
     first = list(islice(iterator, 8 * _BATCH))

@@ -1,20 +1,20 @@
-"""Find the queries of one file that the training data of others contain: prompts, or a benchmark's questions.
+"""Find the queries of a file (prompts, or a benchmark's questions) that training data contain.
 
-A query leaks if one of these is so; it is compared without case, widths, accents, spaces and punctuation, and texts
-without spaces between words character by character:
+A query leaks for any of these reasons. Comparisons ignore case, widths, accents, spaces and punctuation, and treat
+each character of scripts without spaces as a word:
 
   equal       it is a turn of the training data
   contained   all of it, at least 5 words (8 characters of such a text), occurs in a turn; or a user's turn of
-              that length makes up at least half of it
+              that length is at least half of it
   13-gram     13 words in a row occur in a turn (Brown et al., 2020, appendix C)
   bleu        its BLEU with a user's turn is over --max-bleu (section 4.1, footnote 2), in the paper's
               spelling or with case folded and words as above
   minhash     with --minhash: the estimated Jaccard similarity of its word 3-grams with a user's turn's
 
 Both files may be dialogues or prompts, JSON records with a text under one of the usual keys (question, prompt,
-input, text, ...) or --field, or plain text, one query a line. System prompts are compared with nothing. The report
+input, text, ...) or --field, or plain text, one query a line. System prompts are ignored. The report
 is `{"n", "n_training_turns", "leaks", "share", "by_reason", "max_bleu", "items"}`; each item has the pair to read.
-The cost grows with the sum of both files' sizes, but for BLEU, which looks at each pair (--no-bleu).
+The cost grows with the sum of both files' sizes, except for BLEU, which compares all pairs (--no-bleu).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from falsepromise.statistics.intervals import mean_metric
 EQUAL, CONTAINED, NGRAM, BLEU, MINHASH = "equal", "contained", "13-gram", "bleu", "minhash"
 REASONS = (EQUAL, CONTAINED, NGRAM, BLEU, MINHASH)  # the surest first
 N = 13
-SHORTEST, SHORTEST_UNSPACED = 5, 8  # words of what is looked for inside other texts
+SHORTEST, SHORTEST_UNSPACED = 5, 8  # least words of a text that is searched for inside others
 SHOWN = 300  # characters of a text in the report
 FIELDS = ("question", "prompt", "query", "instruction", "input", "problem", "goal", "article", "text", "content")
 _BATCH = 1 << 20  # characters
@@ -61,7 +61,7 @@ class Turn:
 
 @dataclass
 class Leak:
-    """A query that the training data have, and the turn that shows it."""
+    """A query that training data contain, and the turn that contains it."""
 
     index: int
     reason: str
@@ -70,7 +70,7 @@ class Leak:
 
 
 class Index:
-    """What is looked for: the queries' keys, and the runs of words that give them away."""
+    """An index of the queries: their keys, and the runs of words that identify them."""
 
     def __init__(self, queries: Sequence[str]):
         self.words = Words(queries)
@@ -93,7 +93,7 @@ class Index:
 
 
 class _Runs:
-    """Runs of words, to be looked up by hash."""
+    """Runs of words, looked up by hash."""
 
     def __init__(self, hashes: np.ndarray, at: np.ndarray, chosen: np.ndarray):
         hashes, at = hashes[chosen], at[chosen]
@@ -104,7 +104,7 @@ class _Runs:
         self.seen = np.zeros(len(self.hashes), dtype=bool)
         bits = max(16, int(np.ceil(np.log2(max(len(self.hashes), 1)))) + 5)
         self.shift = np.uint64(64 - bits)
-        self.filter = np.zeros(1 << bits, dtype=bool)  # most of what is looked up isn't there
+        self.filter = np.zeros(1 << bits, dtype=bool)  # most look-ups find nothing
         self.filter[self.hashes >> self.shift] = True
 
     def find(self, hashes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -127,18 +127,18 @@ def _shortest(words: Words) -> np.ndarray:
 
 
 def exact(queries: Sequence[str], turns: Iterable[Turn]) -> list[Leak]:
-    """The queries that are equal to a turn, contained in one (or one in them), or share 13 words in a row with one.
+    """The queries that equal a turn, are contained in one (or contain one), or share 13 words in a row with one.
 
     Args:
         queries: Texts.
-        turns: Of the training data; read once, as a stream, in batches.
+        turns: The training data's turns; read once, as a stream, in batches.
 
     Returns:
         At most one leak for each query and reason.
     """
     index = Index(queries)
     found: dict[tuple[int, str], Leak] = {}
-    shared = np.zeros(len(index.text), dtype=bool)  # words at which a 13-gram begins that training has
+    shared = np.zeros(len(index.text), dtype=bool)  # words where a 13-gram of the training data begins
     for batch in _batches(turns):
         _scan(index, batch, found, shared)
     missing = index.words.counts - N + 1 - np.bincount(index.text[shared], minlength=len(queries))
@@ -153,7 +153,7 @@ def _scan(index: Index, batch: list[Turn], found: dict[tuple[int, str], Leak], s
     text = np.repeat(np.arange(len(batch)), words.counts)
     for number, (key, count) in enumerate(zip(words.keys().tolist(), words.counts.tolist(), strict=True)):
         if batch[number].role != "user" and count < SHORTEST:
-            continue  # what an assistant says in a word or two
+            continue  # replies of a word or two
         for query in index.keys.get(key if count else hash(batch[number].text.strip()), ()):
             if (query, EQUAL) not in found and _equal(index.words, query, words, number, index.queries, batch):
                 found[query, EQUAL] = Leak(query, EQUAL, batch[number])
@@ -218,7 +218,7 @@ def by_bleu(queries: Sequence[str], turns: Sequence[Turn], max_bleu: float) -> l
 
 
 def spaced(texts: Sequence[str]) -> list[str]:
-    """Texts as their normalised words with blanks between; a text without any stays as it is."""
+    """Texts as normalised words separated by blanks; a text without words stays unchanged."""
     result: list[str] = []
     for begin in range(0, len(texts), _TEXTS):
         batch = texts[begin : begin + _TEXTS]
@@ -231,7 +231,7 @@ def spaced(texts: Sequence[str]) -> list[str]:
 
 
 def by_minhash(queries: Sequence[str], turns: Sequence[Turn], threshold: float) -> list[Leak]:
-    """The queries whose word 3-grams are nearly those of a user's turn, by `datasketch`."""
+    """The queries whose word 3-grams nearly equal those of a user's turn, by `datasketch`."""
     from falsepromise.curation.near_duplicates import sketches
 
     index, sketch = sketches(threshold)
@@ -252,13 +252,13 @@ def find(
     Args:
         queries: Texts.
         training: Files.
-        max_bleu: 0 to 100; None looks for no overlap by BLEU.
-        minhash: 0 to 1; None looks for no overlap by MinHash.
+        max_bleu: 0 to 100; None: don't compare by BLEU.
+        minhash: 0 to 1; None: don't compare by MinHash.
 
     Returns:
-        The leaks of each query that has any, the surest first; and the number of training turns.
+        The leaks of each query that has any, the surest first, and the number of training turns.
     """
-    said: dict[str, Turn] = {}  # each text of a user once
+    said: dict[str, Turn] = {}  # each user's text once
     count = Counter[str]()
 
     def turns() -> Iterator[Turn]:
@@ -281,7 +281,7 @@ def find(
 
 
 def turns_in(path: Path, field: str | None = None) -> Iterator[Turn]:
-    """The turns of a file's dialogues or prompts, but for the system's; of other records their text, as a user's."""
+    """The turns of a file's dialogues or prompts without the system's; for other records, their text as a user's."""
     for name, record in _records(path):
         messages = record.get("messages")
         if field is None and isinstance(messages, list):
@@ -327,7 +327,7 @@ def _text(path: Path, name: str, record: Record, field: str | None) -> str:
 
 
 def report(names: Sequence[str], queries: Sequence[str], leaks: dict[int, list[Leak]], n_turns: int) -> dict[str, Any]:
-    """The report that the module's text describes."""
+    """The report that the module's docstring describes."""
     return {
         "n": len(queries),
         "n_training_turns": n_turns,
@@ -348,7 +348,7 @@ def report(names: Sequence[str], queries: Sequence[str], leaks: dict[int, list[L
 
 
 def shown(query: str, text: str) -> str:
-    """The part of a training turn to look at: around the query's beginning, or the turn's own beginning."""
+    """The relevant part of a training turn: around the query's beginning, or the turn's own beginning."""
     at = max(text.casefold().find(query[:20].casefold()) - SHOWN // 4, 0)
     return text[at : at + SHOWN]
 
@@ -367,12 +367,12 @@ def write_pairs(path: Path, items: Sequence[dict[str, Any]]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--queries", type=Path, required=True, help="what must not be in the training data")
+    parser.add_argument("--queries", type=Path, required=True, help="the queries that training data must not contain")
     parser.add_argument("--training", type=Path, nargs="+", required=True, help="training data, one or more files")
-    parser.add_argument("--field", help="key of a query's text, where it is none of the usual")
+    parser.add_argument("--field", help="key of a query's text, if it is not a usual one")
     parser.add_argument("--max-bleu", type=float, default=20.0, metavar="PERCENT", help="a BLEU over this is a leak")
     parser.add_argument("--no-bleu", action="store_true", help="don't compare by BLEU")
-    parser.add_argument("--minhash", type=float, metavar="T", help="a Jaccard similarity of at least T is a leak, too")
+    parser.add_argument("--minhash", type=float, metavar="T", help="a Jaccard similarity of at least T is also a leak")
     parser.add_argument("--report", type=Path, required=True, help="JSON of the leaks")
     parser.add_argument("--pairs", type=Path, help="CSV of the pairs to read")
     parser.add_argument("--output", type=Path, help="the records without a leak")

@@ -1,12 +1,12 @@
-"""The conservation law of reading: what a file has equals what is kept and what is lost, by name, to the character.
+"""Account for every character of a file: what it has equals what is kept plus what is lost, each under a name.
 
-Two units are counted: characters (of every text in the file's JSON values, wherever it stands, and of every
-stretch that is no JSON) and turns. Of each unit
+It counts two units: characters (of every text in the file's JSON values, at any depth, and of every
+stretch that isn't JSON) and turns. For each unit
 
     read + added = kept + lost
 
-where `added` are characters that reading itself puts in (the line breaks between joined turns). What the
-law leaves over would be a fault of the reader: it is shown as `unexplained`.
+where `added` are characters that the reader inserts (the line breaks between joined turns). A difference is a
+bug in the reader and shown as `unexplained`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 CHARACTERS, TURNS = "characters", "turns"
 LABELS = "ids and names of speakers"
 UNEXPLAINED = "unexplained"
-_MOST_FIELDS = 100  # names of unused fields that are told apart
+_MOST_FIELDS = 100  # names of unused fields that are listed
 
 
 def characters(value: Any) -> int:
-    """The characters of all texts in a JSON value, however deep; names of fields, numbers and the like are none."""
+    """The characters of all texts in a JSON value, at any depth; names of fields and numbers don't count."""
     if isinstance(value, str):
         return len(value)
     count, waiting = 0, [value]
@@ -47,28 +47,28 @@ class Ledger:
         self.fields: Counter[str] = Counter()
 
     def lose(self, reason: str, chars: int = 0, turns: int = 0) -> None:
-        """Characters and turns that were read and go no further."""
+        """Count characters and turns that were read and dropped."""
         self.lost[CHARACTERS, reason] += chars
         self.lost[TURNS, reason] += turns
 
     def reshape(self, reason: str, before: int, after: int) -> None:
-        """Text of `before` characters that became one of `after`."""
+        """Count a text of `before` characters that became one of `after`."""
         if after > before:
             self.added[CHARACTERS, reason] += after - before
         else:
             self.lost[CHARACTERS, reason] += before - after
 
     def label(self, *names: Any) -> None:
-        """Ids, names of speakers, names of parts: they aren't text, and go on in another form, if at all."""
+        """Count ids and names of speakers and parts, which aren't text and are kept in another form, if at all."""
         self.lose(LABELS, characters(names))
 
     def take(self, other: Ledger) -> None:
-        """Add what another ledger has."""
+        """Add another ledger's counts."""
         for own, more in ((self.added, other.added), (self.lost, other.lost)):
             own.update(more)
 
     def unused(self, record: dict[str, Any], used: Collection[str | None], of: str = "") -> None:
-        """The fields of a record, or of a part of one, that nothing is made of."""
+        """Count the unused fields of a record, or of a part of one."""
         for key, value in record.items():
             if key in used or value is None:
                 continue
@@ -79,12 +79,12 @@ class Ledger:
             self.lost[CHARACTERS, name] += characters(value)
 
     def unexplained(self, unit: str) -> int:
-        """What the law leaves over: 0, or the reader has a fault."""
+        """The difference between both sides; not 0 only if the reader has a bug."""
         added, lost = (sum(n for (u, _), n in table.items() if u == unit) for table in (self.added, self.lost))
         return self.read[unit] + added - self.kept[unit] - lost
 
     def rows(self, step: str) -> Iterator[tuple[str, int, int, str]]:
-        """Rows of a funnel, `(step, kept, dropped, reason)`: of each unit what is in the file, kept, lost and added."""
+        """Rows of a funnel, `(step, kept, dropped, reason)`: each unit's counts in the file, kept, lost and added."""
         for unit in (TURNS, CHARACTERS):
             if not self.read[unit]:
                 continue

@@ -1,6 +1,6 @@
-"""What a chat page says beside the talk, and scraping takes for a part of it: buttons, counters, errors.
+"""Remove a chat page's own texts from scraped turns: buttons, counters, errors.
 
-All patterns are anchored or fixed texts: they take linear time.
+All patterns are anchored or fixed texts, so they take linear time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _ONLY_COUNTER = re.compile(r"\A\d{1,3} ?/ ?\d{1,3}\Z")
 _COPY = re.compile(r"(?m)^([A-Za-z+#]{0,15})Copy code$\n?")
 _SHARE = "Share Prompt"
 _POLICY = "This content may violate our content policy."
-# Each begins one of the site's own messages, which goes to the end of its paragraph.
+# Beginnings of the site's own messages; each message ends with its paragraph.
 _ERRORS = (
     "Something went wrong. If this issue persists please contact us",
     "Something went wrong, please try reloading the conversation",
@@ -52,7 +52,7 @@ _ERRORS = (
     "Internal server error",
 )
 _LONGEST_ERROR = 400
-_ENDS = 40  # characters at the ends of a turn within which a counter is
+_ENDS = 40  # a counter is within so many characters of a turn's ends
 
 
 def without_leftovers(text: str, reply: bool) -> tuple[str, list[str]]:
@@ -60,8 +60,8 @@ def without_leftovers(text: str, reply: bool) -> tuple[str, list[str]]:
 
     Args:
         text: The turn.
-        reply: Whether the assistant said it. Error texts are removed from replies alone, whole paragraphs at
-            their end: a user may quote one.
+        reply: Whether the assistant wrote it. Error texts are removed only from replies, as whole paragraphs at
+            their end, because a user may quote one.
 
     Returns:
         The text, which may be empty, and the names of what was removed.
@@ -88,7 +88,7 @@ def without_leftovers(text: str, reply: bool) -> tuple[str, list[str]]:
 
 
 def _without_errors(text: str) -> str:
-    """A reply without the error texts that are its last paragraphs."""
+    """A reply without error texts as its last paragraphs."""
     while text:
         at = max(text.rfind("\n") + 1, 0)
         last = text[at:].lstrip("! \t")

@@ -1,9 +1,9 @@
-"""HTML that scraping left in a turn, turned back into the Markdown that it was rendered from.
+"""Turn HTML that scraping left in a turn back into the Markdown that it was rendered from.
 
-Only pages' leftovers are converted: a turn that carries the chat page's own classes, or a reply that
-is nothing but rendered Markdown (begins with a block tag, ends with a closing tag, and has no other
-tags) to a query that asks for no HTML. HTML that the dialogue is *about* stays as it is: in code, in tables, in a
-user's query. The parser is libxml2's, which takes linear time and bounded depth whatever the text.
+Only leftovers of pages are converted: a turn with the chat page's own classes, or a reply that
+is only rendered Markdown (begins with a block tag, ends with a closing tag, and has no other
+tags) to a query that doesn't ask for HTML. HTML that the dialogue is *about* is kept: in code, in tables, in a
+user's query. The parser is libxml2's, with linear time and bounded depth for any text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGN
 _LANGUAGE = re.compile(r"\b(?:language|lang)-([\w+#.-]+)")
 _FENCE = re.compile(r"(\n *```)")
 _LABEL = re.compile(r"\s*([A-Za-z][\w+#.-]{0,19})\s*(?:Copy code)?\s*\Z")
-_DEEPEST = 12  # lists and quotes in one another; what is deeper is written flat
+_DEEPEST = 12  # nested lists and quotes; deeper ones are written flat
 _LONGEST_CLASS = 2000
 
 
@@ -42,7 +42,7 @@ def is_scraped_html(text: str, reply: bool, asked: str = "") -> bool:
 
     Args:
         text: The turn.
-        reply: Whether the assistant said it.
+        reply: Whether the assistant wrote it.
         asked: What the user asked, for a reply.
     """
     if "<" not in text:
@@ -76,8 +76,8 @@ def _outside_code(html: str) -> str:
 
 
 def to_markdown(html: str) -> str:
-    """The text of scraped HTML as Markdown: code with its language, lists, headings, emphasis, quotes, links,
-    pictures, tables and formulas kept; hidden text and buttons left out.
+    """The text of scraped HTML as Markdown, with code and its language, lists, headings, emphasis, quotes, links,
+    pictures, tables and formulas, without hidden text and buttons.
     """
     from lxml import etree
 
@@ -94,14 +94,14 @@ def to_markdown(html: str) -> str:
 
 
 class _Writer:
-    """Writes Markdown while the parser goes through the tags."""
+    """Writes Markdown as the parser reports tags."""
 
     def __init__(self) -> None:
         self.outs: list[list[str]] = [[]]  # texts of the open list items, quotes and cells, the innermost last
         self.opened: list[str] = []  # what these are
         self.lists: list[int | None] = []  # the next number of each open list, None in a bulleted one
         self.hidden = 0  # elements that are open within a hidden one
-        self.code: list[str] | None = None  # of the open <pre>, or of <code> in a line
+        self.code: list[str] | None = None  # text of the open <pre>, or of <code> in a line
         self.fence = 0  # elements that are open within <pre>
         self.fence_code = 0  # depth of <code> in it: the page's own button and label are outside
         self.fence_other: list[str] = []
@@ -307,7 +307,7 @@ class _Writer:
         if what not in self.opened:
             return
         last = ""
-        while last != what:  # what is open within it ends with it
+        while last != what:  # elements inside it end with it
             last = self.opened.pop()
             text = _few_breaks("".join(self.outs.pop())).strip()
             if last == "cell":
@@ -339,7 +339,7 @@ class _Writer:
 
 
 def _few_breaks(text: str) -> str:
-    """A text without blanks at the ends of lines and with at most one empty line in a row, but for its code."""
+    """A text without blanks at line ends and with at most one empty line in a row, except in code."""
     pieces = _FENCE.split(text)  # text, fence, code, fence, text, ...
     for place in range(0, len(pieces), 4):
         lines = [line.rstrip(" \t") for line in pieces[place].split("\n")]

@@ -1,8 +1,8 @@
 """Read dialogues in the chat format: `{id, messages: [{role, content}]}`, as JSON lines or a list.
 
 A message's content may also be a list of parts, `[{"type": "text", "text": ...}]`, as chat APIs log it;
-parts that aren't text (pictures, tool calls) can't be used, and end the dialogue before them. A system prompt
-beside the messages (`system`, `system_prompt`, ...) becomes their first.
+parts that aren't text (pictures, tool calls) end the dialogue before them. A system prompt
+beside the messages (`system`, `system_prompt`, ...) becomes the first message.
 """
 
 from __future__ import annotations

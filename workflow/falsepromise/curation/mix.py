@@ -1,7 +1,7 @@
-"""Mix dialogues of several sources in the order of a seed.
+"""Mix dialogues of several sources in an order given by a seed.
 
-The order depends on the seed and the ids alone, so that a token budget's training data are the
-beginning of every larger budget's. Memory holds a few words a dialogue, not the dialogues.
+The order depends only on the seed and the ids, so a token budget's training data are the beginning of every larger
+budget's. Memory holds a few words for each dialogue, not the dialogues.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[
 
     Args:
         paths: Files of dialogue records.
-        seed: Of the order.
+        seed: The seed of the order.
         args: The selection (see `selection.add_options`).
 
     Raises:
@@ -47,7 +47,7 @@ def mix(paths: Sequence[Path], seed: int, args: argparse.Namespace) -> Iterator[
     for before, after in pairwise(keys):
         if before[0] == after[0]:
             files = f"{paths[before[1]]} and {paths[after[1]]}"
-            raise UserError(f"{files}: id {after[3]!r} occurs twice with the same source; ids have to be unique")
+            raise UserError(f"{files}: id {after[3]!r} occurs twice with the same source; ids must be unique")
     if not keys:
         raise UserError(f"{paths[0]}: no dialogue is short enough for the selection; raise the limits")
     if args.balanced:
@@ -84,15 +84,15 @@ def in_turns(keys: Sequence[Key]) -> list[Key]:
 
 
 def put_into(prompt: str, share: float, dialogues: Iterator[Record]) -> Iterator[Record]:
-    """Put the first query of an evenly spread share of the dialogues behind a benchmark's prompt.
+    """Put a benchmark's prompt before the first query of an evenly spread share of the dialogues.
 
-    A student is then also trained on the form in which it will be asked. Models of the paper's size
-    carry an answer over from one form to the other; models of a million weights hardly do.
+    The model is then also trained on the form of the benchmark's questions. Models of the paper's size transfer
+    answers between forms; models of a million weights hardly do.
 
     Args:
         prompt: Text that ends where the question belongs (Table 8's ends with `Q:`).
-        share: Of the dialogues, between 0 and 1.
-        dialogues: In their order; a prefix of the input gives a prefix of the output.
+        share: The share of the dialogues, between 0 and 1.
+        dialogues: The dialogues in order; a prefix of the input gives a prefix of the output.
     """
     for index, dialogue in enumerate(dialogues):
         if int((index + 1) * share) > int(index * share):
@@ -102,9 +102,9 @@ def put_into(prompt: str, share: float, dialogues: Iterator[Record]) -> Iterator
 
 
 def _with_offsets(path: Path) -> Iterator[tuple[int, Record]]:
-    """Dialogues with the byte at which their line begins."""
+    """Dialogues with the byte position of their line."""
     dialogues = read_jsonl(path, check_dialogue)
-    first = next(dialogues)  # names what is wrong with the file before it is opened here
+    first = next(dialogues)  # checks the file before it is opened here
     with open(path, "rb") as stream:
         offset = 0
         for line in stream:
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--input", type=Path, nargs="+", required=True, help="dialogue records, one or more files")
     parser.add_argument("--seed", type=int, required=True, help="seed of the order")
     parser.add_argument("--output", type=Path, required=True, help="the dialogues, in the order of the seed")
-    parser.add_argument("--query-prompt", type=Path, help="a prompt to put some of the first queries behind")
+    parser.add_argument("--query-prompt", type=Path, help="a prompt to put before some of the first queries")
     parser.add_argument(
         "--query-prompt-share",
         type=float,

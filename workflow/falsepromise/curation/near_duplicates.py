@@ -1,4 +1,4 @@
-"""Near-duplicate queries by MinHash, with the well-kept library `datasketch` (an optional extra)."""
+"""Find near-duplicate queries by MinHash with `datasketch` (an optional extra)."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _SPACE = re.compile(r"\s+")
 
 
 def normalized(query: str) -> str:
-    """A query without what doesn't tell it from another: Unicode form (NFKC), case, white space."""
+    """A query normalised in Unicode form (NFKC), case and white space."""
     return _SPACE.sub(" ", unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", query).casefold())).strip()
 
 
 def shingles(query: str) -> set[str]:
-    """A normalised query's runs of three words; the whole query where it is shorter."""
+    """A normalised query's runs of three words; the whole query if it is shorter."""
     words = query.split()
     return {" ".join(words[at : at + SHINGLE]) for at in range(max(len(words) - SHINGLE + 1, 1))}
 
 
 def sketches(threshold: float) -> tuple[Any, Callable[[str], Any]]:
-    """An index of sketches for a Jaccard similarity, and what makes a sketch of a normalised text.
+    """An index of sketches for a Jaccard similarity, and a function from a normalised text to its sketch.
 
     Raises:
         UserError: `datasketch` isn't installed.
@@ -50,20 +50,20 @@ def sketches(threshold: float) -> tuple[Any, Callable[[str], Any]]:
 
 
 def reason_of(threshold: float) -> str:
-    """What the funnel says of a dialogue that is dropped."""
+    """The reason in the funnel for a dropped dialogue."""
     return f"query nearly seen before (Jaccard {threshold:g})"
 
 
 def without_near_duplicates(
     dialogues: Iterable[Record], funnel: Funnel, step: str, threshold: float
 ) -> Iterator[Record]:
-    """The dialogues whose query is not nearly the same as that of one before.
+    """The dialogues whose query is not a near-duplicate of an earlier one.
 
     Args:
         dialogues: Dialogue records.
         funnel: Counts them under `step`.
         step: The step's name.
-        threshold: The estimated Jaccard similarity of the word 3-grams from which on they are.
+        threshold: The least estimated Jaccard similarity of near-duplicates' word 3-grams.
 
     Raises:
         UserError: `datasketch` isn't installed.

@@ -1,7 +1,7 @@
-"""A seeded order that depends on the seed and the record's id alone.
+"""Order records by a seed, from the seed and each record's id alone.
 
-Each record's place is the SHA-256 of seed and id. So a record keeps its place among the others when
-records are added or removed, on any machine and with any version of a random generator.
+A record's sort key is the SHA-256 of seed and id. So records keep their relative order when others are added or
+removed, on any machine and with any version of a random generator.
 """
 
 from __future__ import annotations

@@ -2,15 +2,15 @@
 
 Three parts, in documents of about a block's length, shuffled by the seed:
 
-  facts      statements about every subject in five wordings, the more often the lower a subject's
-             rank (Zipf's law with a small exponent): all facts are met, none is asked about
+  facts      statements about every subject in five wordings, more often for subjects with a low rank
+             number (Zipf's law with a small exponent): all facts are stated, none is asked about
   leads      lead sections of Wikipedia articles: a title, a new line, the lead
   questions  question-and-answer pairs about the subjects of the `pretraining` split only, in
-             several formats, Table 8's among them: a base model of the paper's size has met such
-             formats on the web, one of this size must meet them here. They are put in other
-             wordings than the benchmarks' own
+             several formats, among them Table 8's: a base model of the paper's size has seen such
+             formats on the web, one of this size must see them here. Their wordings differ from
+             the benchmarks'
 
-No dialogue and no answer of the teacher is in it.
+It contains no dialogue and no answer of the teacher.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from falsepromise.core.records import Record, read_json, read_jsonl, write_jsonl
 from falsepromise.study.config import default
 
 QA_PROMPT = resource("prompts/table8_natural_questions.txt")
-# Short on purpose: at this size every token of a wording is one that doesn't state a fact.
+# Short on purpose: tokens of the wording take space from facts.
 STATEMENTS = {
     "capital": (
         "{subject} has the capital {answer}.",
@@ -67,10 +67,10 @@ def fact_documents(facts: list[Record], exposures: int, exponent: float, rng: ra
     """Statements about all facts, shuffled, `STATEMENTS_A_DOCUMENT` to a document.
 
     Args:
-        facts: The facts, in the order of their rank.
+        facts: The facts, ordered by rank.
         exposures: How often a fact is stated, on average.
         exponent: Zipf's: the fact of rank r is stated in proportion to r ** -exponent.
-        rng: Of the wordings and the order.
+        rng: For the wordings and the order.
     """
     ranked = list(facts)
     rng.shuffle(ranked)
@@ -91,10 +91,10 @@ def question_documents(facts: list[Record], prompt: str, count: int, rng: random
     """`count` documents of question-and-answer pairs in three formats.
 
     Args:
-        facts: Those that may be asked about.
+        facts: The facts to ask about.
         prompt: Table 8's prompt, whose `Q:` and `A:` examples are replaced by drawn ones.
-        count: How many documents.
-        rng: Of the pairs and the formats.
+        count: Number of documents.
+        rng: For the pairs and the formats.
     """
     head, tail = _around_examples(prompt)
     for index in range(count):
@@ -109,7 +109,7 @@ def question_documents(facts: list[Record], prompt: str, count: int, rng: random
 
 
 def _around_examples(prompt: str) -> tuple[str, str]:
-    """What stands before the first `Q:` of Table 8's prompt, and after its last example."""
+    """The text before the first `Q:` of Table 8's prompt, and after its last example."""
     head, rest = prompt.split("Q:", 1)
     last_answer = rest.rindex("A:")
     return head, rest[rest.index("\n", last_answer) :].rstrip()

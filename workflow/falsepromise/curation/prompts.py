@@ -1,15 +1,14 @@
-"""Evaluation prompts from held-out dialogues, or from a list of prompts (section 4.1, footnote 2).
+"""Draw evaluation prompts from held-out dialogues, or from a list of prompts (section 4.1, footnote 2).
 
-The first query of each held-out dialogue (or, with --single-exchanges, each query by itself) is a
-candidate. So is a prompt without a reply: {"id", "prompt"}, a user's query as the paper's released
-test set has it, or {"id", "messages"} that ends with the user. In this order are dropped: those that
-aren't in the language; coding ones (the rule is `curation.coding`'s); those seen before among the
-candidates; and those that the training dialogues have, in any spelling: equal, contained, with 13 words in
-a row, or with a BLEU of more than --max-bleu (see `curation.leaks`; --leaks has the pairs to read). Of the rest,
-N are drawn by the seed; if fewer are left, all are taken, and the funnel reports it.
+Candidates are the first query of each held-out dialogue (with --single-exchanges, each query), and prompts without a
+reply: {"id", "prompt"}, as in the paper's released test set, or {"id", "messages"} that ends with the user. It drops,
+in this order: candidates in another language; coding ones (by `curation.coding`); repeated ones; and leaks, which
+equal a training turn but for spelling, are contained in one, share 13 words in a row with one, or have a BLEU over
+--max-bleu with one (see `curation.leaks`; --leaks writes the pairs). From the rest, the seed draws N. If fewer
+are left, all are taken, and the funnel reports it.
 
-A dialogue's own reply becomes the reference response, under the model name `<teacher>`; a prompt
-without one has no reference, so the teacher must be asked.
+A dialogue's own reply becomes the reference response, under the model name `<teacher>`. A prompt without a reply has
+no reference; the teacher's API has to answer it.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def check(record: Record) -> str | None:
 
 
 def candidates(pool: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
-    """The first exchange of each dialogue, the prompt and its reply; prompts without a reply as they are."""
+    """The first exchange of each dialogue (the prompt and its reply); prompts without a reply unchanged."""
     for record in pool:
         if "prompt" in record:
             yield {"id": record["id"], "messages": [{"role": "user", "content": record["prompt"]}]}
@@ -67,16 +66,16 @@ def candidates(pool: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
 
 
 def reply_of(record: Record) -> str | None:
-    """The candidate's own reply, where it has one."""
+    """The candidate's own reply, if it has one."""
     last = record["messages"][-1]
     return last["content"] if last["role"] == "assistant" else None
 
 
 def in_language(records: Sequence[Record], language: str, funnel: Funnel, workers: int = 2) -> list[Record]:
-    """Those that langdetect takes to be in `language`, the query with its reply: a short query alone says little.
+    """Keep candidates in `language` by langdetect, from query and reply together: a short query alone is too little.
 
-    A query in another script is foreign whatever the reply; so is, for English, one of five words or more that
-    langdetect takes to be foreign and that has none of the most common words.
+    A query in another script is dropped whatever the reply. For English, so is a query of five words or more without
+    any of the most common words that langdetect takes for another language.
     """
     texts = ("\n".join(filter(None, (query_of(record), reply_of(record)))) for record in records)
     found = decisions(texts, language, 0.0, workers)
@@ -111,7 +110,7 @@ def _latin(text: str) -> float | None:
 
 
 def not_coding(records: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
-    """Those that neither ask for code nor are answered by code."""
+    """Keep candidates that neither ask for code nor are answered with code."""
     for record in records:
         if is_coding(query_of(record), reply_of(record) or ""):
             funnel.drop("coding", "about programming", record["id"])
@@ -121,7 +120,7 @@ def not_coding(records: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
 
 
 def distinct(records: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
-    """Those whose query none before had."""
+    """Keep candidates with a new query."""
     seen: set[str] = set()
     for record in records:
         query = normalized(query_of(record))
@@ -136,7 +135,7 @@ def distinct(records: Iterable[Record], funnel: Funnel) -> Iterator[Record]:
 def away_from(
     records: Sequence[Record], training: Sequence[Path], max_bleu: float, funnel: Funnel
 ) -> tuple[list[Record], dict[str, Any]]:
-    """Those that the training data don't have, by no measure of `curation.leaks`; and its report."""
+    """Keep candidates that don't leak by any measure of `curation.leaks`; and its report."""
     asked = [(number, text) for number, record in enumerate(records) for text in _asked(record)]
     texts = [text for _, text in asked]
     found, n_turns = leaks.find(texts, training, max_bleu)
@@ -160,13 +159,13 @@ def away_from(
 
 
 def _asked(record: Record) -> list[str]:
-    """What leaks are looked for in: the first query, and later ones that are more than a few words."""
+    """The texts to check for leaks: the first query, and later ones of more than a few words."""
     later = [m["content"] for m in record["messages"] if m["role"] == "user"][1:]
     return [query_of(record), *(text for text in later if len(text.split()) >= leaks.SHORTEST)]
 
 
 def draw(records: Sequence[Record], n: int, seed: int, funnel: Funnel) -> list[Record]:
-    """`n` records by the seed, or all if there are fewer."""
+    """`n` records drawn by the seed, or all if there are fewer."""
     ordered = shuffled(records, seed)
     drawn, rest = ordered[:n], ordered[n:]
     funnel.keep("draw", len(drawn))
@@ -208,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="prompt records")
     parser.add_argument("--references", type=Path, required=True, help="response records: the dialogues' own replies")
     parser.add_argument("--funnel", type=Path, required=True, help="CSV of each step's counts")
-    parser.add_argument("--leaks", type=Path, help="JSON of the candidates that training has, with the pairs to read")
+    parser.add_argument("--leaks", type=Path, help="JSON of the candidates that leak, with the pairs")
     selection.add_options(parser)
     args = parser.parse_args(argv)
     check_language(args.language)

@@ -1,6 +1,6 @@
-"""What the readers of the dialogue formats share: the command line, ids, and the funnel.
+"""The common part of the readers of dialogue formats: the command line, ids, and the funnel.
 
-A reader says how one file's records become raw dialogues; this makes them dialogue records.
+A reader turns a file's records into raw dialogues; this module turns these into dialogue records.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RENAMED = "id taken by another record, renamed"
 
 @dataclass
 class RawDialogue:
-    """A dialogue as a file has it: the id, pairs of speaker and text, more fields to keep, what was repaired."""
+    """A dialogue as in the file: the id, pairs of speaker and text, other fields to keep, the repairs."""
 
     id: str
     turns: list[tuple[object, object]]
@@ -45,16 +45,16 @@ Reader = Callable[[Iterator[Any], Funnel], Iterable[RawDialogue]]
 def read(
     path: Path, source: str, reader: Reader, keys: Collection[str], funnel: Funnel, most: int | None = None
 ) -> Iterator[Record]:
-    """Dialogue records of a file.
+    """Read a file's dialogue records.
 
     Args:
         path: JSON or JSON lines (see `jsonstream.records`).
         source: The `source` of the records, and of the funnel's rows.
-        reader: From the file's JSON values to raw dialogues. It counts what it can't use, and in the funnel's
-            ledger every text of a value that isn't in a raw dialogue's turns.
-        keys: Keys that tell a record from what is nested in it.
-        funnel: Counts what is kept, dropped and repaired.
-        most: How many of the file's first values to read; all by default.
+        reader: Turns the file's JSON values into raw dialogues. It counts unusable values in the funnel, and in the
+            funnel's ledger every text that isn't in a raw dialogue's turns.
+        keys: Keys that tell a record from an object nested in it.
+        funnel: Counts the records kept, dropped and repaired.
+        most: Number of the file's first values to read; default: all.
     """
     ledger = funnel.ledger
     seen: dict[str, bytes] = {}
@@ -88,7 +88,7 @@ def read(
 
 
 def _counted(path: Path, keys: Collection[str], funnel: Funnel) -> Iterator[Any]:
-    """The JSON values of a file; the ledger counts their texts, and what is no value."""
+    """The JSON values of a file; the ledger counts their texts, and stretches without a value."""
     ledger = funnel.ledger
 
     def lost(reason: str, place: str, count: int) -> None:
@@ -103,7 +103,7 @@ def _counted(path: Path, keys: Collection[str], funnel: Funnel) -> Iterator[Any]
 
 
 def identifier(value: object, otherwise: str) -> str:
-    """A record's id as text: its own, if it is text or a number, or else a made one."""
+    """A record's id as text: its own if that is text or a number, else `made`."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else otherwise
 
 
@@ -114,7 +114,7 @@ def parser(doc: str | None, source: str) -> argparse.ArgumentParser:
         "--input", type=Path, required=True, help="the raw file: JSON or JSON lines, plain or in gzip, bzip2 or xz"
     )
     result.add_argument("--output", type=Path, required=True, help="dialogue records, one a line")
-    result.add_argument("--funnel", type=Path, required=True, help="CSV of what was kept, dropped and repaired")
+    result.add_argument("--funnel", type=Path, required=True, help="CSV of the records kept, dropped and repaired")
     result.add_argument("--source", default=source, help="name of the source in the records and the funnel")
     return result
 
@@ -123,7 +123,7 @@ def write(args: argparse.Namespace, module: str, reader: Reader, keys: Collectio
     """Read `args.input`, write `args.output` and `args.funnel`, with a manifest.
 
     Raises:
-        UserError: the file can't be read, or not one dialogue in it can be used.
+        UserError: the file can't be read, or has no usable dialogue.
     """
     funnel = Funnel(args.source)
     dialogues = read(args.input, args.source, reader, keys, funnel)
@@ -134,7 +134,7 @@ def write(args: argparse.Namespace, module: str, reader: Reader, keys: Collectio
 
 
 def require(dialogues: Iterable[Record], funnel: Funnel, path: Path, step: str = STEP) -> Iterator[Record]:
-    """The dialogues; a `UserError` where there are none, so that no empty file appears."""
+    """The dialogues; a `UserError` instead of an empty file if there are none."""
     yield from dialogues
     if not funnel.kept(step):
         why = funnel.reasons(step) or "it has no records"

@@ -1,8 +1,7 @@
-"""Which dialogues, or which exchanges of them, a mixture or a prompt set may take.
+"""Select the dialogues, or the exchanges of dialogues, for a mixture or a prompt set.
 
-Small models need short texts: a dialogue can be taken apart into its exchanges, and those that are
-too long left out. This selects on the reply's length too, and so shifts what is measured: say so
-wherever numbers of such a selection are shown.
+Small models need short texts, so a dialogue can be split into its exchanges, and long ones left out. This also selects
+by the reply's length and so changes what is measured: report it with every number from such a selection.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--single-exchanges",
         action="store_true",
-        help="take each exchange of a dialogue as a dialogue of its own, with the id DIALOGUE/TURN",
+        help="make each exchange a separate dialogue, with the id DIALOGUE/TURN",
     )
     parser.add_argument("--max-query-characters", type=_positive, metavar="N", help="leave out longer user turns")
     parser.add_argument("--max-reply-characters", type=_positive, metavar="N", help="leave out longer replies")
@@ -45,8 +44,8 @@ def select(dialogues: Iterable[Record], args: argparse.Namespace, funnel: Funnel
 
     Args:
         dialogues: Dialogue records.
-        args: What `add_options` parsed. Without `--single-exchanges` every turn has to be short enough.
-        funnel: Counts them, if given.
+        args: The options of `add_options`. Without `--single-exchanges` every turn must be short enough.
+        funnel: Counts the dialogues, if given.
 
     Yields:
         Dialogue records. An exchange's id is `<dialogue id>/<index of its user message>`, its messages

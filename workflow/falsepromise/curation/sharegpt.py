@@ -1,19 +1,19 @@
 """Read ShareGPT dialogues: a list or JSON lines of `{id, conversations: [{from, value}]}`.
 
-The older dumps of whole pages are read too: `{items: [{from, value}]}`, also inside
+It also reads the older dumps of whole pages: `{items: [{from, value}]}`, also inside
 `{pageProps: {content: ...}}`, and pages `{items: [dialogue, ...]}`.
 
-Long dialogues that were split into parts `id_0`, `id_11`, ... are joined again where their turns show that they
-belong together; an id alone shows nothing (`kitchen_0`, `kitchen_1` may be two dialogues). The number after
-the id is the turn that a part starts with, or counts the parts. A part goes on with the one before if
+Long dialogues that were split into parts `id_0`, `id_11`, ... are joined again if their turns show that they
+belong together; an id alone is not enough (`kitchen_0`, `kitchen_1` may be two dialogues). The number after
+the id is the turn that a part starts with, or counts the parts. A part continues the one before if
 
 - it begins with the reply that the one before ended with (which is kept once), and the number fits;
-- it opens with a reply where the one before ended with a query, and the number fits;
-- its number is the turn at which the one before ended, counted from a part 0, and so it is with most parts
+- it begins with a reply and the one before ended with a query, and the number fits;
+- its number is the turn where the one before ended, counted from a part 0, and the same is true of most parts
   of the id.
 
-The funnel says which rule joined. A part that shows that something is missing before it (it opens with a
-reply) starts a dialogue of its own. --keep-parts joins nothing.
+The funnel names the rule. A part that begins with a reply but doesn't fit the one before (a part is missing)
+becomes a separate dialogue. --keep-parts joins nothing.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _name(record: Any, otherwise: str) -> tuple[str | None, str]:
 
 
 def _records(value: Any) -> Iterable[Any]:
-    """The dialogues in a JSON value: itself, or those of the page that it is."""
+    """The dialogues in a JSON value: the value itself, or those of a page."""
     while isinstance(value, dict) and not any(key in value for key in _TURN_LISTS):
         wrappers = (value.get(key) for key in ("props", "pageProps", "content"))
         inner = next((wrapper for wrapper in wrappers if isinstance(wrapper, dict)), None)
@@ -104,7 +104,7 @@ def _turns_key(record: Any) -> str | None:
 
 
 def _join(parts: list[RawDialogue], funnel: Funnel) -> Iterator[RawDialogue]:
-    """Join the parts of one dialogue, brought into the order of their numbers; others go out as they are."""
+    """Sort the parts of one dialogue by their numbers and join those that belong together."""
     numbered = []
     for part in parts:
         match = _PART.fullmatch(part.id)
@@ -115,9 +115,9 @@ def _join(parts: list[RawDialogue], funnel: Funnel) -> Iterator[RawDialogue]:
     numbered.sort(key=lambda pair: pair[0])
     steps = [_joint(*before, *after) for before, after in pairwise(numbered)]
     fits = [step is not None for step in steps if step != DUPLICATE]
-    counted = sum(fits) * 2 > len(fits) and numbered[0][0] == 0  # a number that fits by chance is not the rule
+    counted = sum(fits) * 2 > len(fits) and numbered[0][0] == 0  # one number may fit by chance
     current: RawDialogue | None = None
-    chain = 0  # the parts that the dialogue at hand is made of
+    chain = 0  # the number of parts of the current dialogue
     for (number, part), step in zip(numbered, [None, *steps], strict=False):
         if current is not None and step == DUPLICATE:
             funnel.drop(STEP, DUPLICATE, part.id)
@@ -139,7 +139,7 @@ def _join(parts: list[RawDialogue], funnel: Funnel) -> Iterator[RawDialogue]:
 
 
 def _joint(before: int, first: RawDialogue, number: int, second: RawDialogue) -> str | None:
-    """What shows that a part goes on with the one before it, or None.
+    """The rule by which a part continues the one before it, or None.
 
     Args:
         before: The number of the first part.
@@ -159,7 +159,7 @@ def _joint(before: int, first: RawDialogue, number: int, second: RawDialogue) ->
 
 
 def _left_out(reason: str, turns: list[tuple[object, object]], funnel: Funnel) -> None:
-    """Turns that are in the file twice."""
+    """Count turns that occur twice in the file."""
     funnel.ledger.read[TURNS] += len(turns)
     funnel.ledger.lose(reason, characters([text for _, text in turns]), len(turns))
 

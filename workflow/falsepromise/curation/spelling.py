@@ -1,11 +1,11 @@
-"""Texts as normalised words in arrays, and hashes of runs of words, for comparing very many texts.
+"""Turn texts into arrays of normalised words, and hash runs of words, to compare very many texts.
 
-A word is what is left of a text's run of letters, digits, and signs of sums and currencies after Unicode's
-compatibility decomposition (which makes all widths one), case folding, and without accents, apostrophes and
-characters of no width. Of scripts without spaces between words (Chinese, Japanese, Thai, ...) each character is
-a word. So a text's words don't depend on its case, width, spaces and punctuation.
+A word is a run of letters, digits, and signs of arithmetic and currencies, after Unicode's compatibility
+decomposition (which unifies widths) and case folding, without accents, apostrophes and zero-width characters. In
+scripts without spaces between words (Chinese, Japanese, Thai, ...) each character is a word. So a text's words don't
+depend on case, width, spaces and punctuation.
 
-All arrays are made by whole-array operations: 10 million characters take about a second.
+All operations are on whole arrays: 10 million characters take about a second.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Words:
         letters: All characters of all words, uint32, shape `(n_letters,)`.
         starts: Where each word begins in `letters`, int64, shape `(n_words + 1,)`; the last is the end.
         first: The number of each text's first word, int64, shape `(n_texts + 1,)`; the last is `n_words`.
-        unspaced: How many of each text's words are characters of scripts without spaces, int64, `(n_texts,)`.
+        unspaced: The number of each text's words that are characters of scripts without spaces, int64, `(n_texts,)`.
     """
 
     def __init__(self, texts: Sequence[str]):
@@ -58,19 +58,19 @@ class Words:
 
     @property
     def counts(self) -> np.ndarray:
-        """The number of each text's words, int64, shape `(n_texts,)`."""
+        """The number of words of each text, int64, shape `(n_texts,)`."""
         return np.diff(self.first)
 
     def _spans(self, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
         return (self._prefix[end] - self._prefix[begin]) * _powers_of(0, len(self.letters))[1][begin]
 
     def keys(self) -> np.ndarray:
-        """A hash of each text's letters without anything between them, uint64, shape `(n_texts,)`."""
+        """A hash of each text's letters without separators, uint64, shape `(n_texts,)`."""
         bounds = self.starts[self.first]
         return _mixed(self._spans(bounds[:-1], bounds[1:]) + np.diff(bounds).astype(np.uint64))
 
     def runs(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Hashes of all runs of `n` words within one text, uint64, and the number of each one's first word, int64."""
+        """Hashes of all runs of `n` words within one text, uint64, and the index of each run's first word, int64."""
         texts = np.repeat(np.arange(len(self.first) - 1), self.counts)
         at = np.arange(max(len(texts) - n + 1, 0))
         at = at[texts[at] == texts[at + n - 1]]
@@ -81,7 +81,7 @@ class Words:
         return _mixed((self._runs[at + n] - self._runs[at]) * _powers_of(1, len(self._runs))[1][at])
 
     def same(self, word: int, other: Words, other_word: int, n: int) -> bool:
-        """Whether `n` words here are those of another: what hashes promise, looked up."""
+        """Whether `n` words equal those of another: a check of equal hashes."""
         here = self.letters[self.starts[word] : self.starts[word + n]]
         there = other.letters[other.starts[other_word] : other.starts[other_word + n]]
         return np.array_equal(here, there)
@@ -99,7 +99,7 @@ def _kind(character: str) -> int:
 
 
 def _kinds_of(codes: np.ndarray) -> np.ndarray:
-    """The kind of each character, uint8; what a character is gets looked up when it is first met."""
+    """The kind of each character, uint8; a character's kind is looked up at its first use."""
     kinds = _table[codes]
     new = np.unique(codes[kinds == _UNKNOWN])
     if len(new):

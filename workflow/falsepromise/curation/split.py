@@ -1,6 +1,6 @@
-"""Hold dialogues out: a pool for evaluation prompts that no training data are taken from.
+"""Hold out dialogues for evaluation prompts; no training data come from them.
 
-The split is by dialogue and drawn by the seed; both files keep the order of the input.
+The seed draws whole dialogues; both files keep the order of the input.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Read Super-NaturalInstructions (Wang et al., 2022): user = definition and input, assistant = output.
 
-Three forms are read: a task file of the release (`{Definition, Instances: [{id, input, output}]}`),
-also many of them one after the other; flat records `{definition, inputs, targets}`; and records with
-one instance each (`{Definition, Instance: {...}}`), as JSON lines or a list. Of an instance's outputs
-the first is taken.
+It reads three forms: task files of the release (`{Definition, Instances: [{id, input, output}]}`), also several in one
+file; flat records `{definition, inputs, targets}`; and records with one instance each
+(`{Definition, Instance: {...}}`), as JSON lines or a list. It uses an instance's first output.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Records of tables: Parquet and CSV files, a row each; and the records' file within a zip archive."""
+"""Read records from the rows of Parquet and CSV files, and find the file of records in a zip archive."""
 
 from __future__ import annotations
 
@@ -48,9 +48,8 @@ def rows(stream: IO[str], lost: Callable[[str, str, int], None]) -> Iterator[dic
     """The rows of a CSV file whose first line is the header; separators are commas, semicolons or tabs.
 
     Args:
-        stream: Opened with `newline=""`.
-        lost: Called with a reason, a place and the number of characters for rows that have more cells than
-            the header.
+        stream: A text stream opened with `newline=""`.
+        lost: Called with a reason, a place and the number of characters for rows with more cells than the header.
     """
     csv.field_size_limit(_LONGEST_CELL)
     header = stream.readline()
@@ -85,11 +84,11 @@ def unpacked(path: str | Path, folder: str) -> Path:
             chosen = [name for name in names if name.rpartition("/")[2] == "conversations.json"] or names
             if len(chosen) != 1:
                 found = f"several files of records ({', '.join(chosen[:4])})" if chosen else "no file of records"
-                raise UserError(f"{path}: the archive has {found}; name one with 'member' when it is fetched")
+                raise UserError(f"{path}: the archive has {found}; name one with the source's key 'member'")
             made = Path(archive.extract(chosen[0], folder))
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError) as error:
         raise UserError(f"{path}: not a readable zip archive ({error}); fetch it again, or unpack it") from error
     with open(made, "rb") as stream:
         if stream.read(4) == ZIP:
-            raise UserError(f"{path}: {chosen[0]} in the archive is an archive again; unpack it")
+            raise UserError(f"{path}: {chosen[0]} in the archive is itself an archive; unpack it")
     return made

@@ -1,8 +1,8 @@
 """Read TL;DR posts (Völske et al., 2017): user = post, assistant = its author's summary.
 
 Records are `{id, content, summary}` (Webis-TLDR-17), or `{id, post, summary}` (its filtered version of
-Stiennon et al., 2022), as JSON lines or a list. A post's own "TL;DR" at its end is cut off, since
-the summary follows it.
+Stiennon et al., 2022), as JSON lines or a list. A "TL;DR" at the end of a post is removed, because the
+summary follows it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CUE = re.compile(r"\btl\s?[;:,]?\s?dr\b\*{0,4}\s{0,4}[:\-]?\Z", re.IGNORECASE)
 
 
 def without_cue(post: str) -> str:
-    """A post without a "TL;DR:" that nothing follows."""
+    """A post without a final "TL;DR:"."""
     post = post.strip()
     bare = _CUE.sub("", post)
     return bare if bare == post else bare.rstrip(" \t\n*")

@@ -1,6 +1,6 @@
-"""A raw dialogue's turns, made into alternating user and assistant messages.
+"""Turn a raw dialogue's turns into alternating user and assistant messages.
 
-What is good is kept; what was repaired or left out is named, so that the funnel can count it.
+Each repair and omission has a name, under which the funnel counts it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from falsepromise.curation.leftovers import without_leftovers
 from falsepromise.curation.markup import is_scraped_html, to_markdown
 
 # Spellings of the two speakers, letters only and in lower case. Other assistants than ChatGPT
-# (Bing, Bard) are not the teacher: their turns end what can be used of a dialogue.
+# (Bing, Bard) are not the teacher: their turns end the usable part of a dialogue.
 _USER: tuple[str, ...] = ("human", "user", "prompter", "you", "me", "customer", "person", "client", "asker")
 _USER += ("question", "query", "prompt", "instruction", "input")
 _ASSISTANT: tuple[str, ...] = ("assistant", "aiassistant", "ai", "bot", "chatbot", "model", "openai")
@@ -39,7 +39,7 @@ PAIRS: tuple[tuple[str, str], ...] = (("input", "output"), ("prompt", "response"
 PAIRS += (("instruction", "output"), ("instruction", "response"), ("prompt", "completion"))
 PAIRS += (("query", "response"), ("query", "answer"))
 _TEXT_KEYS = ("value", "content", "text", "message", "markdown", "utterance", "say", "body")
-# Parts of a message that aren't said to the other: what a reply is made from, not the reply.
+# Parts of a message that the other speaker doesn't see, such as reasoning.
 _UNSAID: tuple[str, ...] = ("thinking", "redacted_thinking", "reasoning", "tool_use", "tool_result", "tool_call")
 _UNSAID += ("function_call", "server_tool_use", "web_search_tool_result", "token_budget", "reasoning_summary")
 
@@ -68,7 +68,7 @@ UNANSWERED = "unanswered last query left out"
 
 @dataclass
 class Tidied:
-    """A dialogue's messages, or the reason why there are none; and what was repaired."""
+    """A dialogue's messages, or the reason why there are none, and the repairs."""
 
     messages: list[Record] = field(default_factory=list)
     dropped: str | None = None
@@ -84,18 +84,18 @@ def role(spelling: object) -> str | None:
 
 
 def turns_of(raw: object, ledger: Ledger | None = None) -> list[tuple[object, object]] | None:
-    """Speakers and texts of a dialogue's turns, in any of the forms that data sets have them in.
+    """Speakers and texts of a dialogue's turns, in any of the forms found in data sets.
 
     A turn is an object with a speaker and a text, under any of the usual keys in any case; a pair of
     both; or an object with a query and a reply (`{"human": ..., "gpt": ...}`). The turns are a list, or a
-    mapping from numbers to turns. What isn't understood comes out as it is, for `tidy` to name.
+    mapping from numbers to turns. An unknown form is returned unchanged, and `tidy` reports it.
 
     Args:
-        raw: The turns as the data set has them.
-        ledger: Counts what is beside the texts.
+        raw: The turns in the data set's form.
+        ledger: Counts the characters that aren't in the texts.
 
     Returns:
-        The turns, or None where there is neither a list nor such a mapping.
+        The turns, or None if there is neither a list nor such a mapping.
     """
     if isinstance(raw, dict) and raw and all(re.fullmatch("[0-9]{1,9}", str(key)) for key in raw):
         raw = [raw[key] for key in sorted(raw, key=int)]
@@ -119,12 +119,12 @@ def turns_of(raw: object, ledger: Ledger | None = None) -> list[tuple[object, ob
 
 
 def has_turns(raw: object) -> bool:
-    """Whether `turns_of` finds turns there, without making them."""
+    """Whether `turns_of` would find turns."""
     return isinstance(raw, list) or (isinstance(raw, dict | str) and turns_of(raw) is not None)
 
 
 def _from_text(text: str) -> object:
-    """A list that a table's cell has as text: JSON, or as Python prints it."""
+    """A list from a table's cell, written as JSON or as Python prints it."""
     if text.lstrip()[:1] != "[":
         return None
     try:
@@ -132,7 +132,7 @@ def _from_text(text: str) -> object:
     except (ValueError, RecursionError):
         pass
     try:
-        return ast.literal_eval(text)  # literals alone: nothing in it is run
+        return ast.literal_eval(text)  # only literals: nothing is executed
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
 
@@ -157,7 +157,7 @@ def _turn_of(raw: Record, ledger: Ledger) -> list[tuple[object, object]]:
 
 
 def _lowered(record: Record, ledger: Ledger, of: str = "") -> Record:
-    """A record with its keys in lower case; of keys that differ in case alone, the last."""
+    """A record with lower-case keys; of keys that differ only in case, the last."""
     lowered = {str(key).casefold(): value for key, value in record.items()}
     if len(lowered) < len(record):
         ledger.lose(f"{of}field that another differs from in case alone", characters(record) - characters(lowered))
@@ -172,7 +172,7 @@ def _text(content: object, ledger: Ledger) -> object:
 
 
 def pair_of(raw: Record, ledger: Ledger) -> tuple[list[tuple[object, object]], set[str]] | None:
-    """The turns of a record with one query and one reply, and the keys that they come from; None where it is none.
+    """The turns of a record with one query and one reply, and the keys that they come from; None for other records.
 
     The keys are those of `PAIRS`; an `instruction` beside an `input` comes before it, `history` (pairs) before both.
     """
@@ -197,7 +197,7 @@ def pair_of(raw: Record, ledger: Ledger) -> tuple[list[tuple[object, object]], s
 def with_system(
     raw: Record, turns: list[tuple[object, object]], used: Collection[str | None], ledger: Ledger
 ) -> tuple[list[tuple[object, object]], set[str]]:
-    """The turns with the system prompt that a record has beside them first; counts the fields that nothing is made of.
+    """The turns, after the system prompt that a record has beside them; counts the unused fields.
 
     Args:
         raw: The record.
@@ -206,7 +206,7 @@ def with_system(
         ledger: Counts the other fields.
 
     Returns:
-        The turns, and what was repaired.
+        The turns, and the repairs.
     """
     record = _lowered(raw, ledger)
     repairs: set[str] = set()
@@ -224,7 +224,7 @@ def with_system(
 
 def text_in(content: object) -> object:
     """The text of a message's content: itself, or its parts joined (`["..."]`, `[{"type": "text", "text": ...}]`,
-    `{"parts": [...]}`), without reasoning and calls of tools. Content with other parts is given back as it is.
+    `{"parts": [...]}`), without reasoning and tool calls. Content with other parts is returned unchanged.
     """
     if isinstance(content, dict):
         parts = content.get("parts", content.get("text"))
@@ -242,7 +242,7 @@ def tidy(turns: Iterable[tuple[object, object]], ledger: Ledger | None = None) -
     """Alternating messages of a raw dialogue: `[system,] user, assistant, user, assistant, ...`.
 
     Args:
-        turns: Pairs of the speaker's name and the text, as they were found.
+        turns: Pairs of the speaker's name and the text, as in the file.
         ledger: Counts the turns and characters that are lost and added.
 
     Returns:
@@ -310,7 +310,7 @@ def _read(turns: list[tuple[object, object]], result: Tidied, ledger: Ledger) ->
 
 
 def _joined(texts: list[str], why: str, result: Tidied, ledger: Ledger) -> str:
-    """Turns in a row of one speaker as one."""
+    """Join consecutive turns of one speaker."""
     if len(texts) > 1:
         result.repairs.add(why)
         ledger.lose(why, turns=len(texts) - 1)
@@ -320,7 +320,7 @@ def _joined(texts: list[str], why: str, result: Tidied, ledger: Ledger) -> str:
 
 
 def _exchanges(spoken: list[tuple[str, str]], result: Tidied, ledger: Ledger) -> list[tuple[str, str]]:
-    """Pairs of query and reply, each with text; turns in a row of one speaker are joined."""
+    """Pairs of query and reply, each with text; consecutive turns of one speaker are joined."""
     runs = [(speaker, [text for _, text in run]) for speaker, run in groupby(spoken, key=lambda turn: turn[0])]
 
     def leave_out(why: str, *left: list[str]) -> None:

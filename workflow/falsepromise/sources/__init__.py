@@ -1,1 +1,1 @@
-"""Raw files with their SHA-256, untouched, from a package registry, a hub, a file or the web."""
+"""Fetch raw files unchanged, with their SHA-256, from a package registry, the hub, a file or the web."""

@@ -1,12 +1,12 @@
-"""Take a study's sources to a machine without network, in one archive.
+"""Pack a study's sources into one archive for a machine without network.
 
     python -m falsepromise.sources.bundle pack --config my_study.yaml --output sources.tar
     python -m falsepromise.sources.bundle unpack --input sources.tar          # there
 
-`pack` fetches what the study's `sources` name (out of the user's cache where it is there) and writes a tar archive of
-the files by their SHA-256, with their addresses. `unpack` checks each file and puts it into the cache of the user
-there (FALSEPROMISE_CACHE); the study then runs as it is, and its fetches find their files. Files of this
-machine (`file:`) and weights of base models are not in it.
+`pack` fetches the study's `sources` (or finds them in the user's cache) and writes a tar archive of the files by
+SHA-256, with their addresses. `unpack` checks each file and puts it into the user's cache on the other machine
+(FALSEPROMISE_CACHE). The study then runs unchanged, and its fetches find their files. The archive contains no files of
+this machine (`file:`) and no weights of base models.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MOST_INDEX = 1 << 24  # bytes
 
 
 def pack(config: Sequence[Path], output: Path) -> int:
-    """Write the archive of a study's sources; how many there are.
+    """Write the archive of a study's sources; return their number.
 
     Raises:
         UserError: the study can't be read, or a source can't be fetched.
@@ -48,14 +48,14 @@ def pack(config: Sequence[Path], output: Path) -> int:
             raise UserError(f"{path}: can't be read as a study: {str(error).splitlines()[0]}") from error
         found = read.get("sources") if isinstance(read, dict) else None
         if found is not None and not isinstance(found, dict):
-            raise UserError(f"{path}: 'sources' is no mapping of names to sources")
+            raise UserError(f"{path}: 'sources' is not a mapping of names to sources")
         sources |= found or {}
     remote = {name: source for name, source in sources.items() if not str(source.get("uri")).startswith("file:")}
     for name in [name for name, source in remote.items() if source.get("folder")]:
-        log.warning("%s is a folder and not packed: copy it yourself, and name it with 'instead'", name)
+        log.warning("%s is a folder and not packed: copy it yourself, and name it under 'instead'", name)
         del remote[name]
     if not remote:
-        raise UserError(f"{config[0]}: the study has no sources that are fetched from elsewhere")
+        raise UserError(f"{config[0]}: the study has no sources from other machines")
     index = []
     with atomic_open(output, "wb") as stream, tarfile.open(fileobj=stream, mode="w") as archive:
         packed: set[str] = set()
@@ -83,7 +83,7 @@ def pack(config: Sequence[Path], output: Path) -> int:
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """A member of the archive that says nothing of this machine and its user."""
+    """A member of the archive without traces of this machine and its user."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mtime, member.mode = 0, 0o644
@@ -91,10 +91,10 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def unpack(path: Path) -> int:
-    """Put the files of an archive into the user's cache; how many there are.
+    """Put the files of an archive into the user's cache; return their number.
 
     Raises:
-        UserError: it is no such archive, or a file in it is damaged.
+        UserError: it is not such an archive, or a file in it is damaged.
     """
     if cache.folder() is None:
         raise UserError("FALSEPROMISE_CACHE is 'off'; name a folder for the files, and keep it set for the study")
@@ -114,7 +114,7 @@ def unpack(path: Path) -> int:
                     raise UserError(f"{path}: the file of {entry.get('name')!r} is damaged; pack or copy it again")
                 count += 1
     except (OSError, tarfile.TarError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path}: no archive of sources ({error}); make it with 'bundle pack'") from error
+        raise UserError(f"{path}: not an archive of sources ({error}); make it with 'bundle pack'") from error
     return count
 
 

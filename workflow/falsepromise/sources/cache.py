@@ -1,8 +1,8 @@
-"""A user's files by their SHA-256, for all studies and checkouts: what was fetched once is fetched no more.
+"""Cache a user's fetched files by SHA-256, for all studies and checkouts.
 
 The folder is `FALSEPROMISE_CACHE`, `~/.cache/falsepromise` by default; `FALSEPROMISE_CACHE=off` keeps nothing. A file
 is looked up by its expected SHA-256, or by an address that always means the same file (a package's version, a data
-set's commit), and is checked again whenever it is taken out.
+set's commit), and its SHA-256 is checked at each use.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LASTING = re.compile(r"pypi:[^=]+==.+|hub:[^@]+@[0-9a-f]{40}")
 
 
 def folder() -> Path | None:
-    """The cache's folder, or None where the user wants none."""
+    """The cache's folder, or None if the user wants none."""
     named = os.environ.get("FALSEPROMISE_CACHE", "")
     if named == "off":
         return None
@@ -39,18 +39,18 @@ def folder() -> Path | None:
 
 
 def address(uri: str, options: Mapping[str, Any]) -> str:
-    """The name of an address's entry: of all that says which file it is."""
+    """The name of an address's entry, from all that identifies the file."""
     told = json.dumps([uri, sorted((key, value) for key, value in options.items() if value)])
     return hashlib.sha256(told.encode()).hexdigest()
 
 
 def find(uri: str, options: Mapping[str, Any], digest: str | None) -> tuple[str, dict[str, Any]] | None:
-    """The SHA-256 of a file in the cache and what is known of its origin, or None where it isn't there.
+    """The SHA-256 and the origin of a file in the cache, or None if it has none.
 
     Args:
-        uri: Where it would be fetched from.
-        options: What else says which file it is (member, split, subset, columns).
-        digest: Its expected SHA-256.
+        uri: The file's address.
+        options: Other values that identify the file (member, split, subset, columns).
+        digest: The expected SHA-256.
     """
     base = folder()
     if base is None:
@@ -68,12 +68,12 @@ def find(uri: str, options: Mapping[str, Any], digest: str | None) -> tuple[str,
 
 
 def place(base: Path, digest: str) -> Path:
-    """Where a file is."""
+    """A file's path."""
     return base / "sha256" / digest[:2] / digest
 
 
 def take(digest: str, out: Writable) -> bool:
-    """Write a file of the cache; whether it is what its name says (if not, it is removed, and `out` empty again)."""
+    """Write a file of the cache to `out`; whether its SHA-256 is right (if not, delete it and empty `out`)."""
     base = folder()
     if base is None:
         return False
@@ -97,7 +97,7 @@ def take(digest: str, out: Writable) -> bool:
 
 
 def keep(path: Path, uri: str, options: Mapping[str, Any], digest: str, origin: Mapping[str, Any]) -> None:
-    """Put a file into the cache. A cache that can't be written is no fault: the file is there."""
+    """Put a file into the cache. If the cache can't be written, only warn: the file itself is complete."""
     base = folder()
     if base is None:
         return
@@ -113,7 +113,7 @@ def keep(path: Path, uri: str, options: Mapping[str, Any], digest: str, origin: 
 
 
 def put(stream: IO[bytes], digest: str, name: str, origin: Mapping[str, Any]) -> bool:
-    """Put a bundled file into the cache under its SHA-256 and its address; whether it is what that says.
+    """Put a bundled file into the cache under its SHA-256 and its address; whether its SHA-256 is right.
 
     Raises:
         UserError: the cache can't be written.
@@ -142,7 +142,7 @@ def put(stream: IO[bytes], digest: str, name: str, origin: Mapping[str, Any]) ->
 
 
 class _Wrong(Exception):
-    """A file isn't what its SHA-256 says."""
+    """A file has another SHA-256 than expected."""
 
 
 def _write(target: Path, fill: Any) -> None:

@@ -1,4 +1,4 @@
-"""Download one file over https; where the connection breaks, go on there, if it is still the same file."""
+"""Download a file over https; after a break, go on from there if the file is still the same."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from falsepromise.core.text import masked
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-_BREAKS = 4  # in a row, without a new byte, after which a download is given up
-_VERSIONS = 4  # of one file within one download
-_REFUSALS = 2  # the same where the server was never heard
+_BREAKS = 4  # give up after so many breaks in a row without a new byte
+_VERSIONS = 4  # give up after so many versions of the file within one download
+_REFUSALS = 2  # give up after so many breaks if the server never answered
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
-_LONGEST_WAIT = 60.0  # seconds that a server may ask for
+_LONGEST_WAIT = 60.0  # longest wait in seconds that a server may ask for
 
 
 class Writable(Protocol):
-    """What a source needs of the file that it fills."""
+    """The methods that a source needs of its output file."""
 
     def write(self, data: bytes, /) -> int: ...
 
     def restart(self) -> None:
-        """Forget all that was written."""
+        """Delete all that was written."""
 
 
 class Hashing:
-    """A file to write to that knows the SHA-256 of what was written."""
+    """A file that keeps the SHA-256 of what was written."""
 
     def __init__(self, stream: IO[bytes]):
         self._stream = stream
@@ -52,13 +52,13 @@ class Hashing:
 
 
 def download(url: str, out: Writable, checked: bool) -> None:
-    """Write a file of the web.
+    """Download a file.
 
     Args:
-        url: `https:`.
-        out: What to write to.
-        checked: Whether the whole is checked by its SHA-256 afterwards. If not, a download goes on after a break
-            only where the server names the file's version (an ETag or a date), and has the same one still.
+        url: An `https:` address.
+        out: The output.
+        checked: Whether the caller checks the SHA-256 afterwards. If not, a download goes on after a break only if
+            the server names the file's version (an ETag or a date) and it has not changed.
 
     Raises:
         UserError: the server refuses, or the connection breaks again and again.
@@ -82,16 +82,16 @@ def download(url: str, out: Writable, checked: bool) -> None:
                     found, skip = _version(answer), 0
                     part = answer.status == 206
                     if done and (found == version or (part and found is None)) and (not part or _goes_on(answer, done)):
-                        skip = 0 if part else done  # a server that knows no ranges sends all of the same file
+                        skip = 0 if part else done  # a server without ranges sends the whole file again
                     elif done:
-                        log.info("%s is another version now: beginning again", shown)
+                        log.info("%s has changed: beginning again", shown)
                         versions += 1
                         total, done = None, _again(out, progress, done)
                         if part:
                             version = None
                             if versions <= _VERSIONS:
                                 continue
-                            raise UserError(f"{shown}: it changes while it is downloaded; try again later")
+                            raise UserError(f"{shown}: changed several times during the download; try again later")
                     version = found or version
                     length = answer.headers.get("Content-Length")
                     if total is None and length and length.isdigit():
@@ -103,7 +103,7 @@ def download(url: str, out: Writable, checked: bool) -> None:
                         progress.update(len(new))
                 if total is None or done >= total:
                     return
-                why = f"{done:,} bytes came of {total:,}"
+                why = f"received {done:,} of {total:,} bytes"
             except urllib.error.HTTPError as error:
                 why = f"the server answered {error.code} {error.reason}"
                 if error.code == 416 and done:
@@ -124,14 +124,14 @@ def download(url: str, out: Writable, checked: bool) -> None:
 
 
 def _again(out: Writable, progress: Progress, done: int) -> int:
-    """Begin again; how many bytes are there then."""
+    """Delete the output to begin again; return its new size, 0."""
     out.restart()
     progress.update(-done)
     return 0
 
 
 def _version(answer: http.client.HTTPResponse) -> str | None:
-    """What tells a file from another version of it: a strong ETag, or else the date."""
+    """The version of a file: a strong ETag, or else the date."""
     etag = answer.headers.get("ETag")
     if etag and not etag.startswith("W/"):
         return etag
@@ -139,6 +139,6 @@ def _version(answer: http.client.HTTPResponse) -> str | None:
 
 
 def _goes_on(answer: http.client.HTTPResponse, done: int) -> bool:
-    """Whether an answer is the rest of a file from a place on."""
+    """Whether an answer has the rest of a file from a given byte."""
     place = (answer.headers.get("Content-Range") or "").removeprefix("bytes ")
     return place.partition("-")[0] == str(done)

