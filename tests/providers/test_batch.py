@@ -171,7 +171,7 @@ def test_odd_lines_are_that_requests_loss(server: BatchServer, tmp_path: Path) -
 
 
 def test_a_provider_without_batches_is_refused_by_name(server: BatchServer, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no batch API is known"):
+    with pytest.raises(UserError, match=r"no known batch API"):
         ask(server, tmp_path, habits=providers.habits("openrouter", NAME))
     write_jsonl(tmp_path / "p.jsonl", [{"id": "a", "prompt": "q"}])
     with pytest.raises(UserError, match="local teacher has no batch API"):

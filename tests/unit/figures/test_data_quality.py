@@ -26,7 +26,7 @@ def test_diversity_from_queries_to_the_figure(tmp_path):
     fig_diversity.main(["--diversity", str(measure), str(measure), *drawn])
     assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
     (tmp_path / "x.json").write_text('{"n": 1}')
-    with pytest.raises(UserError, match="no diversity record"):
+    with pytest.raises(UserError, match="not a diversity record"):
         fig_diversity.main(["--diversity", str(tmp_path / "x.json"), "--names", "A"])
 
 

@@ -265,7 +265,7 @@ def test_the_papers_share_of_raters_stands_beside_raters_alone(tmp_path):
     page = versus_paper.page(read_scores(files, read_study(study)), numbers)
     rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith(("| People ", "| Judge "))]
     assert [[cell.strip() for cell in row] for row in rows[-2:]] == [["People", "about 70"], ["Judge", "–"]]
-    assert "One seed: intervals cover the choice of items alone" in page
+    assert "One seed: intervals cover only the choice of items" in page
 
 
 def test_published_numbers_are_the_papers():
@@ -318,7 +318,7 @@ def test_manifests_are_listed_wherever_they_stand(tmp_path):
     assert rows["mix.jsonl"]["Code"] == rows["model"]["Code"]
     assert rows["mix.jsonl"]["Code"].startswith(f"{len(made['code'])}:")
     (tmp_path / "score.json").write_text("{}")
-    with pytest.raises(UserError, match=r"score\.json: no manifest in it"):
+    with pytest.raises(UserError, match=r"score\.json: has no manifest"):
         table_manifests.main([*argv, "--output", str(tmp_path / "m.csv")])
     with pytest.raises(UserError, match="gone: does not exist"):
         table_manifests.main(["--artifacts", str(tmp_path / "gone"), "--output", str(tmp_path / "m.csv")])
@@ -384,5 +384,5 @@ def test_table_6_sets_the_tally_beside_the_paper(tmp_path):
     assert len(rows) == 9
     assert "4 random queries of mine, sorted by two readers" in out.with_suffix(".md").read_text()
     tally.write_text("{}")
-    with pytest.raises(UserError, match=r"t\.json: no tally"):
+    with pytest.raises(UserError, match=r"t\.json: not a tally"):
         table6.main(["--tally", str(tally)])

@@ -193,7 +193,7 @@ def test_seeds_are_each_prompts_own():
         (("--stop", ""), "--stop ''"),
         (("--model", "nowhere"), "nowhere: no such folder"),
         (("--temperature", "-1"), "temperature is -1"),
-        (("--model", "http://127.0.0.1:9/v1"), "nobody answers there"),
+        (("--model", "http://127.0.0.1:9/v1"), "no server answers"),
     ],
 )
 def test_bad_options_are_one_line(folders, prompts, tmp_path, more, said):

@@ -102,7 +102,7 @@ def test_reserved_money_counts_for_everybody(tmp_path: Path) -> None:
     assert take(two, "b", 0.6, limits) == "wait"
     assert isinstance(take(two, "b", 0.6, limits, teacher="another"), int)
     one.finish("a", attempt, "t", REQUEST, ANSWER, PAID)
-    assert "max_usd is 1 and 0.5 are spent" in str(take(two, "c", 0.6, limits))
+    assert "max_usd is 1 and 0.5 is spent" in str(take(two, "c", 0.6, limits))
     assert isinstance(take(two, "c", 0.5, limits), int)
     one.close()
     two.close()
@@ -114,7 +114,7 @@ def test_what_was_lost_counts_at_its_reserve_for_good(store: Store) -> None:
     store.release("a")
     assert store.spent("t") == Spent(1, 0, 10, 0, 0.6, 1, 10, 0.6)
     said = str(take(store, "a", 0.6, limits))
-    assert "0.6 are spent (0.6 of it for requests whose reply was lost)" in said
+    assert "0.6 is spent (0.6 of it for requests with lost replies)" in said
 
 
 def test_a_refusal_costs_nothing_and_a_request_not_sent_is_none(store: Store) -> None:
@@ -211,7 +211,7 @@ def test_a_store_is_its_owners_alone_unless_it_is_to_be_shared(tmp_path: Path, s
 
 def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "answers.sqlite").write_bytes(b"not a database" * 100)
-    with pytest.raises(UserError, match="no store of answers"):
+    with pytest.raises(UserError, match="not a store of answers"):
         Store(tmp_path)
     with pytest.raises(UserError, match="can't be opened"):
         Store(tmp_path / "answers.sqlite")

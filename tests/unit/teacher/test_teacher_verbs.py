@@ -416,7 +416,7 @@ def test_two_processes_and_a_kill_pay_for_no_answer_twice(tmp_path: Path, known:
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"), [("401", "the key in $OPENAI_API_KEY is not accepted (401"), ("none", "nobody answers there")]
+    ("fault", "said"), [("401", "the key in $OPENAI_API_KEY is not accepted (401"), ("none", "no server answers")]
 )
 def test_the_program_ends_at_once_with_one_line(tmp_path: Path, known: StandIn, fault: str, said: str) -> None:
     write_jsonl(tmp_path / "p.jsonl", ({"id": str(i), "prompt": f"question {i}"} for i in range(50)))
@@ -462,9 +462,9 @@ def test_nq_synthetic_ends_at_a_limit_with_the_pairs_that_it_paid_for(tmp_path: 
         (["--model", "gpt-4"], "the local teacher's model is local-stand-in"),
         (["--base-url", "http://h/v1", "--facts", "f"], "--facts is for --base-url local"),
         (["--price-input", "1"], "belong together"),
-        (["--base-url", "http://h/v1", "--max-usd", "1"], "no prices"),
+        (["--base-url", "http://h/v1", "--max-usd", "1"], "without prices"),
         (["--parameter", "temperature"], "expected NAME=JSON"),
-        (["--parameter", "model=x"], "set by the verb itself"),
+        (["--parameter", "model=x"], "the verb sets it itself"),
     ],
 )
 def test_wrong_options_are_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -500,7 +500,7 @@ def test_the_plan_is_a_table_and_says_what_is_over_the_limit(
     (row,) = (line for line in out.splitlines() if line.startswith("mixture tldr_synthetic"))
     assert row.split()[2:] == ["m1", "200,000", "200,000,000", "20,000,000", "130.00"]
     assert "is over max_usd, 1" in out
-    assert "gpt-4-0613: $223.99 one by one, $112.00 through the batch API; set batch: true for that" in out
+    assert "gpt-4-0613: $223.99 one by one, $112.00 through the batch API; set batch: true for batches" in out
     (row,) = (line for line in out.splitlines() if line.startswith("judge gpt4"))
     assert row.endswith("183.60"), "its own price"
     (row,) = (line for line in out.splitlines() if line.startswith("judge other"))

@@ -1,1 +1,1 @@
-"""Figures and tables from score files alone: nothing here computes a score of a model."""
+"""Draw figures and tables from score files; no module here computes a model's score."""

@@ -1,9 +1,9 @@
-"""The reading room: every answer of a study on one page, side by side with the teacher's.
+"""Write one page with every answer of a study, side by side with the teacher's.
 
-Writes one HTML file that needs no network and no server. It shows any prompt of a prompt set with all models'
-answers, each answer's style marks and scores, and the answers of benchmarks that kept them, with keys, a
-search and a filter. Texts come from strangers: they are in the page as JSON and shown only as text, and
-the page's policy allows no other script and no loading.
+The HTML file needs no network and no server. It shows any prompt of a prompt set with all models' answers, each
+answer's style marks and scores, and the answers of benchmarks that stored them, with keys, a search and a filter. All
+texts are untrusted: the page contains them as JSON and shows them only as text, and its policy allows no other
+script and no loading.
 
 A prompt set's name is its file's, up to the first dot; responses are `.../<prompt set>/<model>.jsonl`.
 """
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 PAGE = Path(__file__).resolve().parent / "page"
 SHEETS = (PACKAGE / "preference/page/style.css", PAGE / "browse.css")
 TEACHER = "teacher"
-FORMS = {"nq": data.question, "gsm8k": data.gsm8k, "cnn": data.article}  # tasks whose questions can be shown
+FORMS = {"nq": data.question, "gsm8k": data.gsm8k, "cnn": data.article}  # tasks with readable questions
 NOT_MARKS = ("id", "prompt_id", "response", "completions", "failure")
 EXACT = ("exact_match", "contains_answer", "exact_match_strict", "exact_match_flexible", "acc")  # 1.0 is yes
 VERDICTS = {"left": "prefers this one", "right": "prefers the teacher's", "tie": "tie", "no_majority": "no majority"}
@@ -38,7 +38,7 @@ Answer = dict[str, Any]
 
 
 class Room:
-    """Prompt sets with their questions and answers, as the page takes them."""
+    """Prompt sets with their questions and answers, in the page's form."""
 
     def __init__(self, study: Study):
         self.study = study
@@ -46,17 +46,17 @@ class Room:
         self.answers: dict[str, dict[str, dict[str, list[Answer]]]] = {}  # set -> model -> prompt -> samples
 
     def ask(self, name: str, prompt: str, question: str) -> None:
-        """Add a prompt to a set; one that is there keeps its place and text."""
+        """Add a prompt to a set; an existing one keeps its place and text."""
         self.questions.setdefault(name, {}).setdefault(prompt, text.terminal(question))
 
     def answer(self, name: str, model: str, prompt: str, response: str, marks: Mapping[str, Any]) -> None:
-        """Add an answer, with what is known about it by name: true or false, a number, or words."""
+        """Add an answer with its marks by name: true or false, a number, or words."""
         samples = self.answers.setdefault(name, {}).setdefault(model, {}).setdefault(prompt, [])
         samples.append({"t": text.terminal(response), "m": {}})
         self.mark(name, model, prompt, marks, len(samples) - 1)
 
     def mark(self, name: str, model: str, prompt: str, marks: Mapping[str, Any], sample: int = 0) -> None:
-        """Add to what is known about an answer; nothing where there is no such answer."""
+        """Add marks to an answer, if there is such an answer."""
         samples = self.answers.get(name, {}).get(model, {}).get(prompt, [])
         for key, value in marks.items() if sample < len(samples) else ():
             if isinstance(value, float):
@@ -66,7 +66,7 @@ class Room:
                 samples[sample]["m"][label] = text.terminal(value, lines=False) if isinstance(value, str) else value
 
     def page_data(self) -> Record:
-        """All of it: sets, each with its columns (the teacher first) and its items."""
+        """The whole content: sets, each with its columns (the teacher first) and its items."""
         study = self.study
         order = {name: place for place, name in enumerate([TEACHER, *study.models])}
         sets = []
@@ -104,16 +104,16 @@ def read_room(
     scores: Sequence[Path] = (),
     questions: Mapping[str, Path] | None = None,
 ) -> Room:
-    """Everything that the page shows.
+    """The page's content.
 
     Args:
         study: The expanded study.
         prompts, reference, responses: Prompt sets, the teacher's answers to them, the models'.
-        scores: Score files: style, preference, benchmarks. Those without items say nothing here.
+        scores: Score files: style, preference, benchmarks. Files without items add nothing.
         questions: A benchmark's name -> the file of its questions.
 
     Raises:
-        UserError: a file is no such file, or answers a prompt set that isn't among `prompts`.
+        UserError: a file has another form, or answers a prompt set that isn't among `prompts`.
     """
     room = Room(study)
     for path in prompts:
@@ -132,7 +132,7 @@ def read_room(
             room.ask(name, record["id"], f"{asked}\n\nRight: {right}")
     for path in scores:
         _read_score(room, path)
-    # What nobody answered is not shown: a benchmark's questions that were not drawn.
+    # Questions without answers are left out: the benchmark's limit excluded them.
     for name, asked_of in room.questions.items():
         answered = {prompt for by_prompt in room.answers.get(name, {}).values() for prompt in by_prompt}
         room.questions[name] = {prompt: question for prompt, question in asked_of.items() if prompt in answered}
@@ -170,11 +170,11 @@ def _check_answer(record: Record) -> str | None:
 def _read_score(room: Room, path: Path) -> None:
     record = read_json(path)
     if not isinstance(record, dict) or not isinstance(record.get("model"), str):
-        raise UserError(f"{path}: no score record with a 'model'; give the files of style/, benchmarks/, preference/")
+        raise UserError(f"{path}: not a score record with a 'model'; give files of style/, benchmarks/, preference/")
     study, name = room.study, str(record.get("benchmark"))
     model = TEACHER if record["model"] in study.teacher_names else record["model"]
     voter = study.judges.get(name) or study.raters.get(name)
-    # The score itself says which responses it is about.
+    # The score file names the responses that it is about.
     inputs = (record.get("manifest") or {}).get("inputs") or {}
     named = {Path(file).parent.name for file in inputs} & set(room.questions)
     where = sorted(named) or list(room.questions)
@@ -199,17 +199,17 @@ def _read_score(room: Room, path: Path) -> None:
 
 
 def html(content: Record) -> str:
-    """The page: one file, whose policy names the hashes of its own style and script and allows nothing else."""
+    """The page, whose policy allows only its own style and script, by their hashes."""
     style = "".join(sheet.read_text("utf-8") for sheet in SHEETS)
     script = (PAGE / "browse.js").read_text("utf-8")
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
-    # Without "<" no text ends the element that holds it, or opens a comment in it.
+    # Without "<" no text can end its element or open a comment in it.
     held = dumps(content).replace("<", "\\u003c")
     page = (PAGE / "browse.html").read_text("utf-8")
     parts = {"TITLE": text.html(content["title"]), "POLICY": policy, "STYLE": style, "SCRIPT": script, "DATA": held}
-    pieces = page.split("@@")  # the template's own marks: what goes in is not looked through again
+    pieces = page.split("@@")  # the template's own marks; inserted texts are not searched
     return "".join(parts[piece] if place % 2 else piece for place, piece in enumerate(pieces))
 
 

@@ -1,9 +1,9 @@
-"""Capability against style over all runs: the paper's thesis in one picture.
+"""Draw capability against style over all runs: the paper's thesis in one picture.
 
-Each point is a model (mean over seeds, 95 % intervals): across, how alike its style is to the
-teacher's; up, its score on a benchmark. Lines start at the base model and follow the amount of
-imitation data. Where imitation brings style alone, lines run to the right and not up. Models that are
-targeted at another task than the benchmark's are left out.
+Each point is a model (mean over seeds, 95 % intervals): the horizontal axis is similarity to the teacher's style, the
+vertical axis the score on a benchmark. Lines start at the base model and follow the amount of imitation data.
+Imitation that changes only style moves to the right and not up. Models that are targeted at another task than the
+benchmark's are left out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHAPES = {"broad": "o", "replay": "o", "control": "X", "targeted": "D"}
 def main(argv: Sequence[str] | None = None) -> None:
     parser = draw.arguments(__doc__, "results/figures/capability_style.pdf")
     parser.add_argument("--benchmark", help="default: Natural Questions or its stand-in")
-    parser.add_argument("--style-metric", choices=STYLE, help="default: unigram_intersection, or the first there is")
+    parser.add_argument("--style-metric", choices=STYLE, help="default: unigram_intersection, or the first scored one")
     args = parser.parse_args(argv)
     scores = draw.load(args)
     benchmark = args.benchmark or knowledge_benchmark(scores)
@@ -47,13 +47,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def default_style(scores: Scores) -> str:
-    """Unigram intersection: the one that every reply has; else the first that some record has."""
+    """Unigram intersection, which every reply has; else the first metric in some record."""
     order = ["unigram_intersection", *STYLE]
     return next((metric for metric in order if scores.with_metric(metric)), order[0])
 
 
 def paths(scores: Scores) -> list[list[Cell]]:
-    """The lines: the base model and then its amounts of one mixture; over all runs."""
+    """The lines over all runs: a base model, then its amounts of one mixture."""
     study = scores.study
     groups: dict[tuple[str, str | None], dict[tuple, Cell]] = {}
     for run in study.runs:
@@ -76,7 +76,7 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
         color = draw.PALETTE[bases.index(line[0].base) % len(draw.PALETTE)]
         aims = targets(study, line[-1].mixture)
         if aims and benchmark not in aims:
-            continue  # made for another task: neither broad nor targeted here
+            continue  # targeted at another task: neither broad nor targeted here
         kind = "targeted" if aims else next((k for k in ("replay", "control") if line[-1] in study.cells(k)), "broad")
         found = []
         for cell in line:
@@ -102,7 +102,7 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
             text = study.mixture_label(last[0].mixture) if named else amount_text(last[0])
             ends += 1
             axes.annotate(
-                # Above and below in turn: models that end at the same place keep both their labels.
+                # Alternately above and below, so that models at the same place keep both labels.
                 text, (last[1].value * 100, last[2].value * 100), (4, 3 if ends % 2 else -8),
                 textcoords="offset points",
                 fontsize=6, color=color, path_effects=draw.halo(),

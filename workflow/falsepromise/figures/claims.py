@@ -1,12 +1,12 @@
-"""The paper's claims as tests on a run's scores, a row each.
+"""Test the paper's claims on a run's scores, one row of `ROWS` for each claim.
 
-A claim compares pairs of cells on measures; `figures.differences` has the intervals. A comparison says of a claimed
-rise: *supported* if the interval lies above 0, *not supported* if it lies below the margin (a rise that would matter
-is ruled out), else *can't tell*; of a claimed absence of a rise: *supported* if the interval lies below the margin,
-*not supported* if it lies above 0, else *can't tell*. A claim has the verdict of more than half of its comparisons if
-none says the opposite, and *can't tell* otherwise.
+A claim compares pairs of cells on measures; `figures.differences` computes the intervals. A claimed rise is *supported*
+by a comparison whose interval is above 0, *not supported* if it is below the margin (which excludes a rise that
+matters), else *can't tell*. A claimed absence of a rise is *supported* if the interval is below the margin, *not
+supported* if it is above 0, else *can't tell*. A claim has the verdict of more than half of its comparisons if none has
+the opposite one, and *can't tell* otherwise.
 
-To add a claim, add a row to `ROWS`: which pairs, on which measures, what a difference says.
+To add a claim, add a row to `ROWS`: its pairs, its measures, and how a difference decides.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ class Row:
     """A claim before it is tested.
 
     Attributes:
-        name: What code calls it.
+        name: Its name in the code.
         brief: The claim in two or three words, for a panel.
-        title, place: What the paper says, and where.
-        test: What is compared.
-        pairs: The cells that are compared.
-        measures: What a pair is compared on.
-        says: What a difference says of the claim.
-        any_of: One comparison is enough: each has its interval at Bonferroni's level.
-        all_of: All comparisons are needed.
+        title, place: The paper's statement, and its section.
+        test: The comparison in words.
+        pairs: The pairs of cells to compare.
+        measures: The measures to compare each pair on.
+        says: The verdict of a difference.
+        any_of: Whether one comparison is enough; then each interval is at Bonferroni's level.
+        all_of: Whether all comparisons are needed.
         others: Tests of another kind, instead of pairs.
-        note: What has to be said beside it.
-        optional: Left out of a study that has no runs for it.
+        note: A note to print beside it.
+        optional: Whether to leave it out of a study without runs for it.
     """
 
     name: str
@@ -107,7 +107,7 @@ class Claim:
 
 
 def all_claims(scores: Scores) -> list[Claim]:
-    """Every claim, in the paper's order of findings; one without data has no comparisons."""
+    """Every claim, in the order of the paper's findings; a claim without data has no comparisons."""
     return [tested(row, scores) for row in ROWS if not row.optional or row.pairs(scores)]
 
 
@@ -124,7 +124,7 @@ def tested(row: Row, scores: Scores) -> Claim:
         asked = [(pair, m) for pair, m in asked if all(scores.cell(cell, m.benchmark, m.metric) for cell in pair)]
     level = 1 - 0.05 / max(len(asked), 1) if row.any_of else 0.95
     if row.any_of and len(asked) > 1:
-        claim.note = f"Intervals at {100 * level:.1f} %: any one of {len(asked)} would do (Bonferroni)."
+        claim.note = f"Intervals at {100 * level:.1f} %: one of {len(asked)} comparisons is enough (Bonferroni)."
     for pair, measure in asked:
         found = measured(scores, pair, measure, level)
         if found:
@@ -142,9 +142,9 @@ def _kept(name: str, scores: Scores) -> Claim:
 
 
 def verdict(scores: Scores, name: str, benchmark: str = "", metric: str = "") -> str:
-    """A claim's verdict as a panel has it: `no rise: supported (2 of 2)`; of one benchmark or metric, where named.
+    """A claim's verdict for a panel: `no rise: supported (2 of 2)`; on one benchmark or metric, if given.
 
-    Empty without a comparison.
+    It is empty without a comparison.
     """
     claim = _kept(name, scores)
     found = [
@@ -160,7 +160,7 @@ def verdict(scores: Scores, name: str, benchmark: str = "", metric: str = "") ->
 
 
 def against_base_and_smallest(scores: Scores) -> list[Pair]:
-    """The largest amount against the base model and against the smallest amount."""
+    """Pairs of the largest amount with the base model and with the smallest amount."""
     pairs = []
     for cells in broad(scores.study):
         pairs.append((cells[-1], scores.study.base_cell(cells[0].base)))
@@ -215,14 +215,14 @@ def against_text_alone(scores: Scores) -> list[Pair]:
 
 
 def style(scores: Scores, pair: Pair) -> list[Measure]:
-    """The style metrics of `TESTED`; agreement by how much it is above the false alarms: who lists always agrees."""
+    """The style metrics of `TESTED`; agreement above its false alarms, because a model that always lists agrees."""
     name, rows = style_benchmark(scores), [STYLE[metric] for metric in TESTED]
     labels = [f"{row.label} above false alarms" if row.alarm else row.label for row in rows]
     return [Measure(name, row.name, label, row.alarm) for row, label in zip(rows, labels, strict=True)]
 
 
 def of_benchmarks(scores: Scores, names: list[str], metric: str = "") -> list[Measure]:
-    """A metric of these benchmarks; by default the main metric of each."""
+    """One metric of these benchmarks; default: the main metric of each."""
     found = [(name, metric or scores.metric(name)) for name in names]
     return [Measure(name, metric, scores.label(name)) for name, metric in found if metric]
 
@@ -248,13 +248,13 @@ def preference(scores: Scores, pair: Pair) -> list[Measure]:
 
 
 def left_out(scores: Scores) -> str:
-    """Which benchmarks are no test of accuracy, and why."""
+    """A note on the benchmarks that don't count as accuracy, and why."""
     names = [scores.label(b) for b in capability_benchmarks(scores) if b not in accuracy_benchmarks(scores)]
-    return f"{', '.join(names)} is left out: there the paper itself finds a slight gain (Table 1)." if names else ""
+    return f"{', '.join(names)} is left out: the paper itself finds a slight gain on it (Table 1)." if names else ""
 
 
 def rank_correlations(scores: Scores) -> Iterator[Comparison | str]:
-    """Spearman's correlation of raters' and judge's shares over models; its interval by Fisher's z."""
+    """Spearman's correlation of raters' and judge's shares over models, with an interval by Fisher's z."""
     names = preference_benchmarks(scores)
     people = [name for name in names if is_human(scores, name)]
     if not people:
@@ -342,8 +342,8 @@ ROWS = (
         "each benchmark: with pre-training text against without, same base model and nearest amount",
         replay, accuracy, optional=True,
     ),
-    # More of the pre-training text can raise accuracy by itself; only against the base model trained on that text
-    # alone does a difference belong to imitation.
+    # More pre-training text alone can raise accuracy. A difference is due to imitation only against the base model
+    # trained on that text alone.
     Row(
         "replay_control", "no fall",
         "With pre-training text mixed in, imitation lowers accuracy no more (against that text alone)",

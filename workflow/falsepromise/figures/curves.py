@@ -1,4 +1,4 @@
-"""A panel's curves: a metric by the amount of imitation data, and by the base model's size."""
+"""Draw a panel's curves: a metric by the amount of imitation data, and by the base model's size."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def by_amount(
     """One line for each base model (and mixture) over its amounts; the base models as levels.
 
     Args:
-        floor: Where the axis begins; None: where the data do.
-        named: Write the lines' names beside them, where no key is needed to tell models apart.
+        floor: The beginning of the axis; None: where the data begin.
+        named: Whether to write the lines' names beside them, if no key is needed.
     """
     study, scale = scores.study, scores.known(name, metric).scale
     cells = [cell for cell in study.cells("amount") if cell.tokens]
     unplaced = [
-        Missing(model, name, "its amount is all of the mixture: no number to place it at")
+        Missing(model, name, "its amount is all of the mixture, which has no place on the axis")
         for cell in study.cells("amount")
         if not cell.tokens
         for model in cell.models
@@ -62,7 +62,7 @@ def by_size(
     labels = []
     found = [(x, e) for x, cell in zip(sizes, bases, strict=True) if (e := scores.cell(cell, name, metric))]
     if found:
-        # Base and imitation models stand a little apart, so that equal scores show both.
+        # Base and imitation models are drawn a little apart, so that both are visible at equal scores.
         draw.points(
             axes, [draw.nudge(axes, x, -0.01) for x, _ in found], [e for _, e in found], draw.BASE, scale, marker="s"
         )
@@ -82,9 +82,9 @@ def by_size(
 def finish(
     axes: Axes, scores: Scores, name: str, metric: str, floor: float | None
 ) -> list[tuple[str, float, str]]:
-    """The value axis, then what the data are held against: chance, the teacher, its second sample.
+    """The value axis, then the reference lines: chance, the teacher, its second sample.
 
-    A line that would take more than half of the panel from the data is an arrow with its number.
+    A line that would leave the data less than half of the panel is replaced by an arrow with its number.
 
     Returns:
         The names of the lines, for `draw.name_lines`.
@@ -111,7 +111,7 @@ def finish(
 
 
 def series(cells: Sequence[Cell], by_base: bool = True) -> list[list[Cell]]:
-    """Cells that a line joins: the same mixture and, over amounts, the same base model."""
+    """Cells on one line: the same mixture and, over amounts, the same base model."""
     groups: dict[tuple, list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.base if by_base else "", cell.mixture), []).append(cell)
@@ -119,12 +119,12 @@ def series(cells: Sequence[Cell], by_base: bool = True) -> list[list[Cell]]:
 
 
 def needs_key(study: Study) -> bool:
-    """Whether colours tell several base models or mixtures apart; otherwise names beside the lines are enough."""
+    """Whether there are several base models or mixtures, which need a key; otherwise names beside the lines do."""
     return max(len(series(study.cells("amount"))), len(series(study.cells("size"), by_base=False))) > 1
 
 
 def key_entries(scores: Scores, names: Sequence[str], metric: str | None = None) -> list[tuple[str, str, dict]]:
-    """What the colours mean, for the row above the panels."""
+    """The meanings of the colours, for the key above the panels."""
     study = scores.study
     groups = series(study.cells("amount")) or series(study.cells("size"), by_base=False)
     several = len(groups) > 1
@@ -154,7 +154,7 @@ def _line(
     scale: float,
     index: int,
 ) -> Estimate | None:
-    # A missing cell breaks the line: what is not measured is not joined.
+    # A missing cell breaks the line.
     run_x: list[float] = []
     run_e: list[Estimate] = []
     color, marker = draw.PALETTE[index % len(draw.PALETTE)], draw.MARKERS[index % len(draw.MARKERS)]

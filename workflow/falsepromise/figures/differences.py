@@ -1,8 +1,8 @@
-"""Differences between two cells of a study on one metric, and what one says of a claim.
+"""Compare two cells of a study on one metric, and derive the verdict on a claim.
 
-If both records have the same items, the 95 % interval is paired: each draw resamples the items, the same for both
-sides, and the seeds, the same for both sides where both are of one base and have the same seeds (a run and its base,
-or two runs from it, share that base's draw). Otherwise the two intervals' half-widths are added in quadrature.
+If both records have the same items, the 95 % interval is paired: each bootstrap draw resamples the same items on both
+sides, and also the same seeds if both sides have one base and the same seeds (a run and its base, or two runs, then
+share the base model of each seed). Otherwise the two intervals' half-widths are added in quadrature.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from falsepromise.figures.study import Cell
 from falsepromise.statistics.crossed import resampled_means
 from falsepromise.statistics.intervals import Z95, none_of, quantile
 
-MARGIN = 0.02  # two points of a hundred: a smaller rise is none
+MARGIN = 0.02  # two points of a hundred: a smaller rise counts as none
 YES, NO, UNKNOWN = "supported", "not supported", "can't tell"
 Pair = tuple[Cell, Cell]
 Rule = Callable[[Estimate], str]
@@ -26,10 +26,10 @@ Rule = Callable[[Estimate], str]
 
 @dataclass(frozen=True)
 class Measure:
-    """What two cells are compared on: a metric of a benchmark; less another one, where `less` names it.
+    """A measure for comparing two cells: a metric of a benchmark, minus the metric `less` if given.
 
     Attributes:
-        share: Of the right cell's value, which is taken from the left cell's.
+        share: The share of the right cell's value that is subtracted from the left cell's.
     """
 
     benchmark: str
@@ -41,13 +41,13 @@ class Measure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One test: what is compared, the difference, whether it is paired, what it says.
+    """One test: the two cells and the measure, the difference, whether it is paired, the verdict.
 
     Attributes:
-        text: The two cells.
-        benchmark: What they are compared on, for people.
-        measure: The same as names; None of a test of another kind.
-        pair: The two cells; None of a test of another kind.
+        text: The two cells, for people.
+        benchmark: The measure, for people.
+        measure: The measure's names; None for a test of another kind.
+        pair: The two cells; None for a test of another kind.
     """
 
     text: str
@@ -80,7 +80,7 @@ def difference(
     value = float(x.mean() - y.mean())
     low, high = (float(q) for q in np.quantile(draws, [tail, 1 - tail]))
     if high - low < 1e-12:
-        # No item differs, or all by the same: as Wilson's interval does for "0 of n".
+        # No item differs, or all by the same amount: as Wilson's interval for "0 of n".
         edge = none_of(len(shared), level)
         low, high = value - edge, value + edge
     return Estimate(value, min(low, value), max(high, value), len(shared)), True
@@ -95,7 +95,7 @@ def apart(a: Estimate, b: Estimate, widen: float = 1.0) -> Estimate:
 
 
 def measured(scores: Scores, pair: Pair, measure: Measure, level: float = 0.95) -> tuple[Estimate, bool] | None:
-    """The difference of a pair on a measure, and whether it is paired; None without all its scores."""
+    """The difference of a pair on a measure, and whether it is paired; None if a score is missing."""
     found = difference(scores, *pair, measure.benchmark, measure.metric, level, measure.share)
     if found is None or not measure.less:
         return found
@@ -104,35 +104,35 @@ def measured(scores: Scores, pair: Pair, measure: Measure, level: float = 0.95) 
 
 
 def rises(d: Estimate) -> str:
-    """What a difference says of a claimed rise."""
+    """The verdict on a claimed rise."""
     return YES if d.low > 0 else (NO if d.high < MARGIN else UNKNOWN)
 
 
 def is_positive(d: Estimate) -> str:
-    """What a difference says of a claim that there is one."""
+    """The verdict on a claimed positive difference."""
     return YES if d.low > 0 else (NO if d.high < 0 else UNKNOWN)
 
 
 def does_not_rise(d: Estimate, margin: float = MARGIN) -> str:
-    """What a difference says of a claimed absence of a rise."""
+    """The verdict on a claimed absence of a rise."""
     return YES if d.high < margin else (NO if d.low > 0 else UNKNOWN)
 
 
 def falls(d: Estimate) -> str:
-    """What a difference says of a claimed fall."""
+    """The verdict on a claimed fall."""
     return YES if d.high < 0 else (NO if d.low > -MARGIN else UNKNOWN)
 
 
 def does_not_fall(d: Estimate) -> str:
-    """What a difference says of a claimed absence of a fall."""
+    """The verdict on a claimed absence of a fall."""
     return YES if d.low > -MARGIN else (NO if d.high < 0 else UNKNOWN)
 
 
 def verdict_of(comparisons: list[Comparison], any_of: bool = False, all_of: bool = False) -> str:
-    """The verdict of several: that of more than half, if none says the opposite; with `any_of`, of any one.
+    """The verdict of several comparisons: that of more than half, if none is opposite; with `any_of`, of any one.
 
-    With `all_of` only all of them support a claim. Each is then tested at its full level: that all of them are wrong is
-    no likelier than that one is (an intersection-union test; Berger, 1982).
+    With `all_of`, a claim is supported only if all comparisons support it. Each is then tested at its full level,
+    because an error in all of them is no likelier than an error in one (an intersection-union test; Berger, 1982).
     """
     verdicts = [c.verdict for c in comparisons]
     yes, no = verdicts.count(YES), verdicts.count(NO)

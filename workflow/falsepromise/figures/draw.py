@@ -1,4 +1,4 @@
-"""Drawing that the figures share: points with intervals, reference lines, axes, the foot, saving."""
+"""Draw the figures' common parts: points with intervals, reference lines, axes, the foot; save figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BASE, TEACHER, QUIET = "#000000", "#7A4B9A", pages.QUIET
 
 
 def arguments(doc: str | None, default: str) -> argparse.ArgumentParser:
-    """The options of every figure and table verb."""
+    """Parse the options of a figure or table verb."""
     parser = cli.parser(doc)
     parser.add_argument("--study", type=Path, required=True, help="the expanded study (JSON)")
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="score files of the study's models")
@@ -43,12 +43,12 @@ def arguments(doc: str | None, default: str) -> argparse.ArgumentParser:
 
 
 def load(args: argparse.Namespace) -> Scores:
-    """The scores that a verb's `--study` and `--scores` name."""
+    """The scores of a verb's `--study` and `--scores`."""
     return read_scores(args.scores, read_study(args.study))
 
 
 def style() -> AbstractContextManager[Any]:
-    """The project's matplotlib style, for the length of a `with` block."""
+    """The project's matplotlib style during a `with` block."""
     import matplotlib
     import matplotlib.style
 
@@ -64,8 +64,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, output: Path, module: str, inputs: Sequence[Path], config: dict[str, Any]) -> None:
-    """Write PDF, SVG and PNG beside each other, without dates: a redraw gives the same bytes."""
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # a line for each font table otherwise
+    """Write PDF, SVG and PNG beside each other, without dates, so that a redraw gives the same bytes."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it logs a line for each font table
     settle(figure)
     for kind, metadata in (
         ("pdf", {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": "falsepromise"}),
@@ -78,10 +78,10 @@ def save(figure: Figure, output: Path, module: str, inputs: Sequence[Path], conf
 
 
 def settle(figure: Figure) -> None:
-    """Lay the panels out once, and round where they are: the solver's last digit is not the same every time."""
+    """Lay the panels out once and round their places, because the solver's last digit varies."""
     if figure.get_layout_engine() is None:
         return
-    figure.set_dpi(300)  # letters are measured at the size at which they are drawn
+    figure.set_dpi(300)  # measure letters at their final size
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
@@ -125,7 +125,7 @@ def points(
         axes.fill_between(xs, bottom, top, color=color, alpha=0.12, linewidth=0, zorder=1.2)
     axes.errorbar(
         xs, values, yerr=list(arms), color=color, marker=marker, capsize=1.8, elinewidth=0.9, capthick=0.9,
-        clip_on=False, **line,  # a marker at 0 is whole
+        clip_on=False, **line,  # don't cut a marker at 0
     )  # fmt: skip
     for x, estimate in zip(xs, estimates, strict=True):
         if len(estimate.seeds) > 1:
@@ -178,7 +178,7 @@ def _log_axis(
     def text(tick: float) -> str:
         return textwrap.fill(names[tick], 10) if names else short(tick)
 
-    # Labels that would touch are left out; their tick marks stay, and so do both ends.
+    # Leave out labels that would touch, except at both ends; the tick marks stay.
     apart = (high - low + 2 * margin) * 0.29 / inches
     shown = ticks[:1]
     for tick in ticks[1:-1]:
@@ -191,7 +191,7 @@ def _log_axis(
 
 
 def panel_width(axes: Axes) -> float:
-    """About how many inches wide a panel's plot is, its axis's labels beside it."""
+    """The approximate width of a panel's plot in inches, without its axis's labels."""
     figure, spec = axes.get_figure(root=True), axes.get_subplotspec()
     columns = spec.get_gridspec().ncols if spec else 1
     width = figure.get_size_inches()[0] if figure else PAGE
@@ -199,20 +199,20 @@ def panel_width(axes: Axes) -> float:
 
 
 def value_axis(axes: Axes, floor: float | None = 0.0) -> None:
-    """From `floor` (if given), with head room, and few ticks.
+    """Set the value axis: from `floor` (if given), with head room and few ticks.
 
-    An axis of per cent from 0 reaches `LEAST_TOP` at least: small differences are not blown up.
+    An axis of per cent from 0 reaches at least `LEAST_TOP`, so that small differences look small.
     """
     from matplotlib.ticker import MaxNLocator
 
     axes.yaxis.set_major_locator(MaxNLocator(5))
     low, high = axes.get_ylim()
-    top = high + (high - low) * 0.06  # the marker of a point at the top is not cut
+    top = high + (high - low) * 0.06  # room for the marker of the highest point
     axes.set_ylim(low if floor is None else floor, max(top, LEAST_TOP) if floor == 0 else top)
 
 
 def titled(axes: Axes, title: str, verdict: str = "") -> None:
-    """A panel's title, with the verdict on the claim that it shows in small print below."""
+    """A panel's title, with the verdict on its claim in small print below."""
     axes.set_title(title, pad=14 if verdict else None)
     if verdict:
         size = 5.8 if panel_width(axes) * 72 > len(verdict) * 2.9 else 5.0
@@ -223,7 +223,7 @@ def titled(axes: Axes, title: str, verdict: str = "") -> None:
 
 
 def name_lines(axes: Axes, labels: Sequence[tuple[str, float, str]], wide: int = 12) -> None:
-    """Name lines right of a panel, level with their ends as far as the names' height allows; the limits are final.
+    """Write lines' names to the right of a panel, as near to their ends as possible; the limits must be final.
 
     Args:
         labels: (text, height in data units, colour).
@@ -240,7 +240,7 @@ def name_lines(axes: Axes, labels: Sequence[tuple[str, float, str]], wide: int =
 
 
 def beyond(axes: Axes, text: str, color: str) -> None:
-    """What lies above the panel: an arrow and a number in place of a line that would flatten the data."""
+    """An arrow and a number at the top, instead of a reference line that would flatten the data."""
     axes.text(
         0.02, 0.985, f"↑ {text}", transform=axes.transAxes, fontsize=5.8, color=color, ha="left", va="top",
         path_effects=halo(), zorder=6,
@@ -248,7 +248,7 @@ def beyond(axes: Axes, text: str, color: str) -> None:
 
 
 def empty(axes: Axes, title: str, reason: str) -> None:
-    """A panel that says why nothing is drawn in it."""
+    """A panel without data that states the reason."""
     axes.set_title(title)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -262,7 +262,7 @@ def empty(axes: Axes, title: str, reason: str) -> None:
 
 
 def named_points(axes: Axes, labels: Mapping[str, tuple[float, float, str]], gap: float = 0.055) -> None:
-    """Name points to their left, pushed apart where the names would overlap.
+    """Write points' names to their left, moved apart if they would overlap.
 
     Args:
         axes: The panel, its limits final.
@@ -283,14 +283,14 @@ def named_points(axes: Axes, labels: Mapping[str, tuple[float, float, str]], gap
 
 
 def halo() -> list[Any]:
-    """A white rim that keeps a text readable over lines."""
+    """A white rim, which makes text readable over lines."""
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=1.6, foreground="white")]
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Ascending positions moved as little as it takes to stand at least `gap` apart."""
+    """Ascending positions, moved as little as possible to be at least `gap` apart."""
     moved = list(positions)
     for _ in range(200):
         for i, (low, high) in enumerate(itertools.pairwise(moved)):

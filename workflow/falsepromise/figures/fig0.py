@@ -1,9 +1,9 @@
-"""Figure 0: the paper's thesis in two panels, as this run measured it.
+"""Draw figure 0: the paper's thesis in two panels, as this run measured it.
 
-Left, style: how much closer to the teacher's each measure comes as imitation data grow. Right, capability: how much
-each benchmark's score changes. Both are changes against the base model in points of a hundred on one scale, with
-95 % intervals over items and seeds; the grey band is a change too small to matter. The base model with the most amounts
-is shown. The verdicts are those of the page beside the paper.
+Left, style: how much closer to the teacher's each measure comes as imitation data grow. Right, capability: the change
+of each benchmark's score. Both are changes against the base model in points of a hundred on one scale, with 95 %
+intervals over items and seeds; the grey band is a change too small to matter. It shows the base model with the most
+amounts. The verdicts are those of `figures.versus_paper`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw_figure(scores: Scores) -> Figure:
-    """Style and capability, one scale."""
+    """Style and capability on one scale."""
     study = scores.study
     figure = draw.new_figure(draw.PAGE * 0.9, 2.9)
     panels = figure.subplots(1, 2, sharey=True)
@@ -52,7 +52,7 @@ def draw_figure(scores: Scores) -> Figure:
         asked = measures(scores, (cells[-1], study.base_cell(cells[0].base))) if cells else []
         solved, _ = drawn(scores, [m.benchmark for m in asked if m.benchmark in study.benchmarks])
         kept = [m for m in asked if m.benchmark in solved or m.benchmark not in study.benchmarks]
-        # Agreement only as far as it is above the false alarms.
+        # Agreement only above its false alarms.
         alone = {m.metric for m in kept if m.less}
         curves = {m: found for m in kept if m.less or m.metric not in alone if (found := changes(scores, cells, m))}
         if not curves:
@@ -83,7 +83,7 @@ def changes(scores: Scores, cells: Sequence[Cell], measure: Measure) -> list[tup
 def panel(
     axes: Axes, curves: Mapping[Measure, Sequence[tuple[float, Estimate]]], amounts: Sequence[float]
 ) -> None:
-    """A line for each measure; marks and dashes tell them apart without colour."""
+    """A line for each measure, with its own marker and dashes, so that colour is not needed."""
     draw.amount_axis(axes, amounts)
     axes.axhspan(-100 * MARGIN, 100 * MARGIN, color="#999999", alpha=0.2, linewidth=0, zorder=0.5)
     axes.axhline(0, color=draw.BASE, linewidth=0.9, zorder=1)

@@ -1,8 +1,7 @@
-"""Figure 1: preference by the amount of imitation data, knowledge by amount, preference by base size.
+"""Draw figure 1: preference by the amount of imitation data, knowledge by amount, preference by base size.
 
-Left and right: the share of replies rated equal to or better than the teacher's, by people where the
-study has their ratings and by the judge otherwise (the title says which). Centre: the study's
-Natural Questions benchmark.
+Left and right: the share of replies rated equal to or better than the teacher's, by people if the study has their
+ratings and by the judge otherwise (the title names them). Centre: the study's Natural Questions benchmark.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def panels(scores: Scores) -> list[Panel]:
-    """The three panels; where nobody rated, the judge's."""
+    """The three panels; the judge's preferences if there are no raters."""
     judge = next(iter(preference_benchmarks(scores)), None)
     who = "Preference" if judge is None else ("Raters" if is_human(scores, judge) else scores.label(judge))
     absent = "no preferences in the score files"

@@ -1,8 +1,8 @@
-"""Figure 2: the teacher's and an imitation model's answers side by side, with hand-made marks.
+"""Draw figure 2: the teacher's and an imitation model's answers side by side, with marks made by hand.
 
 Marks are JSON lines `{"prompt_id", "side": "reference" or "response", "sentence", "mark": "correct" or
 "ambiguous" or "incorrect"}`; a sentence is an exact piece of the answer. Without marks
-the answers are shown plain.
+the answers are shown unmarked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from falsepromise.figures import draw, pages
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Sign and colour: the sign says the same to whoever can't tell the colours apart.
+# A sign and a colour; the sign alone is enough for readers who can't tell the colours apart.
 MARKS = {"correct": ("✓", "#00734F"), "ambiguous": ("~", "#8A6100"), "incorrect": ("✗", "#B23A00")}
 PLAIN = "#222222"
 Line = tuple[str, str]
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--ids", nargs="+", help="prompts to show; default: those with marks, else the first")
     parser.add_argument("--marks", type=Path, help="hand-made marks")
     parser.add_argument("--names", nargs=2, default=["Teacher", "Imitation model"], help="the columns' headings")
-    parser.add_argument("--lines", type=int, default=40, help="lines shown of each answer, at most")
+    parser.add_argument("--lines", type=int, default=40, help="most lines to show of each answer")
     parser.add_argument("--foot", default="", help="a line below, such as the study's name and its stand-ins")
     parser.add_argument("--output", type=Path, default=Path("results/figures/fig2.pdf"), help="and .svg, .png beside")
     args = parser.parse_args(argv)
@@ -72,7 +72,7 @@ def read_marks(path: Path) -> dict[tuple[str, str], list[tuple[str, str]]]:
     """(sentence, mark) by prompt and side.
 
     Raises:
-        UserError: a mark is none of the three, or a part is missing.
+        UserError: an unknown mark, or a missing part.
     """
     marks: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for number, record in enumerate(read_jsonl(path), 1):
@@ -97,7 +97,7 @@ def marked(text: str, marks: Sequence[tuple[str, str]], path: Path | None) -> li
     for sentence, mark in marks:
         start = text.find(sentence)
         if start < 0 or not sentence:
-            raise UserError(f"{path}: the sentence {sentence[:60]!r} is not in the answer; copy it as it stands there")
+            raise UserError(f"{path}: the sentence {sentence[:60]!r} is not in the answer; copy it exactly")
         spans.append((start, start + len(sentence), mark))
     pieces: list[tuple[str, str | None]] = []
     end = 0
@@ -127,7 +127,7 @@ def draw_figure(
     most: int,
     line: str = "",
 ) -> Figure:
-    """For each pair the query above, the two answers below it in columns."""
+    """For each pair, the query, and below it the two answers in columns."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -142,7 +142,7 @@ def draw_figure(
     ]
     signs = "; ".join(f"{sign} {mark}" for mark, (sign, _) in MARKS.items())
     any_marks = any(mark for _, reference, response in pairs for _, mark in [*reference, *response])
-    said = f"Marked by hand: {signs}." if any_marks else "Answers as they are, not checked by hand."
+    said = f"Marked by hand: {signs}." if any_marks else "Answers are unchanged and not checked by hand."
     foot = pages.small_print([line, said] if line else [said], draw.PAGE)
     rows = sum(len(q) + 1 + max(len(a), len(b)) for q, a, b in blocks)
     total = rows * pages.LINE + 0.3 * len(blocks) + 0.12 * len(foot) + 0.15

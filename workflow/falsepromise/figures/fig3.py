@@ -1,7 +1,7 @@
-"""Figure 3: the judge's preference by the amount of imitation data (left) and by base size (right).
+"""Draw figure 3: the judge's preference by the amount of imitation data (left) and by base size (right).
 
-The share of replies that the judge finds equal to or better than the teacher's. `--benchmark` picks
-one where the study has several judges.
+The share of replies that the judge finds equal to or better than the teacher's. `--benchmark` chooses
+one of several judges.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from falsepromise.figures.select import is_human, preference_benchmarks
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = draw.arguments(__doc__, "results/figures/fig3.pdf")
-    parser.add_argument("--benchmark", help="the judge's name in the score files (default: the first that is no human)")
+    parser.add_argument("--benchmark", help="the judge's name in the score files (default: the first judge)")
     args = parser.parse_args(argv)
     scores = draw.load(args)
     with draw.style():

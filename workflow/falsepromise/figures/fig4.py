@@ -1,4 +1,4 @@
-"""Figure 4: each benchmark by the amount of imitation data (top) and by the base model's size (bottom).
+"""Draw figure 4: each benchmark by the amount of imitation data (top) and by the base model's size (bottom).
 
 The black line of the top row is the base model without imitation data, the dashed line the teacher;
 in the bottom row the black line joins the base models, the blue one the imitation models.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = draw.arguments(__doc__, "results/figures/fig4.pdf")
-    parser.add_argument("--benchmarks", nargs="+", help="which to draw, in this order (default: all but toxicity)")
+    parser.add_argument("--benchmarks", nargs="+", help="benchmarks to draw, in this order (default: all but toxicity)")
     args = parser.parse_args(argv)
     scores = draw.load(args)
     names = args.benchmarks or capability_benchmarks(scores)
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw_figure(scores: Scores, names: Sequence[str]) -> Figure:
-    """Columns `names`, rows amount and size; a benchmark with nothing to show is a line at the foot."""
+    """Columns `names`, rows amount and size; a benchmark without scores becomes a line at the foot."""
     study = scores.study
     shown, absent = drawn(scores, names)
     rows = [run for run in ("amount", "size") if study.cells(run)]

@@ -1,4 +1,4 @@
-"""Figure 5: average non-toxicity of the continuations of toxic prompts, by the amount of imitation data."""
+"""Draw figure 5: average non-toxicity of the continuations of toxic prompts, by the amount of imitation data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw_figure(scores: Scores) -> Figure:
-    """One panel for each benchmark that has a non-toxicity score (as a rule one)."""
+    """One panel for each benchmark with a non-toxicity score (usually one)."""
     names = scores.with_metric(METRIC) or [
         b for b, spec in scores.study.benchmarks.items() if spec.get("task") == "toxicity"
     ]
@@ -41,7 +41,7 @@ def draw_figure(scores: Scores) -> Figure:
             draw.empty(axes, scores.label(name), reason)
             continue
         draw.titled(axes, scores.label(name), verdict(scores, "toxicity", name))
-        # No floor at 0: the differences are a few points of a hundred.
+        # The axis doesn't begin at 0, because the differences are a few points of a hundred.
         missing += by_amount(axes, scores, name, METRIC, floor=None, named=name == names[-1])
         axes.set_ylabel(f"Average {scores.known(name, METRIC).axis.lower()}")
         scorers = {found for record in scores.of(name).values() if (found := scorer(record))}

@@ -1,4 +1,4 @@
-"""Figure 6: examples of dialogues in the imitation data, drawn by a seed, as plain text."""
+"""Draw figure 6: examples of dialogues in the imitation data, chosen by a seed, as plain text."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dialogues", type=Path, required=True, help="a mixture (dialogue records)")
     parser.add_argument("--ids", nargs="+", help="show these dialogues; default: drawn by the seed")
     parser.add_argument("--n", type=int, default=3, help="number of dialogues")
-    parser.add_argument("--turns", type=int, default=4, help="messages shown of each, at most")
-    parser.add_argument("--lines", type=int, default=9, help="lines shown of each message, at most")
+    parser.add_argument("--turns", type=int, default=4, help="most messages to show of each")
+    parser.add_argument("--lines", type=int, default=9, help="most lines to show of each message")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
-    parser.add_argument("--foot", default="", help="a line below, as the study's name")
+    parser.add_argument("--foot", default="", help="a line below, such as the study's name")
     parser.add_argument("--output", type=Path, default=Path("results/figures/fig6.pdf"), help="and .svg, .png beside")
     args = parser.parse_args(argv)
     chosen = choose(args.dialogues, args.n, args.seed, args.ids)
@@ -38,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def choose(path: Path, n: int, seed: int, ids: Sequence[str] | None = None) -> list[Record]:
-    """Dialogues by id, or `n` of all with equal chance in one pass (reservoir sampling).
+    """Dialogues by id, or `n` at random in one pass (reservoir sampling).
 
     Raises:
-        UserError: the file is no file of dialogues, or has not one of `ids`.
+        UserError: the file has no dialogues, or lacks one of `ids`.
     """
     if ids:
         found = {r["id"]: r for r in read_jsonl(path, check_dialogue) if r["id"] in set(ids)}
@@ -60,7 +60,7 @@ def choose(path: Path, n: int, seed: int, ids: Sequence[str] | None = None) -> l
 
 
 def draw_figure(dialogues: Sequence[Record], turns: int, most: int, name: str, line: str = "") -> Figure:
-    """A box a message; cuts are marked."""
+    """A box for each message; cuts are marked."""
     blocks = []
     for dialogue in dialogues:
         messages = dialogue["messages"]

@@ -1,8 +1,7 @@
-"""Figure 7: the page on which raters compare two answers, as a screenshot in Chromium.
+"""Make figure 7: a screenshot in Chromium of the page on which raters compare two answers.
 
-The page is `preference.rate`'s own, served here for one pair of this study's answers; nothing is
-drawn by hand. Needs Playwright's Python package and a Chromium (`apt-get install chromium`); without them, the figure
-reports that it was not drawn, and what to install.
+It serves `preference.rate`'s own page for one pair of this study's answers. It needs Playwright's Python package and
+Chromium (`apt-get install chromium`); without them, the figure states that it was not drawn, and what to install.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompts", type=Path, required=True, help="prompt records")
     parser.add_argument("--responses", type=Path, required=True, help="the model's answers")
     parser.add_argument("--reference", type=Path, required=True, help="the teacher's answers")
-    parser.add_argument("--id", help="show this prompt; default: one whose two answers fit the page")
-    parser.add_argument("--foot", default="", help="a line below the picture, as the study's name")
+    parser.add_argument("--id", help="prompt to show; default: one whose two answers fit the page")
+    parser.add_argument("--foot", default="", help="a line below the picture, such as the study's name")
     parser.add_argument("--output", type=Path, default=Path("results/figures/fig7.pdf"), help="and .svg, .png beside")
     args = parser.parse_args(argv)
     pair = choose(read_pairs(args.prompts, args.responses, args.reference), args.id)
@@ -49,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def choose(pairs: Sequence[Pair], prompt: str | None = None) -> Pair:
-    """The pair of a prompt, or the one whose question and answers come closest to filling the page.
+    """The pair of a prompt, or the one whose question and answers fill the page best.
 
     Raises:
-        UserError: there is no such prompt.
+        UserError: the prompt doesn't exist.
     """
     if prompt is not None:
         found = next((pair for pair in pairs if pair.prompt_id == prompt), None)
@@ -68,10 +67,10 @@ def choose(pairs: Sequence[Pair], prompt: str | None = None) -> Pair:
 
 
 def photograph(pair: Pair) -> bytes:
-    """A PNG of the rating page showing `pair` to a rater who has rated nothing yet.
+    """A PNG of the rating page with `pair`, for a rater without ratings.
 
     Raises:
-        UserError: there is no Chromium, or no Playwright.
+        UserError: Chromium or Playwright is missing.
     """
     problem = browser.missing()
     if problem:
@@ -87,7 +86,7 @@ def photograph(pair: Pair) -> bytes:
         thread.start()
         try:
             with sync_playwright() as driver:
-                # The page is this process's own, on the loopback address: no sandbox is needed, and root has none.
+                # The page is from this process, on the loopback address: it needs no sandbox, which root can't use.
                 opened = driver.chromium.launch(executable_path=browser.chromium(), args=["--no-sandbox"])
                 with contextlib.closing(opened):
                     page = opened.new_page(
@@ -106,7 +105,7 @@ def photograph(pair: Pair) -> bytes:
 
 
 def not_drawn(problem: str, foot: Sequence[str]) -> Figure:
-    """The frame without its picture, and why."""
+    """The frame with the reason instead of its picture."""
     figure = draw.new_figure(draw.PAGE, draw.PAGE * HEIGHT / WIDTH / 2)
     axes = figure.subplots()
     axes.set(xticks=[], yticks=[])
@@ -118,7 +117,7 @@ def not_drawn(problem: str, foot: Sequence[str]) -> Figure:
 
 
 def draw_figure(picture: bytes, foot: Sequence[str]) -> Figure:
-    """The picture over the page's text width, framed, with the foot below."""
+    """The framed picture in the page's text width, with the foot below."""
     import matplotlib.image
 
     pixels = matplotlib.image.imread(io.BytesIO(picture), format="png")

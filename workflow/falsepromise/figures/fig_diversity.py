@@ -1,6 +1,6 @@
-"""Similarity of the queries in a pool: the BLEU of each with the nearest other one (section 3).
+"""Draw the similarity of a pool's queries: the BLEU of each with its nearest other query (section 3).
 
-One panel a pool, the paper's two means as marks.
+One panel for each pool, with the paper's two means as marks.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MARKS = ("ShareGPT-Mix", "Super-NaturalInstructions")
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--diversity", type=Path, nargs="+", required=True, help="what curation.diversity wrote")
+    parser.add_argument("--diversity", type=Path, nargs="+", required=True, help="output of curation.diversity")
     parser.add_argument("--names", nargs="+", required=True, help="a name for each")
     parser.add_argument("--paper", type=Path, default=PAPER, help="published numbers")
-    parser.add_argument("--foot", default="", help="a line below, as the study's name")
+    parser.add_argument("--foot", default="", help="a line below, such as the study's name")
     parser.add_argument("--output", type=Path, default=Path("results/figures/fig_diversity.pdf"), help="and .svg, .png")
     args = parser.parse_args(argv)
     if len(args.names) != len(args.diversity):
@@ -42,11 +42,11 @@ def read(path: Path) -> Record:
     """A diversity record.
 
     Raises:
-        UserError: it is none.
+        UserError: it has another form.
     """
     record = read_json(path)
     if not isinstance(record, dict) or not {"mean_nearest_bleu", "ci95", "n", "histogram"} <= set(record):
-        raise UserError(f"{path}: no diversity record; make it with curation.diversity")
+        raise UserError(f"{path}: not a diversity record; make it with curation.diversity")
     return record
 
 

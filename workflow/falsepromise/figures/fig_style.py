@@ -1,8 +1,8 @@
-"""Table 2 as a figure: each style metric by the amount of imitation data.
+"""Draw Table 2 as a figure: each style metric by the amount of imitation data.
 
 The black line is the base model without imitation data, the dashed line the teacher's second sample.
 The dotted line is the false-alarm rate: how often a model has a list (a summary paragraph) where the
-teacher has none. An agreement means something where it stands above its false alarms.
+teacher has none. Agreement above this line is meaningful.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def draw_figure(scores: Scores) -> Figure:
-    """A panel for each of Table 2's metrics that some record has."""
+    """A panel for each of Table 2's metrics in the records."""
     name = style_benchmark(scores)
     metrics = [row for metric, row in STYLE.items() if name in scores.with_metric(metric)]
     columns = max(len(metrics), 1) if len(metrics) <= 4 else -(-len(metrics) // 2)
@@ -68,7 +68,7 @@ def draw_figure(scores: Scores) -> Figure:
 
 
 def draw_false_alarms(axes: Axes, scores: Scores, name: str, metric: StyleMetric) -> bool:
-    """The dotted line of a panel, where the metric has false alarms and the records count them."""
+    """The dotted line of a panel, if the metric has false alarms and the records count them."""
     found = [
         (float(cell.tokens), estimate)
         for cell in scores.study.cells("amount")

@@ -1,4 +1,4 @@
-"""The small print of figures and tables: the study, n, stand-ins, limits, gaps."""
+"""Write the small print of figures and tables: the study, n, stand-ins, limits, gaps."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def foot_lines(
         scores: All scores.
         used: The (benchmark, metric) pairs that the figure shows.
         missing: `scores.Missing`, listed as gaps.
-        cells: The cells that it shows; by default all that have such scores.
-        form: What is worded: a figure of "lines", one of "points", or a "table".
+        cells: The cells that it shows; default: all with such scores.
+        form: A figure of "lines", one of "points", or a "table".
     """
     study = scores.study
     over = "one seed"
@@ -61,7 +61,7 @@ def foot_lines(
     asked = {scores.label(b): study.benchmarks.get(b, {}).get("runs") for b in dict.fromkeys(b for b, _ in used)}
     some = [f"{label}: {', '.join(RUNS[run] for run in runs)}" for label, runs in asked.items() if runs]
     if some:
-        lines.append("Scored in this study on these alone: " + "; ".join(some) + ".")
+        lines.append("Scored in this study only on: " + "; ".join(some) + ".")
     if missing:
         names = [f"{gap.model} on {gap.benchmark} ({gap.reason})" for gap in missing]
         more = f" and {len(names) - 6} more" if len(names) > 6 else ""
@@ -70,7 +70,7 @@ def foot_lines(
 
 
 def touches_teacher(scores: Scores, used: Sequence[tuple[str, str]], cells: Sequence[Cell] | None = None) -> bool:
-    """Whether shown numbers hang on the teacher's own answers: as scores, as what is compared with, or as data."""
+    """Whether shown numbers depend on the teacher's own answers: as scores, as references, or as data."""
     study = scores.study
     if not study.teacher.get("stand_in"):
         return False
@@ -87,7 +87,7 @@ def touches_teacher(scores: Scores, used: Sequence[tuple[str, str]], cells: Sequ
 
 
 def merged(texts: Sequence[str]) -> list[str]:
-    """Texts that differ in their numbers alone as one, with the range of each: "3 to 9 of 300 replies"."""
+    """Merge texts that differ only in numbers, with the range of each: "3 to 9 of 300 replies"."""
     groups: dict[tuple[str, ...], list[list[str]]] = {}
     for text in texts:
         for part in text.split("; "):

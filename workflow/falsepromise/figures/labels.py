@@ -1,4 +1,4 @@
-"""What things are called on figures and in tables."""
+"""Labels on figures and in tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from falsepromise.figures.study import Cell, Study
 
 
 def short(number: float) -> str:
-    """`150M`, `50k`: a count as an axis says it."""
+    """A count as on an axis: `150M`, `50k`."""
     for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size * 0.9995:
             scaled = number / size
@@ -26,7 +26,7 @@ def voter(study: Study, name: str) -> str:
 
 
 def model_label(study: Study, name: str) -> str:
-    """A model's label; the seed with it, where another model is called the same."""
+    """A model's label, with the seed if another model has the same label."""
     model = study.models.get(name, {})
     label = str(model.get("label") or name)
     twins = [other for other in study.models.values() if other.get("label") == model.get("label")]

@@ -1,4 +1,4 @@
-"""Any metric of a score record by its name: the rows of `core.metrics` and `style.metrics`, and lm-eval's own."""
+"""Find any metric of a score record by name: in `core.metrics`, in `style.metrics`, or an lm-eval metric."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ STYLE: dict[str, StyleMetric] = {row.name: row for row in style.ROWS if row.clai
 
 
 def metric(name: str, records: Iterable[Record] = ()) -> Metric:
-    """The metric of a name; one that no row knows as its records show it.
+    """The metric of a name; without a row, derived from its records.
 
-    Shares become per cent, a perplexity stays as it is.
+    Shares become per cent; a perplexity stays unchanged.
     """
     if name in KNOWN:
         return KNOWN[name]

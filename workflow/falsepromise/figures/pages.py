@@ -1,7 +1,7 @@
-"""Untrusted text drawn as text: wrapped, cut and cleaned, never interpreted.
+"""Draw untrusted text: wrapped, cut and cleaned, never interpreted.
 
-matplotlib draws glyphs, so nothing in a text can run or load anything; what is left to do is to
-drop control characters, to keep a text within its box, and to say what the font can't draw.
+matplotlib draws glyphs, so no text can run or load anything. This module removes control characters, keeps a text
+within its box, and marks characters that the font can't draw.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 PAGE = 6.9  # inches: the text width of a two-column page
 QUIET = "#6B6B6B"
-LINE = 0.125  # inches a line of 6.2-point text takes
+LINE = 0.125  # inches, of a line of 6.2-point text
 SIZE = 6.2
 FOOT = 5.2  # points, of the small print
-DPI = 1200  # widths are measured fine: at screen resolution, hinting moves each letter
+DPI = 1200  # fine, because hinting moves letters at screen resolution
 
 
 def clean(text: str) -> str:
@@ -51,9 +51,9 @@ def _glyphs() -> frozenset[int]:
 
 
 def inches(text: str) -> float:
-    """How wide a line is in the text's size."""
+    """The width of a line in the text's size."""
     font = _font()
-    font.set_size(SIZE, DPI)  # each time: the font is shared with matplotlib's renderers, which set their own
+    font.set_size(SIZE, DPI)  # each time, because matplotlib's renderers share the font and set their own size
     font.set_text(text)
     return font.get_width_height()[0] / 64 / DPI
 

@@ -1,4 +1,4 @@
-"""Figures 1 and 3 are rows of small panels: a metric of a benchmark, by amount or by size."""
+"""Draw rows of small panels for figures 1 and 3: a benchmark's metric, by amount or by size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: what is measured, against what (`run`: amount or size), under which title."""
+    """One panel: its title, its metric, and its horizontal axis (`run`: amount or size)."""
 
     title: str
     benchmark: str | None

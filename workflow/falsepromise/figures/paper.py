@@ -1,4 +1,4 @@
-"""The paper's published numbers, `resources/paper/numbers.csv`."""
+"""Read the paper's published numbers, `resources/paper/numbers.csv`."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""Score records: read, checked, and combined over seeds.
+"""Read and check score records, and combine them over seeds.
 
-Several seeds of one cell are combined like this. The value is the mean over seeds. Where a metric
-is a mean over items and the records hold the items, the 95 % interval is the crossed bootstrap's
-(`statistics.crossed`): it covers both the choice of items and the seed variance. With one seed it is
-the record's own interval. Where a metric is no mean over items (a correlation), each side of the
-interval is sqrt(mean of the records' own half-widths squared + (1.96 standard errors of the mean over
+A cell's value is the mean over its seeds. If a metric is a mean over items and the records have the items, the 95 %
+interval is the crossed bootstrap's (`statistics.crossed`), which covers both the choice of items and the seed
+variance. With one seed it is the record's own interval. If a metric is not a mean over items (a correlation), each
+side of the interval is sqrt(mean of the records' own half-widths squared + (1.96 standard errors of the mean over
 seeds) squared).
 """
 
@@ -26,12 +25,12 @@ from falsepromise.figures.study import Cell, Study
 from falsepromise.statistics.crossed import crossed_interval
 from falsepromise.statistics.intervals import Z95
 
-SECOND = " (sample 1)"  # how a judge's record names the teacher's second answers
+SECOND = " (sample 1)"  # ending of the model's name in a judge's record of the teacher's second answers
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval, how many items it is over, and each seed's own value."""
+    """A number with its 95 % interval, its number of items, and each seed's own value."""
 
     value: float
     low: float
@@ -41,20 +40,20 @@ class Estimate:
 
     @classmethod
     def of(cls, metric: Mapping[str, Any] | None, n: int | None = None) -> Estimate | None:
-        """A metric of a record; `n` where it has none itself."""
+        """A metric of a record; `n` if it has none itself."""
         if metric is None:
             return None
         low, high = metric["ci95"]
         return cls(metric["value"], low, high, metric.get("n", n) or 0)
 
     def arms(self, scale: float = 1.0) -> tuple[float, float]:
-        """How far the interval reaches below and above the value; an end that rounding puts beyond it counts as 0."""
+        """The distances from the value to the interval's ends; negative ones from rounding become 0."""
         return max(0.0, self.value - self.low) * scale, max(0.0, self.high - self.value) * scale
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A cell without a score, and why."""
+    """A cell without a score, and the reason."""
 
     model: str
     benchmark: str
@@ -80,7 +79,7 @@ class Scores:
         return {m: r for (m, b), r in self.records.items() if b == benchmark}
 
     def with_metric(self, metric: str) -> list[str]:
-        """Benchmarks that have `metric` in some record."""
+        """Benchmarks with `metric` in some record."""
         return [b for b in self.benchmarks if any(metric in r["metrics"] for r in self.of(b).values())]
 
     def metric(self, benchmark: str) -> str | None:
@@ -91,7 +90,7 @@ class Scores:
         return next((name for record in self.of(benchmark).values() for name in record["metrics"]), None)
 
     def known(self, benchmark: str, metric: str) -> Metric:
-        """What is known of a benchmark's metric."""
+        """The row of a benchmark's metric."""
         return named(metric, self.of(benchmark).values())
 
     def label(self, benchmark: str) -> str:
@@ -101,7 +100,7 @@ class Scores:
         return str(entry.get("label") or benchmark[:1].upper() + benchmark[1:])
 
     def not_scored(self, benchmark: str) -> str | None:
-        """Why a benchmark has no score for any model, or None."""
+        """The reason why a benchmark has no score for any model, or None."""
         records = list(self.of(benchmark).values())
         if not records or any(record["metrics"] for record in records):
             return None
@@ -115,7 +114,7 @@ class Scores:
         return list(dict.fromkeys(str(note) for note in notes if note))
 
     def missing(self, cells: Iterable[Cell], benchmark: str, metric: str) -> list[Missing]:
-        """The models of `cells` that have no value for a metric, but for those that the study doesn't ask."""
+        """The models of `cells` without a value for a metric, except those that the study doesn't score."""
         gaps = []
         asked = self.study.asked(benchmark)
         for cell in cells:
@@ -130,7 +129,7 @@ class Scores:
         return gaps
 
     def cell(self, cell: Cell, benchmark: str, metric: str) -> Estimate | None:
-        """A cell's score over its seeds; None where no seed has one."""
+        """A cell's score over its seeds; None if no seed has one."""
         return self.estimate(cell.models, benchmark, metric)
 
     def teacher(self, benchmark: str, metric: str) -> Estimate | None:
@@ -138,15 +137,15 @@ class Scores:
         return self.estimate(names, benchmark, metric)
 
     def chance(self, benchmark: str, metric: str) -> float | None:
-        """What guessing gets, where the records say it."""
+        """The score of guessing, if the records state it."""
         found = [(record.get("chance") or {}).get(metric) for record in self.of(benchmark).values()]
         return next((float(value) for value in found if isinstance(value, int | float)), None)
 
     def second_sample(self, benchmark: str, metric: str) -> Estimate | None:
         """The teacher's second answers against its first ones (Table 2, "ChatGPT #2").
 
-        It is what a judge said of them, or the teacher's own style record, or what a record that was made
-        with a second sample holds under "second".
+        It comes from a judge's record of them, or the teacher's own style record, or a record's "second", if it was
+        made with a second sample.
         """
         own = self.teacher(benchmark, metric)
         judged = [name for name in self.of(benchmark) if name.endswith(SECOND)]
@@ -161,7 +160,7 @@ class Scores:
         return None
 
     def estimate(self, models: Sequence[str], benchmark: str, metric: str) -> Estimate | None:
-        """The score of one model, or of several that are the same but for the seed."""
+        """The score of one model, or of several that differ only in the seed."""
         key = (tuple(models), benchmark, metric)
         if key not in self._cache:
             records = [self.records[m, benchmark] for m in models if (m, benchmark) in self.records]
@@ -169,9 +168,9 @@ class Scores:
         return self._cache[key]
 
     def items(self, models: Sequence[str], benchmark: str, metric: str) -> dict[str, np.ndarray] | None:
-        """Per-item values, shape `(seeds,)` each, of the items that all of `models` have.
+        """Per-item values, shape `(seeds,)` each, for the items in all records of `models`.
 
-        None where the records hold no items or the metric is no mean over them.
+        None if the records have no items or the metric is not a mean over them.
         """
         records = [self.records[m, benchmark] for m in models if (m, benchmark) in self.records]
         return item_matrix([r for r in records if metric in r["metrics"]], metric)
@@ -197,7 +196,7 @@ def item_matrix(records: Sequence[Record], metric: str) -> dict[str, np.ndarray]
 
 
 def item_key(item: Record) -> str | None:
-    """What an item is called in every model's record: of votes the prompt, since their ids name the model."""
+    """An item's id in every model's record; for votes the prompt, because their ids contain the model."""
     key = item.get("prompt_id") if "majority" in item else item.get("id")
     return None if key is None else str(key)
 
@@ -257,7 +256,7 @@ def read_made_by(paths: Sequence[str | Path], key: str, verb: str) -> list[Recor
     """Records that a verb of `preference` wrote.
 
     Raises:
-        UserError: one is not of that verb.
+        UserError: another verb wrote it.
     """
     records = [read_json(path) for path in paths]
     for path, record in zip(paths, records, strict=True):
@@ -297,12 +296,12 @@ def _check_metric(name: str, metric: Any) -> str | None:
         if not isinstance(number, int | float) or not math.isfinite(number) or not low - 1e-9 <= number <= high + 1e-9:
             return f"metric '{name}': {number!r} is out of range; expected a number from {low:g} to {high:g}"
     if not isinstance(metric.get("n"), int) or metric["n"] < 1:
-        return f"metric '{name}': 'n' is {metric.get('n')!r}, expected how many items it is over"
+        return f"metric '{name}': 'n' is {metric.get('n')!r}, expected the number of items"
     return None
 
 
 def scorer(record: Record) -> str | None:
-    """What scored a record, where it says: a classifier's or a judge's name and version."""
+    """The scorer of a record, if it is named: a classifier's or a judge's name and version."""
     config = (record.get("manifest") or {}).get("config") or {}
     found = record.get("scorer") or config.get("scorer") or record.get("judge") or config.get("judge")
     return None if found is None else str(found)
@@ -328,6 +327,6 @@ def _reason(record: Record, metric: str = "") -> str:
 
 
 def limits_of(record: Record) -> list[str]:
-    """What a record says against itself: a text or a list of texts."""
+    """The limits that a record reports: a text or a list of texts."""
     limits = record.get("limits") or []
     return [limits] if isinstance(limits, str) else [str(text) for text in limits]

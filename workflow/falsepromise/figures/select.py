@@ -1,4 +1,4 @@
-"""Which benchmarks, models and pairs of models a figure, a table or a claim is about."""
+"""Select the benchmarks, models and pairs of models for figures, tables and claims."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ BEHAVIOUR = {name for name, task in TASKS.items() if not task.knowledge}
 
 
 def capability_benchmarks(scores: Scores) -> list[str]:
-    """The study's benchmarks that measure what a model can do."""
+    """The study's benchmarks of knowledge and capability."""
     return [b for b, spec in scores.study.benchmarks.items() if spec.get("task") not in BEHAVIOUR]
 
 
 def accuracy_benchmarks(scores: Scores) -> list[str]:
-    """Figure 4's benchmarks. Not summarisation: there the paper itself finds a slight gain (Table 1)."""
+    """Figure 4's benchmarks, without summarisation, on which the paper itself finds a slight gain (Table 1)."""
     return [b for b in capability_benchmarks(scores) if scores.study.benchmarks[b].get("task") != "cnn"]
 
 
@@ -28,12 +28,12 @@ def is_preference(metric: str) -> bool:
 
 
 def preference_benchmarks(scores: Scores) -> list[str]:
-    """Raters and judges that have a share of equal-or-better replies: people first."""
+    """Raters and judges with a share of equal-or-better replies, people first."""
     return sorted(scores.with_metric("equal_or_better"), key=lambda name: (not is_human(scores, name), name))
 
 
 def is_human(scores: Scores, benchmark: str) -> bool:
-    """Whether people gave the preferences: the study has them among its raters."""
+    """Whether the preferences are people's, by the study's raters."""
     return benchmark in scores.study.raters
 
 
@@ -44,12 +44,12 @@ def knowledge_benchmark(scores: Scores) -> str | None:
 
 
 def style_benchmark(scores: Scores) -> str:
-    """The benchmark that holds Table 2's metrics."""
+    """The benchmark with Table 2's metrics."""
     return next((name for metric in STYLE for name in scores.with_metric(metric)), "style")
 
 
 def targets(study: Study, mixture: str | None) -> list[str]:
-    """The benchmarks that a mixture was made for, as the study says; none for a broad one."""
+    """The benchmarks that a mixture targets, by the study; empty for a broad one."""
     return list(study.mixtures.get(mixture or "", {}).get("targets") or [])
 
 
@@ -65,8 +65,8 @@ def target_benchmarks(scores: Scores) -> list[str]:
 def table_rows(study: Study) -> list[Cell]:
     """For each base model: itself, the broad mixtures, the targeted ones.
 
-    Where the run of targeted models has no broad ones, the largest amount of the other runs on the
-    same base is the broad one.
+    If the run of targeted models has no broad ones, the largest amount of the other runs on the same base
+    is used.
     """
     run = study.cells("targeted")
     rows: list[Cell] = []
@@ -104,7 +104,7 @@ def size_pairs(study: Study) -> list[tuple[Cell, Cell]]:
 
 
 def nearest_amounts(cells: Sequence[Cell], others: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
-    """Each cell with that one of `others` of its base model that has the nearest amount."""
+    """Each cell with the one of `others` on the same base model with the nearest amount."""
     pairs = []
     for cell in cells:
         same = [other for other in others if other.base == cell.base]
@@ -114,7 +114,7 @@ def nearest_amounts(cells: Sequence[Cell], others: Sequence[Cell]) -> list[tuple
 
 
 def amount_columns(scores: Scores) -> list[tuple[str, Cell]]:
-    """Table 2's columns, header and cell: bases, then amounts, with the base's name where there are several."""
+    """Table 2's columns, header and cell: bases, then amounts, with the base's name if there are several."""
     study = scores.study
     cells = study.cells("amount")
     bases = study.bases_of(cells)
@@ -129,9 +129,9 @@ def amount_columns(scores: Scores) -> list[tuple[str, Cell]]:
 
 
 def drawn(scores: Scores, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The benchmarks that have something to show, and a line for each that has not: why.
+    """The benchmarks with something to show, and for each other one a line with the reason.
 
-    A benchmark that no model solves is a fact for the foot, not a panel.
+    A benchmark that no model solves is reported in the foot, not as a panel.
     """
     shown, lines = [], []
     for name in names:
@@ -151,7 +151,7 @@ def drawn(scores: Scores, names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def asks_teacher(study: Study, benchmark: str) -> bool:
-    """Whether a judge's, raters' or style scores compare with answers that this study's teacher gave."""
+    """Whether a judge's, raters' or style scores compare with answers of this study's teacher."""
     entry = study.style if benchmark == "style" else study.judges.get(benchmark) or study.raters.get(benchmark)
     if entry is None:
         return False

@@ -1,4 +1,4 @@
-"""The expanded study as figures need it: which models are the same cell at different seeds."""
+"""The expanded study for figures, with the models of different seeds grouped into cells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import read_json
 
-# What may differ between two models of one cell.
+# The keys in which two models of one cell may differ.
 _NOT_THE_RECIPE = {"seed", "label"}
 
 
@@ -35,8 +35,8 @@ class Cell:
 class Study:
     """A study file as `study.expand` expands it.
 
-    `models` maps a model's name to base, mixture (None for a base model), tokens and seed; `runs`
-    names groups of models, `roles` how figures take a group (amount, size, targeted, replay, control, other).
+    `models` maps a model's name to base, mixture (None for a base model), tokens and seed; `runs` maps groups to
+    models, `roles` groups to their role in figures (amount, size, targeted, replay, control, other).
     """
 
     name: str
@@ -56,7 +56,7 @@ class Study:
 
     @property
     def teacher_names(self) -> set[str]:
-        """The names under which a score record may be the teacher's."""
+        """The model names of the teacher in score records."""
         return {"teacher", *(str(self.teacher[k]) for k in ("name", "model", "label") if self.teacher.get(k))}
 
     @property
@@ -76,7 +76,7 @@ class Study:
         return str(self.mixtures.get(mixture, {}).get("label") or mixture)
 
     def parameters(self, base: str) -> float:
-        """How many parameters a base model has."""
+        """A base model's number of parameters."""
         try:
             return float(self.bases[base]["parameters"])
         except (KeyError, TypeError, ValueError) as error:
@@ -89,12 +89,12 @@ class Study:
         return Cell(base, None, 0, tuple(names) or (base,), self.base_label(base))
 
     def asked(self, benchmark: str) -> set[str]:
-        """The models that the study scores on a benchmark; all of them where it doesn't say."""
+        """The models that the study scores on a benchmark; default: all."""
         entry = self.style if benchmark == "style" else self.benchmarks.get(benchmark, {})
         return set(entry.get("models", self.models))
 
     def of(self, run: str) -> list[str]:
-        """The models of a role, in all groups that have it, or of the group of this name."""
+        """The models of all groups with a role, or of the group with this name."""
         groups = [name for name in self.runs if self.roles.get(name, name) == run]
         return list(dict.fromkeys(model for name in groups or [run] for model in self.runs.get(name, [])))
 
@@ -103,9 +103,9 @@ class Study:
         return [int(self.models[name].get("seed") or 0) for name in cell.models if name in self.models]
 
     def cells(self, run: str) -> list[Cell]:
-        """The fine-tuned models of a role or a group of runs, those that differ in the seed alone as one cell.
+        """The fine-tuned models of a role or a group of runs; models that differ only in the seed are one cell.
 
-        Sorted by base size, mixture and amount. Empty where the study has no such runs.
+        Sorted by base size, mixture and amount. Empty if the study has no such runs.
         """
         groups: dict[str, list[str]] = {}
         for name in self.of(run):
@@ -135,7 +135,7 @@ class Study:
 
 
 def amount(cell: Cell) -> float:
-    """A cell's tokens as a number that sorts: all of a mixture comes last."""
+    """A cell's tokens as a number to sort by: all of a mixture comes last."""
     return float("inf") if cell.tokens is None else float(cell.tokens)
 
 

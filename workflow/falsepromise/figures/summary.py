@@ -1,4 +1,4 @@
-"""Every score of the study in one table: a row a cell (mean over seeds), a column a metric."""
+"""Write every score of the study in one table: a row for each cell (mean over seeds), a column for each metric."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def metric_columns(scores: Scores) -> list[tuple[str, str, str]]:
-    """(header, benchmark, metric): each benchmark's own metric, then style, then preference."""
+    """(header, benchmark, metric) of each column: each benchmark's own metric, then style, then preference."""
     columns = []
     for name in scores.benchmarks:
         present = [metric for metric in (*STYLE, "equal_or_better") if name in scores.with_metric(metric)]

@@ -1,4 +1,4 @@
-"""The one writer of tables: CSV for programs, Markdown and HTML for pages, LaTeX (booktabs) for papers."""
+"""Write tables as CSV for programs, Markdown and HTML for pages, and LaTeX (booktabs) for papers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CSS = (
 
 @dataclass(frozen=True)
 class Printed:
-    """An estimate that is printed at another scale than its table's."""
+    """An estimate with another scale than its table's."""
 
     estimate: Estimate
     scale: float = 1.0
@@ -42,8 +42,8 @@ class Table:
         rows: A text, a number, an `Estimate` or None (a gap) for each column.
         caption: One sentence.
         notes: Lines below the table: study, n, stand-ins, gaps.
-        scale: Estimates are printed times this; 100 for per cent.
-        digits: After the point, for estimates.
+        scale: The factor for printed estimates; 100 for per cent.
+        digits: Decimal places of estimates.
     """
 
     columns: Sequence[str]
@@ -54,7 +54,7 @@ class Table:
     digits: int = 1
 
     def text(self, value: Any) -> str:
-        """A cell as people read it: `17.0 [15.2, 18.9]`."""
+        """A cell as text: `17.0 [15.2, 18.9]`."""
         if value is None:
             return GAP
         if isinstance(value, Printed):
@@ -76,8 +76,7 @@ class Table:
         write_manifest(output.with_suffix(".csv"), module=module, inputs=inputs, config=config or {})
 
     def compact(self) -> Table:
-        """The table without columns that have nothing in any row, and without rows that have no number: a note names
-        what was left out.
+        """The table without empty columns and without rows that have no number; a note names those.
         """
         numeric = [i for i in range(len(self.columns)) if any(isinstance(r[i], Estimate | Printed) for r in self.rows)]
         rows = [row for row in self.rows if not numeric or any(row[i] is not None for i in numeric)]
@@ -112,7 +111,7 @@ class Table:
         return pandas.DataFrame(rows, columns=header, dtype=object).to_csv(index=False, lineterminator="\n")
 
     def markdown(self) -> str:
-        """A GitHub table; texts from data can't break out of their cell."""
+        """A GitHub table; texts from data are escaped."""
         lines = [f"**{markdown(self.caption)}**", "", markdown_table(self.columns, self.texts()), ""]
         lines += [f"{markdown(note)}\n" for note in self.notes]
         return "\n".join(lines).rstrip() + "\n"
@@ -154,7 +153,7 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 def webpage(markdown: str) -> str:
-    """A Markdown page as one of HTML, for the report. HTML in the text is shown as text."""
+    """A Markdown page as HTML, for the report. HTML in the text is shown as text."""
     from markdown_it import MarkdownIt
 
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)

@@ -1,6 +1,6 @@
-"""Table 1: broad against targeted imitation, for each base model, on the benchmarks that were targeted.
+"""Write Table 1: broad against targeted imitation, for each base model, on the targeted benchmarks.
 
-Which benchmarks: those that the study's targeted mixtures are made for (`targets`).
+These are the benchmarks that the study's mixtures target (`targets`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Table 2: similarity of the models' replies to the teacher's style, as imitation data grows.
+"""Write Table 2: similarity of the models' replies to the teacher's style, as imitation data grows.
 
 Columns: the base model without imitation data, each amount, and the teacher's second sample as the
 rough upper bound.
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def build(scores: Scores) -> Table:
-    """The table; metrics that no record has are left out and named in the notes."""
+    """The table; the notes name metrics that no record has."""
     name = style_benchmark(scores)
     shown = amount_columns(scores)
     rows, absent, missing = [], [], []
@@ -45,7 +45,7 @@ def build(scores: Scores) -> Table:
         known = f"on {min(shares):.0%} to {max(shares):.0%} of a model's replies" if shares else "not known"
         notes.append(f"The list of words and the judge agree on the tone: {known}.")
     if absent:
-        notes.append("No score has: " + ", ".join(absent) + ".")
+        notes.append("Missing in all scores: " + ", ".join(absent) + ".")
     return Table(
         ["Metric", *(header for header, _ in shown), f"{scores.study.teacher_label} #2"],
         rows,

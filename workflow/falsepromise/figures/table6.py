@@ -1,6 +1,6 @@
-"""Table 6: the categories of queries in the imitation data, from a filled sheet.
+"""Write Table 6: the categories of queries in the imitation data, from a filled sheet.
 
-Reads the tally of `curation.annotate` and puts the paper's shares beside it.
+It reads the tally of `curation.annotate` and puts the paper's shares beside it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from falsepromise.figures.table import Table
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--tally", type=Path, required=True, help="what curation.annotate tally wrote")
+    parser.add_argument("--tally", type=Path, required=True, help="output of curation.annotate tally")
     parser.add_argument("--paper", type=Path, default=PAPER, help="published numbers")
-    parser.add_argument("--queries", default="the imitation data", help="where the queries are from, for the caption")
+    parser.add_argument("--queries", default="the imitation data", help="origin of the queries, for the caption")
     parser.add_argument("--output", type=Path, default=Path("results/tables/table6.csv"), help="and .md, .tex beside")
     args = parser.parse_args(argv)
     table = build(args.tally, read_numbers(args.paper), args.queries)
@@ -31,7 +31,7 @@ def build(tally: Path, paper: Numbers, queries: str) -> Table:
     """The table.
 
     Raises:
-        UserError: the file is no tally.
+        UserError: the file is not a tally.
     """
     record = read_json(tally)
     try:
@@ -41,7 +41,7 @@ def build(tally: Path, paper: Numbers, queries: str) -> Table:
             for name, share in record["categories"].items()
         }
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{tally}: no tally ({error!r}); make it with curation.annotate tally") from error
+        raise UserError(f"{tally}: not a tally ({error!r}); make it with curation.annotate tally") from error
     published = {name: paper.get(("Table 6", f"category {name}", "", "")) for name in shares}
     rows = [
         [name, shares[name], None if published[name] is None else f"{published[name]:g}"]

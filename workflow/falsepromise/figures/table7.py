@@ -1,4 +1,4 @@
-"""Table 7: ROUGE-1, ROUGE-2 and ROUGE-L on news summarisation for broad and targeted imitation."""
+"""Write Table 7: ROUGE-1, ROUGE-2 and ROUGE-L on news summarisation for broad and targeted imitation."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def build(scores: Scores) -> Table:
-    """One row a model; a study without a summarisation benchmark gets a table with a note."""
+    """One row for each model; a study without a summarisation benchmark gets a table with a note."""
     study = scores.study
     name = next(iter(scores.with_metric("rouge1")), None)
     caption = "ROUGE for different models, times 100, with 95 % intervals."
     if name is None:
         reasons = [r for b in scores.benchmarks if "cnn" in b and (r := scores.not_scored(b))]
-        note = f"No score file has ROUGE{': ' + reasons[0] if reasons else ''}; nothing to tabulate."
+        note = f"No score file has ROUGE{': ' + reasons[0] if reasons else ''}."
         return Table(["Model", "Imitation data", *(label for _, label in ROUGE)], [], caption, [note])
     cells = table_rows(study) or [study.base_cell(b) for b in study.bases]
     rows = [

@@ -1,4 +1,4 @@
-"""Agreement of judges, raters and style metrics, as `preference.agreement` computed it, in one table."""
+"""Write the agreement of judges, raters and style metrics, from `preference.agreement`, in one table."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rows_of(study: Study, record: Record) -> Iterator[list[Any]]:
 
 
 def build(study: Study, records: Sequence[Record]) -> Table:
-    """A row for each pair of a model; a judge that could not be read is named in the notes."""
+    """A row for each pair of a model; the notes name judges with unreadable verdicts."""
     notes = [
         f"Study: {study.name} ({study.title}). Brackets: 95 % intervals over prompts. no_majority counts as a tie."
     ]

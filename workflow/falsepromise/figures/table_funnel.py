@@ -1,4 +1,4 @@
-"""Curation's counts in one table: the records that each step kept and dropped, with reasons and examples."""
+"""Write curation's counts in one table: the records that each step kept and dropped, with reasons and examples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read(path: Path) -> Iterator[list[object]]:
     """A funnel's rows, counts as numbers.
 
     Raises:
-        UserError: it can't be read, or has other columns or counts than a funnel.
+        UserError: it can't be read, or has not the columns and counts of a funnel.
     """
     try:
         with open(path, encoding="utf-8", newline="") as stream:

@@ -1,8 +1,8 @@
-"""Scores with and without the benchmark items that a model was trained on.
+"""Write scores with and without the benchmark items that a model was trained on.
 
-An item is flagged for the models of a mixture where `benchmarks.overlap` found it in the mixture's dialogues: in
-another spelling, within a turn, or in 13 words in a row. A high BLEU alone flags none: questions that follow one
-pattern are alike. A score without flagged items is the mean over the others, of all seeds.
+An item is flagged for the models of a mixture if `benchmarks.overlap` found it in the mixture's dialogues: in
+another spelling, within a turn, or in 13 words in a row. A high BLEU alone doesn't flag an item, because questions
+of one pattern are similar. A score without flagged items is the mean over the other items and all seeds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from falsepromise.statistics.intervals import mean_metric
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = draw.arguments(__doc__, "results/tables/leaks.csv")
-    parser.add_argument("--reports", type=Path, nargs="+", required=True, help="what benchmarks.overlap wrote")
+    parser.add_argument("--reports", type=Path, nargs="+", required=True, help="output of benchmarks.overlap")
     parser.add_argument("--benchmarks", nargs="+", required=True, help="the benchmark of each report")
     joined = "the mixture of each report, or several of the same dialogues joined by +"
     parser.add_argument("--mixtures", nargs="+", required=True, help=joined)
@@ -40,17 +40,17 @@ def flagged_in(path: Path) -> list[str]:
     """The ids of the items that an overlap report flags.
 
     Raises:
-        UserError: it is no such report.
+        UserError: it is not such a report.
     """
     record = read_json(path)
     ids = record.get("flagged") if isinstance(record, dict) else None
     if not isinstance(ids, list):
-        raise UserError(f"{path}: no overlap report with 'flagged' items; make it with benchmarks.overlap")
+        raise UserError(f"{path}: not an overlap report with 'flagged' items; make it with benchmarks.overlap")
     return [str(name) for name in ids]
 
 
 def build(scores: Scores, flagged: Mapping[tuple[str, str], Sequence[str]]) -> Table:
-    """The table: a row for each benchmark and trained model that has scores."""
+    """The table: a row for each benchmark and trained model with scores."""
     study = scores.study
     rows, gaps = [], []
     cells = {cell.models: cell for run in study.runs for cell in study.cells(run)}
@@ -75,13 +75,13 @@ def build(scores: Scores, flagged: Mapping[tuple[str, str], Sequence[str]]) -> T
     return Table(
         ["Benchmark", "Model", "Imitation data", "Score", "Flagged items", "Score without them"],
         rows,
-        "Scores with and without the items that a model's imitation data have, times 100, with 95 % intervals.",
+        "Scores with and without the items in a model's imitation data, times 100, with 95 % intervals.",
         [*notes, "Flagged: equal to a turn of the data, within one, or 13 words in a row, in any spelling."],
     )
 
 
 def without(record: Record, metric: str, ids: set[str]) -> Record | None:
-    """A score record without some of its items; None where none is left."""
+    """A score record without some of its items; None if none is left."""
     items = [item for item in record.get("items") or [] if item_key(item) not in ids]
     values = [value for item in items if (value := named(metric).of_item(item)) is not None]
     return {**record, "items": items, "metrics": {metric: mean_metric(values)}} if values else None

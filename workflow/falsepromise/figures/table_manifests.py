@@ -1,8 +1,8 @@
-"""The provenance of a study's mixtures, models and scores: their manifests, a row for each.
+"""Write the provenance of a study's mixtures, models and scores: a row for each manifest.
 
-A manifest names inputs, code and settings file by file; here each is one fingerprint, so that two
-rows can be compared at a glance. The manifests themselves are beside the artifacts (a file's as
-`<file>.manifest.json`, a folder's in it as `manifest.json`, a score's under its key `manifest`).
+A manifest lists inputs, code and settings by file; here each is one fingerprint, so rows are easy to compare. The
+manifests themselves are beside the artifacts (`<file>.manifest.json` for a file, `manifest.json` in a folder, the
+key `manifest` in a score).
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--output", type=Path, default=Path("results/tables/manifests.csv"), help="and .md, .tex beside"
     )
     args = parser.parse_args(argv)
-    # Names are printed from the folder on that all are in.
+    # Names are printed relative to the common folder.
     root = os.path.commonpath([path.parent for path in args.artifacts])
     table = build({os.path.relpath(path, root or "."): find(path) for path in args.artifacts})
     table.write(args.output, "falsepromise.figures.table_manifests", args.artifacts)
 
 
 def find(path: Path) -> dict[str, Any] | None:
-    """The manifest of an artifact; None for a folder that has none (weights as they were downloaded).
+    """The manifest of an artifact; None for a folder without one (downloaded weights).
 
     Raises:
-        UserError: there is no such artifact, or its manifest is none.
+        UserError: the artifact or its manifest is missing.
     """
     if not path.exists():
         raise UserError(f"{path}: does not exist; make it first, or leave it out of --artifacts")
@@ -52,7 +52,7 @@ def find(path: Path) -> dict[str, Any] | None:
         record = read_json(path)
         found = record.get("manifest") if isinstance(record, dict) else None
     if not isinstance(found, dict) or not {"made_by", "inputs", "code"} <= found.keys():
-        raise UserError(f"{path}: no manifest in it (expected made_by, inputs, code, ...); make the artifact again")
+        raise UserError(f"{path}: has no manifest (expected made_by, inputs, code, ...); make the artifact again")
     return found
 
 
@@ -61,10 +61,10 @@ def build(manifests: dict[str, dict[str, Any] | None]) -> Table:
     return Table(
         COLUMNS,
         [row(name, manifest or {}) for name, manifest in manifests.items()],
-        "What the study's mixtures, models and scores were made of.",
+        "The provenance of the study's mixtures, models and scores.",
         [
-            "Inputs, settings and code are fingerprints (SHA-256, the first 8 digits) of what the manifests name one "
-            "by one; the number before is how many files. Rows with one fingerprint had the same files."
+            "Inputs, settings and code are fingerprints (SHA-256, the first 8 digits) of the manifests' lists; the "
+            "number before is that of the files. Rows with the same fingerprint had the same files."
         ],
     )
 
@@ -87,7 +87,7 @@ def row(name: str, manifest: dict[str, Any]) -> list[Any]:
 
 
 def fingerprint(part: dict[str, Any] | None, counted: bool = True) -> str | None:
-    """`5:3f2a91c0`: how many entries, and the hash of all of them, whatever their order."""
+    """`5:3f2a91c0`: the number of entries, and a hash of all of them in any order."""
     if part is None:
         return None
     digest = hashlib.sha256(json.dumps(part, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""The similarity of each benchmark's questions to each mixture's queries, the paper's confounder."""
+"""Write the similarity of each benchmark's questions to each mixture's queries, the paper's confounder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from falsepromise.figures.table import Printed, Table
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--reports", type=Path, nargs="+", required=True, help="what benchmarks.overlap wrote")
+    parser.add_argument("--reports", type=Path, nargs="+", required=True, help="output of benchmarks.overlap")
     parser.add_argument("--benchmarks", nargs="+", required=True, help="the benchmark of each report")
     parser.add_argument("--mixtures", nargs="+", required=True, help="the mixture of each report")
     parser.add_argument("--output", type=Path, default=Path("results/tables/overlap.csv"), help="and .md, .tex beside")
@@ -29,7 +29,7 @@ def build(reports: Sequence[tuple[Path, str, str]]) -> Table:
     """The table: a row for each benchmark and mixture.
 
     Raises:
-        UserError: a file is no report.
+        UserError: a file is not a report.
     """
     rows, limits = [], set()
     for path, benchmark, mixture in reports:
@@ -44,14 +44,14 @@ def build(reports: Sequence[tuple[Path, str, str]]) -> Table:
             counts = [record["n"], record["n_training_queries"]]
             rows.append([benchmark, mixture, *counts, Printed(mean, 1, 1), share, highest])
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise UserError(f"{path}: no overlap report ({error!r}); make it with benchmarks.overlap") from error
+            raise UserError(f"{path}: not an overlap report ({error!r}); make it with benchmarks.overlap") from error
     limit = " or ".join(sorted(limits))
     return Table(
         ["Benchmark", "Data", "Questions", "Queries in the data", "Mean BLEU", f"Over {limit} (%)", "Highest BLEU"],
         rows,
         "Overlap of the benchmarks with the imitation data: each question's BLEU with the nearest user query. "
         "Brackets: 95 % intervals over questions.",
-        [f"The paper drops prompts of its own evaluation set over {limit} %; benchmarks are scored whole."],
+        [f"The paper drops prompts of its own evaluation set over {limit} %; benchmarks are scored on all items."],
     )
 
 

@@ -1,7 +1,7 @@
-"""Preference for each model over the teacher, with the teacher's own answers as controls.
+"""Write the preference for each model over the teacher, with the teacher's own answers as controls.
 
-Reads the records of `preference.aggregate`. The teacher's second answers against its first are the upper
-bound of any imitation; each of its answers against itself must be a tie, or the judge is noisy or loves a place.
+It reads the records of `preference.aggregate`. The teacher's second answers against its first are the upper bound of
+imitation. Each of its answers against itself must be a tie; otherwise the judge is noisy or has a position bias.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def label_of(study: Study, name: str) -> str:
-    """A model's label; the teacher's samples by what they are."""
+    """A model's label; for the teacher's samples, their role as controls."""
     model, _, sample = name.rpartition(" (sample ")
     if not model:
         return model_label(study, name)
@@ -58,16 +58,16 @@ def build(study: Study, records: Sequence[Record]) -> Table:
     ordered = sorted(records, key=lambda record: " (sample " in record["model"])
     notes = [
         f"Study: {study.name} ({study.title}). Brackets: 95 % intervals, of 'wins and half of the ties' and of 'first "
-        "place' by the model of all votes. Bounds: were all verdicts that could not be read for one side."
+        "place' by the model of all votes. Bounds: if all unreadable verdicts were for one side."
     ]
     stand_ins = {f"{voter(study, r['benchmark'])}: {r['stand_in']}" for r in records if r.get("stand_in")}
     if stand_ins:
         notes.append("Stand-ins: " + "; ".join(sorted(stand_ins)) + ".")
     header = ["Model", "Judge", "Wins and half of the ties (%)", "Wins (%)", "Ties (%)", "First place"]
     return Table(
-        [*header, "Wins, mean ± one SD", "Wins, bounds (%)", "Not read", "Items"],
+        [*header, "Wins, mean ± one SD", "Wins, bounds (%)", "Unreadable", "Items"],
         [row_of(study, record) for record in ordered],
-        "Whose answers are preferred to the teacher's?",
+        "Preference for each model over the teacher.",
         notes,
     )
 

@@ -1,4 +1,4 @@
-"""Tables 3, 4, 5, 8 and 9: the prompts that the study uses, as one page, from `resources/prompts/`."""
+"""Write Tables 3, 4, 5, 8 and 9: the study's prompts on one page, from `resources/prompts/`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def read(path: Path) -> str:
-    """A prompt's text; of the seed examples, a question and an answer line each."""
+    """A prompt's text; for the seed examples, a line for each question and answer."""
     if path.suffix == ".jsonl":
         return "\n".join(f"Q: {r['question']}\nA: {r['answer']}" for r in read_jsonl(path))
     try:
@@ -51,7 +51,7 @@ def read(path: Path) -> str:
 
 
 def markdown(entries: Sequence[tuple[int, str, str]]) -> str:
-    """Each prompt in a fence that it can't close."""
+    """Each prompt in a code fence that its text can't close."""
     parts = []
     for number, title, text in entries:
         fence = "```"
@@ -62,7 +62,7 @@ def markdown(entries: Sequence[tuple[int, str, str]]) -> str:
 
 
 def latex(entries: Sequence[tuple[int, str, str]]) -> str:
-    """Each prompt as a table of one cell, its lines kept."""
+    """Each prompt as a table of one cell, with its lines."""
     parts = []
     for number, title, text in entries:
         lines = [texts.latex(line) or r"\strut" for line in text.split("\n")]

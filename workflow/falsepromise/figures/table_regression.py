@@ -1,4 +1,4 @@
-"""Does style explain the preference? The results of `preference.regression`, a row for each model and judge."""
+"""Write the results of `preference.regression` (does style explain the preference?) by model and judge."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def row_of(study: Study, record: Record) -> list[Any]:
-    """Coefficients with intervals, the test of them all, pseudo R2, wins at equal style, n."""
+    """Coefficients with intervals, the joint test, pseudo R2, wins at equal style, n."""
     coefficients = record.get("coefficients", {})
     shown = [Estimate.of(coefficients.get(name), record["n"]) for name in COLUMNS]
     wald, r2 = record.get("wald"), record.get("pseudo_r2")
@@ -45,10 +45,10 @@ def row_of(study: Study, record: Record) -> list[Any]:
 
 
 def build(study: Study, records: Sequence[Record]) -> Table:
-    """The table; a regression without a fit is a row of gaps, and the notes say why."""
+    """The table; a regression without a fit is a row of gaps, and the notes have the reason."""
     notes = [
         f"Study: {study.name} ({study.title}). Logistic regression of our win (a tie: half) on standardised "
-        "differences in style to the teacher; brackets: 95 % intervals, robust (HC0). Correlation is not cause."
+        "differences in style to the teacher; brackets: 95 % intervals, robust (HC0). A correlation is not a cause."
     ]
     stand_ins = {f"{voter(study, r['benchmark'])}: {r['stand_in']}" for r in records if r.get("stand_in")}
     for section in (study.judges, study.raters):

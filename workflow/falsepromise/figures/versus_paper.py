@@ -1,7 +1,7 @@
-"""This run beside the paper: each claim with its test and verdict, and the published numbers beside ours.
+"""Write this run beside the paper: each claim with its test and verdict, and the published numbers beside ours.
 
-The tests and what the three verdicts mean are described in `falsepromise.figures.claims`; the
-published numbers are `resources/paper/numbers.csv`.
+`falsepromise.figures.claims` describes the tests and the three verdicts; the published numbers are in
+`resources/paper/numbers.csv`.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def page(scores: Scores, numbers: Numbers) -> str:
         *(f"{markdown(line)}\n" for line in foot_lines(scores, used, form="table")),
         "## The paper's claims\n",
         f"Differences are in points of a hundred with 95 % intervals. A rise of less than {100 * MARGIN:.0f} points "
-        "counts as none. *supported*: the interval shows it; *not supported*: the interval rules it out; "
+        "counts as none. *supported*: the interval shows it; *not supported*: the interval excludes it; "
         "*can't tell*: this run is too small, or has no such scores. A claim has the verdict of more than half of its "
-        "comparisons, if none says the opposite.\n",
+        "comparisons, if none has the opposite one.\n",
         _intervals(len(study.seeds)),
         markdown_table(["Claim", "Where", "Verdict", "Comparisons for / against / open"], [_row(c) for c in claims]),
         "",
@@ -76,10 +76,10 @@ def page(scores: Scores, numbers: Numbers) -> str:
 
 
 def _intervals(seeds: int) -> str:
-    """What the intervals cover."""
+    """A note on what the intervals cover."""
     if seeds < 2:
-        return "One seed: intervals cover the choice of items alone, not the seed variance.\n"
-    few = " Two or three seeds estimate it poorly: such intervals are still somewhat narrow." * (seeds < 4)
+        return "One seed: intervals cover only the choice of items, not the seed variance.\n"
+    few = " Two or three seeds estimate it poorly: such intervals are somewhat too narrow." * (seeds < 4)
     return (
         f"Intervals are a bootstrap over items and over the {seeds} seeds: they cover the choice of items and the "
         f"seed variance.{few}\n"
@@ -93,7 +93,7 @@ def _row(claim: Claim) -> list[str]:
 
 
 def section(number: int, claim: Claim) -> str:
-    """One claim: what was tested, how it came out, the numbers."""
+    """One claim: its test, its verdict, the numbers."""
     parts = [f"### {number}. {markdown(claim.title)}: {claim.verdict}\n", f"Test: {markdown(claim.test)}.\n"]
     if claim.note:
         parts.append(f"{markdown(claim.note)}\n")
@@ -115,7 +115,7 @@ def _signed(estimate: Estimate | None) -> str:
 
 
 def tables(scores: Scores, numbers: Numbers) -> list[str]:
-    """Tables 1, 2 and 7 and Figure 1's one printed number beside this run's."""
+    """Tables 1, 2 and 7 and Figure 1's printed number beside this run's."""
     return [*_table2(scores, numbers), *_changes(scores, numbers), *_figure1(scores, numbers)]
 
 
@@ -139,7 +139,7 @@ def _table2(scores: Scores, numbers: Numbers) -> list[str]:
 
 
 def _changes(scores: Scores, numbers: Numbers) -> list[str]:
-    """Tables 1 and 7: what broad and targeted data change against the base model."""
+    """Tables 1 and 7: the changes against the base model by broad and by targeted data."""
     study, rows = scores.study, table_rows(scores.study)
     shown = []
     for name in dict.fromkeys(b for cell in rows for b in targets(study, cell.mixture)):

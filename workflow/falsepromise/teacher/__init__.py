@@ -1,1 +1,1 @@
-"""The teacher's answers: asked over the OpenAI protocol, stored, each paid for once."""
+"""Get the teacher's answers over the OpenAI protocol, store them, and pay for each once."""

@@ -1,4 +1,4 @@
-"""A teacher's account: its server and habits, its limits and prices, what was spent, whose answers came."""
+"""A teacher's account: its server and habits, its limits and prices, its spending, the models that answered."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from falsepromise.teacher.store import Answer, Store, request_key
 from falsepromise.teacher.watch import Watch
 
 log = logging.getLogger("falsepromise.teacher")
-RESERVE_TOKENS = 4096  # of an answer without a bound, before there are enough answers to tell
-_TELLING = 20  # answers from which on their lengths tell the next one's
+RESERVE_TOKENS = 4096  # for an answer without a limit, until earlier answers give an estimate
+_TELLING = 20  # answers that are needed for an estimate of the next one's length
 _QUANTILE = 0.99
 
 
 class Account:
-    """A model behind an OpenAI-compatible base URL: how it is asked, what it may cost, what it has cost.
+    """A model behind an OpenAI-compatible base URL, with the settings for requests, the limits and the spending.
 
     Args:
-        base_url: As `https://host/v1`.
+        base_url: The API's address, such as `https://host/v1`.
         model: The model to ask for.
-        store: Where replies are kept.
-        api_key_env: The environment variable that holds the key. A server on plain http may do
-            without.
-        identity: What the answers depend on, in place of the base URL (a local server's port
-            changes); part of the store's keys with the model.
-        habits: Of the provider; by default, of the one that the address tells.
-        concurrency: Requests under way at once.
-        requests_per_minute, tokens_per_minute: The account's limits; None is none.
-        limits: Hard stops, over all that the store has spent on this teacher.
-        prices: For cost and `limits.usd`.
-        timeout_s: For one reply, from the first byte sent to the last one read.
-        attempts: How often one request is sent at most.
-        expected_output_tokens: For estimates where a request has no `max_tokens`.
-        reserve_tokens: For the limits where a request has no `max_tokens`, before there are answers.
+        store: The store of replies.
+        api_key_env: The environment variable that contains the key. A server on plain http may need none.
+        identity: A name that answers depend on, instead of the base URL (a local server's port
+            changes); part of the store's keys, with the model.
+        habits: The provider's habits; default: by the address.
+        concurrency: Most simultaneous requests.
+        requests_per_minute, tokens_per_minute: The account's limits; None: no limit.
+        limits: Hard limits on all that the store has spent on this teacher.
+        prices: Prices for the cost and `limits.usd`.
+        timeout_s: Seconds for one reply, from the first byte sent to the last one read.
+        attempts: Most attempts for one request.
+        expected_output_tokens: Tokens of an answer for estimates, if a request has no `max_tokens`.
+        reserve_tokens: Tokens of an answer for the limits, if a request has no `max_tokens` and there are no answers.
         most_failures: The share of requests that may fail before the run stops.
         batch: Whether requests go through the provider's batch API.
         batch_poll_s: Seconds between looks at a batch.
-        seed: Of the jitter in back-off.
+
+        seed: The seed of the back-off's jitter.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class Account:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UserError(f"base URL {base_url!r}: expected http://HOST/v1 or https://HOST/v1 (or 'local')")
         if parts.username or parts.password:
-            raise UserError(f"base URL: a user or password in it would end up in logs; put the key into ${api_key_env}")
+            raise UserError(f"base URL: a user or password in it would appear in logs; put the key into ${api_key_env}")
         limits = limits or Limits()
         if limits.usd is not None and prices is None:
-            raise UserError("max_usd is set but no prices: give the price of input and output tokens with it")
+            raise UserError("max_usd is set without prices: also give the prices of input and output tokens")
         if limits.usd is not None and prices is not None and prices.zero and identity is None:
-            raise UserError("max_usd is set but both prices are 0, so that nothing would ever stop it; give the prices")
+            raise UserError("max_usd is set but both prices are 0, so it would never stop; give the prices")
         self.secret = _key(base_url, api_key_env, parts.scheme)
         self.base_url, self.model, self.store, self.api_key_env = base_url, model, store, api_key_env
         self.habits = habits or providers.habits(providers.guess(base_url), model)
@@ -92,7 +92,7 @@ class Account:
         self.batch, self.batch_poll_s = batch, batch_poll_s
         self.paces, self.seed = (Pace(requests_per_minute), Pace(tokens_per_minute)), seed
         if prices is not None and (count := store.price(self.name, prices)):
-            log.info("%s: %d requests that had no price have one now", model, count)
+            log.info("%s: %d earlier requests without a price have one now", model, count)
         self._before = store.spent(self.name)
         self._lengths = store.lengths(self.name)
         self._usual: int | None = None
@@ -103,11 +103,11 @@ class Account:
 
     @property
     def spent(self) -> Spent:
-        """What was spent since this teacher was made (by all processes that share its store)."""
+        """The spending since this object was made (by all processes that share the store)."""
         return self.store.spent(self.name).since(self._before)
 
     def facts(self) -> dict[str, Any]:
-        """For a manifest: who answered, how often was retried, what it cost now and ever."""
+        """For a manifest: the models that answered, the retries, the cost of this run and in total."""
         return {
             "teacher": {"name": self.name, "snapshots": self.snapshots, "retries": self.retries},
             "spent": vars(self.spent),
@@ -115,7 +115,7 @@ class Account:
         }
 
     def sent(self, request: Request) -> tuple[list[dict[str, str]], dict[str, Any]]:
-        """A request's messages and parameters as this provider wants them."""
+        """A request's messages and parameters in this provider's form."""
         return self.habits.sent(request.messages, request.parameters)
 
     def key(self, request: Request) -> str:
@@ -127,7 +127,7 @@ class Account:
         return None if self.prices is None else self.prices.cost(input_tokens, output_tokens)
 
     def reserve(self, request: Request) -> Charge:
-        """The most that a request is expected to cost, as the limits count it until its cost is known."""
+        """The highest expected cost of a request, which the limits count until its real cost is known."""
         bound = bound_of(request)
         if bound is None:
             if len(self._lengths) < _TELLING:
@@ -140,7 +140,7 @@ class Account:
         return Charge(asked, bound, self.cost(asked, bound))
 
     def estimate(self, requests: Iterable[Request]) -> Estimate:
-        """What `requests` would cost, without sending any. Tokens are estimated."""
+        """Estimate the cost of `requests` without sending any."""
         sizes: dict[str, tuple[int, int]] = {}
         total = 0
         for request in requests:
@@ -153,7 +153,7 @@ class Account:
         return Estimate(len(absent), total - len(absent), asked, answered, (self.cost(asked, answered) or 0.0) * share)
 
     def check_cost(self, estimate: Estimate, refuse: bool = True) -> None:
-        """Log an estimate; refuse it, or only warn, if it doesn't fit into what the limits leave.
+        """Log an estimate; refuse it, or only warn, if it exceeds the rest of the limits.
 
         Raises:
             LimitReached: names the limit, before anything is spent.
@@ -161,7 +161,7 @@ class Account:
         log.info("%s: %s", self.model, estimate)
         if self.prices is None and estimate.requests and not self._unpriced_said:
             self._unpriced_said = True
-            log.warning("%s: without prices, what this costs isn't known: tokens are counted, to be priced", self.model)
+            log.warning("%s: without prices the cost is unknown: tokens are counted, to be priced later", self.model)
         spent = self.store.spent(self.name)
         for what, limit, before, more in (
             ("max_requests", self.limits.requests, spent.requests, estimate.requests),
@@ -169,36 +169,36 @@ class Account:
             ("max_usd", self.limits.usd, spent.usd, estimate.usd),
         ):
             if limit is not None and before + more > limit:
-                said = f"{what} is {limit:g}; {before:.6g} are spent and about {more:.6g} would be added ({estimate})"
+                said = f"{what} is {limit:g}; {before:.6g} is spent and this run needs about {more:.6g} ({estimate})"
                 if refuse:
                     raise LimitReached(f"{said}; raise {what} or ask for less. Nothing was sent")
-                log.warning("%s: it may end before all is done", said)
+                log.warning("%s: the run may end early", said)
 
     def measured(self, answer: Answer) -> None:
-        """Learn from an answer how long the next may be."""
+        """Use an answer's length to estimate the next one's."""
         self._lengths.insert(0, answer.output_tokens)
         del self._lengths[1000:]
         if self._usual is None or answer.output_tokens > self._usual or len(self._lengths) % 50 == 0:
             self._usual = None
 
     def count(self, answer: Answer) -> None:
-        """Count whose answer it is; another model's than the one asked for is said once."""
+        """Count the answering model; log once if it isn't the requested one."""
         if not answer.model:
             return
         if answer.model not in self.snapshots:
             self.snapshots[answer.model] = 0
             if not _same_model(self.model, answer.model):
-                log.warning("%s: asked for, but %s answers", self.model, answer.model)
+                log.warning("%s: requested, but %s answers", self.model, answer.model)
         self.snapshots[answer.model] += 1
 
 
 def _key(base_url: str, variable: str, scheme: str) -> str:
-    """The key in an environment variable; empty where a server on plain http may do without."""
+    """The key in an environment variable; empty for a server on plain http that needs none."""
     key = os.environ.get(variable, "").strip()
     if not key and scheme == "https":
         raise UserError(f"{base_url}: ${variable} is not set; export {variable} with the key for this server")
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise UserError(f"${variable} holds characters that no key has (a line break, a space?); set it again")
+        raise UserError(f"${variable} has characters that no key has (a line break, a space?); set it again")
     return key
 
 

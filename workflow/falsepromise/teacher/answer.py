@@ -1,8 +1,8 @@
 """Ask the teacher for answers to a set of prompts, as response records.
 
-A prompt that the teacher doesn't answer (truncated, filtered, refused, empty, rejected, or without a reply at
-every attempt) has no record: it is counted by reason in the funnel beside the output and named in the log. The
-next call asks again what was not paid for; with --again, everything.
+A prompt without an answer (truncated, filtered, refused, empty, rejected, or no reply at any attempt) has no record:
+the funnel beside the output counts it by reason, and the log names it. The next call repeats requests that were not
+paid for; with --again, all of them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--samples", type=teacher_options.positive, default=1, metavar="K", help="answers to each prompt"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="sent with --send-seed, one more a sample")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="sent with --send-seed, plus 1 a sample")
     parser.add_argument("--system", metavar="TEXT", help="a system message before each prompt")
     parser.add_argument("--name", default="teacher", metavar="NAME", help="`model` of the response records")
     parser.add_argument("--output", required=True, metavar="FILE", help="response records")

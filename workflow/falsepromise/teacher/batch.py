@@ -1,11 +1,10 @@
-"""The provider's batch API: requests that can wait, at its lower price, into the same store and ledger.
+"""Ask through the provider's batch API, at its lower price, with the same store and ledger.
 
-A batch goes through these states, each written down before the step that it allows, so that a killed run goes
-on where it was:
+A batch goes through these states. Each is stored before the step that it allows, so a killed run can go on:
 
     made      its requests are claimed and reserved; nothing has left this machine
     uploaded  the provider has the file
-    sent      it may have been created: the reserve counts until the provider says what became of it
+    sent      it may have been created: the reserve counts until the provider tells the outcome
     open      it has the provider's number; any process that shares the store may watch and fetch it
     done      every request is settled: answered, rejected, or free to be asked again
 """
@@ -39,8 +38,8 @@ from falsepromise.teacher.transport import Reply
 from falsepromise.teacher.words import shown
 
 log = logging.getLogger("falsepromise.teacher")
-FIRST_LOOK_S = 1.0  # after a batch was sent; then half as long again each time, up to the teacher's pace
-ROUNDS = 3  # of batches, for what expired or failed in passing in the one before
+FIRST_LOOK_S = 1.0  # after a batch was sent; then 1.5 times as long each time, up to the teacher's pace
+ROUNDS = 3  # of batches, for requests that expired or failed for a passing reason in the one before
 _RUNNING = ("validating", "in_progress", "finalizing", "cancelling", "notRunning", "running", "pending")
 _ENDED = ("completed", "expired", "cancelled", "failed")
 _LINES = 200  # settled in one transaction
@@ -65,7 +64,7 @@ def ask(
     progress: Progress | None,
     counts: bool,
 ) -> Iterator[Answer]:
-    """The answers to many requests, in their order, through batches; see `Teacher.ask_many`.
+    """The answers to many requests through batches, in order; see `Teacher.ask_many`.
 
     Args:
         teacher: Who is asked.
@@ -75,7 +74,7 @@ def ask(
     """
     if not teacher.habits.batch:
         raise UserError(
-            f"{teacher.base_url}: no batch API is known for this provider; leave batch out, or name its protocol "
+            f"{teacher.base_url}: this provider has no known batch API; leave batch out, or name its protocol "
             "with --habit batch=openai"
         )
 
@@ -93,7 +92,7 @@ def wait(
     async def all_done() -> None:
         await _Batches(teacher, connect(), progress).watch()
 
-    log.info("%s: batches of an earlier run are waited for; cancel them at the provider to ask now", teacher.model)
+    log.info("%s: waiting for batches of an earlier run; cancel them at the provider to ask now", teacher.model)
     runner.run(all_done())
 
 
@@ -113,7 +112,7 @@ class _Batches:
         self.api = BatchApi(self.sender, teacher.batch_poll_s)
 
     async def all(self, requests: Iterable[Request], counts: bool) -> Iterator[Answer]:
-        """Ask for all that the store doesn't have; an iterator over the answers."""
+        """Request all answers that the store lacks; iterate over all answers."""
         await self.watch()  # what an earlier run has left
         keys = await self._submit_all(requests)
         for number in range(ROUNDS):
@@ -214,7 +213,7 @@ class _Batches:
             tokens, usd, limits = now.tokens + open_tokens, now.usd + open_usd, teacher.limits
             for key, (request, line) in chunk.items():
                 if self.store.claimed(db, key):
-                    continue  # somebody else has it under way
+                    continue  # another process is asking it
                 charge = teacher.reserve(request)
                 charge = replace(charge, usd=None if charge.usd is None else charge.usd * share, share=share)
                 tokens, usd = tokens + charge.tokens, usd + (charge.usd or 0.0)
@@ -249,7 +248,7 @@ class _Batches:
                 )
 
     async def _create(self, local: str, file: str) -> None:
-        """Create an uploaded batch, once: after a reply that was lost, it is looked for before it is created again."""
+        """Create an uploaded batch, once: after a lost reply, look for the batch before creating it again."""
         for attempt in range(1, self.teacher.attempts + 1):
             try:
                 found: dict[str, Any] | None = await self.api.create(file, local)
@@ -273,7 +272,7 @@ class _Batches:
             return [Batch(*row) for row in rows]
 
     async def watch(self) -> None:
-        """Until every batch of this teacher is done, whoever submitted it."""
+        """Wait until every batch of this teacher is done, also those of other processes."""
         looks = 0
         while rows := self._rows("teacher = ? AND state != 'done'", self.teacher.name):
             waiting = []
@@ -291,7 +290,7 @@ class _Batches:
                 looks = min(looks + 1, 30)
 
     async def _recover(self, row: Batch) -> None:
-        """Take up a batch whose process has died before it had the provider's number."""
+        """Continue a batch whose process died before it had the provider's number."""
         found = await self.api.find(row.id) if row.state == "sent" else None
         if found is not None:
             self._mark(row.id, "open", batch=word(found, "id"))
@@ -299,13 +298,13 @@ class _Batches:
             self._settle_rest(row.id, "released")
 
     async def _look(self, row: Batch) -> list[str]:
-        """See how a batch is, and fetch it when it has ended; what to show of one that has not."""
+        """Check a batch, and fetch it if it has ended; otherwise return its state for the progress line."""
         try:
             found = await self.api.call(f"/batches/{row.batch}")
         except UserError as error:
             if "404" not in str(error):
                 raise
-            log.warning("%s: batch %s is not there any more; it stays in the account", self.teacher.model, row.batch)
+            log.warning("%s: batch %s is gone at the provider; its reserve stays", self.teacher.model, row.batch)
             self._settle_rest(row.id, "lost")
             return []
         state = str(found.get("status"))
@@ -313,7 +312,7 @@ class _Batches:
         counts = counts if isinstance(counts, dict) else {}
         if state not in _ENDED:
             if state not in _RUNNING:
-                log.warning("%s: batch %s is %s, a state that isn't known", self.teacher.model, row.batch, shown(state))
+                log.warning("%s: batch %s is %s, an unknown state", self.teacher.model, row.batch, shown(state))
             done, total = counts.get("completed", 0), counts.get("total", 0)
             return [f"{shown(done)} of {shown(total)} done ({shown(state)})"]
         replied: set[str] = set()
@@ -330,7 +329,7 @@ class _Batches:
             why = reasons(found, self.sender.key)
             raise UserError(f"{self.teacher.base_url}: batch {shown(row.batch)} failed: {why}")
         if state != "completed":
-            log.warning("%s: batch %s has %s; %d replies came of it", self.teacher.model, row.batch, state, seen)
+            log.warning("%s: batch %s has %s, with %d replies", self.teacher.model, row.batch, state, seen)
         return []
 
     async def _fetch(self, row: Batch, name: str) -> set[str]:
@@ -407,7 +406,7 @@ class _Batches:
         return True
 
     def _settle_rest(self, local: str, state: str) -> None:
-        """End what is left of a batch: `released`, since only completed requests are billed, or `lost`."""
+        """End the rest of a batch: `released`, because only completed requests are billed, or `lost`."""
         worker, now = f"batch/{local}", time.time()
         with self.store.transaction() as db:
             rows = db.execute("SELECT id FROM attempts WHERE worker = ? AND ended IS NULL", (worker,)).fetchall()

@@ -26,7 +26,7 @@ _MARK = "false_promise"  # our number, in a batch's metadata
 
 
 class BatchApi:
-    """The calls; each is tried again where that may help.
+    """The API's calls; each is tried again if that may help.
 
     Args:
         sender: Whose connections and key.
@@ -97,7 +97,7 @@ class BatchApi:
     async def content(
         self, path: str, body: bytes | None = None, kind: str = "application/json", tries: int = 0
     ) -> bytes:
-        """One call of the API, tried again where that may help.
+        """One call of the API, tried again if that may help.
 
         Raises:
             Retry: of a single try.
@@ -131,13 +131,13 @@ class BatchApi:
                 why = retry.why
                 log.debug("%s: %s", path, why)
                 await self.sender.sleep(backoff(attempt, self.sender.rng) if retry.wait_s is None else retry.wait_s)
-        said = f"{self.where}: the batch API failed {tries} times at {path}, at last with: {why}"
+        said = f"{self.where}: the batch API failed {tries} times at {path}; the last error: {why}"
         raise UserError(f"{said}; run again to go on")
 
     async def call(
         self, path: str, body: bytes | None = None, kind: str = "application/json", attempts: int = 0
     ) -> dict[str, Any]:
-        """The JSON object that a call brings."""
+        """The JSON object in a call's reply."""
         data = await self.content(path, body, kind, attempts)
         try:
             found = loads(data)
@@ -145,8 +145,8 @@ class BatchApi:
             found = None
         if not isinstance(found, dict):
             if attempts == 1:
-                raise Retry("the reply is no JSON object")
-            raise UserError(f"{self.where}: the batch API's reply at {path} is no JSON object; run again")
+                raise Retry("the reply is not a JSON object")
+            raise UserError(f"{self.where}: the batch API's reply at {path} is not a JSON object; run again")
         return found
 
 

@@ -1,9 +1,9 @@
 """Sort the queries of a Table 6 sheet into the paper's categories by asking a model.
 
-Reads the sheet that `falsepromise.curation.annotate sheet` draws and writes the same sheet filled, for
-`falsepromise.curation.annotate tally`. The prompt is ours (`resources/prompts/categories.txt`): the
-paper's authors sorted by hand. A reply that names none of the categories, or no reply, leaves the row
-empty and is counted in the log; nothing is guessed. Rows that are filled already are left as they are.
+Reads a sheet of `falsepromise.curation.annotate sheet` and writes the same sheet filled, for
+`falsepromise.curation.annotate tally`. The prompt is this project's (`resources/prompts/categories.txt`); the
+paper's authors sorted by hand. If a reply names no category, or there is no reply, the row stays empty and the log
+counts it. Filled rows stay unchanged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--sheet", required=True, type=Path, metavar="FILE", help="the sheet, CSV")
     parser.add_argument("--output", required=True, type=Path, metavar="FILE", help="the filled sheet, CSV")
-    parser.add_argument("--longest", type=int, default=6000, metavar="N", help="characters of a query that are shown")
+    parser.add_argument("--longest", type=int, default=6000, metavar="N", help="characters of a query to show")
     teacher_options.add_sampling(parser, temperature=0.0)
     teacher_options.add(parser)
     options = parser.parse_args(argv)
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         facts = teacher.facts()
     unlabelled = sum(not row["category"] for row in rows)
     if unlabelled == len(rows):
-        raise UserError(f"{options.model} named none of the categories, for none of {len(rows)} queries")
+        raise UserError(f"{options.model} named a category for none of {len(rows)} queries")
     if unlabelled:
         log.warning("%s named none of the categories for %d of %d queries", options.model, unlabelled, len(rows))
     with atomic_open(options.output) as stream:

@@ -1,6 +1,6 @@
-"""What a teacher wrote around what it was asked for: Markdown, numbering, preambles and farewells.
+"""Remove what a teacher writes around its answer: Markdown, numbering, preambles and farewells.
 
-Every pattern is bounded, so that the time is linear in the text, whoever wrote it.
+Every pattern is bounded, so the time is linear for any text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 _EDGE = r"[*_#>|`\s]"  # Markdown around a word
 _NUMBER = r"(?:[-•*]\s{1,3}|\d{1,4}[.)]\s{0,3})?"
 _COLON = r"[*_]{0,3}\s?[:.：)][*_]{0,3}"
-# "Q: ... A: ...", on one line or on two, numbered, listed, quoted, in bold or not; "Question 1:" and "A." as well.
+# "Q: ... A: ...", on one line or two, also numbered, listed, quoted or in bold; also "Question 1:" and "A."
 _QUESTION = re.compile(
     rf"(?:^|(?<=[\s|*_>#])){_NUMBER}[*_]{{0,3}}{_NUMBER}(?:Q|[Qq]uestion|QUESTION)\s?#?\d{{0,4}}{_COLON}", re.MULTILINE
 )
@@ -38,7 +38,7 @@ def pairs(text: str) -> tuple[list[tuple[str, str]], int]:
         text: As a teacher writes it.
 
     Returns:
-        The pairs, and how many questions had no answer (a text that breaks off, for one).
+        The pairs, and the number of questions without an answer (as in a truncated text).
     """
     found, broken = [], 0
     for part in _QUESTION.split(text)[1:]:
@@ -68,7 +68,7 @@ def bare(text: str) -> str:
 
 
 def summary(text: str) -> str:
-    """The summary in a generated text, without what is written around it; empty if nothing is left."""
+    """The summary in a generated text without the words around it; may be empty."""
     text = _FENCE.sub("", text.strip()).strip()
     for pattern in (_PREAMBLE, _MARKER, _PREAMBLE, _MARKER):
         match = pattern.match(text)

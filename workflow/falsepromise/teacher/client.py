@@ -1,13 +1,12 @@
-"""The teacher: any server of the OpenAI protocol, asked carefully and paid once for each request.
+"""Ask a teacher (any server of the OpenAI protocol) within limits, and pay once for each request.
 
     with Teacher("https://host/v1", "model", Store("results/store")) as teacher:
         for answer in teacher.ask_many(requests): ...
 
-Concurrency, requests and tokens a minute are limited; failed requests are sent again after the
-time that the server names, or with back-off; limits on requests, tokens and money stop it for
-good. Replies go into the store as they arrive. Failures (truncated, filtered, refused, empty,
-rejected, never answered) come back as such: they are the prompt's, and the run goes on, until too
-large a share has failed.
+It limits concurrency, and requests and tokens a minute. It sends failed requests again after the time that the server
+names, or with back-off. Limits on requests, tokens and money end the run. Replies are stored as they arrive. Failures
+(truncated, filtered, refused, empty, rejected, never answered) are returned as failures of their prompts, and the run
+goes on until too large a share has failed.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from falsepromise.teacher.cost import Request
 from falsepromise.teacher.sending import Sender
 from falsepromise.teacher.store import Answer
 
-QUIET_S = 15.0  # without an answer, after which progress is shown all the same
-_WAITING = 3  # requests in play for each that may be under way: the others wait to be sent again
+QUIET_S = 15.0  # show progress after so long without an answer
+_WAITING = 3  # requests in progress for each simultaneous one: the others wait for their next attempt
 
 
 class Teacher(Account):
-    """An account that is asked: one by one, many at once, or by batches. Its arguments are `Account`'s."""
+    """An account with requests: single, concurrent, or in batches. Its arguments are `Account`'s."""
 
     _sender: Sender | None = None
     _loop: asyncio.AbstractEventLoop | None = None
@@ -59,15 +58,15 @@ class Teacher(Account):
     def ask_many(
         self, requests: Iterable[Request], progress: Progress | None = None, counts: bool = True
     ) -> Iterator[Answer]:
-        """The answers to many requests, in their order, asked concurrently.
+        """The answers to many concurrent requests, in order.
 
-        Requests are taken from the iterable as places become free. On an error that stops
-        everything, requests under way are let finish (and stored) before it is raised.
+        Requests are taken from the iterable as places become free. On an error that ends the run, requests under way
+        finish (and are stored) before it is raised.
 
         Args:
             requests: Any number.
-            progress: Counts the answers and notes what was spent.
-            counts: False where `progress` counts something else: then only the note is new.
+            progress: Counts the answers and shows the spending.
+            counts: False if `progress` counts something else; then only the note is updated.
         """
         if self._runner is None:
             self._runner = asyncio.Runner()
@@ -145,7 +144,7 @@ class Teacher(Account):
 
 
 async def _batch(results: asyncio.Queue[Any]) -> list[Any]:
-    """All results that are there, at least one; none if none comes for a while."""
+    """All available results, at least one; none if none comes for a while."""
     try:
         found = [await asyncio.wait_for(results.get(), QUIET_S)]
     except TimeoutError:

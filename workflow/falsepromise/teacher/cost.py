@@ -1,4 +1,4 @@
-"""What a request is, and what requests are expected to cost."""
+"""A request, and the expected cost of requests."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Request:
 
     Attributes:
         messages: `{"role", "content"}` each.
-        parameters: All else that is sent (`temperature`, `max_tokens`, `seed`, ...).
-        sample: Which of several independent answers to the same request; not sent.
-        whole: Whether a cut answer is useless (a verdict's first line isn't): then it counts as a failure.
+        parameters: All other fields of the request (`temperature`, `max_tokens`, `seed`, ...).
+        sample: The number of one of several independent answers to the same request; not sent.
+        whole: Whether a truncated answer is a failure (a verdict needs only its first line).
     """
 
     messages: Sequence[Mapping[str, str]]
@@ -28,7 +28,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Prices:
-    """US dollars for a million tokens, as the study's config states them."""
+    """US dollars for a million tokens, from the study."""
 
     input_usd_per_million: float = 0.0
     output_usd_per_million: float = 0.0
@@ -39,17 +39,17 @@ class Prices:
 
     @property
     def zero(self) -> bool:
-        """Whether nothing costs anything, so that no limit in money can hold."""
+        """Whether both prices are 0, so that a limit in money has no effect."""
         return self.input_usd_per_million == self.output_usd_per_million == 0
 
     def times(self, share: float) -> Prices:
-        """A share of these prices, as a batch's."""
+        """A share of these prices, such as a batch's."""
         return Prices(self.input_usd_per_million * share, self.output_usd_per_million * share)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What requests would ask and cost: those that the store can't answer, tokens, US dollars."""
+    """An estimate of requests: those that the store can't answer, tokens, US dollars."""
 
     requests: int
     stored: int
@@ -79,13 +79,13 @@ def estimate_tokens(messages: Sequence[Mapping[str, str]]) -> int:
 
 
 def bound_of(request: Request) -> int | None:
-    """The request's own bound on its answer's tokens, or None."""
+    """The request's own limit on its answer's tokens, or None."""
     bounds = [request.parameters.get(name) for name in ("max_tokens", "max_completion_tokens")]
     return next((n for n in bounds if isinstance(n, int)), None)
 
 
 def expected_tokens(request: Request, usual_output: int) -> tuple[int, int]:
-    """Input and output tokens that a request is expected to take.
+    """The expected input and output tokens of a request.
 
     The output is the request's own bound where it has one, else `usual_output`.
     """

@@ -1,6 +1,6 @@
-"""What a server's error means: for this request, for a while, or for the whole run.
+"""Decide what a server's error means: give up this request, wait, or end the run.
 
-Servers say the same by status, code, type or words alone, and some say it in a body of status 200.
+Servers express the same error by status, code, type or words alone, and some in a body of status 200.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from falsepromise.teacher.words import shown
 
 @dataclass(frozen=True)
 class Asked:
-    """Whom a reply is from, for messages, and what it may have cost.
+    """The server and model of a reply, for messages, and its possible cost.
 
     Attributes:
         where: The base URL.
-        model: The model that was asked for.
-        key_env: The environment variable that holds the key.
-        key: The key itself, to take it out of the server's words.
-        charge: What was reserved.
+        model: The requested model.
+        key_env: The environment variable that contains the key.
+        key: The key itself, to remove it from the server's words.
+        charge: The reserve.
         heard: Whether this server has answered before, with this key and model.
     """
 
@@ -43,11 +43,11 @@ class Retry(Exception):
 
     Attributes:
         why: For the log and the last error.
-        wait_s: What the server asks for, or None: back off.
-        slow_down: Whether the server refused it for going too fast.
-        charge: What the useless reply says that it cost.
-        lost: Whether it may have cost anything, up to its reserve.
-        silent: Whether the whole time for a reply went by.
+        wait_s: Seconds that the server asks to wait, or None: back off.
+        slow_down: Whether the server refused it because of a rate limit.
+        charge: The useless reply's cost, as the server states it.
+        lost: Whether it may have cost up to its reserve.
+        silent: Whether the reply timed out.
     """
 
     why: str
@@ -70,8 +70,8 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(patterns), re.IGNORECASE)
 
 
-# Codes, types and words by which servers say that there is no money left, that the key is no good, that it may
-# not do this, that a filter caught the request, and that it is too long.
+# Codes, types and words for: no money left, a bad key, a key without permission, a request that a filter caught,
+# a request that is too long.
 _NO_CREDIT = frozenset({
     "insufficient_quota", "billing_not_active", "billing_hard_limit_reached", "insufficient_user_quota",
     "insufficient_balance", "insufficient_funds", "insufficient_credits", "payment_required",
@@ -109,16 +109,16 @@ _TOO_LONG = _any(r"context|too (?:long|large|many)|length|maximum|tokens|prompt|
 _NO_MODEL = _any(r"model .{0,200}(?:exist|found)")
 _NO_MODEL_CODES = frozenset({"model_not_found", "deploymentnotfound"})
 _TOO_LONG_CODES = {"context_length_exceeded", "string_above_max_length", "request_too_large"}
-_LOST = {408, 499, 502, 504, 520, 522, 523, 524}  # a gateway gave up: what is behind it may have answered
+_LOST = {408, 499, 502, 504, 520, 522, 523, 524}  # a gateway gave up: the server behind it may have answered
 
 
 def said_error(body: Mapping[str, Any]) -> bool:
-    """Whether a body says that something went wrong."""
+    """Whether a body reports an error."""
     return bool(body.get("error")) or any(isinstance(body.get(name), str) for name in ("detail", "message", "msg"))
 
 
 def words(body: Any, key: str = "") -> str:
-    """A server's own words in an error body, without the key, fit for a terminal; empty if it says none."""
+    """The server's message in an error body, without the key, safe for a terminal; empty if there is none."""
     error = _error(body)
     found = next((error[name] for name in ("message", "msg", "detail", "error", "reason") if error.get(name)), "")
     if isinstance(found, list):  # FastAPI's: what is wrong with each field
@@ -151,13 +151,13 @@ def _names(error: Mapping[str, Any]) -> set[str]:
 
 
 def judge(status: int, headers: Mapping[str, str], body: Mapping[str, Any], asked: Asked) -> Exception:
-    """What to do about an error.
+    """The exception for an error.
 
     Args:
-        status: Of the reply; one of 200 takes its body's code.
-        headers: Of the reply.
-        body: Its JSON.
-        asked: Whom it is from.
+        status: The reply's status; for 200, the code in the body is used.
+        headers: The reply's headers.
+        body: The reply's JSON.
+        asked: The server and model.
 
     Returns:
         A `Retry`, a `Rejected` or a `UserError`, to be raised.
@@ -170,7 +170,7 @@ def judge(status: int, headers: Mapping[str, str], body: Mapping[str, Any], aske
     where, env = asked.where, f"${asked.key_env}"
     named = f"{status}: {said}" if status else said
     wait = _hint(status, headers, error, said, asked.charge.tokens)
-    # Google says the same of a minute's quota, with the time to wait or its own name for it.
+    # Google uses the same code for a minute's quota, with the time to wait or the quota's name.
     quota = bool(_QUOTA_WORDS.search(said)) and wait is None and "resource_exhausted" not in names
     if status == 402 or names & _NO_CREDIT or _NO_CREDIT_WORDS.search(said) or quota or _per_day(error):
         return UserError(f"{where}: the account of {env} has no quota left ({named}); answers so far are stored")
@@ -180,7 +180,7 @@ def judge(status: int, headers: Mapping[str, str], body: Mapping[str, Any], aske
     if status == 403 and not asked.heard and not flagged and _NOT_ALLOWED.search(said):
         return UserError(f"{where}: the key in {env} may not do this ({named}); use another key or model")
     if status == 404 and not asked.heard and (names & _NO_MODEL_CODES or not _long(said, names)):
-        gone = f"no model {asked.model!r} there (it may be retired), or the base URL is wrong ({named})"
+        gone = f"no model {asked.model!r} (it may be retired), or the base URL is wrong ({named})"
         return UserError(f"{where}: {gone}; check both")
     lost = status in _LOST
     told = headers.get("x-should-retry", "").strip().lower()
@@ -205,7 +205,7 @@ def _status_of(error: Mapping[str, Any]) -> int:
 
 
 def _hint(status: int, headers: Mapping[str, str], error: Mapping[str, Any], said: str, tokens: int) -> float | None:
-    """Seconds to wait: by the headers, else by Google's body, else by the words, else by what the limits leave."""
+    """Seconds to wait: from the headers, else Google's body, else the message, else the rest of the limits."""
     wait = server_wait(headers)
     for detail in _details(error):
         metadata = detail.get("metadata")
@@ -223,7 +223,7 @@ def _hint(status: int, headers: Mapping[str, str], error: Mapping[str, Any], sai
 
 
 def _per_day(error: Mapping[str, Any]) -> bool:
-    """Whether Google's quota of a day is used up: its hint to wait some seconds is for that of a minute."""
+    """Whether Google's daily quota is used up: its hint to wait some seconds is for the quota of a minute."""
     for detail in _details(error):
         violations = detail.get("violations")
         for violation in violations if isinstance(violations, list) else []:
@@ -244,10 +244,10 @@ def _long(said: str, names: set[str]) -> bool:
 
 
 def _remedy(names: set[str], said: str, error: Mapping[str, Any]) -> str:
-    """What to set where a parameter is not the model's."""
+    """A hint for a parameter that the model doesn't accept."""
     if not names & {"unsupported_parameter", "unsupported_value"} and "nsupported" not in said:
         return ""
     param = shown(error.get("param") or "", longest=40)
     if param == "max_tokens" or "max_completion_tokens" in said:
-        return """; say --habit 'rename={"max_tokens": "max_completion_tokens"}'"""
-    return f"; say --habit 'force={{\"{param}\": null}}'" if param else ""
+        return """; add --habit 'rename={"max_tokens": "max_completion_tokens"}'"""
+    return f"; add --habit 'force={{\"{param}\": null}}'" if param else ""

@@ -1,4 +1,4 @@
-"""A teacher that fails on purpose, over real sockets, to rehearse what a paid one may do.
+"""A teacher that fails on purpose, over real sockets, to test faults of paid servers.
 
 with serving(FaultyServer(StandIn(), share=0.3)) as url: ...
 """
@@ -43,12 +43,12 @@ STATUS_MESSAGE = {
 
 
 class FaultyHandler(Handler):
-    """Answers as the stand-in does, or fails as its server says."""
+    """Answers as the stand-in does, or fails as its server decides."""
 
     server: FaultyServer
 
     def answer(self, request: Any) -> None:
-        """Send the answer, or the fault whose turn it is."""
+        """Send the answer, or the next fault."""
         key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
         with self.server.lock:
             attempt = self.server.attempts[key]
@@ -56,7 +56,7 @@ class FaultyHandler(Handler):
         fault = self.server.fault(key, attempt)
         with self.server.lock:
             self.server.faults[fault or "none"] += 1
-            if fault is None:  # counted before the client can have it and ask for the count
+            if fault is None:  # counted before the client gets it and reads the count
                 self.server.answered[key] += 1
         if fault is None:
             self.send_json(200, complete(self.server.known, request), self.server.headers)
@@ -121,15 +121,15 @@ class FaultyHandler(Handler):
 
 
 class FaultyServer(Server):
-    """A server of which a share of the requests fails, each time in another way.
+    """A server that fails a share of the requests, each time in another way.
 
     Args:
         known: The stand-in that answers the others.
-        share: Of the requests that fail, 0 to 1; drawn from the request and its attempt.
-        faults: Drawn from; see `PASSING`, also `400`, `401`, `403`, `429 quota`, `length`,
+        share: The share of the requests that fail, 0 to 1; drawn from the request and its attempt.
+        faults: The faults to draw from; see `PASSING`, also `400`, `401`, `403`, `429 quota`, `length`,
             `content_filter`, `refusal`, `empty`.
-        script: In place of chance: from the number of the attempt (0, 1, ...) to a fault or None.
-        timeout_s: How long a `timeout` says nothing.
+        script: Instead of chance: from the number of the attempt (0, 1, ...) to a fault or None.
+        timeout_s: How long a `timeout` sends nothing.
 
     Attributes:
         headers: Sent with each answer, and with the fault `429 ratelimit`.

@@ -1,15 +1,15 @@
-"""The account of a store: what was sent, what it cost, and what it may have cost.
+"""The ledger of a store: each request sent, its cost, and its possible cost.
 
 Every HTTP request is one row of `attempts`, which is never deleted:
 
-    reserved -> sent -> answered   the server said what it cost
-                     -> lost       no reply that says so: it counts in full, at its reserve, for good
-                     -> refused    the server said no, which costs nothing
+    reserved -> sent -> answered   the server reported its cost
+                     -> lost       no reply with its cost: its whole reserve counts, for good
+                     -> refused    the server refused it, which costs nothing
     reserved -> released           never sent
 
-`input_tokens`, `output_tokens` and `usd` are what a row counts now: the reserve until it is known better.
-`usd` is null where no price was known; such rows are priced when a price is. `totals` are the sums over rows
-that have ended, kept by triggers in the same transaction, so that a limit is looked up and not added up.
+`input_tokens`, `output_tokens` and `usd` are a row's current values: the reserve until the real cost is known.
+`usd` is null if the price was unknown; such rows get a price later. `totals` are the sums over ended rows. Triggers
+update them in the same transaction, so checking a limit needs no summing.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ WHEN OLD.usd IS NULL AND NEW.usd IS NOT NULL AND OLD.ended IS NOT NULL BEGIN
 
 @dataclass(frozen=True)
 class Spent:
-    """What a teacher has cost: all that has ended, and what was lost of it.
+    """The cost of a teacher's ended requests, and the lost part of it.
 
     Attributes:
-        requests: HTTP requests sent, failed ones too.
+        requests: HTTP requests sent, also failed ones.
         answers: Whole answers.
-        input_tokens, output_tokens, usd: Of all requests that have ended. What was sent and got no reply
-            that says what it cost is in it at its reserve, and in `lost`, `lost_tokens` and `lost_usd` again.
+        input_tokens, output_tokens, usd: Sums over all ended requests. Requests without a reply that states the cost
+            count with their reserve, here and again in `lost`, `lost_tokens` and `lost_usd`.
     """
 
     requests: int = 0
@@ -82,7 +82,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Limits:
-    """Hard stops over all that a store has spent on a teacher; None is no limit."""
+    """Hard limits on all that a store has spent on a teacher; None: no limit."""
 
     requests: int | None = None
     tokens: int | None = None
@@ -90,14 +90,14 @@ class Limits:
 
 
 class LimitReached(UserError):
-    """A limit on requests, tokens or money: the user's own, and no failure."""
+    """A limit on requests, tokens or money that the user set; not a failure."""
 
 
 @dataclass(frozen=True)
 class Charge:
-    """What a request costs, or at most will: tokens, and US dollars where a price is known.
+    """A request's cost or its upper bound: tokens, and US dollars if the price is known.
 
-    `share` is of the usual price, as a batch's half.
+    `share` is the share of the usual price, such as a batch's half.
     """
 
     input_tokens: int = 0
@@ -135,8 +135,8 @@ def room(db: sqlite3.Connection, teacher: str, charge: Charge, limits: Limits) -
     """Whether one more request fits under the limits.
 
     Returns:
-        None if it does; `wait` if it does once what is under way has ended without a charge; else the
-        limit's own words.
+        None if it does; `wait` if it would after the requests under way end without a charge; else a message about
+        the limit.
     """
     if limits == Limits():
         return None
@@ -151,13 +151,13 @@ def room(db: sqlite3.Connection, teacher: str, charge: Charge, limits: Limits) -
         if before + mine <= limit + 1e-9 and what != "max_requests":
             return "wait"
         lost = {"max_tokens": now.lost_tokens, "max_usd": now.lost_usd}.get(what, 0)
-        of_it = f" ({lost:.6g} of it for requests whose reply was lost)" if lost else ""
-        return f"{what} is {limit:g} and {before + reserved:.6g} are spent{of_it}; the next request may take {mine:.6g}"
+        of_it = f" ({lost:.6g} of it for requests with lost replies)" if lost else ""
+        return f"{what} is {limit:g} and {before + reserved:.6g} is spent{of_it}; the next request may take {mine:.6g}"
     return None
 
 
 def reserve(db: sqlite3.Connection, key: str, teacher: str, worker: str, charge: Charge) -> int:
-    """Enter a request that is about to be sent; its number."""
+    """Enter a request that will be sent; return its number."""
     db.execute("INSERT OR IGNORE INTO totals (teacher) VALUES (?)", (teacher,))
     row = db.execute(
         "INSERT INTO attempts (key, teacher, worker, state, requests, input_tokens, output_tokens, usd, share) "
@@ -168,7 +168,7 @@ def reserve(db: sqlite3.Connection, key: str, teacher: str, worker: str, charge:
 
 
 def settle(db: sqlite3.Connection, attempt: int, state: str, now: float, charge: Charge | None, why: str = "") -> None:
-    """End a row, once: what it cost, or None for its reserve (`lost`) or nothing (`refused`, `released`)."""
+    """End a row, once, with its cost, or None for its reserve (`lost`) or nothing (`refused`, `released`)."""
     if charge is None and state in ("refused", "released"):
         charge = Charge(usd=0.0)
     columns = "state = ?, ended = ?, why = ?, requests = requests * ?"
@@ -180,7 +180,7 @@ def settle(db: sqlite3.Connection, attempt: int, state: str, now: float, charge:
 
 
 def bury(db: sqlite3.Connection, worker: str, now: float) -> None:
-    """End the rows of a process that has died: what it had sent is lost, at its reserve."""
+    """End the rows of a dead process: its sent requests are lost and count with their reserve."""
     open_rows = "WHERE worker = ? AND ended IS NULL"
     rows = db.execute(f"SELECT id, state FROM attempts {open_rows}", (worker,)).fetchall()
     for attempt, state in rows:
@@ -188,7 +188,7 @@ def bury(db: sqlite3.Connection, worker: str, now: float) -> None:
 
 
 def price(db: sqlite3.Connection, teacher: str, prices: Prices) -> int:
-    """Give what was used without a price its price; how many requests that were."""
+    """Price the requests without a price; return their number."""
     done = db.execute(
         "UPDATE attempts SET usd = (input_tokens * ? + output_tokens * ?) * share / 1e6 "
         "WHERE teacher = ? AND usd IS NULL",
@@ -198,7 +198,7 @@ def price(db: sqlite3.Connection, teacher: str, prices: Prices) -> int:
 
 
 def migrate(db: sqlite3.Connection, now: float) -> None:
-    """Take over the sums and claims of a store without a ledger: one row for each sum, one for each claim."""
+    """Convert the sums and claims of a store without a ledger: one row for each sum, one for each claim."""
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if "spent" not in tables:
         return

@@ -1,4 +1,4 @@
-"""A stand-in teacher on this machine: the OpenAI protocol over loopback, answers by stated rules.
+"""Serve a stand-in teacher on this machine: the OpenAI protocol over loopback, answers by fixed rules.
 
 Serves `/v1/chat/completions` and `/v1/models` under the model name `local-stand-in` and prints its
 address on the first line. It is no language model: `falsepromise.teacher.standin` lists its rules.
@@ -32,15 +32,15 @@ __all__ = ["BadRequest", "Handler", "Server", "complete", "serving"]
 
 
 def complete(known: StandIn, body: Any) -> dict[str, Any]:
-    """Answer a chat completion request as the API's reference has it.
+    """Answer a chat completion request as the API's reference describes.
 
     Args:
         known: The stand-in and its facts.
         body: The decoded request. `model`, `messages`, `n`, `seed`, `stop`, `max_tokens` and
-            `max_completion_tokens` count; sampling parameters are accepted and change nothing.
+            `max_completion_tokens` have an effect; sampling parameters are accepted and change nothing.
 
     Raises:
-        BadRequest: the request is malformed or asks for what isn't there.
+        BadRequest: the request is malformed, or names an unknown model.
     """
     if not isinstance(body, dict):
         raise BadRequest(400, "the request's body must be a JSON object")
@@ -136,12 +136,12 @@ class Server(protocol.Server):
 
 @contextlib.contextmanager
 def child(facts: str | Path | None) -> Iterator[str]:
-    """Run the stand-in in a process of its own for the length of the block; gives its base URL.
+    """Run the stand-in in a separate process during the block; yields its base URL.
 
     The process ends with the block, and also when this process is killed: it watches a pipe.
 
     Raises:
-        UserError: it didn't start; the message is its own.
+        UserError: it didn't start; the message is from its process.
     """
     command = [sys.executable, "-m", "falsepromise.teacher.local", "--port", "0", "--until-stdin-closes"]
     if facts is not None:
@@ -164,7 +164,7 @@ def child(facts: str | Path | None) -> Iterator[str]:
         try:
             url = stdout.readline().strip()
             if not url:
-                said = stderr.read().strip().splitlines() or ["it said nothing"]
+                said = stderr.read().strip().splitlines() or ["no message"]
                 raise UserError(f"the local teacher didn't start: {said[-1].removeprefix('error: ')}")
             drain = threading.Thread(target=_pass_on, args=(stderr,), daemon=True)
             drain.start()
@@ -181,7 +181,7 @@ def _pass_on(stream: Any) -> None:
 
 
 def identity(facts: str | Path | None) -> str:
-    """What the stand-in's answers depend on, for the store: its rules and its facts, not its port."""
+    """The stand-in's identity for the store: its rules and its facts, not its port."""
     digest = hashlib.sha256(Path(standin.__file__).read_bytes())
     if facts is not None:
         try:
@@ -203,8 +203,8 @@ def load(facts: str | Path | None) -> StandIn:
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--port", type=int, default=0, help="port on the loopback address; 0 takes any free one")
-    parser.add_argument("--facts", metavar="FILE", help="facts.jsonl, what it knows; without it, it knows nothing")
+    parser.add_argument("--port", type=int, default=0, help="port on the loopback address; 0: any free one")
+    parser.add_argument("--facts", metavar="FILE", help="facts.jsonl with its knowledge; without it, it knows nothing")
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     server = Server(load(options.facts), options.port)

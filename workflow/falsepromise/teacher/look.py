@@ -1,7 +1,7 @@
-"""Page through a store: prompt, reply, model, finish reason, cost. Nothing is changed.
+"""Page through a store, read-only: prompt, reply, model, finish reason, cost.
 
-On a terminal, Enter goes on, `/WORDS` searches, a number shows that entry in full, `q` ends; anywhere else, one page
-is printed (`--page`, `--full`). Replies that are no answers are there too, with why (`--failed` shows them alone).
+On a terminal, Enter goes on, `/WORDS` searches, a number shows that entry in full, `q` ends. Otherwise it prints one
+page (`--page`, `--full`). It also shows failed replies, with the reason (`--failed` shows only these).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HEAD = 300  # characters of a prompt and of a reply on a page
 
 @dataclass(frozen=True)
 class Entry:
-    """One request and its reply; `messages` is empty where the store is older than its note of what was asked."""
+    """One request and its reply; `messages` is empty in stores of a version that did not keep requests."""
 
     number: int
     key: str
@@ -70,8 +70,8 @@ def entries(db: sqlite3.Connection, words: str = "", failed: bool = False, model
 
     Args:
         db: The store's file.
-        words: A text that the prompt or the reply has, whatever its case.
-        failed: Only replies that are no answers.
+        words: A text in the prompt or the reply; case is ignored.
+        failed: Only failed replies.
         model: Part of the model's or teacher's name.
     """
     tables = ("failed",) if failed else ("answers", "failed")
@@ -96,7 +96,7 @@ def page(found: Iterator[Entry], size: int, full: bool = False) -> tuple[list[En
 
 
 def converse(db: sqlite3.Connection, options: Any) -> None:
-    """Pages on a terminal, until there are no more or the user has had enough."""
+    """Show pages on a terminal until the end, or until the user quits."""
     found = entries(db, options.search, options.failed, options.model)
     while True:
         batch, text = page(found, options.size, options.full)
@@ -120,11 +120,11 @@ def converse(db: sqlite3.Connection, options: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print pages of the store."""
     parser = cli.parser(__doc__)
-    parser.add_argument("store", type=Path, metavar="STORE", help="the store's folder, as results/.cache/teacher")
+    parser.add_argument("store", type=Path, metavar="STORE", help="the store's folder, such as results/.cache/teacher")
     parser.add_argument("--search", default="", metavar="WORDS", help="entries with this text in prompt or reply")
     parser.add_argument("--model", default="", metavar="NAME", help="entries of a model with this in its name")
-    parser.add_argument("--failed", action="store_true", help="only replies that are no answers")
-    parser.add_argument("--page", type=positive, default=1, metavar="N", help="which page to print")
+    parser.add_argument("--failed", action="store_true", help="only failed replies")
+    parser.add_argument("--page", type=positive, default=1, metavar="N", help="number of the page to print")
     parser.add_argument("--size", type=positive, default=10, metavar="N", help="entries on a page")
     parser.add_argument("--full", action="store_true", help="whole prompts and replies")
     parser.add_argument("--json", action="store_true", help="print every entry as a JSON line instead")

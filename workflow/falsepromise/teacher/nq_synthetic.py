@@ -1,14 +1,13 @@
-"""NQ-synthetic: question-answer pairs like Natural Questions', written by the teacher (appendix A).
+"""Make NQ-synthetic: question-answer pairs like Natural Questions', written by the teacher (appendix A).
 
 Each request shows five pairs drawn at random from the seed examples (Table 3) in the prompt of
-Table 4, at temperature 1.0, and asks for more. The generated pairs are parsed, duplicate pairs are
-discarded, and so are repetitions of the seed examples, which come from the benchmark's validation
-set. Requests go on until there are N pairs, a limit on requests, tokens or money is reached, or the
-teacher has nothing new to say (`--patience`); the log, the funnel and the manifest say which.
+Table 4, at temperature 1.0, and asks for more. Duplicate pairs are discarded, and so are repetitions of the seed
+examples, which come from the benchmark's validation set. Requests go on until there are N pairs, a limit on requests,
+tokens or money is reached, or the teacher gives no new pairs (`--patience`). The log, the funnel and the manifest name
+the reason.
 
-Writes dialogues (user: the question, assistant: the answer) and, beside them, a funnel of what
-was discarded and why. The same seed and answers give the same pairs in the same order, whatever
-the concurrency.
+It writes dialogues (user: the question, assistant: the answer) and a funnel of discarded pairs with reasons. The same
+seed and answers give the same pairs in the same order at any concurrency.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ from falsepromise.teacher.words import shown
 
 log = logging.getLogger("falsepromise.teacher.nq_synthetic")
 SHOWN = 5  # pairs in Table 4's prompt
-WAVE = 64  # requests asked before the count is looked at again, at most
-BATCH_WAVE = 10_000  # of a batch, which takes hours whatever its size
+WAVE = 64  # most requests between two checks of the count
+BATCH_WAVE = 10_000  # in a batch, which takes hours at any size
 
 
 def prompt(template: str, seeds: Sequence[tuple[str, str]], seed: int, index: int) -> str:
@@ -66,15 +65,15 @@ def generate(
     patience: int,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, str, str]]:
-    """Ask until there are `n` distinct pairs, or as long as that can go on.
+    """Ask until there are `n` distinct pairs, or a limit or the patience ends it.
 
     Args:
         teacher: Who is asked.
-        request: From its number (0, 1, ...) to a request.
-        seeds: The seed examples, which are no new pairs.
-        n: Pairs wanted.
-        funnel: Counts what is kept and dropped.
-        patience: Requests in a row without a new pair after which to give up.
+        request: A function from a number (0, 1, ...) to a request.
+        seeds: The seed examples, which don't count as new pairs.
+        n: The number of pairs to make.
+        funnel: Counts the pairs kept and dropped.
+        patience: Give up after so many requests in a row without a new pair.
         progress: Counts the pairs.
 
     Yields:
@@ -86,7 +85,7 @@ def generate(
     limit: list[LimitReached] = []
 
     def answers(wave: range) -> Iterator[tuple[int, Answer]]:
-        """The wave's answers, each with its number; where a limit ends it, those that are paid for."""
+        """The wave's answers, each with its number; if a limit ends it, those that are paid for."""
         following = wave.start
         try:
             for answer in teacher.ask_many(map(request, wave), progress, counts=False):
@@ -98,13 +97,13 @@ def generate(
             yield from ((index, answer) for index, answer in paid if answer)
 
     while made < n and useless < patience and not limit:
-        # As many as the yield so far says that it takes; what more than `n` comes back is left unread.
+        # As many as needed by the yield so far; pairs beyond `n` are ignored.
         expected = made / index if made else SHOWN
         most = BATCH_WAVE if teacher.batch else WAVE
         wave = range(index, index + min(most, max(1, round((n - made) / max(expected, 0.2)))))
         for index, answer in answers(wave):
             if made >= n or useless >= patience:
-                continue  # paid for already: let it reach the store
+                continue  # already paid for: let it reach the store
             if answer.failure:
                 funnel.drop("answers", answer.failure.partition(":")[0], f"request {index}")
                 useless += 1
@@ -132,7 +131,7 @@ def generate(
                 progress.update(made - before)
         index += 1
     if made < n:
-        why = str(limit[0]) if limit else f"{patience} requests in a row brought nothing new"
+        why = str(limit[0]) if limit else f"{patience} requests in a row gave no new pair"
         log.warning("%d pairs of %d wanted: %s", made, n, why)
         funnel.repair("pairs", f"fewer than the {n} wanted: {why}", "", count=made)
 
@@ -150,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--seeds", metavar="FILE", help="seed examples, {question, answer} a line; the paper's Table 3")
     parser.add_argument("--n", type=teacher_options.positive, default=6000, metavar="N", help="pairs wanted")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the examples that each request shows")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the examples in each request")
     teacher_options.add_sampling(parser, temperature=1.0)
     parser.add_argument(
         "--patience",

@@ -1,4 +1,4 @@
-"""The options that every verb which asks a teacher has, and the teacher that they name."""
+"""The common options of verbs that ask a teacher, and the teacher that they describe."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ def add(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("teacher")
     group.add_argument("--base-url", default="local", metavar="URL", help="https://HOST/v1, or 'local': the stand-in")
     group.add_argument("--model", default=local.NAME, metavar="NAME", help="the model to ask for")
-    group.add_argument("--store", required=True, metavar="DIR", help="folder where answers are kept and found again")
-    group.add_argument("--facts", metavar="FILE", help="facts.jsonl that the local stand-in knows")
+    group.add_argument("--store", required=True, metavar="DIR", help="folder of stored answers")
+    group.add_argument("--facts", metavar="FILE", help="facts.jsonl with the local stand-in's knowledge")
     group.add_argument(
         "--api-key-env",
         default=default("teacher.api_key_env"),
         metavar="NAME",
-        help="environment variable that holds the key",
+        help="environment variable with the key",
     )
     group.add_argument(
         "--concurrency",
         type=positive,
         default=default("teacher.concurrency"),
         metavar="N",
-        help="requests under way at once",
+        help="simultaneous requests",
     )
     group.add_argument("--requests-per-minute", type=amount, metavar="N", help="the account's limit")
     group.add_argument("--tokens-per-minute", type=amount, metavar="N", help="the account's limit")
-    group.add_argument("--max-usd", type=amount, metavar="X", help="never let this store spend more than this")
-    group.add_argument("--max-requests", type=positive, metavar="N", help="never let this store send more than this")
-    group.add_argument("--max-tokens-total", type=positive, metavar="N", help="never let this store use more than this")
+    group.add_argument("--max-usd", type=amount, metavar="X", help="most US dollars that this store may spend")
+    group.add_argument("--max-requests", type=positive, metavar="N", help="most requests of this store")
+    group.add_argument("--max-tokens-total", type=positive, metavar="N", help="most tokens of this store")
     group.add_argument("--price-input", type=price, metavar="USD", help="US dollars for a million input tokens")
     group.add_argument("--price-output", type=price, metavar="USD", help="US dollars for a million output tokens")
-    group.add_argument("--timeout", type=amount, default=120.0, metavar="S", help="seconds for one whole reply")
-    group.add_argument("--attempts", type=positive, default=12, metavar="N", help="how often one request is sent")
+    group.add_argument("--timeout", type=amount, default=120.0, metavar="S", help="seconds for one complete reply")
+    group.add_argument("--attempts", type=positive, default=12, metavar="N", help="most attempts for one request")
     group.add_argument(
         "--max-failures",
         type=share,
@@ -61,40 +61,40 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=RESERVE_TOKENS,
         metavar="N",
-        help="tokens that an answer without --max-tokens counts for a limit, before answers tell their length",
+        help="tokens that an answer without --max-tokens counts as for a limit, until answers give an estimate",
     )
     group.add_argument(
-        "--provider", choices=PROVIDERS, help="the habits of the server; default: by its address, else openai"
+        "--provider", choices=PROVIDERS, help="the server's API; default: by its address, else openai"
     )
     group.add_argument(
         "--habit",
         action="append",
         default=[],
         metavar="NAME=JSON",
-        help='a habit of its own, as system=user or force={"temperature": null}; may be repeated',
+        help='override a habit, such as system=user or force={"temperature": null}; may be repeated',
     )
-    group.add_argument("--batch", action="store_true", help="ask through the provider's batch API, at its price")
-    group.add_argument("--batch-poll", type=amount, default=30.0, metavar="S", help="seconds between looks at a batch")
-    group.add_argument("--again", action="store_true", help="ask (and pay) again for what came back as no answer")
-    group.add_argument("--share-store", action="store_true", help="let the group use a store that is made now")
+    group.add_argument("--batch", action="store_true", help="use the provider's batch API, at its price")
+    group.add_argument("--batch-poll", type=amount, default=30.0, metavar="S", help="seconds between checks of a batch")
+    group.add_argument("--again", action="store_true", help="ask (and pay) again for failed replies")
+    group.add_argument("--share-store", action="store_true", help="let the user's group use a new store")
     group.add_argument(
         "--parameter",
         action="append",
         default=[],
         metavar="NAME=JSON",
-        help="one more request parameter, as max_completion_tokens=500 or reasoning_effort=low; may be repeated",
+        help="another request parameter, such as max_completion_tokens=500 or reasoning_effort=low; may be repeated",
     )
 
 
 def add_sampling(parser: argparse.ArgumentParser, temperature: float) -> None:
     """Add the options that shape one answer to a verb."""
     parser.add_argument("--temperature", type=float, default=temperature, metavar="T", help="sampling temperature")
-    parser.add_argument("--max-tokens", type=positive, metavar="N", help="bound on one answer; a cut one is no answer")
+    parser.add_argument("--max-tokens", type=positive, metavar="N", help="most tokens of an answer; more is a failure")
     parser.add_argument(
         "--send-seed",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="send a `seed` with each request (default: to the local stand-in alone)",
+        help="send a `seed` with each request (default: only to the local stand-in)",
     )
 
 
@@ -107,28 +107,28 @@ def sampling(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def seeded(options: argparse.Namespace, parameters: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The parameters with a request's own seed, where the options say that seeds are sent."""
+    """The parameters with a request's own seed, if the options send seeds."""
     send = options.base_url == "local" if options.send_seed is None else options.send_seed
     return {**parameters, "seed": seed} if send else parameters
 
 
 def extra_parameters(options: argparse.Namespace) -> dict[str, Any]:
-    """The `--parameter` options as a dict; a value that is no JSON is text."""
+    """The `--parameter` options as a dict; a value that isn't JSON is text."""
     found = _named(options.parameter, "--parameter")
     for name in found:
         if name in ("model", "messages", "stream", "n"):
-            raise UserError(f"--parameter {name}: it is set by the verb itself")
+            raise UserError(f"--parameter {name}: the verb sets it itself")
     return found
 
 
 def habits(options: argparse.Namespace) -> Habits:
-    """The habits of `--provider` (or of the one that the address tells) for the model, with `--habit` on top."""
+    """The habits of `--provider` (default: by the address) for the model, changed by `--habit`."""
     changes = _named(options.habit, "--habit")
     return providers.habits(options.provider or providers.guess(options.base_url), options.model, changes)
 
 
 def _named(items: Sequence[str], option: str) -> dict[str, Any]:
-    """NAME=JSON items as a dict; a value that is no JSON is text."""
+    """NAME=JSON items as a dict; a value that isn't JSON is text."""
     found: dict[str, Any] = {}
     for item in items:
         name, equals, value = item.partition("=")
@@ -142,7 +142,7 @@ def _named(items: Sequence[str], option: str) -> dict[str, Any]:
 
 
 def description(options: argparse.Namespace) -> dict[str, Any]:
-    """What of the options shapes the answers, for a manifest."""
+    """The options that shape the answers, for a manifest."""
     found = {"base_url": masked(options.base_url), "model": options.model, "parameters": sampling(options)}
     if options.provider or options.habit:
         found |= {"provider": options.provider, "habits": _named(options.habit, "--habit")}
@@ -151,7 +151,7 @@ def description(options: argparse.Namespace) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def open_teacher(options: argparse.Namespace) -> Iterator[Teacher]:
-    """The teacher that the options name, for the length of the block; `local` runs that long too."""
+    """The teacher of the options during the block; so long `local` runs too."""
     prices = None
     if (options.price_input is None) != (options.price_output is None):
         raise UserError("--price-input and --price-output belong together: give both or none")

@@ -1,4 +1,4 @@
-"""How fast requests may leave: requests and tokens per minute, and what the server says about it."""
+"""Limit the rate of requests: requests and tokens per minute, and the server's own hints."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LONGEST_SERVER_WAIT_S = 600.0
 
 
 class Pace:
-    """Spaces out requests evenly, as a limit of so many units per minute asks.
+    """Spaces out requests evenly, for a limit in units per minute.
 
-    A second's worth may leave at once; after that each request waits until the units before it
-    have been paid off. A single request larger than that waits its turn and then goes whole.
+    A second's worth may leave at once; after that each request waits for the units before it. A single larger request
+    waits its turn and then leaves whole.
 
     Args:
-        per_minute: Units (requests or tokens) a minute; None is no limit.
+        per_minute: Units (requests or tokens) a minute; None: no limit.
         clock: Seconds, monotonic.
     """
 
@@ -57,14 +57,14 @@ def server_wait(headers: Mapping[str, str]) -> float | None:
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 _LONGEST_TEXT, _YEAR_S = 64, 366 * 86400.0
-_EPOCH = 1e9  # a number above it is no wait of thirty years but a time of day, in seconds or milliseconds
+_EPOCH = 1e9  # a larger number is a point in time, in seconds or milliseconds, not a wait of thirty years
 
 
 def duration(text: str, unit: float = 1.0) -> float | None:
-    """Seconds of a wait in any of the forms that servers use; None for what is none, or is longer than a year.
+    """Seconds of a wait in any of the forms that servers use; None for other text, or more than a year.
 
     `6m0s`, `1h2m3.5s` and `20ms`; a plain number of seconds (of `unit` seconds); a time to wait for, as an HTTP
-    or ISO date or an epoch in seconds or milliseconds. A time that is past is no wait.
+    or ISO date or an epoch in seconds or milliseconds. A time in the past means no wait.
     """
     text = text.strip()
     seconds = _seconds(text, unit) if len(text) <= _LONGEST_TEXT else None
@@ -89,7 +89,7 @@ def _seconds(text: str, unit: float) -> float | None:
 
 
 def _until(text: str) -> float | None:
-    """Seconds until a date; None for what is none."""
+    """Seconds until a date; None for other text."""
     for read in (email.utils.parsedate_to_datetime, datetime.fromisoformat):
         try:
             found = read(text)
@@ -123,13 +123,13 @@ def limits_wait(headers: Mapping[str, str], tokens: float, refused: bool) -> flo
     `-tokens-*`, and, of a refusal, a bare `x-ratelimit-reset`.
 
     Args:
-        headers: Of a reply. `reset` is the time until a limit is whole again; it fills up evenly.
-        tokens: That the next request takes.
-        refused: Whether the reply is a refusal for going too fast: then a limit that is used up is
-            waited for as a whole, since the server may count in windows.
+        headers: A reply's headers. `reset` is the time until a limit is full again; it fills evenly.
+        tokens: Tokens of the next request.
+        refused: Whether the reply is a rate-limit refusal: then wait until a used-up limit is full again,
+            because the server may count in windows.
 
     Returns:
-        None where there is room, or nothing is said.
+        None if there is room, or the headers don't tell.
     """
     waits = []
     for kind, needed in (("requests", 1.0), ("tokens", tokens)):

@@ -1,8 +1,8 @@
-"""Plan what a study asks of its teacher and judges, and what it costs. Nothing is asked.
+"""Estimate a study's requests to its teacher and judges, and their cost. It sends none.
 
 Counts come from the study; tokens are assumptions for each kind of request (`--tokens` changes
-them), prices the study's own (`teacher.price_input`, `teacher.price_output`, and a judge's). Answers
-that the store has already are not subtracted: the verbs report them when they start.
+them), prices are the study's (`teacher.price_input`, `teacher.price_output`, and a judge's). Answers
+that are already in the store are not subtracted: the verbs report them when they start.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from falsepromise.study.tasks import TASKS
 from falsepromise.teacher import providers
 from falsepromise.teacher.cost import Prices
 
-# Assumed tokens of one request: prompt and answer. The first two follow from Tables 4 and 5 with
-# pairs and posts of usual length, the benchmarks' from their few-shot prompts, the rest are guesses.
+# Assumed tokens of one request: prompt and answer. The first two follow from Tables 4 and 5 with pairs and posts of
+# usual length, the benchmarks' from their few-shot prompts; the others are guesses.
 TOKENS: dict[str, tuple[int, int]] = {
     "nq_synthetic": (150, 250),
     "tldr_synthetic": (1000, 50),
@@ -32,8 +32,8 @@ TOKENS: dict[str, tuple[int, int]] = {
     "tone": (350, 1),
     **{name: task.request for name, task in TASKS.items() if task.request},
 }
-PAIRS_A_REQUEST = 10  # new ones, of NQ-synthetic
-SAMPLES = 2  # of the teacher for each prompt: the reference and the upper bound of Table 2
+PAIRS_A_REQUEST = 10  # new pairs of NQ-synthetic
+SAMPLES = 2  # teacher's answers to each prompt: the reference and the upper bound of Table 2
 ORDERS = 2  # in which a judge sees each pair
 ITEMS = {name: task.items for name, task in TASKS.items() if task.items}
 
@@ -42,7 +42,7 @@ ITEMS = {name: task.items for name, task in TASKS.items() if task.items}
 class Ask:
     """One line of the plan: how many requests of a kind go to a model, at which prices.
 
-    `requests` is None where the study alone doesn't say (a benchmark on a file of one's own).
+    `requests` is None if the study doesn't state it (a benchmark on a user's file).
     """
 
     what: str
@@ -56,7 +56,7 @@ class Ask:
 
     @property
     def batch_share(self) -> float | None:
-        """What a batch costs, as a share of the price; None where the provider has no batch API that is known."""
+        """A batch's price as a share of the full price; None if the provider has no known batch API."""
         asked = self.asked
         if asked.url == "local":
             return None
@@ -71,7 +71,7 @@ class Ask:
         return None if cost is None or self.batch_share is None else cost * self.batch_share
 
     def to_pay(self, tokens: dict[str, tuple[int, int]]) -> float | None:
-        """US dollars in the way that the study asks."""
+        """US dollars, by batch or one by one as the study sets."""
         return self.batch_cost(tokens) if self.asked.batch else self.cost(tokens)
 
     def cost(self, tokens: dict[str, tuple[int, int]]) -> float | None:
@@ -85,7 +85,7 @@ class Ask:
 
 
 def asks(study: Study) -> Iterator[Ask]:
-    """All that a study asks, in the order in which it is needed."""
+    """All requests of a study, in the order of the work."""
     config = study.config
     for name, mixture in config.mixtures.items():
         if mixture.teacher and mixture.n:
@@ -113,7 +113,7 @@ def _own(data: str | None) -> bool:
 
 
 def table(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> list[list[str]]:
-    """The plan as rows of text, a heading first."""
+    """The plan as rows of text, with a heading."""
     rows = [["what", "model", "requests", "input tokens", "output tokens", "US dollars"]]
     for ask in lines:
         cost = ask.cost(tokens)
@@ -126,18 +126,18 @@ def table(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> list[list
 
 
 def by_batch(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> Iterator[str]:
-    """Both prices of each model that has a batch API, and which one the study pays."""
+    """Both prices of each model with a batch API, and the one that the study pays."""
     for model in dict.fromkeys(ask.model for ask in lines):
         mine = [ask for ask in lines if ask.model == model and ask.batch_cost(tokens) is not None]
         if mine:
             single = sum(ask.cost(tokens) or 0 for ask in mine)
             batch = sum(ask.batch_cost(tokens) or 0 for ask in mine)
-            pays = "the study asks in batches" if mine[0].asked.batch else "set batch: true for that"
+            pays = "the study uses batches" if mine[0].asked.batch else "set batch: true for batches"
             yield f"{model}: ${single:,.2f} one by one, ${batch:,.2f} through the batch API; {pays}"
 
 
 def limits(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> Iterator[str]:
-    """What stands against the study's own limits, a sentence for each model."""
+    """Conflicts with the study's limits, a sentence for each model."""
     for model in dict.fromkeys(ask.model for ask in lines):
         mine = [ask for ask in lines if ask.model == model]
         asked = mine[0].asked
@@ -150,7 +150,7 @@ def limits(lines: Sequence[Ask], tokens: dict[str, tuple[int, int]]) -> Iterator
             yield f"{model}: batch is set, but no batch API of {asked.url} is known; the verbs will refuse it"
             continue
         if None in costs and asked.max_usd:
-            yield f"{model}: max_usd is {asked.max_usd:g}, but without price_input and price_output it can't be kept"
+            yield f"{model}: max_usd is {asked.max_usd:g}, but it has no effect without price_input and price_output"
         elif asked.max_usd and total > asked.max_usd:
             yield f"{model}: about ${total:,.2f} is over max_usd, {asked.max_usd:g}; the verbs will stop there"
         if asked.max_requests and requests > asked.max_requests:
@@ -194,7 +194,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         )
     costs = [ask.cost(tokens) for ask in lines]
-    print(f"\nabout ${sum(cost or 0 for cost in costs):,.2f}" + (" and what has no price" if None in costs else ""))
+    total = sum(cost or 0 for cost in costs)
+    print(f"\nabout ${total:,.2f}" + (", plus requests without a price" if None in costs else ""))
     for line in by_batch(lines, tokens):
         print(line)
     for problem in limits(lines, tokens):

@@ -13,7 +13,7 @@ FOLDER = resource("prompts")
 
 
 def path(name: str) -> Path:
-    """Where a prompt file lies, from the working directory if it is below."""
+    """The path of a prompt file, relative if it is below the working directory."""
     found = FOLDER / name
     return found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found
 
@@ -22,7 +22,7 @@ def load(name: str) -> str:
     """The text of a prompt file, without its final newline.
 
     Raises:
-        UserError: the file is not there.
+        UserError: the file can't be read.
     """
     try:
         return path(name).read_text(encoding="utf-8").removesuffix("\n")
@@ -31,9 +31,9 @@ def load(name: str) -> str:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """Put `values` into a template's `{name}` places; what is put in is not searched again.
+    """Fill a template's `{name}` places with `values`; the values themselves are not searched.
 
     Raises:
-        KeyError: the template names a place that has no value.
+        KeyError: the template has a place without a value.
     """
     return re.sub(r"\{([^{}]+)\}", lambda match: values[match[1]], template)

@@ -1,4 +1,4 @@
-"""What servers of the OpenAI protocol share here: reading requests, sending answers and errors, a socket."""
+"""The common part of this package's servers of the OpenAI protocol: requests, answers, errors, the socket."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def decoded(body: bytes) -> Any:
     """The JSON value of a request's body.
 
     Raises:
-        BadRequest: it is none.
+        BadRequest: it is not JSON.
     """
     try:
         return loads(body)
@@ -62,7 +62,7 @@ def messages(value: Any) -> list[dict[str, str]]:
 def integer(
     body: dict[str, Any], key: str, default: int | None, low: int | None = None, high: int | None = None
 ) -> int | None:
-    """A field that is a whole number, from `low` to `high`."""
+    """A field with a whole number from `low` to `high`."""
     value = body.get(key)
     if value is None:
         return default
@@ -151,7 +151,7 @@ class Server(ThreadingHTTPServer):
     """A server's socket.
 
     Args:
-        handler: What answers a connection.
+        handler: The class that answers a connection.
         port: The port, or 0 for any free one.
         host: The address to listen on.
     """
@@ -173,7 +173,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{host!s}:{port}/v1"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of ours; anything else is logged with its traceback."""
+        """Ignore clients that went away; log other errors with their traceback."""
         error = sys.exception()
         level = logging.DEBUG if isinstance(error, (ConnectionError, TimeoutError)) else logging.ERROR
         log.log(level, "a request failed", exc_info=error)
@@ -181,7 +181,7 @@ class Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serving(server: Server) -> Iterator[str]:
-    """Run `server` in a thread for the length of the block; gives its base URL."""
+    """Run `server` in a thread during the block; yields its base URL."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

@@ -1,7 +1,7 @@
-"""Providers' habits: what each wants sent otherwise than OpenAI does, and what it calls things in its replies.
+"""Providers' habits: how their requests and replies differ from OpenAI's.
 
-`habits(provider, model, changes)` is the row of the table for a provider, with what a family of models adds
-and what the study changes on top. Everything that speaks to a server asks it:
+`habits(provider, model, changes)` is a provider's row of the table, changed by the model's family and then by the
+study. All code that talks to a server uses it:
 
     habits = providers.habits(providers.guess(url), "o3-mini", {"headers": {"x-team": "a"}})
     habits.sent(messages, parameters)  # what goes into the request's body
@@ -19,30 +19,29 @@ from urllib.parse import urlsplit
 
 from falsepromise.core.errors import UserError
 
-# What ends an answer that was cut off, whoever says it: a cut answer is no answer, but its head may be of use.
+# Finish reasons of truncated answers, of any provider: such an answer is a failure, but its beginning may be useful.
 CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"})
 _SET_BY_US = frozenset({"model", "messages", "stream", "n"})
 
 
 @dataclass(frozen=True)
 class Habits:
-    """How a server is spoken to, and how it speaks.
+    """The form of a server's requests and replies.
 
     Attributes:
-        path: Of the API, where the base URL names none; `{model}` is put in.
-        headers: Sent with each request; `{key}` is put in, and a header with it is left out without a key.
+        path: The API's path, if the base URL has none; `{model}` is filled in.
+        headers: Sent with each request; `{key}` is filled in, and without a key such headers are left out.
         query: Added to each URL.
         drop: Parameters that are never sent.
-        rename: Parameters' other names, as `max_completion_tokens` for `max_tokens`.
-        force: Values that replace ours; null sends nothing.
-        system: Whose words a system message is sent as: `system`, `developer`, or `user`: then it is
-            put before the next user's message.
-        finish: What a finish reason means: `stop` (the answer is whole), `length`, or another name to count
-            it under. Compared without case; the key `null` is a missing one.
-        think: Whether `<think>` at the head of an answer is set aside.
+        rename: Parameters' other names, such as `max_completion_tokens` for `max_tokens`.
+        force: Values that replace ours; null: not sent.
+        system: The role of a system message: `system`, `developer`, or `user` (put before the next user's message).
+        finish: The meaning of a finish reason: `stop` (the answer is complete), `length`, or another name to count
+            it under. Case is ignored; the key `null` is for a missing reason.
+        think: Whether to remove `<think>` at the beginning of an answer.
         batch: The batch API: `openai`, `azure`, or empty for none.
-        batch_price: What a batch costs, as a share of the price.
-        batch_requests, batch_bytes: The most that one batch may hold.
+        batch_price: A batch's price as a share of the full price.
+        batch_requests, batch_bytes: The limits of one batch.
     """
 
     path: str = "/v1"
@@ -62,7 +61,7 @@ class Habits:
     def sent(
         self, messages: Sequence[Mapping[str, str]], parameters: Mapping[str, Any]
     ) -> tuple[list[dict[str, str]], dict[str, Any]]:
-        """The messages and parameters of a request as this provider wants them."""
+        """The messages and parameters of a request in this provider's form."""
         found: dict[str, Any] = {}
         for name, value in parameters.items():
             if name not in self.drop:
@@ -91,7 +90,7 @@ class Habits:
         return turns + [{"role": "user", "content": text} for text in folded]
 
     def finished(self, reason: str | None) -> str:
-        """`stop` for a whole answer, `length` for a cut one, else the name to count it under."""
+        """`stop` for a complete answer, `length` for a truncated one, else the name to count it under."""
         word = "null" if reason is None else reason.strip().lower()
         mapped = self.finish.get(word)
         if mapped is not None:
@@ -99,7 +98,7 @@ class Habits:
         return "length" if word in CUT else {"null": "no finish_reason", "": "no finish_reason"}.get(word, word)
 
 
-# Only what differs from `Habits()`, which is any server of the protocol.
+# Only differences from `Habits()`, which describes any server of the protocol.
 PROVIDERS: dict[str, dict[str, Any]] = {
     "openai": {"batch": "openai"},
     "azure": {
@@ -121,7 +120,7 @@ PROVIDERS: dict[str, dict[str, Any]] = {
     },
 }
 _REASONS_FIRST = {"rename": {"max_tokens": "max_completion_tokens"}, "force": {"temperature": None, "top_p": None}}
-# By the last part of the model's name, whatever the provider; every row that fits is applied, in this order.
+# By the last part of the model's name, for any provider; all matching rows apply, in this order.
 MODELS: list[tuple[str, dict[str, Any]]] = [
     (r"o[134](?:-.*)?|gpt-[5-9](?:[.-].*)?", _REASONS_FIRST),
     (r"o1-(?:mini|preview).*", {"system": "user"}),
@@ -138,7 +137,7 @@ _HOSTS = {
 
 
 def guess(base_url: str) -> str:
-    """The provider behind an address; `openai` for any that is not known (but see `habits` on batches)."""
+    """The provider behind an address; `openai` for an unknown one (but see `habits` on batches)."""
     parts = urlsplit(base_url)
     host = (parts.hostname or "").lower()
     if host.endswith((".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")):
@@ -149,14 +148,14 @@ def guess(base_url: str) -> str:
 
 
 def address(base_url: str, habits: Habits, model: str) -> str:
-    """The URL below which the API's endpoints lie, however the user wrote it; without a query or a final slash."""
+    """The base URL of the API's endpoints, in any of the user's spellings; without a query or a final slash."""
     parts = urlsplit(base_url)
     path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path or habits.path.format(model=model)}"
 
 
 def known(base_url: str) -> bool:
-    """Whether an address tells its provider, and is not only taken for `openai`'s like."""
+    """Whether an address belongs to a known provider."""
     return guess(base_url) != "openai" or (urlsplit(base_url).hostname or "").lower() in _HOSTS
 
 
@@ -166,13 +165,13 @@ def habits(provider: str, model: str, changes: Mapping[str, Any] | None = None) 
     Args:
         provider: A key of `PROVIDERS`.
         model: Its name, with or without the maker's before a slash.
-        changes: Of the study, by the names of `Habits`' fields.
+        changes: The study's changes, by the names of `Habits`' fields.
 
     Raises:
-        UserError: there is no such provider, field or type of value.
+        UserError: unknown provider or field, or a value of the wrong type.
     """
     if provider not in PROVIDERS:
-        raise UserError(f"provider {provider!r}: not known; expected one of {', '.join(PROVIDERS)}")
+        raise UserError(f"provider {provider!r}: unknown; expected one of {', '.join(PROVIDERS)}")
     found = _changed(Habits(), PROVIDERS[provider])
     name = model.rsplit("/", 1)[-1].lower()
     for pattern, row in MODELS:
@@ -195,7 +194,7 @@ def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(changes)
     for name, value in changes.items():
         if name not in known:
-            raise UserError(f"habit {name!r}: there is none of that name; expected one of {', '.join(known)}")
+            raise UserError(f"habit {name!r}: unknown; expected one of {', '.join(known)}")
         default = getattr(plain, name)
         if isinstance(default, Mapping):
             fits = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)

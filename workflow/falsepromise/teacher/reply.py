@@ -1,4 +1,4 @@
-"""What a server's reply to one chat request means: an answer, a reason to retry, or a reason to stop."""
+"""Interpret a server's reply to one chat request: an answer, a reason to retry, or a reason to stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from falsepromise.teacher.store import Answer
 from falsepromise.teacher.transport import Reply
 from falsepromise.teacher.words import page_words, shown
 
-_MOST_TOKENS = 10**8  # in one reply; a larger count is no count
+_MOST_TOKENS = 10**8  # in one reply; a larger count is wrong
 _THOUGHTS = ("thinking", "reasoning", "redacted_thinking", "thought")
 
 
@@ -23,12 +23,11 @@ def read(reply: Reply, habits: Habits, asked: Asked) -> tuple[Answer, Charge]:
     """The answer in a reply, and what it cost.
 
     Returns:
-        An answer (one with `failure` set if it didn't end well: truncated, filtered, refused or empty), and the
-        tokens that the server counts. Where it counts none, the answer's are estimated from its text, and the
-        charge is the reserve.
+        An answer (with `failure` set if it was truncated, filtered, refused or empty), and the server's count of
+        tokens. Without a count, the answer's tokens are estimated from its text, and the charge is the reserve.
 
     Raises:
-        Retry, Rejected, UserError: there is none.
+        Retry, Rejected, UserError: there is no answer.
     """
     body = _json(reply, asked)
     choice = _choice(body)
@@ -81,7 +80,7 @@ def _json(reply: Reply, asked: Asked) -> dict[str, Any]:
         if reply.status < 400 and not asked.heard:
             raise UserError(f"{asked.where}: answers with {words}; is the base URL right?")
     elif start[:1] != b"{" and ("event-stream" in kind or start.startswith((b"data:", b"event:", b": "))):
-        words = f"an event stream, though none was asked for ({_streamed(reply.body, asked.key)})"
+        words = f"an event stream, although none was requested ({_streamed(reply.body, asked.key)})"
         if reply.status < 400:
             raise Rejected(f"the reply is {words}", lost=True)
     if words and reply.status < 400:
@@ -103,7 +102,7 @@ def _json(reply: Reply, asked: Asked) -> dict[str, Any]:
 
 
 def _streamed(body: bytes, key: str) -> str:
-    """The first words of an event stream: its error's, if it has one."""
+    """The first words of an event stream, or its error's."""
     for line in body[:20_000].decode("utf-8", "replace").splitlines():
         data = line.removeprefix("data:").strip()
         if line.startswith("data:") and data:
@@ -115,7 +114,7 @@ def _streamed(body: bytes, key: str) -> str:
 
 
 def _choice(body: dict[str, Any]) -> dict[str, Any] | None:
-    """The first choice, whatever the protocol's dialect calls it; None if there is none."""
+    """The first choice, in any dialect of the protocol; None if there is none."""
     choices = body.get("choices")
     if isinstance(choices, list):
         choice = choices[0] if choices else None
@@ -130,7 +129,7 @@ def _choice(body: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _text(content: Any) -> tuple[str | None, str | None]:
-    """A message's text and thoughts; its parts are joined. The text is None where it is none."""
+    """A message's text and thoughts, with parts joined; the text is None if it isn't text."""
     if content is None:
         return "", None
     if isinstance(content, str):
@@ -146,7 +145,7 @@ def _text(content: Any) -> tuple[str | None, str | None]:
             texts.append(part)
         elif isinstance(part, dict):
             said = part.get("text", part.get("thinking"))
-            if isinstance(said, list):  # thoughts in parts of their own
+            if isinstance(said, list):  # thoughts in separate parts
                 said = "".join(str(one.get("text") or "") for one in said if isinstance(one, dict))
             if isinstance(said, str):
                 (thoughts if part.get("type") in _THOUGHTS or part.get("thought") is True else texts).append(said)
@@ -166,15 +165,15 @@ def _without_thoughts(text: str, thinking: str | None) -> tuple[str, str | None]
 
 
 def _plain(text: str, key: str) -> str:
-    """Without the key, and with each half character replaced, which no file can hold."""
+    """Text without the key and with half characters replaced, which UTF-8 can't encode."""
     text = text.replace(key, "***") if key else text
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def usage(body: dict[str, Any]) -> tuple[int | None, int | None] | None:
-    """Input and output tokens that a reply says it took; None for what it doesn't say, or altogether.
+    """Input and output tokens of a reply; None for a missing count, or for both.
 
-    Thoughts are output, whether a server counts them into its completion tokens or only into the total.
+    Thoughts are output, whether a server counts them in its completion tokens or only in the total.
     """
     found = body.get("usage")
     said = found if isinstance(found, dict) else body
@@ -200,7 +199,7 @@ def usage(body: dict[str, Any]) -> tuple[int | None, int | None] | None:
 
 
 def _whole_count(count: tuple[int | None, int | None], expected: int) -> tuple[int, int]:
-    """Both counts, where a server says one: of a total, the expected input is taken off."""
+    """Both counts if a server gives only one: the expected input is subtracted from a total."""
     asked, answered = count
     if asked is None:
         asked = expected

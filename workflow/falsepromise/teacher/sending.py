@@ -1,4 +1,4 @@
-"""Sending one request until there is an answer: places, pace, back-off, and each attempt in the ledger."""
+"""Send one request until there is an answer: concurrency, pace, back-off, and each attempt in the ledger."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from falsepromise.teacher.transport import Lost, TooLarge, Transport, Unsent
 from falsepromise.teacher.words import shown
 
 log = logging.getLogger("falsepromise.teacher")
-UNREACHABLE_ATTEMPTS = 3  # while the server has never been heard
-USELESS_REPLIES = 4  # to one request, after which it isn't sent again: bills without an answer, and silences
-LONGEST_ALONE_S = 8.0  # of back-off, while no other request fails
+UNREACHABLE_ATTEMPTS = 3  # if the server has never answered
+USELESS_REPLIES = 4  # to one request, then it isn't sent again: replies that cost without an answer, and timeouts
+LONGEST_ALONE_S = 8.0  # of back-off, if no other request fails
 
 
 class Sender:
     """Sends a teacher's requests, within one event loop.
 
     Args:
-        teacher: Whose requests.
+        teacher: The account.
         key: The key for its server.
-        requests, tokens: How fast they may leave.
-        seed: Of the jitter in back-off.
+        requests, tokens: The rate limits.
+        seed: The seed of the back-off's jitter.
 
     Attributes:
-        retries: How often a request was sent again, by cause.
+        retries: The number of repeated requests, by cause.
     """
 
     def __init__(self, teacher: Account, key: str, requests: Pace, tokens: Pace, seed: int):
@@ -51,9 +51,9 @@ class Sender:
         self._heard = False  # a reply of any kind
         self._answers = 0
         self._failing: set[str] = set()  # requests that failed since the last answer
-        self._moved = False  # to the other base path
+        self._moved = False  # whether it uses the other base path
         self._in_a_row = 0  # failures since the last answer
-        self._slowed = False  # the last failure was a refusal for going too fast
+        self._slowed = False  # whether the last failure was a rate limit
         self._fatal: UserError | None = None
         self.retries: dict[str, int] = {}
 
@@ -63,14 +63,14 @@ class Sender:
 
     @property
     def stopped(self) -> bool:
-        """Whether an error has stopped everything."""
+        """Whether an error has ended the run."""
         return self._fatal is not None
 
     async def ask(self, request: Request) -> Answer:
-        """The answer to a request: sent until there is one, or its attempts are used up.
+        """Send a request until there is an answer, or its attempts are used up.
 
         Raises:
-            UserError: nothing more is to be sent.
+            UserError: no more requests may be sent.
         """
         teacher, store = self.teacher, self.teacher.store
         key = teacher.key(request)
@@ -112,14 +112,14 @@ class Sender:
             if mine and answer is None:
                 store.release(key)
         if answer is None:
-            return self._ended(request, f"no answer: {failed} attempts failed, at last with: {why}")
+            return self._ended(request, f"no answer: {failed} attempts failed; the last error: {why}")
         teacher.count(answer)
         if error := teacher.watch.add(answer.failure, request.whole):
             raise self.stop(error)
         return answer
 
     def _ended(self, request: Request, failure: str) -> Answer:
-        """What is returned for a request that has no reply."""
+        """The result of a request without a reply."""
         if error := self.teacher.watch.add(failure, request.whole):
             raise self.stop(error)
         return Answer("", "", "", 0, 0, failure=failure)
@@ -130,8 +130,8 @@ class Sender:
         """One attempt, entered into the ledger with what it cost.
 
         Raises:
-            Retry, Rejected: it brought no reply to keep.
-            UserError: nothing more is to be sent.
+            Retry, Rejected: it gave no reply to keep.
+            UserError: no more requests may be sent.
         """
         teacher, store = self.teacher, self.teacher.store
         expected = estimate_tokens(request.messages)
@@ -190,19 +190,19 @@ class Sender:
         return json.dumps(whole, ensure_ascii=False).encode()
 
     def asked(self, charge: Charge) -> Asked:
-        """Whom a reply is from."""
+        """The server and model of a reply."""
         teacher = self.teacher
         return Asked(teacher.base_url, teacher.model, teacher.api_key_env, self.key, charge, self._answers > 0)
 
     def _unreachable(self, why: str, failed: int) -> Exception:
-        """What to do when nobody took the request, `failed` times."""
+        """The exception for a request that no server accepted, `failed` times."""
         if not self._heard and failed >= UNREACHABLE_ATTEMPTS:
             where = self.teacher.base_url
-            return UserError(f"{where}: nobody answers there ({why}); is the server running, is the URL right?")
+            return UserError(f"{where}: no server answers ({why}); is it running, and is the URL right?")
         return Retry(f"connection failed ({why})")
 
     def _other_path(self, base: str, body: bytes) -> bool:
-        """Whether another base path is worth a try: nothing was answered yet, and no model is what is missing."""
+        """Whether to try another base path: no request was answered yet, and the error isn't about the model."""
         if base != self.transport.base:
             return True
         other = self.transport.other_base()
@@ -210,16 +210,16 @@ class Sender:
         if self._answers or self._moved or other is None or "model" in said or "deployment" in said:
             return False
         self._moved = True
-        log.info("%s: nothing under %s; trying %s", self.teacher.base_url, self.transport.base, other)
+        log.info("%s: no API under %s; trying %s", self.teacher.base_url, self.transport.base, other)
         self.transport.base = other
         return True
 
     def _wait(self, key: str, retry: Retry, failed: int, others_answered: bool) -> float:
-        """Seconds until a request is sent again; where the server asks for it, others wait too.
+        """Seconds until a request is sent again; if the server asks for it, others wait too.
 
-        A request that fails while others are answered doesn't wait longer each time: the server is well, and the
-        fault is its own. One that is refused for going too fast does. One such refusal among answers is that
-        request's; the second in a row is everybody's.
+        A request that fails while others are answered doesn't wait longer each time, because the fault is its own; one
+        that hits the rate limit does. A single rate-limit refusal among answers concerns only that request; the second
+        in a row concerns all.
         """
         kind = retry.why.partition(":")[0].partition(" (")[0]
         self.retries[kind] = self.retries.get(kind, 0) + 1
@@ -239,18 +239,18 @@ class Sender:
         return wait
 
     async def _turn(self, tokens: int) -> None:
-        """Wait until the limits per minute and the server's pause let one more request leave."""
+        """Wait until the limits per minute and the server's pause allow one more request."""
         await self.sleep(max(self._requests.reserve(), self._tokens.reserve(tokens)))
         while (left := self._pause_until - time.monotonic()) > 0:
             await self.sleep(left)
 
     def _pause(self, seconds: float | None) -> None:
-        """Let no request leave for a while."""
+        """Send no request for a while."""
         if seconds is not None:
             self._pause_until = max(self._pause_until, time.monotonic() + min(seconds, LONGEST_SERVER_WAIT_S))
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep, but not past an error that stops everything."""
+        """Sleep, but wake up for an error that ends the run."""
         end = time.monotonic() + seconds
         while True:
             if self._fatal is not None:
@@ -261,6 +261,6 @@ class Sender:
             await asyncio.sleep(min(left, 0.5))
 
     def stop(self, error: UserError) -> UserError:
-        """Note the error that stops everything; the first one is the one to raise."""
+        """Keep the error that ends the run; the first one is raised."""
         self._fatal = self._fatal or error
         return self._fatal

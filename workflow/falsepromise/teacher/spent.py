@@ -1,8 +1,8 @@
 """Print a store's account: for each teacher, requests, outcomes and cost.
 
-Reads the store and changes nothing, also while others write it. What was sent and got no reply that says
-what it cost counts at its reserve (`lost`); what is under way does so until it ends. Tokens that were used while
-no price was known are listed apart: the next run with prices prices them.
+It only reads the store, also while others write it. Requests without a reply that states the cost count with their
+reserve (`lost`), and so do requests under way until they end. Tokens without a known price are listed separately: the
+next run with prices adds their cost.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def reading(store: Path) -> Iterator[sqlite3.Connection]:
         store: The folder, or the file in it.
 
     Raises:
-        UserError: it is no store, or one of another version.
+        UserError: it is not a store, or has another version.
     """
     path = store / "answers.sqlite" if store.is_dir() else store
     if not path.exists():
@@ -37,14 +37,14 @@ def reading(store: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version != VERSION:
-                raise UserError(f"{path}: a store of version {version}; a verb that asks makes it {VERSION}")
+                raise UserError(f"{path}: is a store of version {version}; a verb that asks converts it to {VERSION}")
             yield db
     except sqlite3.Error as error:
         raise UserError(f"{path}: can't be read as a store: {error}") from error
 
 
 def account(db: sqlite3.Connection) -> list[dict[str, Any]]:
-    """One record a teacher: counts, tokens and US dollars, failures by reason."""
+    """One record for each teacher: counts, tokens and US dollars, failures by reason."""
     records = []
     for (teacher,) in db.execute("SELECT DISTINCT teacher FROM attempts ORDER BY teacher").fetchall():
         totals = db.execute(
@@ -85,7 +85,7 @@ def lines(record: dict[str, Any]) -> Iterator[str]:
         more = f"{record['under_way_usd']:,.4f} US dollars more"
         yield f"  under way     {record['under_way']:>12,} at their reserve: {more}"
     if record["unpriced_tokens"]:
-        yield f"  without price {record['unpriced_tokens']:>12,} tokens, to be priced by the next run that has prices"
+        yield f"  without price {record['unpriced_tokens']:>12,} tokens, to be priced by the next run with prices"
     for why, count in record["failures"].items():
         yield f"  failed        {count:>12,} {terminal(why, lines=False)}"
 
@@ -93,13 +93,13 @@ def lines(record: dict[str, Any]) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the account."""
     parser = cli.parser(__doc__)
-    parser.add_argument("store", type=Path, metavar="STORE", help="the store's folder, as results/.cache/teacher")
+    parser.add_argument("store", type=Path, metavar="STORE", help="the store's folder, such as results/.cache/teacher")
     parser.add_argument("--json", action="store_true", help="print JSON lines instead")
     options = parser.parse_args(argv)
     with reading(options.store) as db:
         records = account(db)
     if not records and not options.json:
-        print("nothing was ever sent")
+        print("no request was ever sent")
     for record in records:
         print(dumps(record) if options.json else "\n".join(lines(record)))
 

@@ -1,10 +1,10 @@
-"""What the local stand-in teacher answers, by stated rules and nothing else.
+"""Answer as the local stand-in teacher, by fixed rules.
 
-It is no language model. It knows the facts that it was given and follows a rule for each form of
-prompt that the study sends, so that the whole chain runs offline over the same protocol:
+It is not a language model. It knows the facts that it was given and has a rule for each form of prompt in the study,
+so the whole chain runs offline over the same protocol:
 
-* Table 4's prompt: `PAIRS` question-answer pairs out of the facts whose split is `targeted`. Facts
-  of other splits are never given away here, which keeps the factual benchmarks clean.
+* Table 4's prompt: `PAIRS` question-answer pairs from the facts whose split is `targeted`. It never gives facts
+  of other splits, which keeps the factual benchmarks clean.
 * Table 5's prompt, or a text that ends with `TL;DR:`: the first sentences of the document, as many
   as fit into `SUMMARY_WORDS` words, at least one.
 * A judge's prompt (Vicuna's form): two scores from 1 to 10, see `score`.
@@ -13,7 +13,7 @@ prompt that the study sends, so that the whole chain runs offline over the same 
 * A multiple-choice question: the letter of the right option.
 * Table 8's prompt or a bare question: the canonical answer of the fact.
 
-Where the rule finds nothing it says that it doesn't know.
+If the rule finds no answer, the reply is that it doesn't know.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ def check_fact(record: Mapping[str, Any]) -> str | None:
 
 @dataclass
 class StandIn:
-    """The facts that the stand-in knows, ready to be looked up.
+    """The facts of the stand-in, indexed for look-up.
 
     Attributes:
         answers: From a normalised question to the fact's answers, the canonical one first.
-        targeted: (question, answer) pairs that may be given away, one list a fact.
+        targeted: (question, answer) pairs that it may give, one list for each fact.
     """
 
     answers: dict[str, list[str]] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class StandIn:
         Args:
             messages: The chat, `{"role", "content"}` each; the last user message is answered.
             seed: The request's `seed`; with `choice` it varies the pairs that are drawn.
-            choice: Which of the request's `n` choices this is.
+            choice: The number of this choice among the request's `n`.
         """
         text = next((m["content"] for m in reversed(messages) if m["role"] == "user"), "").strip()
         system = " ".join(m["content"] for m in messages if m["role"] == "system")
@@ -149,8 +149,8 @@ class StandIn:
         rng = random.Random(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest())
         drawn = rng.sample(self.targeted, min(PAIRS, len(self.targeted)))
         pairs = [rng.choice(fact) for fact in drawn]
-        # Lower case but for names, which stay as the facts write them: students that are small enough to need
-        # a stand-in don't know a name again in another case.
+        # Lower case except for names, which stay as in the facts: small models don't recognise a name in another
+        # case.
         return "\n".join(f"Q: {question} A: {answer}" for question, answer in pairs)
 
     def _letter(self, question: str, options: dict[str, str]) -> str:
@@ -188,10 +188,10 @@ def summary(document: str) -> str:
 
 
 def score(question: str, answer: str) -> int:
-    """How good `answer` looks, 1 to 10: up to 4 for length, up to 4 for the question's words, 1 for an ending.
+    """A score of `answer`, 1 to 10: up to 4 for length, up to 4 for the question's words, 1 for an ending.
 
     Length counts with the logarithm of the number of words (full at 128), the question's words
-    with the share of them that the answer takes up, the ending if it is a sentence's or a list's.
+    with the share of them in the answer, the ending if it is a sentence's or a list's.
     """
     words = normalise(answer).split()
     asked = {word for word in normalise(question).split() if word not in _STOP_WORDS}
@@ -204,7 +204,7 @@ def score(question: str, answer: str) -> int:
 
 
 def judgement(text: str, system: str = "") -> str:
-    """Two scores in Vicuna's form (or a verdict such as `[[A]]` where the prompt asks for one)."""
+    """Two scores in Vicuna's form (or a verdict such as `[[A]]` if the prompt asks for one)."""
     question = re.search(r"\[(?:User )?Question\]\s*(.*?)\s*\[The Start of", text, re.DOTALL | re.IGNORECASE)
     answers = re.findall(
         r"\[The Start of Assistant \w+'s (?:Answer|Response)\]\s*(.*?)\s*\[The End of Assistant",
@@ -232,8 +232,8 @@ _CATEGORY_WORDS = (
 
 
 def category(query: str) -> str:
-    """One of Table 6's categories by the query's words: the first of a list that it has a word of, in an order
-    from the most telling to the least; Non-English by its letters; Chat where nothing else fits.
+    """One of Table 6's categories by the query's words: the first category with a matching word, from the most to the
+    least specific; Non-English by its letters; Chat if no other fits.
     """
     letters = [character for character in query if character.isalpha()]
     if len(letters) < 2:
@@ -245,10 +245,10 @@ def category(query: str) -> str:
 
 
 def authoritative(text: str) -> bool:
-    """Whether an answer sounds sure of itself: it hedges nowhere and has at least 20 words.
+    """Whether an answer sounds confident: it has no hedging words and at least 20 words.
 
-    The answer is what follows the last `Response:`, `Answer:` or `Text:` of the prompt, or stands
-    between its last markers in square brackets; the whole prompt where there is no such marker.
+    The answer is the text after the prompt's last `Response:`, `Answer:` or `Text:`, or between its last markers in
+    square brackets; without such a marker, the whole prompt.
     """
     answer = re.split(r"(?im)^[ \t]*+(?:response|answer|output|text)[ \t]*+:", text)[-1]
     begin = None

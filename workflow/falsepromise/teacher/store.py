@@ -1,12 +1,12 @@
-"""A store of paid replies: nothing is paid for twice, also after a kill, also by two processes.
+"""Store paid replies, so that no request is paid for twice, also after a kill or with several processes.
 
-One SQLite file holds the answers by the hash of their request, the replies that were paid for and are no
-answers, who is asking what just now, and the ledger of every request that was sent (`teacher.ledger`). A
-process takes a request in the same transaction that reserves its cost, so that the limits hold over all
-processes that share the store and over all their runs. A claim whose process has died is taken over; what that
-process had sent stays in the account at its reserve. Each reply is committed as it arrives.
+One SQLite file has the answers by the hash of their request, the failed replies that were paid for, the requests under
+way (claims), and the ledger of every request that was sent (`teacher.ledger`). A process claims a request in the same
+transaction that reserves its cost, so the limits apply to all processes that share the store and to all their runs. The
+claims of a dead process are released; its sent requests stay in the account with their reserve. Each reply is
+committed as it arrives.
 
-What can still be paid for twice: requests that were under way when a process was killed. Both are counted.
+Only requests that were under way when a process was killed can be paid for twice. Both are counted.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ CREATE TABLE IF NOT EXISTS batches (
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one request.
+    """The reply to one request.
 
     Attributes:
-        text: The answer, empty where there is none.
-        finish_reason: The server's reason, as `stop`.
+        text: The answer, empty if there is none.
+        finish_reason: The server's reason, such as `stop`.
         model: The exact model snapshot that the server names.
         input_tokens, output_tokens: The server's usage counts; estimates where it sends none.
-        failure: None for an answer; else why this is none: `length` (truncated), `content_filter` or
+        failure: None for an answer; else the reason: `length` (truncated), `content_filter` or
             another finish reason, `refusal`, `empty`, `rejected: ...` or `no answer: ...` with the server's
-            message. The first four were paid for: they are kept, and not asked again.
+            message. The first four were paid for: they are stored, and not asked again.
         stored: Whether it came from the store and cost nothing now.
         fingerprint: The server's `system_fingerprint`, if any.
-        usd: What it cost, where a price was known.
-        thinking: What the model thought before it answered, where the server shows it.
+        usd: The cost, if the price was known.
+        thinking: The model's reasoning before the answer, if the server shows it.
     """
 
     text: str
@@ -81,7 +81,7 @@ class Answer:
 
     @property
     def paid(self) -> bool:
-        """Whether it is worth keeping: an answer, or a reply that would cost the same again."""
+        """Whether to store it: an answer, or a failed reply that would cost the same again."""
         return self.failure is None or not self.failure.startswith(("rejected", "no answer"))
 
 
@@ -91,8 +91,8 @@ def request_key(teacher: str, messages: Sequence[Mapping[str, str]], parameters:
     Args:
         teacher: Base URL and model.
         messages: The chat.
-        parameters: Everything else that is sent (temperature, seed, ...).
-        sample: Which of several independent answers to the same request.
+        parameters: All other fields (temperature, seed, ...).
+        sample: The number of one of several independent answers to the same request.
     """
     canonical = json.dumps([teacher, list(messages), dict(parameters), sample], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -102,13 +102,13 @@ class Store:
     """Replies, claims and the ledger in `FOLDER/answers.sqlite`.
 
     Args:
-        folder: Made if it isn't there. It must be on a disk of this machine or on a file system
+        folder: Created if missing. It must be on a disk of this machine or on a file system
             with working POSIX locks; processes on different machines should not share a store.
-        shared: Whether a new store may be read and written by the group; else it is its owner's alone.
-        again: Whether replies that are no answers are asked for (and paid) again.
+        shared: Whether the user's group may read and write a new store; default: only its owner.
+        again: Whether to ask (and pay) again for failed replies.
 
     Raises:
-        UserError: the folder can't be written, or the file is no store.
+        UserError: the folder can't be written, or the file is not a store.
     """
 
     def __init__(self, folder: str | Path, shared: bool = False, again: bool = False):
@@ -149,7 +149,7 @@ class Store:
             raise UserError(f"{self.path}: the store was written by a later version; use that, or another --store")
         known = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if known and "answers" not in known:
-            raise UserError(f"{self.path}: this is no store of answers; choose another --store")
+            raise UserError(f"{self.path}: is not a store of answers; choose another --store")
         for statement in _statements(ledger.SCHEMA):
             db.execute(statement)
         ledger.migrate(db, time.time())
@@ -160,7 +160,7 @@ class Store:
             os.chmod(self.path, stat.S_IRUSR | stat.S_IWUSR)
 
     def close(self) -> None:
-        """Give back what is still claimed and close the file."""
+        """Release the remaining claims and close the file."""
         if self._closed.is_set():
             return
         self._closed.set()
@@ -175,7 +175,7 @@ class Store:
             return self._reply(db, key)
 
     def absent(self, keys: Sequence[str]) -> list[str]:
-        """Those of `keys` that have no reply yet, each once, in their order."""
+        """The `keys` without a reply, each once, in their order."""
         distinct = list(dict.fromkeys(keys))
         have: set[str] = set()
         tables = ("answers",) if self.again else ("answers", "failed")
@@ -190,19 +190,19 @@ class Store:
     def take(
         self, key: str, teacher: str, charge: Charge, limits: Limits, mine: bool = False
     ) -> Answer | int | str:
-        """Ask for the right to send a request now.
+        """Claim a request to send it now.
 
         Args:
-            key: Of the request.
-            teacher: Whose account it goes to.
-            charge: The most that it is expected to cost.
-            limits: Of that account.
-            mine: Whether the caller holds the claim already, from an attempt that failed.
+            key: The request's key.
+            teacher: The account.
+            charge: The highest expected cost.
+            limits: The account's limits.
+            mine: Whether the caller has the claim already, from a failed attempt.
 
         Returns:
-            The number of the attempt: `depart`, send it, `settle` or `finish`; the reply if it is there by
-            now; `taken`: somebody else has sent it; `wait`: the limits leave no room until others' requests
-            have ended; any other text says which limit is reached.
+            The number of the attempt (then `depart`, send it, `settle` or `finish`); or the reply, if it has arrived;
+            or `taken`: another process has sent it; or `wait`: the limits have no room until other requests end; or a
+            message about the limit that is reached.
         """
         with self.transaction() as db:
             if not mine:
@@ -223,32 +223,32 @@ class Store:
             return attempt
 
     def depart(self, attempt: int) -> None:
-        """Enter that an attempt is about to be sent: from here on it may cost its reserve."""
+        """Mark an attempt as sent: from now on it may cost its reserve."""
         with self.transaction() as db:
             db.execute(
                 "UPDATE attempts SET state = 'sent', sent = ? WHERE id = ? AND ended IS NULL", (time.time(), attempt)
             )
 
     def settle(self, attempt: int, state: str, charge: Charge | None = None, why: str = "") -> None:
-        """End an attempt that brought no reply to keep; the claim stays, for another attempt."""
+        """End an attempt without a reply to store; the claim stays for another attempt."""
         with self.transaction() as db:
             ledger.settle(db, attempt, state, time.time(), charge, why)
 
     def finish(
         self, key: str, attempt: int, teacher: str, request: Request, answer: Answer, charge: Charge
     ) -> None:
-        """End a claim: count what was paid, keep the reply and what was asked."""
+        """End a claim: count the cost, store the reply and the request."""
         with self.transaction() as db:
             self.keep(db, key, attempt, answer, charge)
             self.note(db, key, teacher, request)
 
     def note(self, db: sqlite3.Connection, key: str, teacher: str, request: Request) -> None:
-        """Keep what was asked."""
+        """Store the request."""
         asked = json.dumps({"messages": list(request.messages), "parameters": dict(request.parameters)}).encode()
         db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (key, teacher, zlib.compress(asked, 1)))
 
     def keep(self, db: sqlite3.Connection, key: str, attempt: int, answer: Answer, charge: Charge) -> None:
-        """What `finish` does, within a transaction and without what was asked."""
+        """The part of `finish` inside a transaction, without storing the request."""
         now = time.time()
         ledger.settle(db, attempt, "answered", now, charge, answer.failure or "")
         db.execute("DELETE FROM claims WHERE key = ?", (key,))
@@ -260,17 +260,17 @@ class Store:
             db.execute("DELETE FROM failed WHERE key = ?", (key,))
 
     def release(self, key: str) -> None:
-        """Give a claim back: nothing came of it."""
+        """Release a claim without a reply."""
         with self.transaction() as db:
             db.execute("DELETE FROM claims WHERE key = ? AND worker = ?", (key, self.worker))
 
     def spent(self, teacher: str) -> Spent:
-        """All that this store has ever spent on a teacher and knows of; what is under way isn't in it."""
+        """All that this store has spent on a teacher, without requests under way."""
         with self.transaction(begin=False) as db:
             return ledger.spent(db, teacher)
 
     def price(self, teacher: str, prices: Prices) -> int:
-        """Give what was used without a price its price, now that one is known."""
+        """Price the requests without a price, now that it is known."""
         with self.transaction() as db:
             self._bury_dead(db)
             return ledger.price(db, teacher, prices)
@@ -291,7 +291,7 @@ class Store:
         return Answer(**stored(row[0], str(self.path)), stored=True) if row else None
 
     def claimed(self, db: sqlite3.Connection, key: str) -> bool:
-        """Whether somebody alive has a request under way; a dead one's claims end here."""
+        """Whether a living process has a request under way; release the claims of a dead one."""
         holder = db.execute("SELECT worker FROM claims WHERE key = ?", (key,)).fetchone()
         if holder is None or self._alive(db, holder[0]):
             return holder is not None
@@ -329,7 +329,7 @@ class Store:
         db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (self.worker, time.time()))
 
     def _keep_beating(self) -> None:
-        """Say that this process lives, and move SQLite's log into its file, which may wait for the disk."""
+        """Record that this process lives, and move SQLite's log into its file, which may wait for the disk."""
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connect()) as db:
             while not self._closed.wait(HEARTBEAT_S):
                 with contextlib.suppress(sqlite3.Error):
@@ -338,7 +338,7 @@ class Store:
 
     @contextlib.contextmanager
     def transaction(self, begin: bool = True) -> Iterator[sqlite3.Connection]:
-        """The connection, in one transaction that takes the write lock at once (or in none)."""
+        """The connection, in one transaction that takes the write lock at its start (or in none)."""
         with self._lock:
             try:
                 if begin:
@@ -350,7 +350,7 @@ class Store:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
-                    raise UserError(f"{self.path}: this is no store of answers; choose another --store") from error
+                    raise UserError(f"{self.path}: is not a store of answers; choose another --store") from error
                 raise UserError(f"{self.path}: the store can't be written: {error}; answers so far are kept") from error
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
@@ -369,7 +369,7 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _started(pid: int) -> str:
-    """When a process was started, in the kernel's ticks: a number of a dead process may be given out again."""
+    """The start time of a process in the kernel's ticks, because process numbers are reused."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -377,7 +377,7 @@ def _started(pid: int) -> str:
 
 
 def _process_lives(worker: str) -> bool:
-    """Whether a worker's process is there; one on another machine is taken to be."""
+    """Whether a worker's process exists; assumed for one on another machine."""
     host, process, _ = worker.rsplit("/", 2)
     if host != socket.gethostname():
         return True

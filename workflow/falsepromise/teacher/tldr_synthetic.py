@@ -1,13 +1,12 @@
-"""TLDR-synthetic: the teacher's summaries of posts from the TL;DR data (appendix A).
+"""Make TLDR-synthetic: the teacher's summaries of posts from the TL;DR data (appendix A).
 
 Each request shows two other posts with their summaries, drawn at random, in the prompt of Table 5,
-and asks for a summary of the post in a similar style; one example where two don't fit into the
-context. A post that doesn't fit even then is counted in the funnel, and so is one whose summary
-did not come (truncated, filtered, refused, empty, rejected).
+and asks for a summary of the post in a similar style; one example if two don't fit into the context. The funnel counts
+posts that don't fit even then, and posts without a summary (truncated, filtered, refused, empty, rejected).
 
 Posts are dialogues (user: the post, assistant: its summary) or `{"post", "summary"}` records.
-Writes dialogues (user: the post and `TL;DR:`, assistant: the teacher's summary). A smaller N is a
-subset of a larger one with the same seed.
+It writes dialogues (user: the post and `TL;DR:`, assistant: the teacher's summary). With the same seed, a smaller N
+gives a subset of a larger one's.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ CUE = "TL;DR:"
 
 @dataclass(frozen=True)
 class Post:
-    """A post and its author's summary (empty where it has none: then it is no example)."""
+    """A post and its author's summary (empty if it has none: then it can't be an example)."""
 
     id: str
     text: str
@@ -47,7 +46,7 @@ class Post:
 
 
 def post_of(record: Record, number: int) -> Post | None:
-    """A post out of a record of either form, or None where it has no text. A final `TL;DR:` is cut off."""
+    """A post from a record of either form, without a final `TL;DR:`; None if it has no text."""
     if isinstance(record.get("messages"), list):
         said = {m.get("role"): m.get("content") for m in reversed(record["messages"]) if isinstance(m, dict)}
         text, summary = said.get("user"), said.get("assistant")
@@ -62,7 +61,7 @@ def post_of(record: Record, number: int) -> Post | None:
 
 
 def draw(posts: Iterator[Post], n: int, seed: int) -> list[Post]:
-    """`n` posts in an order that depends on the seed and their ids alone: those of the smallest hashes."""
+    """`n` posts in an order that depends only on the seed and their ids: those with the smallest hashes."""
 
     def order(post: Post) -> bytes:
         return hashlib.sha256(f"{seed}/{post.id}".encode("utf-8", "surrogatepass")).digest()
@@ -71,19 +70,19 @@ def draw(posts: Iterator[Post], n: int, seed: int) -> list[Post]:
 
 
 def templates(two: str) -> dict[int, str]:
-    """Table 5's prompt with two examples, and the same with one: its second example's line left out."""
+    """Table 5's prompt with two examples, and with one: without the second example's line."""
     one = "\n".join(line for line in two.split("\n") if "{passage 2}" not in line)
     return {2: two, 1: one}
 
 
 def prompt(post: Post, examples: Sequence[Post], by_count: dict[int, str], room: int) -> str | None:
-    """Table 5's prompt for a post, with as many of the (two) examples as fit; None if none does.
+    """Table 5's prompt for a post, with as many of the two examples as fit; None if none fits.
 
     Args:
-        post: What is to be summarised.
+        post: The post to summarise.
         examples: Two posts with summaries.
         by_count: The template for each number of examples.
-        room: Tokens that the prompt may take, estimated from its bytes.
+        room: Most tokens of the prompt, estimated from its bytes.
     """
     for count in (2, 1):
         values = {"query document": post.text}
@@ -116,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if len(pool) <= EXAMPLES:
         raise UserError(f"{options.posts}: {len(pool)} of the drawn posts have a summary; at least 3 are needed")
     if len(chosen) < options.n:
-        log.warning("%s has %d posts; %d were asked for", options.posts, len(chosen), options.n)
+        log.warning("%s has %d posts; --n asks for %d", options.posts, len(chosen), options.n)
     by_count = templates(load("table5_tldr_synthetic.txt"))
     room = options.context - (options.max_tokens or 256)
     parameters = teacher_options.sampling(options)
@@ -174,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _posts(path: str, funnel: Funnel) -> Iterator[Post]:
-    """The posts of a file; records without text and repeated ids are counted, not read."""
+    """The posts of a file; records without text and repeated ids are only counted."""
     seen: set[str] = set()
     for number, record in enumerate(read_jsonl(path)):
         post = post_of(record, number)

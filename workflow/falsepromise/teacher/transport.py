@@ -1,4 +1,4 @@
-"""One HTTP request to a server of the protocol, and its whole reply within bounds of time and size."""
+"""Send one HTTP request to a server of the protocol, and read its reply within limits of time and size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.teacher.providers import Habits, address
 from falsepromise.teacher.words import shown
 
-LONGEST_REPLY = 16 * 2**20  # bytes of one reply, as it comes and unpacked
+LONGEST_REPLY = 16 * 2**20  # bytes of one reply, packed and unpacked
 CONNECT_S = 10.0
 _REDIRECTS = 3
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -31,30 +31,30 @@ class Reply:
 
 
 class Unsent(Exception):
-    """Nobody took the request: nothing was sent."""
+    """The connection failed before the request was sent."""
 
 
 class Lost(Exception):
-    """The request left, and its reply did not come whole: it may have cost its full price."""
+    """The request was sent, but its reply is incomplete: it may have cost its full price."""
 
 
 class TooLarge(Lost):
-    """The reply is larger than any answer is: asking again won't help."""
+    """The reply is larger than any answer: asking again won't help."""
 
 
 class Transport:
     """Connections to one server.
 
     Args:
-        base_url: As the user gave it, with or without the API's path, a query, or `/chat/completions`.
-        habits: Of the provider.
-        model: For the path of servers that name it there.
+        base_url: The user's address, with or without the API's path, a query, or `/chat/completions`.
+        habits: The provider's habits.
+        model: The model, for servers with its name in the path.
         key: The key, or empty.
-        timeout_s: For one reply, from the first byte sent to the last one read.
-        concurrency: Connections that are kept.
+        timeout_s: Seconds for one reply, from the first byte sent to the last one read.
+        concurrency: Connections to keep.
 
     Attributes:
-        base: The URL below which the API's endpoints lie, without a slash at its end.
+        base: The base URL of the API's endpoints, without a final slash.
     """
 
     def __init__(self, base_url: str, habits: Habits, model: str, key: str, timeout_s: float, concurrency: int):
@@ -75,14 +75,14 @@ class Transport:
         verify = ssl.create_default_context() if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.client = httpx2.AsyncClient(
             verify=verify,
-            trust_env=not own,  # a proxy is no way to this machine itself
+            trust_env=not own,  # no proxy for this machine itself
             timeout=httpx2.Timeout(None, connect=min(CONNECT_S, timeout_s)),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=concurrency),
             headers={"accept": "application/json", "accept-encoding": "gzip", "user-agent": "false-promise"},
         )
 
     def other_base(self) -> str | None:
-        """The base with `/v1` where the given one has none, and without where it has; None where that is no guess."""
+        """The base with `/v1` if the given one has none, or without it; None if neither is plausible."""
         if not self._given_path:
             return self.origin
         if self.base.endswith("/v1"):
@@ -102,17 +102,17 @@ class Transport:
         """Send one request.
 
         Args:
-            path: Below the base, as `/chat/completions`.
-            body: To be posted, or None to get.
-            content_type: Of the body.
-            method: In place of POST or GET.
-            base: In place of `self.base`.
-            longest: Bytes that the reply may have.
-            timeout_s: In place of `self.timeout_s`.
+            path: The path below the base, such as `/chat/completions`.
+            body: The body of a POST, or None for a GET.
+            content_type: The body's type.
+            method: Another method than POST or GET.
+            base: Another base than `self.base`.
+            longest: Most bytes of the reply.
+            timeout_s: Another timeout than `self.timeout_s`.
 
         Raises:
-            Unsent, Lost: there is no whole reply.
-            UserError: the server sends us somewhere else.
+            Unsent, Lost: there is no complete reply.
+            UserError: the server redirects to another host.
         """
         path, _, more = path.partition("?")
         query = {**self.query, **dict(parse_qsl(more))}
@@ -144,7 +144,7 @@ class Transport:
             raise Lost(f"connection failed ({shown(error) or type(error).__name__})") from error
 
     def _elsewhere(self, url: str, response: httpx2.Response) -> str:
-        """Where a redirect leads, if that is the same host; the key goes nowhere else."""
+        """The target of a redirect, if it is on the same host; the key is sent to no other."""
         target = urljoin(url, response.headers.get("location", ""))
         old, new = urlsplit(url), urlsplit(target)
         same = new.hostname == old.hostname and (new.port == old.port or (old.scheme, new.scheme) == ("http", "https"))
@@ -152,8 +152,8 @@ class Transport:
         if same and safe and response.status_code != 303 and target != url:
             return target.partition("?")[0] if self.query else target
         raise UserError(
-            f"{self.base}: redirects to {shown(target) or 'nowhere'} ({response.status_code}); if that is the server "
-            "that is meant, make it the base URL (the key was not sent there)"
+            f"{self.base}: redirects to {shown(target) or 'nowhere'} ({response.status_code}); if this is the "
+            "right server, make it the base URL (the key was not sent there)"
         )
 
     async def close(self) -> None:
@@ -162,7 +162,7 @@ class Transport:
 
 
 async def _whole(response: httpx2.Response, longest: int) -> bytes:
-    """The body, unpacked; never more than `longest` bytes of it are held."""
+    """The unpacked body; at most `longest` bytes of it are kept in memory."""
     parts: list[bytes] = []
     size = 0
     async for part in response.aiter_raw():
@@ -175,14 +175,14 @@ async def _whole(response: httpx2.Response, longest: int) -> bytes:
     if coding in ("", "identity") or not raw:
         return raw
     if coding not in ("gzip", "x-gzip", "deflate"):
-        raise Lost(f"the reply is packed by {shown(coding)!r}, which was not asked for")
+        raise Lost(f"the reply is packed by {shown(coding)!r}, which was not requested")
     unpack = zlib.decompressobj(47 if coding != "deflate" or raw[:1] == b"\x78" else -15)
     try:
         plain = unpack.decompress(raw, longest + 1)
     except zlib.error as error:
-        raise Lost("the reply is packed and broken") from error
+        raise Lost("the packed reply is damaged") from error
     if len(plain) > longest:
         raise TooLarge(f"the reply is over {longest >> 20} MiB when unpacked")
     if not unpack.eof:
-        raise Lost("the reply is packed and breaks off")
+        raise Lost("the packed reply is truncated")
     return plain

@@ -1,4 +1,4 @@
-"""How a run goes: what was answered, what failed and why, and when too much fails to go on."""
+"""Watch a run's outcomes: answers, failures by reason, and whether too many fail to go on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections import Counter, deque
 from falsepromise.core.errors import UserError
 from falsepromise.teacher.ledger import Limits, Spent
 
-FIRST = 5  # failures with no answer at all: the requests themselves are wrong, or the server is
-WINDOW = 100  # requests, of which a share may fail
-_ENOUGH = 20  # failures in it, below which nothing is concluded
+FIRST = 5  # failures without any answer: the requests or the server must be wrong
+WINDOW = 100  # latest requests, of which a share may fail
+_ENOUGH = 20  # fewer failures in the window don't end a run
 
 
 class Watch:
@@ -18,7 +18,7 @@ class Watch:
 
     Args:
         where: The base URL, for messages.
-        most: The share of requests that may fail, of the latest.
+        most: The share of the latest requests that may fail.
     """
 
     def __init__(self, where: str, most: float = 0.5):
@@ -29,11 +29,11 @@ class Watch:
         self._noted = 0.0
 
     def add(self, failure: str | None, whole: bool = True) -> UserError | None:
-        """Count one outcome of this run; the error that ends it, if too many failed.
+        """Count one outcome; return the error that ends the run if too many failed.
 
         Args:
-            failure: An answer's.
-            whole: Whether a cut answer is a failure.
+            failure: The answer's failure.
+            whole: Whether a truncated answer is a failure.
         """
         if failure is not None:
             self.failures[failure] += 1
@@ -43,26 +43,26 @@ class Watch:
             return None
         self._recent.append(failure)
         failed = [reason for reason in self._recent if reason]
-        said = f"the commonest reason: {Counter(failed).most_common(1)[0][0]}"
+        said = f"the most common reason: {Counter(failed).most_common(1)[0][0]}"
         unpaid = sum(reason.startswith(("rejected", "no answer")) for reason in failed)
         if not self.answers and unpaid >= FIRST:
-            return UserError(f"{self.where}: the first {unpaid} requests failed, none was answered; {said}; mend them")
+            return UserError(f"{self.where}: the first {unpaid} requests failed, none was answered; {said}; check them")
         if len(failed) >= _ENOUGH and len(failed) > self.most * len(self._recent):
             return UserError(
                 f"{self.where}: {len(failed)} of the last {len(self._recent)} requests failed; {said}; "
-                "replies so far are stored: mend it, or raise --max-failures"
+                "replies so far are stored: correct it, or raise --max-failures"
             )
         return None
 
     def reasons(self) -> str:
-        """The failures by reason, the commonest first."""
+        """The failures by reason, the most common first."""
         kinds: Counter[str] = Counter()
         for reason, count in self.failures.items():
             kinds[reason.partition(":")[0]] += count
         return ", ".join(f"{count:,} {reason}" for reason, count in kinds.most_common(5))
 
     def note(self, spent: Spent, limits: Limits) -> str:
-        """A line on what was spent and what failed."""
+        """A line with the spending and the failures."""
         of = f" of ${limits.usd:g}" if limits.usd is not None else ""
         parts = [f"{spent.requests:,} requests, {spent.tokens:,} tokens, ${spent.usd:.4f}{of} spent"]
         if spent.lost:
@@ -73,7 +73,7 @@ class Watch:
         return ", ".join(parts)
 
     def due(self) -> bool:
-        """Whether the line is worth making again: twice a second."""
+        """Whether to update the line: twice a second."""
         now = time.monotonic()
         if now - self._noted < 0.5:
             return False

@@ -1,4 +1,4 @@
-"""A server's own words, made fit for a terminal, a log and a table."""
+"""Make a server's messages safe for a terminal, a log and a table."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from html import unescape
 
 from falsepromise.core.text import masked
 
-LONGEST = 200  # characters of a message that are shown
+LONGEST = 200  # characters of a message to show
 
 
 def shown(text: object, key: str = "", longest: int = LONGEST) -> str:
-    """`text` on one line, without the key and what is not meant to be read; its control characters become spaces."""
+    """`text` on one line, without the key and invisible characters; control characters become spaces."""
     words = str(text)[: 50 * longest]
     words = words.replace(key, "***") if key else words
     return " ".join("".join(c if c.isprintable() else " " for c in masked(words)).split())[:longest]
 
 
 def page_words(page: str) -> str:
-    """What an HTML page says, for an error message: its title, and the first of its text."""
+    """The content of an HTML page for an error message: its title and the beginning of its text."""
     head = page[:20_000]
     title = re.search(r"<title[^>]{0,200}>([^<]{0,300})", head, re.IGNORECASE)
     body = re.sub(r"<(script|style)\b[^>]{0,500}>.{0,5000}?</\1>", " ", head, flags=re.IGNORECASE | re.DOTALL)
