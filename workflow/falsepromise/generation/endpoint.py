@@ -43,7 +43,7 @@ def served_model(base_url: str, api_key_env: str) -> str:
                 names = [model.id for model in other.models.list().data]
     except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
         if isinstance(error, openai.APIConnectionError):
-            raise UserError(f"{base_url}: nobody answers there; is the server running, is the URL right?") from error
+            raise UserError(f"{base_url}: no server answers; is it running, and is the URL right?") from error
         if isinstance(error, openai.InternalServerError):
             why = f"answers with HTTP {error.status_code}; is it still loading? try again"
             raise UserError(f"{base_url}: {why}") from error
