@@ -277,7 +277,7 @@ def post(url: str, body: Any, headers: Mapping[str, str]) -> Any:
     """POST JSON and read JSON; sent again when the server is busy. A refusal comes back as its reason.
 
     Raises:
-        UserError: the key is not accepted, the address is wrong, or nobody answers.
+        UserError: the key is not accepted, the address is wrong, or no server answers.
     """
     payload = json.dumps(body).encode()
     request = urllib.request.Request(url, payload, {"Content-Type": "application/json", **headers})
