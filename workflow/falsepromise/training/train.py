@@ -40,6 +40,7 @@ from falsepromise.core.records import read_json, write_json, write_jsonl
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer, load_any
 from falsepromise.models.config import ModelConfig
+from falsepromise.study.planning import USABLE
 from falsepromise.training import optimizer
 from falsepromise.training.blocks import Blocks
 from falsepromise.training.checkpoint import Checkpoints
@@ -160,6 +161,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     # jaxlib 0.10.2 adds to a table with duplicate rows (the embedding's gradient) by compare and swap on GPUs before
     # Hopper, hundreds of times slower for a token that is frequent; where subnormals are flushed it doesn't.
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_ftz=true".strip()
+    # XLA takes three quarters of a GPU unless it is told; the planner and `training.compile` count on more.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", str(USABLE))
     start_processes()
     recipe = Recipe.read(args.recipe)
     tokenizer, _ = load_any(args.base)
