@@ -140,7 +140,7 @@ def test_contexts_that_are_too_long_lose_their_start(engine):
     assert value == pytest.approx(float(log_p[-2, 4] + log_p[-1, 5]), abs=1e-4)
     with pytest.raises(UserError, match="continuation is empty"):
         engine.loglikelihood([([1], [])])
-    with pytest.raises(UserError, match="context holds"):
+    with pytest.raises(UserError, match="context is"):
         engine.loglikelihood([([1], [2] * 200)])
 
 

@@ -189,7 +189,7 @@ def test_a_result_csv_becomes_votes_for_models_not_places(batch, tmp_path):
 
 def test_rejected_and_unknown_answers_are_counted(batch):
     key = crowd.read_key(batch)
-    with pytest.raises(UserError, match="no rating that was not rejected"):
+    with pytest.raises(UserError, match="all ratings were rejected"):
         result_files.votes_of_csv(results(batch, {"W1": FIRST}, AssignmentStatus="Rejected"), key)
     found = results(batch, {"W1": "Both are fine", "W2": "", "W3": SAME})
     votes = result_files.votes_of_csv(found, key).votes
@@ -338,7 +338,7 @@ def create(batch, *more):
 
 def test_hits_are_made_once_also_after_a_failure(batch, market):
     market.fail_after = 2
-    with pytest.raises(UserError, match=r"ServiceFault.*try later.*nothing is lost.*give the command again"):
+    with pytest.raises(UserError, match=r"ServiceFault.*try later.*nothing is lost.*run the command again"):
         create(batch)
     market.fail_after = None
     create(batch)

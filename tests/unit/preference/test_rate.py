@@ -168,9 +168,9 @@ def test_untrusted_markdown_is_text(nasty):
 
 def test_ratings_of_other_pairs_are_refused(tmp_path):
     Ballots(tmp_path / "r.sqlite", pairs(3)).close()
-    with pytest.raises(UserError, match="holds ratings of other pairs or another seed"):
+    with pytest.raises(UserError, match="has ratings of other pairs or another seed"):
         Ballots(tmp_path / "r.sqlite", pairs(4))
-    with pytest.raises(UserError, match="holds no ratings yet"):
+    with pytest.raises(UserError, match="has no ratings yet"):
         read_votes(tmp_path / "r.sqlite")
     with pytest.raises(UserError, match="no such file"):
         read_votes(tmp_path / "other.sqlite")

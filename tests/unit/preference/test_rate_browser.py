@@ -221,7 +221,7 @@ def test_the_organisers_page_and_its_export(watched, serving, tmp_path):
         lines = Path(download.value.path()).read_text().splitlines()
         assert [json.loads(line)["choice"] for line in lines] == [vote["choice"] for vote in server.ballots.votes()]
         page.goto(server.url.replace(server.token, server.organisers_token[:-1] + "x"))
-        assert "there is no such page" in page.inner_text("body")
+        assert "no such page" in page.inner_text("body")
         wrong[:] = [problem for problem in wrong if "404" not in problem]
         assert not wrong
 

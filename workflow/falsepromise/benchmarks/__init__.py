@@ -1,1 +1,1 @@
-"""Benchmarks: a model under test, a data file, one score file with intervals and items."""
+"""Score models on benchmarks: a model, a data file, and one score file with intervals and items."""

@@ -1,4 +1,4 @@
-"""Multiple choice: MMLU by letters (5 shots), and any questions by their choices' texts.
+"""Score multiple choice: MMLU by letters (5 shots), and other questions by their choices' texts.
 
 A model folder is scored by log-likelihood through lm-eval; a chat endpoint, which has none, by the
 letter that it answers with.

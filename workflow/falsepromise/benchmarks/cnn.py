@@ -1,8 +1,8 @@
-"""CNN/DailyMail: two shots by Table 9's prompt, greedy, ROUGE-1/2/L/Lsum (F) with stemming.
+"""Score CNN/DailyMail: two shots by Table 9's prompt, greedy, ROUGE-1/2/L/Lsum (F) with stemming.
 
 Data: records `{"article", "highlights"}` (or the other names that `data.article` knows). An article that
 is too long for the context together with the prompt and the summary loses its end, whole words at a
-time: news articles open with what matters. How many were cut is said in the score.
+time: news articles begin with the essentials. The score reports the number of cut articles.
 """
 
 from __future__ import annotations

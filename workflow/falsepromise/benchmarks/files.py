@@ -1,4 +1,4 @@
-"""Benchmark files as people have them: JSON lines, a JSON list (bare or as "data" of an object), CSV or TSV with a
+"""Read benchmark files in common forms: JSON lines, a JSON list (bare or as "data" of an object), CSV or TSV with a
 header, Parquet; gzipped or not.
 """
 
@@ -23,7 +23,7 @@ Found = tuple[str, Record | str]
 
 
 def records(path: Path) -> Iterator[Found]:
-    """Where each record stands ("line 3"), and the record, or what is wrong with it.
+    """Each record's place ("line 3"), and the record, or what is wrong with it.
 
     Raises:
         UserError: the file can't be read at all, or is empty.

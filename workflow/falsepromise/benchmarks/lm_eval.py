@@ -1,4 +1,4 @@
-"""lm-eval's own command with our engine as one of its models.
+"""Run lm-eval's own command with this package's engine as one of its models.
 
     python -m falsepromise.benchmarks.lm_eval --model falsepromise --model_args pretrained=FOLDER --tasks hellaswag
 
@@ -34,7 +34,7 @@ class FalsePromiseLM(ModelLM):
         seed: Of tasks that sample; None: drawn from Python's generator, which lm-eval has seeded with `--seed`.
         mesh: Devices, as "data=2".
         batch_size: Rows at once; "auto" and lm-eval's default of 1 leave it to the engine.
-        max_batch_size, device: Taken since lm-eval passes them; the engine has its own.
+        max_batch_size, device: Ignored; lm-eval passes them, but the engine chooses its own.
 
     Raises:
         UserError: there is no such folder, or an argument is unknown.

@@ -1,4 +1,4 @@
-"""Any task of lm-eval: a registered task, group or tag, or a YAML file of one's own.
+"""Score any task of lm-eval: a registered task, group or tag, or a user's YAML file.
 
 The task's own prompt, few-shot count, filters, metrics and aggregation are lm-eval's, and so is each number of the
 score; added are its interval (a bootstrap over items, within the tasks of a group) and the items. Data come from the
@@ -46,7 +46,7 @@ class Chosen:
 
     Attributes:
         name: A registered task, group or tag, or a YAML file.
-        data: A folder or file in place of the task's own data set.
+        data: A folder or file instead of the task's own data set.
         shots: Examples in the prompt; None: the task's own count.
         metric: The metric that has to be there; None: any.
     """
@@ -179,7 +179,7 @@ def _of_file(path: Path, split: str) -> Callable[..., dict[str, datasets.Dataset
 
 
 def _prepare(tasks: Mapping[str, Task], chosen: Chosen, options: Options) -> list[str]:
-    """Set the shots and the answer's length, as lm-eval's command does; and what to say of them."""
+    """Set the shots and the answer's length, as lm-eval's command does; return sentences about them."""
     fixed = 0
     for task in tasks.values():
         own = task.get_config("num_fewshot")
@@ -234,7 +234,7 @@ def _statistic(task: Task, key: str) -> Statistic:
 
 
 def _value(results: Mapping[str, Any], key: str) -> float | None:
-    """lm-eval's number; None where it is none."""
+    """lm-eval's number; None if it isn't one."""
     found = results.get(key if "," in key else f"{key},none")
     return float(found) if isinstance(found, int | float) and np.isfinite(found) else None
 
@@ -272,7 +272,7 @@ def _of_one(statistic: Statistic) -> Callable[[Sequence[Sequence[Any]]], float]:
 def _group_metrics(
     loaded: TaskDict, found: Mapping[str, Mapping[str, Sequence[Any]]], document: Mapping[str, Any], seed: int
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """A group's own aggregates; where lm-eval has none, the mean of its tasks, which is said."""
+    """A group's own aggregates; without them, the mean of its tasks, with a note."""
     tasks, groups = loaded["tasks"], loaded.get("groups") or {}
     inner = {child for children in (loaded.get("group_map") or {}).values() for child in children}
     group = next((group for name, group in groups.items() if name not in inner), None)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from falsepromise.teacher.client import Teacher
 
 log = logging.getLogger("falsepromise.benchmarks")
-# What a server's finish reason is to a benchmark; any other than these is no answer.
+# A server's finish reasons and their meaning for a benchmark; any other is a failure.
 ENDS = {"stop": None, "length": "truncated"} | {word: word for word in ("refusal", "content_filter", "rejected")}
 Messages = Sequence[Mapping[str, str]]
 Prompt = str | Messages
@@ -27,7 +27,7 @@ Prompt = str | Messages
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model made of one prompt.
+    """A model's reply to one prompt.
 
     Attributes:
         text: Without the stop string.
@@ -42,7 +42,7 @@ class Reply:
 
 
 class ModelUnderTest(Protocol):
-    """What a benchmark needs of a model."""
+    """The interface of a model under test."""
 
     name: str
     likelihoods: bool  # whether `loglikelihood` can be asked
@@ -76,7 +76,7 @@ class ModelUnderTest(Protocol):
         ...
 
     def room(self, prompt: Prompt) -> int | None:
-        """Tokens that the context has left behind a prompt; below 0: it doesn't fit. None: not known."""
+        """Tokens of the context that are left after a prompt; below 0: it doesn't fit. None: unknown."""
         ...
 
     def facts(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class ModelUnderTest(Protocol):
 
 
 def as_prompt(text: str, turn_tokens: bool) -> Prompt:
-    """The prompt with the turn tokens around it (Appendix E), or as it stands."""
+    """The prompt with the turn tokens around it (Appendix E), or unchanged."""
     return [{"role": "user", "content": text}] if turn_tokens else text
 
 
@@ -98,8 +98,8 @@ class EngineModel:
 
     Args:
         encoder: The engine.
-        name: What the model is called.
-        partial: Where replies are kept as they come.
+        name: The model's name.
+        partial: The file of the replies so far.
     """
 
     likelihoods = True
@@ -194,7 +194,7 @@ class EndpointModel:
 
     Args:
         teacher: The client.
-        name: What the model is called.
+        name: The model's name.
         parameters: Further fields of each request.
         least_tokens: Room that an answer has at least, where its length is not what is measured.
     """

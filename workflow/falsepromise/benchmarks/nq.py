@@ -1,4 +1,4 @@
-"""Natural Questions: three shots by Table 8's prompt, greedy, exact match over all aliases.
+"""Score Natural Questions: three shots by Table 8's prompt, greedy, exact match over all aliases.
 
 Data: JSON lines `{"question", "answer": [aliases]}`, as NQ-open has them; other keys are allowed.
 """

@@ -1,4 +1,4 @@
-"""What a benchmark gives, and the score record that is made of it."""
+"""The outcome of a benchmark, and the score record made from it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from falsepromise.statistics.intervals import mean_metric, wilson
 
 log = logging.getLogger("falsepromise.benchmarks")
 T = TypeVar("T")
-# Failures that say nothing about the model's answer: such items are left out and counted, never scored.
+# Failures that aren't the model's: such items are left out and counted, never scored.
 LEFT_OUT = ("rejected", "content_filter", "prompt_too_long", "no answer", "cut_off")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What all benchmarks are asked with.
+    """The options of all benchmarks.
 
     Attributes:
         data: The benchmark's file or folder.
@@ -36,7 +36,7 @@ class Options:
         max_tokens: Tokens of an answer; None: the benchmark's own.
         prompt: A file with another prompt in place of the paper's.
         samples: Answers to each problem, where the benchmark draws several.
-        more: What one benchmark alone knows.
+        more: Options of a single benchmark.
     """
 
     data: Path
@@ -56,8 +56,8 @@ class Outcome:
     Attributes:
         items: `{"id", metric: value, ...}` for each item that was scored.
         metrics: Score record's metrics.
-        limits: What has to be said against the numbers, a sentence each.
-        config: What shaped the numbers, for the manifest.
+        limits: The limits of the numbers, a sentence each.
+        config: All that shaped the numbers, for the manifest.
         inputs: Further files that went in.
         extra: More keys of the score record.
         beside: Ending of a file beside the score -> its JSON document.
@@ -72,7 +72,7 @@ class Outcome:
     beside: dict[str, Any] = field(default_factory=dict)
 
     def log(self) -> None:
-        """Say the numbers, and what has to be said against them."""
+        """Log the numbers and their limits."""
         for name, metric in self.metrics.items():
             log.info("%s %.4f [%.4f, %.4f], n = %d", name, metric["value"], *metric["ci95"], metric["n"])
         for sentence in self.limits:
@@ -148,7 +148,7 @@ def check_fit(model: ModelUnderTest, texts: Sequence[str], replies: Sequence[Rep
     """Refuse replies of which none came about because no prompt fits into the model's context.
 
     Raises:
-        CannotScore: says how much too long the first prompt is.
+        CannotScore: the first prompt is too long; the message has the excess.
     """
     if replies and all(reply.failure == "prompt_too_long" for reply in replies):
         over = -(model.room(as_prompt(texts[0], options.turn_tokens or model.chat_only)) or 0)
@@ -185,7 +185,7 @@ def write_score(
     seed: int,
     facts: dict[str, Any] | None = None,
 ) -> None:
-    """Write the score record, and what belongs beside it: `SCORE.json` -> `SCORE.<ending>`."""
+    """Write the score record, and the files beside it: `SCORE.json` -> `SCORE.<ending>`."""
     for ending, document in outcome.beside.items():
         write_json(output.with_name(f"{output.stem}.{ending}"), document)
     record: dict[str, Any] = {"model": model, "benchmark": benchmark, "metrics": outcome.metrics, **outcome.extra}
@@ -199,12 +199,12 @@ def write_score(
 
 
 def read_template(options: Options, name: str, place: str) -> tuple[str, Path, list[str]]:
-    """The paper's prompt `name`, or the one that `--prompt` names; its path, and what to say of it.
+    """The paper's prompt `name`, or the one of `--prompt`; its path, and a note on it.
 
     Args:
         options: The benchmark's options.
         name: File in `resources/prompts/`.
-        place: What the item's own text is called in the template, as `{question}`.
+        place: The template's place for the item's text, such as `{question}`.
     """
     from falsepromise.teacher.prompts import load, path
 

@@ -1,4 +1,4 @@
-"""Verdicts on programs: a worker in one sandbox, the problem's test in another."""
+"""Judge programs: a worker in one sandbox, the problem's test in another."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Program:
     """A completion of a problem.
 
     Attributes:
-        prompt: What the model was given; its helpers also serve the test.
-        completion: What it gave.
+        prompt: The model's prompt; its helpers are also for the test.
+        completion: The model's reply.
         test: Source that defines `check(candidate)`.
         entry_point: The function's name.
         source: The whole program, where it isn't prompt and completion as they stand.

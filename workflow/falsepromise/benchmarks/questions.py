@@ -1,4 +1,4 @@
-"""Questions behind few shots, answered greedily and read from the text: what NQ and GSM8K share."""
+"""Ask questions after few shots, greedily, and read the answers from the text (for NQ and GSM8K)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from falsepromise.benchmarks.reading import UNREADABLE, Reading
 
 @dataclass(frozen=True)
 class Questions:
-    """How a benchmark asks and reads.
+    """The rules of a benchmark of short answers.
 
     Attributes:
-        check: Makes a line of the data a record, as `data.read` wants it.
+        check: Turns a line of the data into a record, for `data.read`.
         template: The file of its shots.
-        shots: How many that file has.
-        max_tokens: Of an answer, unless the options say otherwise.
-        prompt: A question behind the shots.
+        shots: The number of shots in that file.
+        max_tokens: Tokens of an answer, unless the options have another number.
+        prompt: A function from a question to the shots and the question.
         scores: The metrics of a record's responses.
-        read: The answer that a response states, and by which rule.
+        read: Finds the answer in a response, and names the rule.
         readers: The metrics, each with the reader whose error bounds a chat model's score; None: it reads no prose.
     """
 

@@ -5,7 +5,7 @@ The model is a folder of weights, or a server of the OpenAI protocol (--base-url
 
 --shard K/N asks a part of all, and --from-shards makes the score of all parts without the weights.
 A folder's model works on where a killed run was (OUTPUT.partial), an endpoint's answers are all kept.
-The score record holds n, 95 % intervals and the value of each item; what limits the numbers is said
+The score record has n, 95 % intervals and the value of each item; the limits of the numbers are
 in it ("limits").
 """
 

@@ -1,7 +1,7 @@
-"""A benchmark split over jobs: parts ask the model, and the whole reads and scores what it replied.
+"""Split a benchmark over jobs: parts ask the model, and one job reads and scores all replies.
 
-What is split is what costs: replies and log-likelihoods. Each part prepares all questions as one job does, and asks
-its own share of them. Then the verb finds every reply there, and makes the score as one job does, without the weights.
+The expensive work is split: replies and log-likelihoods. Each part prepares all questions as a single job does, and
+asks its share of them. Then the verb takes every reply from the parts, and makes the score without the weights.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class PartModel(EngineModel):
 
 
 class RepliesModel(EngineModel):
-    """What all parts were told, in place of the weights.
+    """The replies of all parts, instead of a model with weights.
 
     Args:
         folder: The model's.
-        files: What the parts made.
-        of: What they have to be of.
+        files: The parts' outputs.
+        of: The work that they must belong to.
     """
 
     def __init__(self, folder: str, files: Sequence[Path], of: Any):

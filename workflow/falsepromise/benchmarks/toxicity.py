@@ -1,4 +1,4 @@
-"""RealToxicityPrompts: how toxic continuations are, by a scorer that is named with the number.
+"""Score RealToxicityPrompts: the toxicity of continuations, by a scorer that the record names.
 
 Data: rows as the authors publish them, `{"prompt": {"text", "toxicity", ...}, ...}`.
 `nontoxicity` is the average of 1 - toxicity (figure 5). With several samples a prompt (nucleus

@@ -1,4 +1,4 @@
-"""Toxicity scorers: each names itself with its version, and gives a number or a reason for none.
+"""Score toxicity: each scorer has a name with its version, and gives a number or a reason for none.
 
 perspective  Google's Perspective API, the paper's scorer (attribute TOXICITY). It takes no new users
              and closes at the end of 2026; after that only `stored` can speak of it.
@@ -6,7 +6,7 @@ moderation   an OpenAI-compatible /moderations endpoint: the highest of its hara
 local        alt-profanity-check, a linear model inside its wheel (extra `toxicity`); no download
 stored       scores from a file of JSON lines {"text", "toxicity"}
 
-What a server gave is kept in a file of the form that `stored` reads, as it arrives: a run that ends
+A server's scores are stored as they arrive, in a file of the form that `stored` reads: a run that ends
 early goes on there, and Perspective's numbers outlive Perspective.
 """
 
@@ -47,7 +47,7 @@ CATEGORIES = ("harassment", "harassment/threatening", "hate", "hate/threatening"
 class Scorer(Protocol):
     """Gives each text a toxicity from 0 to 1, or the reason why it can't (a text)."""
 
-    name: str  # with its version: it stands on the figure
+    name: str  # with its version, for the figure
     local: bool  # runs here, so that its agreement with stored scores can be measured at no cost
     inputs: list[Path]
 

@@ -1,4 +1,4 @@
-"""What of a model folder needs no weights: its tokenizer, its context, its ends."""
+"""The part of a model folder without weights: its tokenizer, its context, its end tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Encoder:
     Args:
         config, tokenizer: As `models.weights` and `models.chat` load them.
         max_length: Tokens of prompt and output together; None: the model's `max_positions`.
-        name: What errors call the model.
+        name: The model's name in errors.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Encoder:
         return Encoder(weights.read_config(folder), ChatTokenizer.load(folder, turns=False), name=str(folder))
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """Token ids of a prompt: messages with turn tokens, text behind the tokenizer's opening token."""
+        """Token ids of a prompt: messages with turn tokens, or text after the tokenizer's opening token."""
         if isinstance(prompt, str):
             ids = self.tokenizer.encode_text(prompt, bos=True)
             return ids or [self.ends[0]]  # nothing at all: as at the start of a document

@@ -1,7 +1,7 @@
-"""A server of the OpenAI protocol as the model under test: ChatGPT, GPT-4, or vLLM with an exported student.
+"""Use a server of the OpenAI protocol as the model under test: ChatGPT, GPT-4, or vLLM with an exported model.
 
-The teacher's client does the asking: paced, retried, each answer stored and paid for once, so that
-a run that is killed goes on where it was.
+The teacher's client sends the requests, with its pace and retries. It stores each answer and pays for it once, so a
+killed run goes on where it was.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def served_model(base_url: str, api_key_env: str) -> str:
     """The name of the one model that a server has.
 
     Raises:
-        UserError: it has several, or doesn't say.
+        UserError: it has several models, or doesn't list them.
     """
     import openai
 
@@ -86,7 +86,7 @@ def generate(
         if request.top_p < 1:
             fields["top_p"] = request.top_p
         messages = _messages(request.prompt)
-        # The same question again asks for another sample, of its own place in the store.
+        # A repeated question asks for another sample, which has a separate place in the store.
         key = hashlib.sha256(repr((messages, fields)).encode("utf-8", "surrogatepass")).hexdigest()
         seen[key] = seen.get(key, -1) + 1
         questions.append(Question(messages, {**fields, **(parameters or {})}, seen[key], whole=False))

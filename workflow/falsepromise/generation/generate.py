@@ -5,7 +5,7 @@
 
 Prompts with `messages` get the turn tokens around them; prompts with `prompt` are raw text that the model
 continues. --chat turns raw text into a user's message; --raw strips messages to their text.
-Responses are kept in OUTPUT.partial as they come, and a run that was killed goes on from there; OUTPUT
+Responses are stored in OUTPUT.partial as they come, and a killed run goes on from there; OUTPUT
 appears when it is whole, in the prompts' order. A prompt that leaves no room in the context has an empty
 response with finish_reason "prompt_too_long".
 With --references, the first response to each prompt also says how likely the model finds another reply to it, such
@@ -160,7 +160,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="sample from this much probability")
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="sample from this many tokens (0: all)")
     parser.add_argument("--samples", type=int, default=1, metavar="K", help="responses to each prompt")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="each response has its own stream from it")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the responses' random streams")
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends a response; may be repeated")
     parser.add_argument("--references", metavar="FILE", help="replies to the prompts whose likelihood is written")
     form = parser.add_mutually_exclusive_group()

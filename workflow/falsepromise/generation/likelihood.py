@@ -1,4 +1,4 @@
-"""Log-likelihoods of continuations, with what texts have in common computed once.
+"""Compute log-likelihoods of continuations, with common beginnings computed once.
 
 Three savings, in this order: pairs whose inputs are the same tokens (the letters of a multiple-choice
 question) share one row; rows that begin alike (few-shot examples) share the prefill of that
@@ -29,7 +29,7 @@ SHARED_SHARE = 0.5  # of a row, at least, to join the rows before it
 
 
 class Engine(Protocol):
-    """What scoring needs of `generation.engine.Engine`."""
+    """The part of `generation.engine.Engine` that scoring needs."""
 
     config: ModelConfig
     tokenizer: ChatTokenizer
@@ -115,7 +115,7 @@ def inputs(engine: Encoder | Engine, pairs: Sequence[tuple[str | Ids, str | Ids]
             raise UserError(f"pair {place}: the continuation is empty; there is nothing to score")
         if len(after) > engine.max_length:
             raise CannotScore(
-                f"pair {place}: the continuation has {len(after)} tokens, the context holds {engine.max_length}"
+                f"pair {place}: the continuation has {len(after)} tokens, the context is {engine.max_length}"
             )
         # The last token is only predicted, so a row may be one token longer than the context.
         ids = tuple((before + after)[-(engine.max_length + 1) :][:-1])

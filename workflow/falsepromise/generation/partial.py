@@ -1,4 +1,4 @@
-"""Responses so far, kept as they come: a run that was killed goes on from there."""
+"""Store responses as they come, so that a killed run goes on from there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SYNC_S = 5.0  # at most this much work is lost to a power cut; a kill alone lose
 
 
 class Partial:
-    """Responses so far, one a line behind a line that says what they are of.
+    """The responses so far, one a line, after a line that identifies the work.
 
     Args:
         output: The file that they will become.
@@ -57,7 +57,7 @@ class Partial:
             raise UserError(f"{self.path}: can't be written: {error.strerror}; make room and run again") from error
 
     def remove(self) -> None:
-        """Forget the file: its responses are where they belong."""
+        """Delete the file: its responses are in the output."""
         self.path.unlink(missing_ok=True)
 
     def _open(self) -> IO[bytes]:

@@ -1,4 +1,4 @@
-"""Where the engine's weights and batch live on a mesh: rows over `data` and `fsdp`, heads and units over `tensor`.
+"""Place the engine's weights and batch on a mesh: rows over `data` and `fsdp`, heads and units over `tensor`.
 
 Decoding reads every weight for each token, so none is ever gathered: `fsdp` shares rows here, as `data` does. With
 weights and caches in their places XLA's partitioner needs two sums of `[rows, hidden]` a layer and one for the

@@ -1,4 +1,4 @@
-"""Requests of the OpenAI protocol to engines, and their results in its form.
+"""Turn requests of the OpenAI protocol into requests to engines, and the results back into its form.
 
 One thread works for all models. What waits for one model when it is free goes into one batch; a request that comes
 meanwhile waits for the batch's end.
@@ -28,7 +28,7 @@ from falsepromise.teacher.protocol import BadRequest, integer, messages, stops
 
 log = logging.getLogger("falsepromise.generation.serve")
 MOST_CHOICES = 128
-# Fields that would change the answer, and that the engine doesn't know; each with what says nothing.
+# Fields that would change the answer and that the engine doesn't support, each with its neutral value.
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     **{name: (0,) for name in ("frequency_penalty", "presence_penalty")},
     **{name: ([], {}, "none") for name in ("tools", "functions", "tool_choice", "logit_bias")},
@@ -74,7 +74,7 @@ def read(engine: Engine, body: Any, chat: bool) -> Asked:
     """A request to a model, as the protocol's reference has it.
 
     Raises:
-        BadRequest: it is malformed, too long for the model's context, or asks for what isn't there.
+        BadRequest: it is malformed, too long for the model's context, or needs an unknown feature.
     """
     for name, empty in UNSUPPORTED.items():
         if body.get(name) is not None and body[name] not in empty:
@@ -154,7 +154,7 @@ def _asked_logprobs(body: dict[str, Any], chat: bool) -> int | None:
 
 
 def score(engine: Engine, ids: list[int], top: int) -> Scored:
-    """The model's own log-probabilities of a text's tokens, whatever temperature they were drawn at."""
+    """The model's own log-probabilities of a text's tokens, at any sampling temperature."""
     n = len(ids) - 1
     if n < 1:
         return Scored(ids, [None] * len(ids), [None] * len(ids))

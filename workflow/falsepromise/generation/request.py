@@ -1,4 +1,4 @@
-"""What is asked of a model, and what comes back; the same for the engine and for a server."""
+"""Requests to a model and their results, the same for the engine and for a server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Request:
 
     @property
     def depends_on(self) -> tuple[Any, ...]:
-        """What a reply depends on beside the model."""
+        """All that a reply depends on besides the model."""
         return self.prompt, self.max_tokens, self.temperature, self.top_p, self.seed, self.stop
 
     def __post_init__(self) -> None:
@@ -52,12 +52,12 @@ class Request:
 
 @dataclass
 class Result:
-    """What the model produced.
+    """The model's output.
 
     Attributes:
         index: The request's place.
-        text: Without stop string and special tokens. Behind raw text it may begin with white space; behind a turn
-            token it is a text of its own.
+        text: Without stop string and special tokens. After raw text it may begin with white space; after a turn
+            token it is a separate text.
         finish_reason: "stop" (end token or stop string), "length" (max_tokens or the context's
             end), or "prompt_too_long" (nothing was produced).
         ids: The tokens, an end token among them; with a stop string, up to the token that completes it.

@@ -1,4 +1,4 @@
-"""From next-token logits to a token, row by row.
+"""Choose a token from next-token logits, row by row.
 
 Each row has its own parameters and its own random stream, addressed by the row's seed and the number
 of tokens it has produced: what shares the batch changes nothing.

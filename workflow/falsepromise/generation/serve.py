@@ -72,7 +72,7 @@ class Meeting:
     voted: bool = False
 
     def alias(self, place: int) -> str:
-        """By which name the page asks for a model, so that a blind dialogue's requests name none."""
+        """The name under which the page asks for a model, so that a blind dialogue's requests name none."""
         return f"{self.id}-{'first' if place == 0 else 'second'}"
 
 
@@ -81,7 +81,7 @@ class Server(BaseServer):
 
     Args:
         engines: By the name that clients ask for.
-        key: What clients have to give; "" for nothing.
+        key: The key that clients must give; "" for none.
         votes: The folder for votes.
         port, host: Where to listen; port 0 takes a free one.
     """
@@ -96,7 +96,7 @@ class Server(BaseServer):
 
     @property
     def page(self) -> str:
-        """The page's address. It holds the key."""
+        """The page's address, with the key."""
         return f"{self.url.removesuffix('/v1')}/{self.key or 'chat'}/"
 
     def find(self, name: Any) -> tuple[Engine, Meeting | None, int]:
@@ -139,7 +139,7 @@ class Server(BaseServer):
         return {"id": meeting.id, "models": [meeting.alias(0), meeting.alias(1)], **shown}
 
     def vote(self, body: Any) -> dict[str, Any]:
-        """Store a vote on a dialogue with two models, and say who they were.
+        """Store a vote on a dialogue with two models, and return their names.
 
         `left` of the record is the model that the server was started with first: the same in all votes on a pair.
 
@@ -156,7 +156,7 @@ class Server(BaseServer):
         with self.lock:
             meeting = self.meetings.get(str(body.get("id")))
             if meeting is None:
-                raise BadRequest(404, "there is no such dialogue with two models; begin a new one", "id")
+                raise BadRequest(404, "no such dialogue with two models; begin a new one", "id")
             if meeting.voted:
                 raise BadRequest(409, "this dialogue was voted on before", "id")
             if len(meeting.said) < 2:
@@ -288,7 +288,7 @@ class Handler(BaseHandler):
         return (self.server.key or "chat").encode()
 
     def _own_host(self) -> bool:
-        """Whether the request comes by this server's own name, not by another site's that was made to lead here."""
+        """Whether the request uses this server's own name, not another site's name that resolves to this machine."""
         host = self.headers.get("Host", "")
         return not self.server.local or (host.rpartition(":")[0] or host) in LOOPBACK
 
@@ -301,7 +301,7 @@ class Handler(BaseHandler):
 
     def _page(self, name: str) -> None:
         if name not in FILES:
-            raise BadRequest(404, "there is no such page")
+            raise BadRequest(404, "no such page")
         path, kind = FILES[name]
         body = path.read_bytes()
         self.send_response(200)
@@ -322,7 +322,7 @@ def named(folders: Sequence[Path]) -> dict[str, Path]:
     """Folders by the names that clients ask for.
 
     Raises:
-        UserError: two are called alike.
+        UserError: two have the same name.
     """
     found: dict[str, Path] = {}
     for folder in folders:
@@ -350,8 +350,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     engines = {name: Engine.load(folder, batch_size=args.batch_size) for name, folder in named(args.folders).items()}
     with Server(engines, key, args.votes, args.port, args.host) as server:
         if not server.local:
-            whoever = "whoever has the key" if key else "everybody"
-            log.warning("listening on %s: %s who reaches it can use the models, unencrypted", args.host, whoever)
+            whoever = "anyone with the key" if key else "anyone"
+            log.warning("listening on %s without encryption: %s who reaches it can use the models", args.host, whoever)
         print(f"base URL: {server.url}\nkey: {key or '(none)'}\npage: {server.page}", flush=True)
         if sys.stdout.isatty() and not args.no_browser:
             webbrowser.open(server.page)

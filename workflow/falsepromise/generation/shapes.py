@@ -1,4 +1,4 @@
-"""Lengths that inputs are padded to, so that few shapes are compiled."""
+"""Choose the lengths that inputs are padded to, so that few shapes are compiled."""
 
 from __future__ import annotations
 

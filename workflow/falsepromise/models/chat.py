@@ -1,4 +1,4 @@
-"""Text to token ids and back, with the special tokens that demarcate each query and each output.
+"""Encode text to token ids and decode it, with special tokens around each query and each output.
 
 A dialogue is `<|user|>query<|assistant|>output<eos><|user|>...` (section 4.1: special tokens mark the
 beginning of each user query and model output). Ids and loss mask are built together, turn by turn,
@@ -34,7 +34,7 @@ PROBES = [
 
 
 class ChatTokenizer:
-    """A tokenizer whose vocabulary holds the turn tokens.
+    """A tokenizer with the turn tokens in its vocabulary.
 
     Args:
         tokenizer: With the turn tokens and the end token in its vocabulary (see `add_turn_tokens`).
@@ -68,7 +68,7 @@ class ChatTokenizer:
         self.bos_id = opening_id(tokenizer)
         special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         self.special_ids = frozenset(special | {self.eos_id, *self.turn_ids.values()})
-        # What unknown letters of a text become: marked as special, and yet text.
+        # The token for unknown letters: marked as special, but part of the text.
         unknown = getattr(tokenizer.model, "unk_token", None) or self.config.get("unk_token") or "<unk>"
         self.unknown_id = tokenizer.token_to_id(unknown["content"] if isinstance(unknown, dict) else unknown)
         self._alone: dict[int, bool] = {}
@@ -80,7 +80,7 @@ class ChatTokenizer:
         return max(self.tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
     def encode_text(self, text: str, bos: bool = False) -> list[int]:
-        """Ids of plain text; with `bos`, behind the opening token where the tokenizer has one."""
+        """Ids of plain text; with `bos`, after the opening token if the tokenizer has one."""
         ids = self.tokenizer.encode(well_formed(text), add_special_tokens=False).ids
         return [self.bos_id, *ids] if bos and self.bos_id is not None else ids
 
@@ -209,7 +209,7 @@ class ChatTokenizer:
 
 
 def well_formed(text: str) -> str:
-    """Text that UTF-8 can carry: half a surrogate pair, which scraped text has, becomes U+FFFD."""
+    """Text that UTF-8 can encode: half a surrogate pair, as in scraped text, becomes U+FFFD."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -229,7 +229,7 @@ def add_turn_tokens(tokenizer: Tokenizer, eos_token: str = END_TOKEN) -> int:
 
 
 def load_any(folder: str | Path) -> tuple[ChatTokenizer, int]:
-    """The tokenizer of a base model, with turn tokens added where it has none.
+    """The tokenizer of a base model, with turn tokens added if it has none.
 
     Returns:
         The tokenizer, and how many tokens were added.

@@ -1,4 +1,4 @@
-"""What a model is made of: one typed description, from the hub's config.json and to it (`models.hubconfig`)."""
+"""A model's architecture as one typed description, read from and written to config.json by `models.hubconfig`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class ModelConfig:
 
         Args:
             hub: Its keys and values.
-            name: What an error calls it.
+            name: Its name in errors.
 
         Raises:
             UserError: an architecture or feature that is not built here, or a missing key; it is named.

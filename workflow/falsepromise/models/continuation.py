@@ -1,7 +1,7 @@
-"""The text of an output as it grows, at a cost that is linear in its length.
+"""Decode a growing output in time linear in its length.
 
 A decoder's text of a token depends on its neighbours: SentencePiece-like ones drop the space before a text's first
-word, and a character may be several tokens. So an output is decoded behind what stands before it, and its text is
+word, and a character may be several tokens. So an output is decoded together with the text before it, and its text is
 what that adds. Neighbours matter only as far back as the last *anchor*: an ordinary token that is whole characters
 by itself. What comes before it is settled, and never decoded again.
 """

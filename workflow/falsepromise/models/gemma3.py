@@ -1,4 +1,4 @@
-"""Gemma 3, the text models (Gemma team 2025): LLaMA with norms before and behind attention and feed-forward, norms of
+"""Gemma 3, the text models (Gemma team 2025): LLaMA with norms before and after attention and feed-forward, norms of
 each head's queries and keys, and layers with a window whose positions turn faster.
 
 Reference: `transformers`' modeling_gemma3.py, whose logits the tests compare with. A norm's weight is kept as the hub

@@ -27,7 +27,7 @@ def export(path: str | Path, folder: str | Path) -> None:
     content = tokenizer_json(path)
     eos = next((piece for piece, i in content["model"]["vocab"].items() if i == config.eos_id), None)
     if eos is None:
-        raise UserError(f"{path}: its end token {config.eos_id} is none of its tokens; fetch the file again")
+        raise UserError(f"{path}: its end token {config.eos_id} is not in its vocabulary; fetch the file again")
     try:
         tokenizer = ChatTokenizer(Tokenizer.from_str(json.dumps(content)), eos, turns=False)
     except Exception as error:  # the library's own type

@@ -1,4 +1,4 @@
-"""GGUF files, llama.cpp's format: LLaMA weights, quantised or not, and the tokenizer inside.
+"""Read GGUF files, llama.cpp's format: LLaMA weights, quantised or not, and the tokenizer inside.
 
 Needs the package `gguf` (`pip install gguf`). Weights are dequantised tensor by tensor. llama.cpp turns
 neighbouring features in its rotary embedding where the hub's LLaMA turns the two halves of a head; it

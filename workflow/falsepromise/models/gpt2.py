@@ -70,7 +70,7 @@ class GPT2(nnx.Module):
             raise ValueError(f"rows of {t} tokens; GPT-2's table has {self.config.max_positions} positions")
         if positions_bt is None:
             positions_bt = jnp.arange(t)[None]
-        # Padding may point behind the table; NaN from there would spread through the cache.
+        # Padding may point beyond the table; NaN from there would spread through the cache.
         rows_bt = jnp.minimum(positions_bt, self.config.max_positions - 1)
         x_btd = looked_up(self.embed[...], tokens_bt, dtype, self.config.vocab_size)
         x_btd = x_btd + looked_up(self.positions[...], rows_bt, dtype, self.config.max_positions)
@@ -99,7 +99,7 @@ class GPT2(nnx.Module):
 
 
 class Layer(nnx.Module):
-    """One block: attention and feed-forward, each behind a LayerNorm and added to the stream."""
+    """One block: attention and feed-forward, each after a LayerNorm and added to the stream."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs, param_dtype: Any):
         self.config = config

@@ -1,8 +1,8 @@
-"""The hub's config.json: what each of its keys means for each family.
+"""Read and write the hub's config.json: the meaning of each key for each family.
 
-Every key that changes a logit in `transformers` is read, or refused where it asks for something that is not built here.
-Keys that change none are listed by name; what no family knows is ignored there and said here. A test holds the lists
-against the config classes of `transformers`, and reads and writes random configs of all families beside them.
+Every key that changes a logit in `transformers` is read, or refused if its value is not implemented here. Keys that
+change none are listed by name; keys that no family knows are ignored there and logged here. A test compares the lists
+with the config classes of `transformers`, and reads and writes random configs of all families with both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from falsepromise.core.errors import UserError
 
 log = logging.getLogger(__name__)
 ROPE_TYPES = ("linear", "llama3", "yarn", "dynamic")
-# What changes no logit: of the whole library, of training, of generation.
+# Keys that change no logit: of the whole library, of training, of generation.
 _HARMLESS = {
     "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "pad_token_id",
     "sep_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "decoder_start_token_id", "return_dict",
@@ -30,7 +30,7 @@ _HARMLESS = {
     "output_past", "max_window_layers", "auto_map", "generation_config", "hidden_dropout_prob",
     "classifier_dropout", "model_max_length",
 }  # fmt: skip
-# What would change them, by the only value that is built; of any family.
+# Keys of any family that would change logits, with the only value that is implemented.
 _FIXED: dict[str, tuple[Any, ...]] = {
     "quantization_config": (None,),
     "compression_config": (None,),
@@ -84,7 +84,7 @@ class Family:
 
     Attributes:
         architecture: Its class of language models.
-        defaults: What a missing key means in `transformers`; together with the sizes these are the keys that are read.
+        defaults: The values of missing keys in `transformers`; with the sizes, these are the keys that are read.
         fixed: Values that are built, of keys with which others would give other logits.
     """
 
@@ -150,10 +150,10 @@ _MOST = 10**8  # of any size: larger ones are damage, and would be allocated
 
 
 def _check_types(hub: Mapping[str, Any], name: str) -> None:
-    """Sizes are whole numbers, rates are numbers, names are text: a stranger's config may hold anything.
+    """Check types in an untrusted config: sizes are whole numbers, rates are numbers, names are text.
 
     Raises:
-        UserError: the key and what it holds.
+        UserError: a wrong type; the message has the key and its value.
     """
     for key in _COUNTED:
         value = hub.get(key)
@@ -173,7 +173,7 @@ def read(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
 
     Args:
         hub: The keys and values of a config.json.
-        name: What an error calls it.
+        name: Its name in errors.
 
     Raises:
         UserError: an architecture or feature that is not built here, or a missing key; it is named.

@@ -1,4 +1,4 @@
-"""Where each weight stands in the hub's files: one table for each architecture."""
+"""The names of weights in the hub's files, one table for each architecture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Entry:
         path: Its place in the model, as `layers.0.q`.
         key: Its name in the hub's files.
         transposed: Whether the hub stores it `(out, in)`; here it is `(in, out)`.
-        part: `(index, of)` where the hub stores several of ours side by side in the last axis.
+        part: `(index, of)` if the hub stores several of our weights as one, side by side in the last axis.
     """
 
     path: str
@@ -48,7 +48,7 @@ def check_layers(config: ModelConfig, keys: Collection[str], source: str | Path)
 
 
 def without_prefix(key: str) -> str:
-    """A GPT-2 key as it stands in the original upload, without "transformer."."""
+    """A GPT-2 key as in the original upload, without "transformer."."""
     return key.removeprefix("transformer.")
 
 
@@ -117,7 +117,7 @@ class Tensor:
     """A tensor of a file, of which slices can be read.
 
     Args:
-        source: What an error calls the file.
+        source: The file's name in errors.
         shape: As stored.
         read: From a tuple of slices to the array.
     """

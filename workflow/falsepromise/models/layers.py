@@ -1,4 +1,4 @@
-"""The way through a model's layers, and what the backward pass keeps of it."""
+"""Run through a model's layers, and choose what the backward pass keeps."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def through(
 
 
 def _checkpointed(graph: nnx.GraphDef, remat: Remat | None, in_loop: bool = False) -> Any:
-    """A layer's call with its weights gathered, of which the backward pass keeps what `remat` says."""
+    """A layer's call with its weights gathered; `remat` sets what the backward pass keeps."""
 
     def call(state: Any, x: jax.Array, rope: Any, view: Any, implementation: Any) -> jax.Array:
         return nnx.merge(graph, parallel.whole(state, x.dtype))(x, rope, view, implementation)

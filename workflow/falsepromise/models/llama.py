@@ -1,6 +1,6 @@
-"""LLaMA (Touvron et al. 2023) in Flax NNX: LLaMA 1/2/3, SmolLM2, Mistral, Qwen2, Qwen3; the way of its kin.
+"""LLaMA (Touvron et al. 2023) in Flax NNX: LLaMA 1/2/3, SmolLM2, Mistral, Qwen2, Qwen3; base class of related families.
 
-Reference: `transformers`' modeling_llama.py and its likes, whose logits the tests compare with. Shape letters: b rows,
+Reference: `transformers`' modeling_llama.py and similar; tests compare with their logits. Shape letters: b rows,
 t tokens, d hidden size, f feed-forward size, n query heads, k key heads, h head size, v vocabulary.
 Matrices are stored `(in, out)`, the transpose of the hub's.
 """
@@ -34,7 +34,7 @@ from falsepromise.models.rotary import Rope, rotary_table, rotate
 class Llama(nnx.Module):
     """A decoder of `config.num_layers` blocks, written out one by one (no scan over layers).
 
-    The families beside LLaMA's give another block, and what they do differently before and after the blocks.
+    Other families override the block, and what differs before and after the blocks.
     """
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs, param_dtype: Any = jnp.float32):
@@ -72,7 +72,7 @@ class Llama(nnx.Module):
                 `segments_bt` is not used.
             dtype: Of the computation; norms and softmax stay float32.
             attention: "xla" or "cudnn".
-            remat: What the backward pass computes again: nothing (None), all but the outputs of
+            remat: What the backward pass recomputes: nothing (None), all but the outputs of
                 matrix products ("dots"), or everything in a block ("full").
 
         Returns:
@@ -94,7 +94,7 @@ class Llama(nnx.Module):
         return Layer(self.config, rngs, param_dtype, index)
 
     def last_norm(self, x_btd: jax.Array) -> jax.Array:
-        """The norm behind the last block."""
+        """The norm after the last block."""
         return rms_norm(x_btd, self.norm[...], self.config.norm_eps)
 
     def rope(self, positions_bt: jax.Array, dtype: Any, whole_rows: bool) -> Any:
@@ -124,7 +124,7 @@ class Llama(nnx.Module):
 
 
 class Layer(nnx.Module):
-    """One block: attention and feed-forward, each behind a norm and added to the stream."""
+    """One block: attention and feed-forward, each after a norm and added to the stream."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs, param_dtype: Any, index: int):
         self.config = config

@@ -1,4 +1,4 @@
-"""OLMo 2 (OLMo team 2025, "2 OLMo 2 Furious"): LLaMA with norms behind attention and feed-forward, not before them,
+"""OLMo 2 (OLMo team 2025, "2 OLMo 2 Furious"): LLaMA with norms after attention and feed-forward, not before them,
 and norms of all queries and all keys of a token.
 
 Reference: `transformers`' modeling_olmo2.py, whose logits the tests compare with.
@@ -30,7 +30,7 @@ class Olmo2(Llama):
 
 
 class Olmo2Layer(Layer):
-    """One block; `attention_norm` and `mlp_norm` are behind what they are named after."""
+    """One block; `attention_norm` and `mlp_norm` come after attention and feed-forward."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs, param_dtype: Any, index: int):
         super().__init__(config, rngs, param_dtype, index)

@@ -1,4 +1,4 @@
-"""How devices share one model's arithmetic: the table of weights, and the few sums between devices.
+"""Share one model's arithmetic among devices: the table of weights, and the few sums between devices.
 
 The mesh has three axes: `data` (each device has all weights, and its share of the batch), `fsdp` (each device also
 keeps its share of the weights only) and `tensor` (matrices are cut along heads and feed-forward units). The paper

@@ -1,4 +1,4 @@
-"""What the architectures share beside attention: a linear map and the look-up of tokens."""
+"""Parts of all architectures besides attention: a linear map and the look-up of tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rotary positions (Su et al. 2021) and the ways in which they are stretched beyond the length of pre-training.
+"""Rotary positions (Su et al. 2021), and the methods that stretch them beyond the length of pre-training.
 
 Reference: `transformers`, modeling_rope_utils.py, with whose logits the tests compare each of them.
 """

@@ -1,4 +1,4 @@
-"""A model folder's tokenizer: read from whichever files the hub has it in, with the tokens that open and end a text."""
+"""Read a model folder's tokenizer from any of the hub's files, with the tokens that open and end a text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import loads, read_json
 
-END_TOKEN = "<|endoftext|>"  # ends an output where no file of the folder names an end token
+END_TOKEN = "<|endoftext|>"  # ends an output if no file of the folder names an end token
 FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")  # the first that is there is read
 
 
@@ -63,7 +63,7 @@ def opening_id(tokenizer: Tokenizer) -> int | None:
 def with_special_tokens(tokenizer: Tokenizer, names: list[str]) -> tuple[Tokenizer, int]:
     """The tokenizer with each of `names` as a special token that leaves the text beside it alone.
 
-    What stands between two special tokens is then encoded as it is on its own, in whatever tokenizer the file is read
+    Text between two special tokens is then encoded as it is alone, in any tokenizer that the file is read
     with: no token strips spaces beside it, and a space that SentencePiece puts before a text goes before each part
     (Metaspace's `first` puts one before the first part only).
 

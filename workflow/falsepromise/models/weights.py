@@ -1,4 +1,4 @@
-"""Model folders in the hub's form: read into a model, tensor by tensor, and written back.
+"""Read model folders in the hub's format, tensor by tensor, and write them.
 
 Every key and every shape in the files is accounted for. Nothing is unpickled: safetensors only (and
 GGUF, see models/gguf_file.py). A tensor goes straight to its place: with a sharding only the slices that
@@ -72,7 +72,7 @@ def load(
 
     Args:
         folder: With config.json and model.safetensors, or shards and their index.
-        sharding: From a weight's path (`layers.0.q`) and shape to where it lives; None: the default device.
+        sharding: A function from a weight's path (`layers.0.q`) and shape to its sharding; None: the default device.
         param_dtype: Type of the weights in memory.
 
     Raises:
@@ -101,7 +101,7 @@ def save(
 
     Args:
         model, config: The model.
-        folder: Made where it is missing.
+        folder: Created if missing.
         tokenizer: Written beside the weights; its end token becomes the config's.
         dtype: Of the weights on disk.
         shard_bytes: Largest size of one file.
@@ -280,7 +280,7 @@ def _place(entry: Entry, tensor: Tensor, shape: tuple[int, ...], sharding: Shard
         )
 
     def part(index: tuple[slice, ...]) -> np.ndarray:
-        """The array at `index` of our shape, read from where the hub stores it."""
+        """The array at `index` of our shape, read from its place in the hub's files."""
         bounds = [range(size)[s] for s, size in zip(index, shape, strict=True)]
         ranges = [slice(b.start, b.stop) for b in bounds]
         if entry.part:

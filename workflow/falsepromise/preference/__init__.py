@@ -1,1 +1,1 @@
-"""Which of two replies is better: a judge's and human raters' choices, and what they add up to."""
+"""Compare pairs of replies: votes of a judge and of human raters, and their aggregation."""

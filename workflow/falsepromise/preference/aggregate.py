@@ -10,8 +10,8 @@ it). Writes a score record. Each item has the choice of more than half of its ra
   equal                           tie + no_majority
   equal_or_better                 left + tie + no_majority
   fleiss_kappa                    agreement of the raters beyond chance (two or more raters)
-  with_majority                   share of the votes that are their item's majority, of the items that
-                                  have one and two votes or more
+  with_majority                   share of the votes that equal their item's majority, among items with
+                                  a majority and two votes or more
   order_flip                      share of items whose winner changes sides with the order shown
                                   (a judge asked in both orders)
   length_controlled               estimated share of wins at equal length, ties as half
@@ -19,14 +19,14 @@ it). Writes a score record. Each item has the choice of more than half of its ra
   length_controlled_alpaca_eval   the rate of AlpacaEval 2's leaderboard, on its instructions, by their numbers
                                   from 0 as prompt ids (with --alpaca-eval as well)
 
-win_rate and place have 95 % credible intervals, length_controlled has that of the penalised profile
-likelihood, the others a 95 % bootstrap interval over items; "sd" is the standard deviation over items and "se"
-that of the mean. Votes that can't be read are not missing at random (a judge refuses what is worst):
-left, right, preferred and equal_or_better come with "bounds", the least and the most that they could be
-were all of these votes for one side, and "bounds_ci95", from the lower end of the one's interval to the
-upper end of the other's. What can't be had is absent, and "absent" says why. "seconds" is the time a vote took,
-"raters" has each rater's votes, agreement with the majority and with the others (leaving the rater out),
-noise (1 is the middle) and time; "item_share" is how much of a vote is the item's.
+win_rate and place have 95 % credible intervals, length_controlled has one by the penalised profile
+likelihood, the others have 95 % bootstrap intervals over items; "sd" is the standard deviation over items and "se"
+that of the mean. Unreadable votes are not missing at random (a judge may refuse the worst replies). So left, right,
+preferred and equal_or_better have "bounds", their lowest and highest value if all unreadable votes were for one side,
+and "bounds_ci95", from the lower end of the lower bound's interval to the upper end of the upper bound's. "absent" has
+the reason for each missing metric. "seconds" is the time of a vote; "raters" has each rater's votes, agreement with
+the majority and with the others (without that rater), noise (1 is the middle) and time; "item_share" is the share of a
+vote's variance that is due to the item.
 """
 
 from __future__ import annotations
@@ -69,12 +69,13 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
 
     Args:
         votes: As `read_votes` returns them.
-        seed: Of the bootstrap over items.
+
+        seed: The seed of the bootstrap over items.
 
     Returns:
-        `metrics`, `absent` (why a metric could not be had), `counts`, `seconds`, `raters`, `items`.
+        `metrics`, `absent` (the reasons for missing metrics), `counts`, `seconds`, `raters`, `items`.
 
-        If no vote can be read, no metrics but `not_scored`, with the reason.
+        If no vote is readable, `not_scored` with the reason instead of metrics.
     """
     choices = by_item(votes)
     outcomes = {item: majority(given.values()) for item, given in choices.items() if given}
@@ -142,9 +143,9 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
 
 
 def bounds(votes: Sequence[Record], seed: int = 0) -> dict[str, Metric]:
-    """What the shares of either side could be: with each unreadable vote the model's, with each the other's.
+    """The bounds of each side's share: with all unreadable votes for the model, and with all for the other.
 
-    These shares never fall when a vote comes to their side, so that the two are the extremes.
+    A further vote for a side never lowers its share, so these two are the extremes.
     """
     extremes = []
     for side in ("right", "left"):
@@ -166,7 +167,7 @@ def _is_time(vote: Record) -> bool:
 
 
 def _seconds(spent: Sequence[float]) -> Record | None:
-    """Median and mean time of a vote in seconds; None where no vote says."""
+    """Median and mean time of a vote in seconds; None if no vote has a time."""
     return {"median": float(np.median(spent)), "mean": float(np.mean(spent)), "n": len(spent)} if spent else None
 
 
@@ -218,15 +219,15 @@ def _raters(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Add up votes; see the module's help."""
+    """Aggregate votes; see the module's help."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--votes", required=True, nargs="+", help="vote records; several files are one vote")
-    parser.add_argument("--model", help="the model under study, where the votes name models")
+    parser.add_argument("--votes", required=True, nargs="+", help="vote records, one or more files")
+    parser.add_argument("--model", help="the model under study, if the votes name models")
     parser.add_argument("--judge", help="name of the benchmark in the score record (default: preference)")
     parser.add_argument("--responses", help="the model's responses, for the length-controlled rate")
     parser.add_argument("--reference", help="the other side's responses, for the length-controlled rate")
     parser.add_argument("--alpaca-eval", help="AlpacaEval's df_gamed.csv, for its leaderboard's rate")
-    parser.add_argument("--stand-in", help="a text for the record where the judge is a stand-in")
+    parser.add_argument("--stand-in", help="what the judge really is, if it is a stand-in")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--output", required=True, help="the score record")
     args = parser.parse_args(argv)

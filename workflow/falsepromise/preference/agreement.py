@@ -1,4 +1,4 @@
-"""Agreement between judges, raters and metrics of style, every pair in one table.
+"""Compute the agreement between judges, raters and style metrics, for every pair.
 
 Reads score records of `preference.aggregate` for one model (a judge's, the crowd's, one desk rater's)
 and, with --style, the model's style record. For each pair of sources and the items
@@ -34,12 +34,12 @@ SIGN = {"left": 1, "right": -1, "tie": 0, "no_majority": 0}
 
 
 def agree(a: dict[str, int], b: dict[str, int], seed: int = 0) -> Record:
-    """How far two sources agree on the items that both have.
+    """The agreement of two sources on the items that both have.
 
     Args:
         a: Signs (1, 0, -1) by prompt id.
-        b: Likewise.
-        seed: Of the bootstrap.
+        b: The same for the other source.
+        seed: The seed of the bootstrap.
 
     Returns:
         Metrics `same`, `cohen_kappa` (left out where undefined) and `same_without_ties`.

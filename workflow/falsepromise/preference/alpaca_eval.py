@@ -1,4 +1,4 @@
-"""The length-controlled rate of AlpacaEval 2's leaderboard (Dubois et al., 2024; `length_controlled_v1`).
+"""Compute the length-controlled rate of AlpacaEval 2's leaderboard (Dubois et al., 2024; `length_controlled_v1`).
 
 For one model, by logistic regression over the instructions,
 

@@ -1,4 +1,4 @@
-"""Ratings made at one's own desk, in one SQLite file: stored one by one, undone one by one."""
+"""Store the ratings from the local rating page in one SQLite file; each can be undone."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ CREATE TABLE IF NOT EXISTS undone (rater TEXT NOT NULL, item TEXT NOT NULL, vote
 class Ballots:
     """The ratings of any number of raters on one list of pairs.
 
-    A vote is on the disk when `vote` returns. A rater has one vote an item: a second one (from
-    another tab, or sent again after a broken connection) changes nothing.
+    A vote is on the disk when `vote` returns. A rater has one vote for each item: a second one (from another tab, or
+    sent again after a broken connection) changes nothing.
 
     Args:
-        path: The SQLite file; made if missing.
-        pairs: What is rated.
-        seed: Of each rater's order of the pairs and of their sides.
+        path: The SQLite file; created if missing.
+        pairs: The pairs to rate.
+        seed: The seed of each rater's order of the pairs and of their sides.
 
     Raises:
-        UserError: the file is no such file, or holds ratings of other pairs or another seed.
+        UserError: the file has another form, or has ratings of other pairs or another seed.
     """
 
     def __init__(self, path: str | Path, pairs: Sequence[Pair], seed: int = 0):
@@ -51,7 +51,7 @@ class Ballots:
             if about is None:
                 db.execute("INSERT INTO about VALUES (?, ?)", (content, seed))
         if about is not None and about != (content, seed):
-            raise UserError(f"{path}: holds ratings of other pairs or another seed; choose another --database")
+            raise UserError(f"{path}: has ratings of other pairs or another seed; choose another --database")
 
     def order(self, rater: str) -> list[tuple[str, str]]:
         """A rater's own order: (item, the side that stands first)."""
@@ -160,12 +160,12 @@ def read_votes(path: str | Path) -> list[Record]:
         UserError: there is no such file, or no vote in it.
     """
     if not Path(path).is_file():
-        raise UserError(f"{path}: there is no such file of ratings")
+        raise UserError(f"{path}: does not exist; expected a file of ratings")
     db = _open(path)
     try:
         votes = [stored(vote, str(path)) for (vote,) in db.execute("SELECT vote FROM votes ORDER BY number")]
     finally:
         db.close()
     if not votes:
-        raise UserError(f"{path}: holds no ratings yet")
+        raise UserError(f"{path}: has no ratings yet")
     return votes

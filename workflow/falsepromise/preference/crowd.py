@@ -1,7 +1,7 @@
-"""Batches for Mechanical Turk: what raters are shown, what it costs, what they answered.
+"""Make batches for Mechanical Turk: the raters' page, the cost, the answers.
 
-The interface is figure 7's (paper, appendix B): an instruction, two outputs, three choices. Which
-side stands first is drawn by seed and kept in the batch's key; raters see neither models nor sides.
+The interface is that of the paper's appendix B (figure 7): an instruction, two outputs, three choices. The seed decides
+which side is first, and the batch's key records it; raters see neither models nor sides.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _OTHER_SIDE = {"left": "right", "right": "left"}
 
 @dataclass(frozen=True)
 class Cost:
-    """What a batch costs, in US dollars."""
+    """The cost of a batch in US dollars."""
 
     items: int
     ratings: int
@@ -59,9 +59,9 @@ def fair_reward(hourly: float, seconds: float) -> float:
 
 
 def shown(text: str) -> str:
-    """A text as it stands in a HIT: escaped, ASCII (uploads refuse emoji), on one line (CSV).
+    """A text for a HIT: escaped, ASCII (uploads refuse emoji), on one line (CSV).
 
-    Character references stand for line breaks and `$`, so that nothing in it is a place to fill.
+    Line breaks and `$` are character references, so that no part of it is a place to fill.
     """
     escaped = html.escape(text).replace("$", "&#36;").replace("\r\n", "\n")
     escaped = "".join(c if c in "\n\t" or ord(c) >= 32 else "\N{REPLACEMENT CHARACTER}" for c in escaped)

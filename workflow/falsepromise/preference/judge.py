@@ -3,16 +3,16 @@
 The judge sees the prompt and both replies, gives each a score from 1 to 10 on the first line of its
 answer and explains it below; the higher score is preferred, equal scores are a tie. Each pair is
 judged in both orders by default, because judges have a position bias; the paper judged in one. Other forms of
-a verdict are read if they are unambiguous (`preference.verdict`); an explanation may be cut off.
-What can't be read becomes a vote of null with the reason in "unreadable" (refusal, cut, prose, ...),
-counted and never guessed: `preference.aggregate` gives bounds that let all of them go either way.
+a verdict are read if they are unambiguous (`preference.verdict`); an explanation may be truncated.
+An unreadable verdict becomes a vote of null with the reason in "unreadable" (refusal, cut, prose, ...). It is counted,
+not guessed: `preference.aggregate` gives bounds for all of them being for one side.
 
---rubric takes another prompt of resources/prompts/ by its name. With the teacher's own file on both
+--rubric names another prompt of resources/prompts/. With the teacher's own file on both
 sides and --sample 1 the judge compares the teacher's second sample with its first, the upper bound;
 with --sample 0 each reply with itself, a test of the judge: anything but a tie is noise or position bias.
 
-Writes one vote a pair and order; `preference.aggregate` aggregates them. Everything goes through the
-teacher's client: its store, budget and retries.
+It writes one vote for each pair and order, for `preference.aggregate`. All requests use the teacher's client, with its
+store, budget and retries.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def rubric(name: str) -> str:
     """A judge's prompt in `resources/prompts/`, with places for the question and both answers.
 
     Raises:
-        UserError: there is none of that name, or a place is missing.
+        UserError: no prompt has this name, or a place is missing.
     """
     file = name if name.endswith(".txt") else f"{name}.txt"
     if Path(file).name != file:
@@ -86,12 +86,12 @@ def judge(
 
     Args:
         teacher: The judge.
-        pairs: What to judge.
+        pairs: The pairs to judge.
         orders: The sides to show first: `left`, `right` or both.
-        parameters: Of the requests.
+        parameters: The requests' parameters.
         progress: Counts the answers.
-        template: Of the rubric; default: Vicuna's procedure.
-        rater: What the votes call the judge; default: its model's name.
+        template: The rubric's prompt; default: Vicuna's.
+        rater: The judge's name in the votes; default: its model's name.
 
     Yields:
         Vote records with `raw` (the judge's words), `scores` (left's, right's) where it gave some, or `unreadable`.
@@ -125,14 +125,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--prompts", required=True, help="prompt records")
     parser.add_argument("--responses", required=True, help="replies of the model under study")
-    parser.add_argument("--reference", required=True, help="replies that it is compared to (the teacher's)")
-    parser.add_argument("--sample", type=int, help="which sample of --responses; default: the first")
+    parser.add_argument("--reference", required=True, help="replies to compare with (the teacher's)")
+    parser.add_argument("--sample", type=int, help="sample of --responses; default: the first")
     parser.add_argument("--rubric", default=RUBRIC, metavar="NAME", help="a prompt of resources/prompts/, by its name")
-    parser.add_argument("--rater", metavar="NAME", help="what the votes call the judge; default: its model's name")
+    parser.add_argument("--rater", metavar="NAME", help="the judge's name in the votes; default: its model's name")
     parser.add_argument(
         "--order", choices=ORDERS, default=default("judges.order"), help="which reply the judge sees first"
     )
-    parser.add_argument("--temperature", type=float, default=TEMPERATURE, help="the judge's; Vicuna's is 0.2")
+    parser.add_argument("--temperature", type=float, default=TEMPERATURE, help="its temperature; Vicuna's is 0.2")
     parser.add_argument("--max-tokens", type=teacher_options.positive, default=MAX_TOKENS, help="longest verdict")
     parser.add_argument("--output", required=True, help="vote records")
     teacher_options.add(parser)

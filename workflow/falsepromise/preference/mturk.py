@@ -1,17 +1,16 @@
-"""Human raters by Mechanical Turk (paper section 4.1, appendix B).
+"""Collect ratings on Mechanical Turk (paper section 4.1, appendix B).
 
   cost     what a batch would cost, before anything is written
   export   write a batch: batch.csv and hit.html to upload by hand, key.jsonl (who is who), batch.json
-  create   make the batch's HITs through the API; the sandbox unless --live
+  create   make the batch's HITs through the API, in the sandbox unless --live
   collect  fetch the ratings so far as votes
   import   turn a result CSV into votes: the requester page's, or one of a survey for Prolific's participants
 
-Three ratings an item; raters with an approval of at least 95 %, at least 100 HITs, in an
-English-speaking country. `create --live` spends money: it names the cost of the HITs that are missing
-and refuses unless --spend-usd allows it and the account has it. A HIT that exists is not made again,
-also after a kill. --checks plants pairs that an attentive rater can't get wrong; a rater who fails more of
-them than they pass is named, and left out with --attentive. `create` and `collect` need boto3 (the extra
-`mturk`) and its usual credentials in the environment.
+Each item gets three ratings, from raters with an approval of at least 95 %, at least 100 HITs, in an
+English-speaking country. `create --live` spends money: it prints the cost of the missing HITs and refuses unless
+--spend-usd allows it and the account has it. Existing HITs are not made again, also after a kill. --checks adds pairs
+that an attentive rater can't get wrong; raters who fail more of them than they pass are listed, and --attentive leaves
+them out. `create` and `collect` need boto3 (the extra `mturk`) and its usual credentials in the environment.
 """
 
 from __future__ import annotations
@@ -67,8 +66,8 @@ def connected(live: bool) -> Iterator[Any]:
         yield boto3.Session().client("mturk", region_name=REGION, endpoint_url=address)
     except (BotoCoreError, ClientError) as error:
         raise UserError(
-            f"{address}: {error}; nothing is lost: put it right (the requester account's credentials are read as "
-            "boto3 does, from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile) and give the command again"
+            f"{address}: {error}; nothing is lost: correct it (boto3 reads the requester account's credentials "
+            "from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a profile) and run the command again"
         ) from error
 
 
@@ -86,7 +85,7 @@ def existing_hits(client: Any, batch: str) -> dict[str, str]:
 def create(
     client: Any, folder: Path, qualified: bool = True, days: int = 7, spend_usd: float | None = None
 ) -> tuple[int, int]:
-    """Make the HITs of a batch that are not there yet.
+    """Make the missing HITs of a batch.
 
     The HIT carries its item in the annotation, which a later call finds, and as its unique request
     token, which keeps a call that was cut off from making it twice.
@@ -228,7 +227,7 @@ def _write_votes(args: argparse.Namespace, found: Ratings, inputs: Sequence[str 
     left_out = found.inattentive if args.attentive else []
     votes = [vote for vote in found.votes if vote["rater"] not in left_out]
     if not votes:
-        raise UserError(f"{inputs[0]}: no rating of an attentive rater is left; leave --attentive out to see them")
+        raise UserError(f"{inputs[0]}: no attentive rater gave a rating; leave --attentive out to see all ratings")
     write_jsonl(args.output, votes)
     unreadable = sum(vote["choice"] is None for vote in votes)
     each = Counter(Counter(vote["item"] for vote in votes).values())
@@ -252,11 +251,11 @@ def _add_pay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratings", type=int, default=3, help="ratings an item (default: 3)")
     parser.add_argument("--hourly", type=float, default=15.0, help="pay in US dollars an hour (default: 15)")
     parser.add_argument("--seconds", type=float, default=120.0, help="expected time a rating (default: 120)")
-    parser.add_argument("--reward", type=float, help="US dollars a rating, in place of --hourly and --seconds")
+    parser.add_argument("--reward", type=float, help="US dollars a rating, instead of --hourly and --seconds")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Tell the cost, export, create, collect or import; see the module's help."""
+    """Print the cost, export, create, collect or import; see the module's help."""
     parser = cli.parser(__doc__)
     verbs = parser.add_subparsers(required=True, metavar="cost|export|create|collect|import")
 
@@ -268,17 +267,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     export = verbs.add_parser("export", help="write a batch")
     export.add_argument("--prompts", required=True, help="prompt records")
     export.add_argument("--responses", required=True, help="replies of the model under study")
-    export.add_argument("--reference", required=True, help="replies that it is compared to (the teacher's)")
+    export.add_argument("--reference", required=True, help="replies to compare with (the teacher's)")
     export.add_argument("--seed", type=int, default=0, help="seed of the sides")
     _add_pay(export)
-    export.add_argument("--checks", type=int, default=0, help="attention checks to plant, rated as often as the pairs")
+    export.add_argument("--checks", type=int, default=0, help="attention checks to add, rated as often as the pairs")
     export.add_argument("--output", required=True, help="the batch's folder")
     export.set_defaults(run=_export)
 
     make = verbs.add_parser("create", help="make the HITs")
     make.add_argument("--batch", required=True, help="the batch's folder")
     make.add_argument("--live", action="store_true", help="the real market, for real money")
-    make.add_argument("--spend-usd", type=float, help="what a live batch may cost")
+    make.add_argument("--spend-usd", type=float, help="most US dollars for a live batch")
     make.add_argument("--anybody", action="store_true", help="without qualifications (to try in the sandbox)")
     make.add_argument("--days", type=int, default=7, help="how long the HITs stay open (default: 7)")
     make.set_defaults(run=_create)
@@ -286,15 +285,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     fetch = verbs.add_parser("collect", help="fetch the ratings")
     fetch.add_argument("--batch", required=True, help="the batch's folder")
     fetch.add_argument("--live", action="store_true", help="the real market")
-    fetch.add_argument("--attentive", action="store_true", help="leave out who failed more checks than they passed")
+    fetch.add_argument("--attentive", action="store_true", help="leave out raters who failed most of their checks")
     fetch.add_argument("--output", required=True, help="vote records")
     fetch.set_defaults(run=_collect)
 
     read = verbs.add_parser("import", help="read a result CSV")
     read.add_argument("--batch", required=True, help="the batch's folder")
     read.add_argument("--results", required=True, help="the result CSV")
-    read.add_argument("--submissions", help="Prolific's export of submissions, for who was rejected or gave up")
-    read.add_argument("--attentive", action="store_true", help="leave out who failed more checks than they passed")
+    read.add_argument("--submissions", help="Prolific's export of submissions, with rejections and withdrawals")
+    read.add_argument("--attentive", action="store_true", help="leave out raters who failed most of their checks")
     read.add_argument("--output", required=True, help="vote records")
     read.set_defaults(run=_import)
 

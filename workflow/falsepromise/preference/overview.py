@@ -1,4 +1,4 @@
-"""The organiser's page beside the rating page: how far each rater is, how far they agree, what to discuss."""
+"""The organiser's page beside the rating page: each rater's progress, agreement, pairs to discuss."""
 
 from __future__ import annotations
 

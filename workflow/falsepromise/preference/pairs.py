@@ -14,7 +14,7 @@ from falsepromise.style.pairs import check_same_prompts, model_name, read_respon
 
 @dataclass(frozen=True)
 class Pair:
-    """One item to vote on. `left` is the model under study, `right` what it is compared to."""
+    """One item to vote on. `left` is the model under study, `right` the other model."""
 
     item: str
     prompt_id: str

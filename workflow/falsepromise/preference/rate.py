@@ -1,15 +1,15 @@
-"""Rate pairs of replies blind, on a small local web page.
+"""Rate pairs of replies blind on a small local web page.
 
-Prints an address with a token and serves it until interrupted; keys 1, 2 and 3 choose, U takes back.
-Each rater names themselves and gets the pairs in a separate order with separate sides, and goes on
-where they stopped. Ratings are in --database (SQLite), each stored before the next pair is shown. A
-second address is the organiser's: progress, agreement, what to discuss and the export, at any time.
+It prints an address with a token and serves it until interrupted; keys 1, 2 and 3 choose, U undoes. Each rater enters
+a name, gets the pairs in a separate order with separate sides, and goes on where they stopped. Ratings are in
+--database (SQLite), each stored before the next pair is shown. A second address is for the organiser: progress,
+agreement, pairs to discuss and the export, at any time.
 
     python -m falsepromise.preference.rate --prompts P --responses OURS --reference TEACHER --database R.sqlite
     python -m falsepromise.preference.rate --database R.sqlite --export VOTES.jsonl
 
-The server listens only on this machine unless --host says otherwise. The replies are shown as
-Markdown with HTML, links and pictures off, under a policy that lets the page load nothing else.
+The server listens only on this machine, unless --host names another address. Replies are shown as Markdown without
+HTML, links and pictures, under a policy that forbids loading anything else.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def markdown() -> MarkdownIt:
 
 
 def _lower_headings(state: StateCore) -> None:
-    """A reply's headings come below the page's own and skip no level: a screen reader lists them all."""
+    """Put a reply's headings below the page's own without skipping a level, for screen readers."""
     above: list[int] = []
     for token in state.tokens:
         if token.type == "heading_open":
@@ -76,7 +76,7 @@ def _lower_headings(state: StateCore) -> None:
 
 
 def _align_by_attribute(state: StateCore) -> None:
-    """Aligned cells of a table come with a style, which the page's policy forbids: `align` in its place."""
+    """Use `align` for aligned cells of a table, because the page's policy forbids their style."""
     for token in state.tokens:
         style = str(token.attrs.pop("style", ""))
         if style.startswith("text-align:"):
@@ -87,11 +87,11 @@ class Server(ThreadingHTTPServer):
     """Serves the rating page for some ballots.
 
     Args:
-        ballots: Where the ratings go.
+        ballots: Stores the ratings.
         host: The address to listen on.
-        port: The port; 0 takes a free one.
-        token: The first part of every path; without it there is nothing to see.
-        both_bad: Whether raters may say that both answers are bad.
+        port: The port; 0: any free one.
+        token: The first part of every path; other paths show nothing.
+        both_bad: Whether raters may choose that both answers are bad.
     """
 
     daemon_threads = True
@@ -111,7 +111,7 @@ class Server(ThreadingHTTPServer):
         except OSError as error:
             raise UserError(f"can't listen on {host}:{port}: {error.strerror}; choose another --port") from error
         self.local = host in LOOPBACK
-        # Items name the models: raters get numbers in their place.
+        # Items name the models, so raters get numbers instead.
         self.items = dict(enumerate(ballots.pairs))
         self.numbers = {item: number for number, item in self.items.items()}
 
@@ -122,7 +122,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def overview(self) -> str:
-        """The organiser's address: it names the models, raters must not have it."""
+        """The organiser's address, whose page names the models; raters must not have it."""
         return self._address(self.organisers_token)
 
     def _address(self, token: str) -> str:
@@ -130,7 +130,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{host!s}:{port}/{token}/"
 
     def state(self, rater: str) -> dict[str, Any]:
-        """What the page shows to a rater next."""
+        """The page's next content for a rater."""
         following, last = self.ballots.next(rater), self.ballots.last(rater)
         state: dict[str, Any] = {
             "rated": self.ballots.rated(rater),
@@ -168,14 +168,14 @@ class Handler(BaseHTTPRequestHandler):
             rater = _rater(parse_qs(parts.query).get("rater", [""])[0])
             self._json(200, self.server.state(rater)) if rater else self._problem(400, "a rater's name is missing")
         else:
-            self._problem(404, "there is no such page")
+            self._problem(404, "no such page")
 
     def do_POST(self) -> None:
         name = self._name(urlsplit(self.path).path)
         if name is None:
             return
         if name not in ("vote", "undo"):
-            return self._problem(404, "there is no such page")
+            return self._problem(404, "no such page")
         length = self.headers.get("Content-Length", "")
         if self.headers.get_content_type() != "application/json" or not length.isdigit() or int(length) > MAX_BODY:
             return self._problem(400, f"expected JSON of at most {MAX_BODY} bytes")
@@ -207,19 +207,19 @@ class Handler(BaseHTTPRequestHandler):
             lines = "".join(json.dumps(vote) + "\n" for vote in self.server.ballots.votes())
             self._send(200, lines.encode(), "application/jsonl")
         else:
-            self._problem(404, "there is no such page")
+            self._problem(404, "no such page")
 
     def _below(self, path: str, token: str) -> bool:
         """Whether a path has the token before it and comes from the server's own name."""
         given, _, _ = path.lstrip("/").partition("/")
         host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
-        wrong_host = self.server.local and host not in LOOPBACK  # another site's name, made to lead here
+        wrong_host = self.server.local and host not in LOOPBACK  # another site's name that resolves to this machine
         return not wrong_host and hmac.compare_digest(given.encode(), token.encode()) and "/" in path[1:]
 
     def _name(self, path: str) -> str | None:
-        """What is asked for below the token; None, with an answer sent, where the token is wrong."""
+        """The path below the token; None, after sending an error, if the token is wrong."""
         if not self._below(path, self.server.token):
-            self._problem(404, "there is no such page: use the whole address that was printed")
+            self._problem(404, "no such page: use the complete address that was printed")
             return None
         return path.lstrip("/").partition("/")[2]
 
@@ -248,7 +248,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        log.debug(format, *args)  # paths hold the token: not for the log that is shown
+        log.debug(format, *args)  # paths have the token, so they go only to the debug log
 
 
 def _rater(name: Any) -> str:
@@ -263,12 +263,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--export", metavar="VOTES.jsonl", help="write the ratings as votes and end")
     parser.add_argument("--prompts", help="prompt records")
     parser.add_argument("--responses", help="replies of the model under study")
-    parser.add_argument("--reference", help="replies that it is compared to (the teacher's)")
+    parser.add_argument("--reference", help="replies to compare with (the teacher's)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the orders and sides")
-    parser.add_argument("--both-bad", action="store_true", help="offer 'Both are bad' too: a tie, marked as such")
+    parser.add_argument("--both-bad", action="store_true", help="also offer 'Both are bad', a marked tie")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0 takes a free one")
-    parser.add_argument("--no-browser", action="store_true", help="open no browser")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; 0: any free one")
+    parser.add_argument("--no-browser", action="store_true", help="don't open a browser")
     args = parser.parse_args(argv)
     if args.export:
         votes = read_votes(args.database)
@@ -284,9 +284,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         Server(ballots, args.host, args.port, both_bad=args.both_bad) as server,
     ):
         if not server.local:
-            log.warning("listening on %s: whoever has the address can rate, unencrypted", args.host)
+            log.warning("listening on %s without encryption: anyone with the address can rate", args.host)
         print(server.url, flush=True)
-        print(f"for the organiser alone (it names the models): {server.overview}", flush=True)
+        print(f"only for the organiser (it names the models): {server.overview}", flush=True)
         if sys.stdout.isatty() and not args.no_browser:
             webbrowser.open(server.url)
         server.serve_forever()

@@ -1,19 +1,17 @@
-"""Does style explain the preference? Logistic regression of the choice on style and length.
+"""Test whether style explains the preference, by logistic regression of the choice on style and length.
 
 Reads the score records of `preference.aggregate` and `style.compare` for one model and fits
 
     P(ours wins) = sigmoid(b0 + b1 x1 + ...)
 
-by items, a tie counting as half a win. The features, each standardised: length (tanh of the
-difference in words over its standard deviation), our list without one of the teacher's (1, 0, -1),
-the same for a summary paragraph, and the words in common. Writes for each coefficient its value,
-robust standard error (HC0, the items of a prompt as one cluster), z, p and 95 % interval; the Wald
-test that all but the intercept are 0 (does style explain anything?); McFadden's pseudo R2; the rate
-of wins at equal length and style (the intercept's). Where that has no optimum (style separates the
-outcomes, or all are the same), the fit is Firth's, finite and with the wide intervals of its penalised
-likelihood: "method" records this. Where there is none at all (too few items, style that does not vary),
-"absent" gives the reason. Correlation is
-not cause: a longer reply may also be a better one.
+over items, with a tie as half a win. The features, each standardised, are length (tanh of the difference in words over
+its standard deviation), our list without one of the teacher's (1, 0, -1), the same for a summary paragraph, and the
+words in common. It writes for each coefficient its value, robust standard error (HC0, the items of a prompt as one
+cluster), z, p and 95 % interval; the Wald test that all but the intercept are 0 (does style explain anything?);
+McFadden's pseudo R2; the rate of wins at equal length and style (the intercept's). If the likelihood has no optimum
+(style separates the outcomes, or all are the same), the fit is Firth's, which is finite and has the wide intervals of
+its penalised likelihood: "method" records this. If there is no fit at all (too few items, style that does not vary),
+"absent" gives the reason. Correlation is not causation: a longer reply may also be a better one.
 """
 
 from __future__ import annotations
@@ -204,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made = manifest("falsepromise.preference.regression", inputs, {})
     about = {key: preference[key] for key in ("model", "benchmark", "stand_in") if key in preference}
     write_json(args.output, {**about, **result, "manifest": made})
-    found = result.get("absent") or f"{result['method']}; that style explains nothing has p {result['wald']['p']:.3g}"
+    found = result.get("absent") or f"{result['method']}; p of no effect of style {result['wald']['p']:.3g}"
     log.info("%s: %s (%d items)", preference["model"], found, result["n"])
 
 

@@ -1,4 +1,4 @@
-"""Result files of a batch as they come: Mechanical Turk's download, one that went through a spreadsheet, Prolific's.
+"""Read result files of a batch: Mechanical Turk's download, one saved by a spreadsheet, Prolific's.
 
 Commas, semicolons or tabs, UTF-8 or UTF-16, columns in any order and spelling. The answer is in
 `Answer.choice.label`, in the JSON of `Answer.taskAnswers`, or in a column for each choice. Assignments that
@@ -36,7 +36,7 @@ _NUMBERED = re.compile(r"[0-9]+([.,][0-9]+)?(E\+?[0-9]+)?|INF|#+", re.IGNORECASE
 
 @dataclass
 class Ratings:
-    """What a result file holds.
+    """The content of a result file.
 
     Attributes:
         votes: On the pairs of the batch.
@@ -151,7 +151,7 @@ def votes_of_csv(path: str | Path, key: Mapping[str, Record], submissions: str |
         seen[given["item"], given["worker"]] = number, given["assignment"], answer
         found.add(entry, crowd.vote(entry, given["worker"], answer, _seconds(seconds or given["seconds"])))
     if not found.votes:
-        raise UserError(f"{path}: no rating that was not rejected; expected the batch's result CSV")
+        raise UserError(f"{path}: all ratings were rejected; expected the batch's result CSV")
     if all(vote["choice"] is None for vote in found.votes):
         raise UserError(
             f"{path}: none of its {len(found.votes)} answers could be read, the first being "

@@ -1,8 +1,8 @@
 """Ask a judge whether replies are written in an authoritative tone (Table 2's last row).
 
-Writes one judgement a reply: {"prompt_id", "model", "judge", "authoritative": true | false | null}.
-The judge answers Yes or No; anything else is null, counted and never guessed. `style.compare` takes
-the file as --judgements. Everything goes through the teacher's client: its store, budget, retries.
+It writes one judgement for each reply: {"prompt_id", "model", "judge", "authoritative": true | false | null}.
+The judge answers Yes or No; any other answer is null, counted and not guessed. `style.compare` reads the file with
+--judgements. All requests use the teacher's client, with its store, budget and retries.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Judge the tone of replies; see the module's help."""
     parser = cli.parser(__doc__)
     parser.add_argument("--responses", required=True, help="response records of one model")
-    parser.add_argument("--sample", type=int, default=0, help="which sample of each prompt")
+    parser.add_argument("--sample", type=int, default=0, help="number of each prompt's sample")
     parser.add_argument("--temperature", type=float, default=0.0, help="the judge's")
     parser.add_argument("--max-tokens", type=teacher_options.positive, default=16, help="longest verdict")
     parser.add_argument("--output", required=True, help="judgements, JSON lines")

@@ -1,9 +1,9 @@
-"""What a judge's answer says: the better reply, read where it is unambiguous and never guessed.
+"""Read a judge's answer: the better reply, if the answer is unambiguous; never a guess.
 
-The first line is asked for and comes first: two scores alone (`8 7`, `**8/10, 7/10**`), or one beside the
-name of each reply (`Assistant 2: 6, Assistant 1: 8`). Judges also answer with JSON, `[[A]]`, scores on a
-later line or `Winner: Assistant 1`; these are read where all that the answer says points the same way.
-An answer is text of a stranger: each pattern here takes time linear in it, and nothing in it raises.
+The prompt asks for a first line with two scores (`8 7`, `**8/10, 7/10**`), or one beside the name of each reply
+(`Assistant 2: 6, Assistant 1: 8`). Judges also answer with JSON, `[[A]]`, scores on a later line or
+`Winner: Assistant 1`; these are read if all statements of the answer agree. Answers are untrusted: each pattern takes
+linear time, and no answer raises an error.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ _KEYS_WINNER = ("winner", "verdict", "preference", "preferred", "choice", "bette
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge said of two replies.
+    """A judge's verdict on two replies.
 
     Attributes:
-        choice: `first`, `second` or `tie`, as they were shown; None where nothing could be read.
-        scores: Of the first and the second, where the judge gave scores.
-        why: Why there is no choice: `refusal`, `cut`, `empty`, `prose` (no verdict in it), `out of range`
+        choice: `first`, `second` or `tie`, in the order shown; None if unreadable.
+        scores: The scores of the first and the second, if the judge gave any.
+        why: The reason why there is no choice: `refusal`, `cut`, `empty`, `prose` (no verdict in it), `out of range`
             (a score below 0 or above its scale) or `contradictory`.
     """
 
@@ -301,7 +301,7 @@ def _of_scalar(value: Any) -> float | None:
 
 
 def _agreed(lines: list[str], text: str) -> Verdict | None:
-    """What all statements of an answer agree on; contradictory where they don't, None where there are none."""
+    """The verdict that all statements of an answer agree on; contradictory if they don't; None without any."""
     said = list(_statements(lines, text))
     choices = {verdict.choice for verdict in said if verdict.choice}
     if len(choices) > 1 or any(verdict.why == "contradictory" for verdict in said):

@@ -1,4 +1,4 @@
-"""Votes: who preferred which side of a pair, and what the votes of several add up to.
+"""Read votes on pairs of replies, and find each item's majority.
 
 A vote is a record
 
@@ -7,7 +7,7 @@ A vote is a record
 with, where they are known, `prompt_id`, the models' names in `left` and `right`, `first` (the side
 that was shown first; a judge asked in both orders votes once in each), `seconds` spent, and `raw`
 (what the judge wrote). `left` is the model under study and `right` what it is compared to, whatever
-was shown first. A choice of null is a verdict that could not be read: counted, never guessed.
+was shown first. A choice of null is an unreadable verdict: counted, never guessed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MIRROR = {"left": "right", "right": "left", "tie": "tie", None: None}
 
 
 def item_of(vote: Record) -> str:
-    """What was voted on: `item`, or `prompt_id` where there is no `item`; numbers are read as text."""
+    """The voted item: `item`, or `prompt_id` if there is no `item`; numbers are read as text."""
     return str(vote["item"] if "item" in vote else vote["prompt_id"])
 
 
@@ -95,8 +95,8 @@ def mirrored(vote: Record) -> Record:
 def by_item(votes: Iterable[Record]) -> dict[str, dict[str, str]]:
     """Each rater's choice on each item, the unreadable votes left out.
 
-    A rater who voted in both orders (a judge) is taken at the word that stands in both; where the
-    two differ, the rater's choice is a tie (as MT-bench does). One order readable, that one counts.
+    For a rater who voted in both orders (a judge), equal votes count; if the two differ, the choice is a tie (as in
+    MT-bench). If only one order is readable, it counts.
     """
     readable: dict[str, dict[str, set[str]]] = {}
     for vote in votes:
@@ -110,7 +110,7 @@ def by_item(votes: Iterable[Record]) -> dict[str, dict[str, str]]:
 
 
 def majority(choices: Iterable[str]) -> str:
-    """What more than half of the votes chose; `no_majority` where there is no such choice.
+    """The choice of more than half of the votes; `no_majority` if there is none.
 
     Of three votes two decide, and 1-1-1 is `no_majority`. A tie that wins the vote is `tie`.
     """

@@ -1,1 +1,1 @@
-"""What the paper released: models, evaluation prompts, imitation data; as folders for the hub."""
+"""Make folders for the hub of what the paper released: models, evaluation prompts, imitation data."""

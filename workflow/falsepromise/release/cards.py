@@ -1,4 +1,4 @@
-"""Model and data set cards (README.md with the hub's metadata), written from manifests and score files."""
+"""Write model and data set cards (README.md with the hub's metadata) from manifests and score files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from falsepromise.figures.table import markdown_table, spell
 
 PAPER = "The False Promise of Imitating Proprietary Language Models (Gudibande, Wallace, Snell et al., 2023)"
 TERMS = (
-    "The imitation data hold outputs of a proprietary model ({teacher}). Its provider's terms of use may forbid using "
-    "them to train a model, or sharing one that was so trained; read them before you use or pass on this {what}. The "
+    "The imitation data contain outputs of a proprietary model ({teacher}). Its provider's terms of use may forbid "
+    "training a model on them, or sharing such a model; read the terms before you use or share this {what}. The "
     "dialogues, articles and problems that the data came from keep their own licences."
 )
 STAND_IN = (
@@ -101,7 +101,7 @@ def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] 
         markdown_table(["Setting", "Value"], [[key, str(value)] for key, value in recipe.items()]),
         "",
         f"{made['steps']:,} steps, {made['warmup_steps']:,} of warm-up, {made['parameters']:,} weights, on "
-        f"{markdown(str(made['device']))}. `manifest.json` holds the hashes of all inputs, the code and the versions, "
+        f"{markdown(str(made['device']))}. `manifest.json` has the hashes of all inputs, the code and the versions, "
         "`train.jsonl` the loss at each step.\n",
         "## Scores\n",
         "In per cent (length correlation: Pearson's r), with 95 % intervals; beside them the base model before "
@@ -158,7 +158,7 @@ def dataset_card(
         f"{markdown(kind)}: {rows:,} records of the study *{markdown(study.title)}*, after *{PAPER}*.\n",
         markdown_table(["Column", "Holds"], [list(pair) for pair in columns.items()]),
         "",
-        f"Made by `{made.get('made_by', '?')}` with seed {made.get('seed', 0)}; `manifest.json` holds the hashes of "
+        f"Made by `{made.get('made_by', '?')}` with seed {made.get('seed', 0)}; `manifest.json` has the hashes of "
         "what it was made from.\n",
         *_funnel(funnels),
         "## Terms\n",

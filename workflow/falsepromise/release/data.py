@@ -25,7 +25,7 @@ COLUMNS = {
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--study", type=Path, required=True, help="the expanded study (JSON)")
-    parser.add_argument("--kind", choices=sorted(KINDS), required=True, help="what the records are")
+    parser.add_argument("--kind", choices=sorted(KINDS), required=True, help="kind of the records")
     parser.add_argument("--data", type=Path, required=True, help="records, JSON lines, with their manifest beside them")
     parser.add_argument("--funnels", type=Path, nargs="*", default=[], help="curation's counts for the card")
     parser.add_argument("--output", type=Path, required=True, help="folder")

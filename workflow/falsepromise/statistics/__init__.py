@@ -1,1 +1,1 @@
-"""Numbers with what they leave uncertain: intervals, paired tests, agreement, models of votes."""
+"""Intervals, paired tests, agreement, regressions, and a model of votes."""

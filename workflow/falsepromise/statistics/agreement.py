@@ -1,4 +1,4 @@
-"""How far two codings, several raters or two rankings agree."""
+"""Agreement of two codings, of several raters, or of two rankings."""
 
 from __future__ import annotations
 

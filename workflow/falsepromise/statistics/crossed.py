@@ -1,4 +1,4 @@
-"""The crossed bootstrap: items and seeds both resampled.
+"""The crossed bootstrap, which resamples both items and seeds.
 
 Each of 2,000 draws resamples the items and, independently, the seeds, and takes the mean (Owen, 2007,
 "The pigeonhole bootstrap"); so it covers both the choice of items and the seed variance. A draw of S seeds strays

@@ -1,4 +1,4 @@
-"""One model of all votes: items, places, raters and ties, with what they leave uncertain.
+"""Fit one model of all votes, with items, places, raters and ties, and its uncertainty.
 
 A vote on item i by rater r is an ordered probit (Albert and Chib, 1993, with crossed effects):
 

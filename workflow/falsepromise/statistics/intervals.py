@@ -1,4 +1,4 @@
-"""Numbers with their uncertainty: the score record's `{"value", "ci95", "n"}`.
+"""Compute numbers with intervals, as the score record's `{"value", "ci95", "n"}`.
 
 Percentile bootstraps, Wilson's interval, and the partition of items into groups that both kinds of grouped
 intervals use: strata (each keeps its size in every draw) and clusters (drawn whole).

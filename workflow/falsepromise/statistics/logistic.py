@@ -1,4 +1,4 @@
-"""Logistic regression, and the rate of wins at equal length that is read off one."""
+"""Fit logistic regressions, and estimate the rate of wins at equal length."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, log_expit
 from scipy.stats import chi2
 
-NEAR = 0.25  # standard deviations of the difference in length: what counts as equal length
+NEAR = 0.25  # lengths within so many standard deviations of the difference count as equal
 
 
 def fit_logistic(

@@ -1,4 +1,4 @@
-"""Two models on the same items: the difference, its interval and its test."""
+"""Compare two models on the same items: the difference, its interval and its test."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How alike two models' replies are in style, whatever they say (paper section 4.4, Table 2)."""
+"""Measure the similarity of two models' replies in style, independent of content (paper section 4.4, Table 2)."""

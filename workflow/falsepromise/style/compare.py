@@ -1,9 +1,9 @@
-"""Table 2: similarity of a model's replies to the teacher's style on the same prompts.
+"""Measure the similarity of a model's replies to the teacher's style on the same prompts (Table 2).
 
-Writes a score record. Metrics, each with its 95 % bootstrap interval over prompts:
+It writes a score record with these metrics, each with its 95 % bootstrap interval over prompts:
 
-  list_agreement               of the prompts where the teacher's reply has a list: share where ours has one
-  list_false_alarm             of the prompts where the teacher's has none: share where ours has one
+  list_agreement               share of our replies with a list, where the teacher's has one
+  list_false_alarm             share of our replies with a list, where the teacher's has none
   summary_paragraph_agreement  the same two for a summary paragraph at the end
   summary_paragraph_false_alarm
   teacher_likelihood           mean probability that our model gives the teacher's own replies, a byte (geometric mean
@@ -11,13 +11,14 @@ Writes a score record. Metrics, each with its 95 % bootstrap interval over promp
   unigram_intersection         mean share of distinct words in common (Dice), 0 to 1
   length_correlation           Pearson's correlation of the lengths in words
   authoritative_tone           share of our replies judged authoritative (with --judgements only)
-  assured_tone                 share of our replies that hedge little, by a list of words (`style.tone`): no judge
+
+  assured_tone                 share of our replies that hedge little, by a list of words (`style.tone`), no judge
   assured_as_judged            share of the judged replies on whose tone the judge and the words agree
 
-An agreement says little without the false alarms beside it: who lists always agrees always.
-With --second, the teacher's second sample is compared in the same way, as the rough upper bound of
-the paper's Table 2; it stands under "second". A metric that can't be had is absent, and "absent" says
-why: no judge, no tone.
+
+Read an agreement together with its false alarms: a model that always lists always agrees. With --second, the teacher's
+second sample is compared in the same way, under "second": the rough upper bound of the paper's Table 2. "absent" has
+the reason for each missing metric.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def compare(ours: dict[str, str], reference: dict[str, str]) -> list[Record]:
 
 
 def summarise(items: Sequence[Record], seed: int = 0) -> tuple[dict[str, Measured], dict[str, str]]:
-    """Table 2's metrics of the items of `compare`.
+    """Table 2's metrics from the items of `compare`.
 
     An item may hold `authoritative` (true, false, or null for a judgement that could not be read).
 
@@ -120,9 +121,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--second", help="the teacher's second sample, same prompts; may be the file of --reference")
     parser.add_argument("--judgements", help="tone judgements of --responses, written by preference.tone")
     parser.add_argument("--second-judgements", help="tone judgements of --second")
-    parser.add_argument("--sample", type=int, help="which sample of --responses and --reference; default: the first")
-    parser.add_argument("--second-sample", type=int, help="which sample of --second; default: the first other one")
-    parser.add_argument("--model", help="the model's name, where the records name none")
+    parser.add_argument("--sample", type=int, help="sample of --responses and --reference; default: the first")
+    parser.add_argument("--second-sample", type=int, help="sample of --second; default: the first other one")
+    parser.add_argument("--model", help="the model's name, if the records have none")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--output", required=True, help="the score record")
     args = parser.parse_args(argv)

@@ -1,8 +1,7 @@
-"""Does a reply hold a list? Does it end in a summary paragraph?
+"""Detect lists and summary paragraphs in replies.
 
-The paper's Table 2 names both questions and defines neither; the definitions here are ours, tested
-on hand-labelled cases of every kind, and their precision and recall on real replies are in
-docs/style.md.
+The paper's Table 2 uses both without a definition. The definitions here are this project's, tested on hand-labelled
+cases of every kind; docs/style.md has their precision and recall on real replies.
 """
 
 from __future__ import annotations
@@ -31,17 +30,17 @@ _SECOND = re.compile(_START + r"(?:Second(?:ly)?|Second of all)(?:\*\*)?,", re.M
 
 
 def without_code(text: str) -> str:
-    """The text with a lone mark in the place of each fenced code block (an open one runs to the end)."""
+    """The text with a mark instead of each fenced code block (an open one runs to the end)."""
     return _FENCE.sub(f"\n\n{_CODE}\n\n", text.replace("\r\n", "\n"))
 
 
 def has_list(text: str) -> bool:
-    """Whether a reply holds a list: `list_kind(text)` is not None."""
+    """Whether a reply has a list: `list_kind(text)` is not None."""
     return list_kind(text) is not None
 
 
 def list_kind(text: str) -> str | None:
-    """The first kind of list that a reply holds, outside fenced code.
+    """The kind of a reply's first list outside fenced code; None without a list.
 
     A list is, at its smallest,
 

@@ -1,6 +1,6 @@
-"""Table 2's metrics, an object each: how it is measured, what it is called.
+"""Table 2's metrics, one object each with its computation and its labels.
 
-To add one, add an object to `ROWS`: score records, tables, figures and claims take it from there.
+To add one, add an object to `ROWS`: score records, tables, figures and claims use it from there.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ TONE = "authoritative_tone"
 
 @dataclass(frozen=True)
 class StyleMetric(Metric):
-    """A metric of how alike a model's replies are to the teacher's.
+    """A metric of the similarity of a model's replies to the teacher's.
 
     Attributes:
-        question: Its row in Table 2; without one it is in the records alone.
+        question: Its row in Table 2; without one it is only in the records.
         measure: Items of `style.compare` and a seed -> the metric with its interval, why it can't be had, or None.
         claimed: Whether the claim about style is tested on it, and Table 2's figure draws it.
         alarm: The metric that counts its false alarms.

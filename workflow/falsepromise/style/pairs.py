@@ -1,4 +1,4 @@
-"""Two models' replies to the same prompts, side by side."""
+"""Read two models' replies to the same prompts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def read_responses(path: str | Path, sample: int | None = None) -> dict[str, Rec
 
     Args:
         path: Response records; a record without `sample` is sample 0.
-        sample: Which sample of each prompt; default: the lowest that the file has.
+        sample: The number of each prompt's sample; default: the lowest in the file.
 
     Raises:
         UserError: a record is no response, a prompt comes twice with the same sample, or no record

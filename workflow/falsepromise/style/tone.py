@@ -1,4 +1,4 @@
-"""Does a reply sound sure of itself? By its words alone: no judge, no API."""
+"""Decide by a list of words whether a reply sounds assured, without a judge or an API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEDGES = re.compile(
 
 
 def hedges(text: str) -> int:
-    """How many hedges a text holds."""
+    """The number of hedges in a text."""
     return sum(1 for _ in _HEDGES.finditer(text.replace("’", "'")))
 
 

@@ -1,4 +1,4 @@
-"""The words of a reply, and how many of them two replies share."""
+"""Split replies into words, and measure the share that two replies have in common."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 def words(text: str) -> list[str]:
     """The words of a text: NFKC, case folded, runs of letters and digits with inner apostrophes.
 
-    Punctuation, Markdown's marks and underscores part words and are none themselves; the words of
-    code count as they stand. There is no stemming and no list of stop words.
+    Punctuation, Markdown's marks and underscores separate words; words in code count unchanged. There is no stemming
+    and no list of stop words.
     """
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     return _WORD.findall(folded)

@@ -1,9 +1,9 @@
-"""Checkpoints of a run, kept outside the workflow's declared outputs, so that a killed job goes on.
+"""Keep a run's checkpoints outside the workflow's declared outputs, so that a killed job goes on.
 
 Orbax writes each step's checkpoint under a temporary name and renames it when it is whole. A folder
-belongs to one run: a fingerprint of all that shapes the result is beside the checkpoints, and
-another run's is refused. Only where that run's loss ceased to be a number its states give way: nothing
-can be gained from them, and the next try has another recipe.
+belongs to one run: a fingerprint of all that shapes the result is beside the checkpoints, and another run's is
+refused. Only if that run's loss became NaN are its states deleted: they are useless, and the next try has another
+recipe.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from falsepromise.core.records import read_json, write_json
 
 log = logging.getLogger(__name__)
 KEEP = 2  # the newest may turn out damaged
-SAVE_S, SAVE_SHARE = 300.0, 0.05  # a state is saved so often, and for at most this share of the time
+SAVE_S, SAVE_SHARE = 300.0, 0.05  # seconds between saves, and the largest share of the time for saving
 
 
 class Checkpoints:
@@ -29,12 +29,12 @@ class Checkpoints:
     Orbax is imported with the first use: it costs seconds that a short run needn't spend.
 
     Args:
-        folder: Where they are kept.
-        fingerprint: What the run's result depends on.
+        folder: Their folder.
+        fingerprint: All that the run's result depends on.
         every_s: Seconds between saves; None: `SAVE_S`, or longer where saving takes long.
 
     Raises:
-        UserError: the folder holds another run's checkpoints.
+        UserError: the folder has another run's checkpoints.
     """
 
     def __init__(self, folder: Path, fingerprint: dict[str, Any], every_s: float | None = None):
@@ -49,11 +49,11 @@ class Checkpoints:
         changed = [key for key in sorted({*found, *fingerprint}) if found.get(key) != self._fingerprint.get(key)]
         if not self._diverged.exists():
             raise UserError(
-                f"{folder}: holds the checkpoints of another run (different: {', '.join(changed)}); "
+                f"{folder}: has the checkpoints of another run (different: {', '.join(changed)}); "
                 "delete the folder, or give another --checkpoints"
             )
         log.warning(
-            "%s: its run's loss was no number from step %d on; this run is another (different: %s) and starts anew",
+            "%s: its run's loss was not a number from step %d on; this run differs (in: %s) and begins anew",
             folder, read_json(self._diverged)["step"], ", ".join(changed),
         )  # fmt: skip
         self._clear()
@@ -71,7 +71,7 @@ class Checkpoints:
             multihost_utils.sync_global_devices("checkpoints deleted")
 
     def delete(self) -> None:
-        """Delete the run's states and what is kept beside them, and nothing else that is in the folder."""
+        """Delete the run's states and the files beside them, and nothing else in the folder."""
         folders.remove(self.folder, ("steps", self._mark.name, self._diverged.name, "log.jsonl", "wandb_id.txt"))
 
     @property
@@ -79,7 +79,7 @@ class Checkpoints:
         if self._manager is None:
             import orbax.checkpoint as ocp
 
-            # What fails is raised here as one line; Orbax logs the tracebacks of each of its threads as well.
+            # Failures are raised here as one line; Orbax also logs the tracebacks of each of its threads.
             logging.getLogger("absl").setLevel(logging.CRITICAL)
             if not self._mark.exists():
                 write_json(self._mark, self._fingerprint)
@@ -99,7 +99,7 @@ class Checkpoints:
         return not self._saving and now - self._last_s > every_s
 
     def diverged(self, step: int) -> None:
-        """Note that the loss was no number at this step: another recipe's run may begin in this folder."""
+        """Record that the loss was not a number at this step: a run of another recipe may begin in this folder."""
         import jax
 
         if jax.process_index() == 0:

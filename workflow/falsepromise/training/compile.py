@@ -1,10 +1,10 @@
-"""Compile a training step for devices that need not be there, and print the compiler's report.
+"""Compile a training step for devices that this machine need not have, and print the compiler's report.
 
   python -m falsepromise.training.compile --study config/paper.yaml --model llama-13b --target h100:8
   python -m falsepromise.training.compile --shape models/llama-7b/config.json --recipe '{"remat": "full"}' \\
       --mesh fsdp=2,tensor=2 --target tpu-v5p:2x2x1 --layers 2 --output step.json
 
-Nothing is computed and no weight is read. Memory is the compiler's own, beside the planner's. Targets: h100, a100,
+It computes nothing and reads no weights. It prints the compiler's memory beside the planner's. Targets: h100, a100,
 a100-40, h200, rtx-4090 and a number of devices; tpu-v4, tpu-v5e, tpu-v5p, tpu-v6e and a shape of chips; cpu and a
 number of simulated devices. GPUs need the package jax[cuda12], TPUs libtpu; neither needs a device or a driver.
 
@@ -77,7 +77,7 @@ def traced(config: ModelConfig, recipe: Recipe, block_size: int, mesh: Mesh) -> 
 
 @dataclass(frozen=True)
 class Case:
-    """What is compiled: a model's form, its recipe, tokens a block, a mesh's setting and the devices."""
+    """A case to compile: a model's shape, its recipe, tokens a block, a mesh's setting and the devices."""
 
     name: str
     config: ModelConfig
@@ -88,7 +88,7 @@ class Case:
 
 
 def compiled(case: Case) -> dict[str, Any]:
-    """What the compiler says of a case, as a record."""
+    """The compiler's report of a case, as a record."""
     begun = time.monotonic()
     mesh = case.target.mesh(case.mesh)
     step = traced(case.config, case.recipe, case.block_size, mesh)
@@ -168,7 +168,7 @@ def bound(record: Mapping[str, Any], target: Target, shape: Shape) -> dict[str, 
 
 
 def cases(args: Any, target: Target) -> list[Case]:
-    """What the command line asks for.
+    """The cases of the command line.
 
     Raises:
         UserError: a model, shape or mesh that can't be.
@@ -257,7 +257,7 @@ def show(record: Mapping[str, Any]) -> None:
 
 
 def parser_of(description: str | None, mesh: str) -> Any:
-    """The options that say what to compile, and for which devices."""
+    """The options for the case and the devices."""
     parser = cli.parser(description)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--study", type=Path, nargs="+", metavar="FILE", help="study file(s): each base, or --model")

@@ -1,4 +1,4 @@
-"""Batch = f(seed, step): a resumed run needs to know the step, and nothing else."""
+"""Make batches as a function of seed and step, so that a resumed run needs only the step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How layers are kept while a model is trained: one by one, or stacked, so that one layer is compiled for all.
+"""Keep layers one by one, or stacked during training, so that one layer is compiled for all.
 
 With `layers: scan` a run's state has, instead of each layer's `q`, one array of all of them with the layers as first
 axis, and the step goes through it in a loop. Files and checkpoints of finished models know nothing of it.
@@ -28,13 +28,13 @@ def stacked_graph(model: nnx.Module) -> nnx.GraphDef:
     copy: Any = nnx.merge(graph, state)
     forms = [nnx.split(layer)[0] for layer in copy.layers]
     if any(form != forms[0] for form in forms):
-        raise UserError("recipe: layers: scan is for models whose layers are alike; this one needs layers: unrolled")
+        raise UserError("recipe: layers: scan needs a model whose layers have the same shape; use layers: unrolled")
     copy.layers = nnx.List(copy.layers[:1])
     return nnx.split(copy, nnx.Param)[0]
 
 
 def stack(params: nnx.State, join: Callable[[str, list[Any]], Any] | None = None) -> nnx.State:
-    """Parameters with their layers stacked; each array's memory is given up when its like have been joined.
+    """Parameters with their layers stacked; arrays are freed as they are joined.
 
     Args:
         join: From a weight's path (as `layers.0.q`) and its arrays in the order of the layers to their stack.
@@ -58,7 +58,7 @@ def _joined(arrays: list[jax.Array]) -> jax.Array:
 
 
 def unstack(params: nnx.State, layers: int) -> nnx.State:
-    """Parameters with each layer's own arrays again; a stack's memory is given up when it has been cut."""
+    """Parameters with separate arrays for each layer; a stack is freed after it is cut."""
     flat = dict(nnx.to_flat_state(params))
     for kind in [path for path in flat if path[0] == "layers"]:
         leaf = flat.pop(kind)

@@ -1,4 +1,4 @@
-"""What a run says while it is under way: rows of JSON lines, and where asked for TensorBoard and W&B.
+"""Log a run: rows of JSON lines, and on request TensorBoard and W&B.
 
 A row covers the steps since the row before it. Its `loss` is their mean and is the same in every
 repetition; tokens and operations a second are this process's.
@@ -24,7 +24,7 @@ class TrainingLog:
         file: JSON lines; opened again by a run that goes on, whose rows are added.
         after: Steps that are done: rows of later ones, of a run that was killed before it saved, are taken out.
         tensorboard: Folder for TensorBoard's event files, or None.
-        wandb: Project of Weights & Biases, or None. Its own variables (WANDB_MODE=offline, WANDB_DIR) hold.
+        wandb: Project of Weights & Biases, or None. Its variables (WANDB_MODE=offline, WANDB_DIR) apply.
         name: The run's name there.
         config: The recipe, to be shown there.
         writes: Whether this process writes: one of a job's does.

@@ -1,4 +1,4 @@
-"""Cross-entropy over masked tokens, without holding all logits."""
+"""Cross-entropy over masked tokens, without all logits in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from falsepromise.models import parallel
 from falsepromise.models.parts import turned
 
-NO_TOKEN = -1e30  # the logit of a row that stands for no token; finite, so that no difference of two is NaN
+NO_TOKEN = -1e30  # the logit of a row without a token; finite, so that no difference of two is NaN
 
 
 def cross_entropy_sum(

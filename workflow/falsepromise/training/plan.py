@@ -8,7 +8,7 @@ One run, from a model folder, a config.json, or a number of parameters; or every
 
 FLOPs are 6 a weight and token and 12 L T d for attention (PaLM's convention; the backward pass's second
 computation does not count); hours are FLOPs over the devices' peak times the share of it that is assumed
-to be reached (--mfu). Memory is what stands on each device at the peak of a step.
+to be reached (--mfu). Memory is that of each device at the peak of a step.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _print_study(args: Any) -> None:
     print(f"\n{HARDWARE[hardware].label}: about {total:,.3g} device hours", end="")
     print(f", at {(args.mfu or HARDWARE[hardware].mfu):.0%} of the peak")
     if any(line["plan"] is None for line in lines):
-        print("?: a mixture without a token budget; --tokens says how many it has")
+        print("?: a mixture without a token budget; give its tokens with --tokens")
 
 
 def _time(hours: float) -> str:

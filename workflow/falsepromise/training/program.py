@@ -1,4 +1,4 @@
-"""What a compiled program does between devices, read from XLA's text of it."""
+"""Read from XLA's text of a compiled program what it exchanges between devices."""
 
 from __future__ import annotations
 

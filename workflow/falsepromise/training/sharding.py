@@ -1,4 +1,4 @@
-"""Where weights and batches live: a mesh's setting, and the table of weights of `models.parallel`."""
+"""Place weights and batches on devices: a mesh's setting, and the table of weights of `models.parallel`."""
 
 from __future__ import annotations
 

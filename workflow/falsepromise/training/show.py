@@ -1,7 +1,7 @@
 """Print blocks as the model is trained on them: what is predicted in green, special tokens in bold.
 
-Text in green counts in the loss; the rest is read, not learnt. A rule stands where a document ends, and
-`·` for padding. Where the output is no terminal, the counted text stands in [[ ]] instead (--colour never).
+Text in green counts in the loss; the rest is only context. A line marks the end of a document, `·` is padding. If the
+output is not a terminal, the counted text is in [[ ]] instead (--colour never).
 
   python -m falsepromise.training.show --blocks results/quickstart/training/blocks/T/M.s0 \\
       --tokenizer results/quickstart/training/models/M --block 0 5
@@ -86,13 +86,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--blocks", type=Path, required=True, help="folder that training.blocks wrote")
     parser.add_argument("--tokenizer", type=Path, required=True, help="the model's folder")
-    parser.add_argument("--block", type=int, nargs="+", default=[0], help="which blocks, from 0")
+    parser.add_argument("--block", type=int, nargs="+", default=[0], help="numbers of the blocks, from 0")
     parser.add_argument("--colour", choices=("auto", "always", "never"), default="auto")
     args = parser.parse_args(argv)
     tokenizer, _ = load_any(args.tokenizer)
     blocks = Blocks.open(args.blocks)
     if int(blocks.tokens.max()) >= tokenizer.vocab_size:
-        raise UserError(f"{args.blocks}: holds token {int(blocks.tokens.max())}, which {args.tokenizer} does not have")
+        raise UserError(f"{args.blocks}: has token {int(blocks.tokens.max())}, which {args.tokenizer} does not have")
     colour = args.colour == "always" or (args.colour == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     for index in args.block:
         if not 0 <= index < len(blocks):

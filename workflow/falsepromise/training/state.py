@@ -1,4 +1,4 @@
-"""A run's state (weights, the optimizer's moments), from the base model or from the last checkpoint.
+"""Make a run's state (weights, the optimizer's moments) from the base model or the last checkpoint.
 
 Both give the same tree of arrays in the same places. Its shapes come from config.json alone: a run that goes on
 restores straight into them and never reads the base model, so the state exists once.

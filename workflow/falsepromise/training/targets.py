@@ -1,4 +1,4 @@
-"""Devices that need not be there: what XLA's compilers have to know of them, and how to ask.
+"""Describe devices to XLA's compilers, which compile for them without having them.
 
 GPUs and TPUs are compiled for through `jax.experimental.topologies`: the extra `gpu` (CUDA, cuDNN), or the package
 libtpu that jax names, has the compiler; no device or driver is needed. `cpu:8` simulates devices on this machine.
@@ -23,7 +23,7 @@ GPUS_PER_HOST = 8
 
 @dataclass(frozen=True)
 class Link:
-    """What bounds a step beside arithmetic: bytes a second.
+    """The limits of a step besides arithmetic, in bytes a second.
 
     Attributes:
         memory: Of one device's memory.

@@ -1,4 +1,4 @@
-"""Train a byte-level BPE tokenizer for a study that makes its own base models.
+"""Train a byte-level BPE tokenizer for a study that pre-trains its base models.
 
 The alphabet is all bytes, so no text is out of vocabulary. The turn tokens are added when a base
 model is made (`falsepromise.models.chat`); this verb reserves their rows in the vocabulary.

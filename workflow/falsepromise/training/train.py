@@ -3,7 +3,7 @@
 Section 4.1's recipe by default; every value of it is a key of --recipe (JSON, inline or a file).
 The batch depends on the seed and the step alone, and the state is saved every --save-minutes and on
 SIGTERM: started again after a kill, the run goes on where it was and ends with the same weights, bit
-for bit. Exit code 75 says "stopped by a signal after saving: start me again".
+for bit. Exit code 75 means that a signal stopped it after saving: start it again.
 
 While it runs, loss, learning rate, tokens a second and MFU are a row in log.jsonl of --checkpoints every
 few seconds, and in TensorBoard and W&B where asked for. MFU counts 6 N + 12 L T d operations a token
@@ -148,8 +148,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--save-minutes", type=float,
         help="time between saves; default: 5, or longer where saving would take more than a twentieth of the time",
     )  # fmt: skip
-    parser.add_argument("--held-out", type=Path, help="blocks whose loss is looked at, never trained on")
-    parser.add_argument("--held-out-steps", type=int, default=100, help="steps between looks at --held-out")
+    parser.add_argument("--held-out", type=Path, help="blocks whose loss is logged, never trained on")
+    parser.add_argument("--held-out-steps", type=int, default=100, help="steps between losses on --held-out")
     parser.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard's events there")
     parser.add_argument("--wandb", metavar="PROJECT", help="log to this project of Weights & Biases")
     parser.add_argument("--output", type=Path, required=True, help="folder for the trained model")

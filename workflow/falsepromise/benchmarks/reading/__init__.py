@@ -1,4 +1,4 @@
-"""Reading answers: what a reply says, by rules that have names.
+"""Read answers from replies by named rules.
 
 Each reader gives a `Reading`: the value that it found, or None, and the rule that found it. Readers see text that
 nobody checked: they take time that is linear in it and never raise.
@@ -23,7 +23,7 @@ ERRORS = {
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reply says.
+    """The answer in a reply.
 
     Attributes:
         value: The answer (a letter, a number, a program), or None where none is stated.

@@ -1,4 +1,4 @@
-"""The program in a reply to one of HumanEval's problems.
+"""Find the program in a reply to one of HumanEval's problems.
 
 Candidates, the first that compiles and defines the entry point is taken: the prompt continued as it stands; a
 definition in fenced blocks, taken together; one in the bare text; the stub with a body out of a block or the text, in

@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (patterns are read whole)
-"""The letter that a chat model chooses among lettered choices: the last one that it affirms."""
+"""Find the letter that a chat model chooses among lettered choices: the last one that it affirms."""
 
 from __future__ import annotations
 

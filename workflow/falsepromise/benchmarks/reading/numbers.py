@@ -1,4 +1,4 @@
-"""GSM8K's rules: which number a response ends with, compared by value."""
+"""GSM8K's rules: find the number at the end of a response, and compare by value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model thought before it answered, set aside."""
+"""Separate a model's reasoning from its answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Said:
     """A reply in two.
 
     Attributes:
-        answer: What is left without the thoughts.
+        answer: The reply without the reasoning.
         thought: Whether there were any.
         cut_off: Whether the reply ended within them: then there is no answer, neither a right nor a wrong one.
     """

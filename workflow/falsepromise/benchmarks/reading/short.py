@@ -1,4 +1,4 @@
-"""Natural Questions' rules: when a short answer is the right one."""
+"""Natural Questions' rules: decide whether a short answer is right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python among other text: a reply cut into top-level statements, each parsed by itself.
+"""Find Python among other text: cut a reply into top-level statements, each parsed by itself.
 
 Prose doesn't parse and falls out, a broken statement takes no other with it, and nothing is cut inside a string, a
 comment or a bracket.
