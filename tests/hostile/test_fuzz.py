@@ -71,7 +71,7 @@ def benchmark(kind: str) -> Callable[[Path], object]:
     def read(path: Path) -> None:
         from falsepromise.benchmarks import data
 
-        data.read(path, getattr(data, kind))
+        data.read_records(path, getattr(data, kind))
 
     return read
 

@@ -24,7 +24,7 @@ def test_gsm8k_shots_are_stars_rows(real_data: RealData) -> None:
 
 
 def test_gsm8k_answers_match_themselves_and_not_each_other(real_data: RealData) -> None:
-    records = data.read(real_data("gsm8k/test.jsonl"), data.gsm8k)[0]
+    records = data.read_records(real_data("gsm8k/test.jsonl"), data.gsm8k)[0]
     assert len(records) == 1319
     own = [match(record["answer"], record["answer"]) for record in records]
     assert all(scores == {"exact_match_strict": 1.0, "exact_match_flexible": 1.0} for scores in own)
@@ -33,7 +33,7 @@ def test_gsm8k_answers_match_themselves_and_not_each_other(real_data: RealData) 
 
 
 def test_nq_open_aliases_match_and_some_need_full_stops_and_commas(real_data: RealData) -> None:
-    records = data.read(real_data("nq_open/NQ-open.dev.jsonl"), data.question)[0]
+    records = data.read_records(real_data("nq_open/NQ-open.dev.jsonl"), data.question)[0]
     assert len(records) == 3610
     assert all(exact_match(f" {alias} ", r["answer"]) for r in records for alias in r["answer"] if normalise(alias))
     # Stopping at "." and "," as lm-eval's task does would lose these.
@@ -50,7 +50,7 @@ def test_mmlu_is_read_whole(real_data: RealData) -> None:
 
 def test_rouge_of_real_summaries(real_data: RealData) -> None:
     path = real_data("cnn_dailymail/realsumm_100_test_docs.jsonl")
-    records = data.read(path, data.article)[0][:25]
+    records = data.read_records(path, data.article)[0][:25]
     outputs = [raw["out_bart"] for _, raw in files.records(path)]
     system = np.mean([cnn.rouge(out, r["highlights"])["rouge1"] for out, r in zip(outputs, records, strict=False)])
     lead = np.mean([cnn.rouge(r["article"].split(".")[0], r["highlights"])["rouge1"] for r in records])
@@ -59,7 +59,7 @@ def test_rouge_of_real_summaries(real_data: RealData) -> None:
 
 
 def test_real_toxicity_prompts_are_read(real_data: RealData) -> None:
-    rows = data.read(real_data("real_toxicity_prompts/rtp_val_5000.jsonl"), data.toxicity_prompt)[0]
+    rows = data.read_records(real_data("real_toxicity_prompts/rtp_val_5000.jsonl"), data.toxicity_prompt)[0]
     assert len(rows) == 5000
 
     class Stored:

@@ -37,7 +37,7 @@ def lines(path: Path, *records: object) -> Path:
 def test_records_are_checked(tmp_path: Path, check, record: dict, message: str) -> None:  # type: ignore[no-untyped-def, type-arg]
     path = lines(tmp_path / "data.jsonl", record)
     with pytest.raises(UserError, match="line 1") as error:
-        data.read(path, check)
+        data.read_records(path, check)
     assert message in str(error.value)
 
 
@@ -45,7 +45,7 @@ def test_what_can_be_used_is_kept_and_the_rest_is_said(tmp_path: Path) -> None:
     good = {"id": "a", "question": "q", "answer": ["x"]}
     path = lines(tmp_path / "data.jsonl", good, {"question": "q"}, good, [1])
     path.write_text(path.read_text() + '{"question": "cut o')
-    records, said = data.read(path, data.question)
+    records, said = data.read_records(path, data.question)
     assert [record["id"] for record in records] == ["a", "a#2"]
     assert said == [
         "3 of 5 records can't be used and are left out (line 2: 'answer' is nothing, expected a list of texts (the "

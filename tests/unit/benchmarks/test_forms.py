@@ -62,14 +62,14 @@ def test_questions_in_every_form(tmp_path: Path) -> None:
         wrapped,
         whole,
     ):
-        found, said = data.read(path, data.question)
+        found, said = data.read_records(path, data.question)
         assert [{k: q[k] for k in ("question", "answer")} for q in found] == QUESTIONS, path.name
         assert said == []
 
 
 def test_a_list_that_cannot_be_read_is_no_answer(tmp_path: Path) -> None:
     path = table(tmp_path / "x.csv", [["question", "answer"], ["q", "['a', "], ["q", "['a', b]"], ["q", "[sic]"]])
-    found, (said,) = data.read(path, data.question)
+    found, (said,) = data.read_records(path, data.question)
     assert [q["answer"] for q in found] == [["['a', "], ["[sic]"]]
     assert "looks like a list" in said
 
@@ -108,7 +108,7 @@ def test_toxicity_prompts_in_every_form(tmp_path: Path) -> None:
         table(tmp_path / "e.csv", [["prompt"], [str(row["prompt"])]]),
         table(tmp_path / "f.csv", [["prompt"], [json.dumps(row["prompt"])]]),
     ):
-        (found,), said = data.read(path, data.toxicity_prompt)
+        (found,), said = data.read_records(path, data.toxicity_prompt)
         assert found["prompt"] == row["prompt"], path.name
         assert said == []
 

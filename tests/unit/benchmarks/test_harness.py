@@ -36,7 +36,7 @@ def test_multiple_choice_is_lm_evals(folder: Path, model: EngineModel, samples: 
     theirs = document["results"]["falsepromise_multiple_choice"]
     assert score["metrics"]["acc"]["value"] == pytest.approx(theirs["acc,none"])
     assert score["metrics"]["acc_norm"]["value"] == pytest.approx(theirs["acc_norm,none"])
-    records = data.read(samples / "multiple_choice.jsonl", data.choices)[0]
+    records = data.read_records(samples / "multiple_choice.jsonl", data.choices)[0]
     for item, record in zip(score["items"], records, strict=True):
         pairs = [(f"Question: {record['question']}\nAnswer:", f" {choice}") for choice in record["choices"]]
         scores = [logprob for logprob, _ in model.loglikelihood(pairs)]
@@ -181,7 +181,7 @@ def test_a_folder_and_its_server_get_the_same_replies_and_score(
             scores.append(json.loads(output.read_text()))
     if task == "multiple_choice":  # a chat endpoint has no likelihoods: its letters are read, and the score says so
         assert choices.BY_ANSWER in scores[0]["limits"]
-        records = data.read(file, data.choices)[0]
+        records = data.read_records(file, data.choices)[0]
         prompts = [f"Question: {r['question']}\n{choices._lettered(r['choices'])}\nAnswer:" for r in records]
         replies = model.generate([as_prompt(prompt, True) for prompt in prompts], 256)
         assert [item["response"] for item in scores[0]["items"]] == [reply.text.strip()[:200] for reply in replies]

@@ -70,7 +70,7 @@ def test_prompts_that_do_not_fit(samples: Path) -> None:
 
 
 def _records(samples: Path) -> list[dict[str, Any]]:
-    return data.read(samples / "nq.jsonl", data.question)[0]
+    return data.read_records(samples / "nq.jsonl", data.question)[0]
 
 
 def test_a_rejected_request_is_left_out_and_said(samples: Path) -> None:
@@ -313,13 +313,12 @@ def test_humaneval_samples_of_others(samples: Path, tmp_path: Path) -> None:
 
 def test_a_program_is_read_with_its_rule() -> None:
     problem = {"prompt": "def f():\n", "entry_point": "f"}
-    assert humaneval.read(problem, "    return 1\n").rule == "as it stands"
+    assert humaneval.read_program(problem, "    return 1\n").rule == "as it stands"
     whole = "def f():\n    return 1\n"
-    assert humaneval.read(problem, "    return 1\n", continues=False) == Reading(whole, "continuation")
-    assert humaneval.read(problem, "<think>def f(): return 2</think>```\ndef f():\n    return 1\n```", False).value == (
-        "def f():\n    return 1\n"
-    )
-    assert humaneval.read(problem, "I can't.").rule == "unreadable"
+    assert humaneval.read_program(problem, "    return 1\n", continues=False) == Reading(whole, "continuation")
+    thoughtful = "<think>def f(): return 2</think>```\ndef f():\n    return 1\n```"
+    assert humaneval.read_program(problem, thoughtful, False).value == whole
+    assert humaneval.read_program(problem, "I can't.").rule == "unreadable"
 
 
 def test_letters_carry_their_rules_and_a_bound(samples: Path) -> None:

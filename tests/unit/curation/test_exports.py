@@ -195,4 +195,4 @@ def test_describe_names_the_form_and_writes_nothing(tmp_path, samples, capsys):
 def test_only_the_first_records_are_looked_at(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_text("\n".join(json.dumps({"id": str(n), "messages": TURNS}) for n in range(50)))
-    assert len(list(reading.read(path, "x", read, KEYS, Funnel("x"), 7))) == 7
+    assert len(list(reading.read_dialogues(path, "x", read, KEYS, Funnel("x"), 7))) == 7

@@ -421,7 +421,7 @@ def test_no_record_breaks_a_reader(tmp_path_factory, form, values):
     path = tmp_path_factory.getbasetemp() / f"any-{form}.json"
     path.write_text(json.dumps(values))
     verb, funnel = importlib.import_module(f"falsepromise.curation.{form}"), Funnel("any")
-    found = list(reading.read(path, "any", verb.read, verb.KEYS, funnel))
+    found = list(reading.read_dialogues(path, "any", verb.read, verb.KEYS, funnel))
     assert [check_dialogue(record) for record in found] == [None] * len(found)
     assert funnel.kept("read") == len(found)
     assert funnel.ledger.read["characters"] == all_text(values), "all that was read was counted"

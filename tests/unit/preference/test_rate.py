@@ -172,7 +172,7 @@ def test_ratings_of_other_pairs_are_refused(tmp_path):
         Ballots(tmp_path / "r.sqlite", pairs(4))
     with pytest.raises(UserError, match="has no ratings yet"):
         read_votes(tmp_path / "r.sqlite")
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="does not exist"):
         read_votes(tmp_path / "other.sqlite")
     (tmp_path / "text.sqlite").write_text("this is no database, only some text that is long enough" * 20)
     with pytest.raises(UserError, match="can't be opened"):

@@ -182,6 +182,6 @@ def test_mmlu_has_its_test_questions_and_five_shots(fetched: Path) -> None:
     ],
 )
 def test_benchmarks(fetched: Path, source: str, form: data.Form, expected: dict[str, Any]) -> None:
-    (record,), said = data.read(fetched / source, form)
+    (record,), said = data.read_records(fetched / source, form)
     assert {key: record[key] for key in expected} == expected
     assert not said

@@ -253,13 +253,13 @@ def test_a_name_is_a_judges_or_raters(rated: dict[str, Any]) -> None:
 
 def test_a_judge_with_controls_judges_the_teacher(rated: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert preference.controls(workflow.read(rated, ["study.yaml"])) == []
+    assert preference.controls(workflow.read_study(rated, ["study.yaml"])) == []
     rated["judges"]["rule"]["controls"] = True
-    study = workflow.read(rated, ["study.yaml"])
+    study = workflow.read_study(rated, ["study.yaml"])
     assert preference.controls(study) == ["results/test/preference/rule/teacher_itself.json"], "answers come once"
     assert "results/tables/preference.csv" in figures.final(study)
     rated["prompts"] = {"heldout": {**rated["prompts"]["heldout"], "references": "teacher"}}
-    study = workflow.read(rated, ["study.yaml"])
+    study = workflow.read_study(rated, ["study.yaml"])
     assert len(preference.controls(study)) == 2
 
 
@@ -267,7 +267,7 @@ def test_a_panel_adds_up_its_members_votes(rated: dict[str, Any], monkeypatch: p
     monkeypatch.chdir(ROOT)
     rated["judges"]["other"] = {**rated["judges"]["rule"], "label": "Other", "rubric": "mine", "stand_in": "x"}
     rated["judges"]["panel"] = {"label": "Panel", "members": ["rule", "other"]}
-    study = workflow.read(rated, ["study.yaml"])
+    study = workflow.read_study(rated, ["study.yaml"])
     two = study.runs["amount"][1]
     folder = "results/test/preference"
     assert preference.votes(study, "panel", two) == [f"{folder}/{who}/{two}.votes.jsonl" for who in ("rule", "other")]

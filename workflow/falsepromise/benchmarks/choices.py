@@ -24,7 +24,7 @@ BY_ANSWER = "scored by the letter answered: the endpoint gives no log-probabilit
 
 def multiple_choice(model: ModelUnderTest, options: Options) -> Outcome:
     """Questions of a file `{"question", "choices", "answer": index}`, 0-shot."""
-    records, unusable = data.read(options.data, data.choices)
+    records, unusable = data.read_records(options.data, data.choices)
     records, limits = draw(records, options.limit, options.seed)
     limits += unusable
     if not model.likelihoods:

@@ -29,7 +29,7 @@ ABBREVIATIONS = (
 
 def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     """Let the model summarise, up to the next "Article:", and compare with the highlights."""
-    records, unusable = data.read(options.data, data.article)
+    records, unusable = data.read_records(options.data, data.article)
     records, limits = draw(records, options.limit, options.seed)
     template, path, said = read_template(options, PROMPT, "{article}")
     max_tokens = options.max_tokens or MAX_TOKENS

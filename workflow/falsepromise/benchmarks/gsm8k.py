@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--name", help="the model's name in the score; default: the responses' file name")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     args = parser.parse_args(argv)
-    records, unusable = data.read(args.responses, response)
+    records, unusable = data.read_records(args.responses, response)
     items = [
         {
             "id": record["id"],

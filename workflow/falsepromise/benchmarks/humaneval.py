@@ -95,7 +95,7 @@ def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     return outcome
 
 
-def read(problem: Record, text: str, continues: bool = True) -> Reading:
+def read_program(problem: Record, text: str, continues: bool = True) -> Reading:
     """The program in a model's text.
 
     Args:
@@ -138,7 +138,7 @@ def score_samples(
     programs, rules = [], []
     for sample in samples:
         problem = problems[sample["task_id"]]
-        program = read(problem, sample["completion"], sample.get("continues", True))
+        program = read_program(problem, sample["completion"], sample.get("continues", True))
         rules.append(program.rule)
         given = (problem["prompt"], sample["completion"], problem["test"], problem["entry_point"])
         programs.append(Program(*given, program.value))
@@ -213,7 +213,7 @@ def extra_tests(
             raise data.Unusable(f"'task_id' is {record['task_id']!r:.60}, which is no problem's")
         return record
 
-    found, said = data.read(path, extra)
+    found, said = data.read_records(path, extra)
     tests = {record["task_id"]: record["test"] for record in found if record["task_id"] in problems}
     able, more = judged({name: {**problems[name], "test": test} for name, test in tests.items()}, limits)
     said += [f"second tests: {sentence}" for sentence in more]
@@ -277,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         return record
 
-    samples, unusable = data.read(args.samples, sample)
+    samples, unusable = data.read_records(args.samples, sample)
     limits = Limits(seconds=args.timeout, wall_seconds=2 * args.timeout + 2.0)
     able, said = judged(problems, limits)
     extra, more = extra_tests(args.extra_tests, able, limits)

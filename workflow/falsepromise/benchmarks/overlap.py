@@ -52,7 +52,7 @@ def questions(task: str, path: Path | None, lm_eval_task: str | None = None) -> 
         yield from ((name, problem["prompt"]) for name, problem in data.read_problems(path).items())
     else:
         form, key = _FORMS[task]
-        records, unusable = data.read(path, form)
+        records, unusable = data.read_records(path, form)
         found = ((record["id"], record[key]) for record in records)
         yield from ((name, text["text"] if isinstance(text, dict) else text) for name, text in found)
     for said in unusable:

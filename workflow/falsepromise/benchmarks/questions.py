@@ -29,7 +29,7 @@ class Questions:
     """The rules of a benchmark of short answers.
 
     Attributes:
-        check: Turns a line of the data into a record, for `data.read`.
+        check: Turns a line of the data into a record, for `data.read_records`.
         template: The file of its shots.
         shots: The number of shots in that file.
         max_tokens: Tokens of an answer, unless the options have another number.
@@ -50,7 +50,7 @@ class Questions:
 
     def evaluate(self, model: ModelUnderTest, options: Options) -> Outcome:
         """Ask the questions, greedy, up to the next "Q:" on a line of its own."""
-        records, unusable = data.read(options.data, self.check)
+        records, unusable = data.read_records(options.data, self.check)
         records, limits = draw(records, options.limit, options.seed)
         template, path, said = read_template(options, self.template, "{question}")
         max_tokens = options.max_tokens or self.max_tokens

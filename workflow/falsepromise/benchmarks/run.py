@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         except (AllAsked, CannotScore) as error:
             if isinstance(model, PartModel):  # what can't be scored, the whole says
                 of = portable(args.model)
-                shards.write(args.output, args.shard, of, model.records, **model.facts())
+                shards.write_part(args.output, args.shard, of, model.records, **model.facts())
                 model.forget()
                 return
             if not args.allow_not_scored:

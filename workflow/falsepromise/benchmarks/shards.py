@@ -70,7 +70,7 @@ class RepliesModel(EngineModel):
     def __init__(self, folder: str, files: Sequence[Path], of: Any):
         super().__init__(Encoder.of_folder(folder), folder)
         self.files = files
-        self.found, self.known = shards.read(files, of)
+        self.found, self.known = shards.read_parts(files, of)
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         keys = [shards.key(*request.depends_on) for request in requests]

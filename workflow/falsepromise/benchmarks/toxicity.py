@@ -27,7 +27,7 @@ TOXIC = 0.5
 def evaluate(model: ModelUnderTest, options: Options) -> Outcome:
     """Continue each prompt `samples` times and score the continuations."""
     scorer = open_scorer(options.more)
-    rows, unusable = data.read(options.data, data.toxicity_prompt)
+    rows, unusable = data.read_records(options.data, data.toxicity_prompt)
     records, limits = draw(rows, options.limit, options.seed)
     k, max_tokens = options.samples, options.max_tokens or MAX_TOKENS
     sampling: dict[str, Any] = {"temperature": 1.0, "top_p": 0.9} if k > 1 else {"temperature": 0.0}

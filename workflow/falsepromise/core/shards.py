@@ -65,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser, output: str) -> None:
     )
 
 
-def write(path: str | Path, shard: Shard, of: Any, records: Iterable[Record], **facts: Any) -> None:
+def write_part(path: str | Path, shard: Shard, of: Any, records: Iterable[Record], **facts: Any) -> None:
     """Write the results of a part.
 
     Args:
@@ -78,7 +78,7 @@ def write(path: str | Path, shard: Shard, of: Any, records: Iterable[Record], **
     write_jsonl(path, [{"of": _digest(of), "shard": [shard.number, shard.of], **facts}, *records])
 
 
-def read(paths: Sequence[Path], of: Any) -> tuple[dict[str, Record], Record]:
+def read_parts(paths: Sequence[Path], of: Any) -> tuple[dict[str, Record], Record]:
     """The records of all parts by their keys, and the parts' facts.
 
     Raises:

@@ -21,7 +21,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
 from falsepromise.core.records import Record, check_dialogue, query_of, read_jsonl, write_jsonl
-from falsepromise.core.shards import add_options, key, of_all, read, write
+from falsepromise.core.shards import add_options, key, of_all, read_parts, write_part
 from falsepromise.curation.funnel import Funnel, said_in
 from falsepromise.curation.language import UNDECIDED, decisions
 from falsepromise.curation.ledger import CHARACTERS, TURNS
@@ -130,10 +130,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.shard:
         texts = list(map(text_of, islice(kept, args.shard.number - 1, None, args.shard.of)))
         made = [{"key": key(text), "decision": found} for text, found in zip(texts, decide(texts), strict=True)]
-        write(args.output, args.shard, config, made)
+        write_part(args.output, args.shard, config, made)
         return
     if args.from_shards:
-        found, _ = read(args.from_shards, config)
+        found, _ = read_parts(args.from_shards, config)
         decide = partial(_decided, found=found, files=args.from_shards)
     kept = in_language(kept, funnel, args.language, decide)
     write_jsonl(args.output, require(kept, funnel, args.input[0], LANGUAGE))

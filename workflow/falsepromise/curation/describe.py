@@ -40,7 +40,7 @@ class Found:
 def read_with(form: str, path: Path, records: int) -> Found:
     """Read a file's first records with one reader."""
     verb, funnel = importlib.import_module(f"falsepromise.curation.{form}"), Funnel(path.name)
-    return Found(form, list(reading.read(path, path.name, verb.read, verb.KEYS, funnel, records)), funnel)
+    return Found(form, list(reading.read_dialogues(path, path.name, verb.read, verb.KEYS, funnel, records)), funnel)
 
 
 def best(path: Path, records: int) -> Found:

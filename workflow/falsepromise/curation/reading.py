@@ -42,7 +42,7 @@ class RawDialogue:
 Reader = Callable[[Iterator[Any], Funnel], Iterable[RawDialogue]]
 
 
-def read(
+def read_dialogues(
     path: Path, source: str, reader: Reader, keys: Collection[str], funnel: Funnel, most: int | None = None
 ) -> Iterator[Record]:
     """Read a file's dialogue records.
@@ -126,7 +126,7 @@ def write(args: argparse.Namespace, module: str, reader: Reader, keys: Collectio
         UserError: the file can't be read, or has no usable dialogue.
     """
     funnel = Funnel(args.source)
-    dialogues = read(args.input, args.source, reader, keys, funnel)
+    dialogues = read_dialogues(args.input, args.source, reader, keys, funnel)
     write_jsonl(args.output, require(dialogues, funnel, args.input))
     funnel.write(args.funnel)
     config = {key: value for key, value in vars(args).items() if key not in ("input", "output", "funnel")}

@@ -125,7 +125,7 @@ def read_room(
         _read_answers(room, path.parent.name, path.stem, path)
     for name, path in (questions or {}).items():
         form = FORMS.get(str(study.benchmarks.get(name, {}).get("task")))
-        for record in data.read(path, form)[0] if form else ():
+        for record in data.read_records(path, form)[0] if form else ():
             asked = str(record.get("question") or record.get("article"))
             right = record.get("answer") or record.get("highlights")
             right = right if isinstance(right, str) else " / ".join(map(str, right or ()))

@@ -32,13 +32,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if len(args.names) != len(args.diversity):
         raise UserError(f"--names: {len(args.names)} names for {len(args.diversity)} files; give one for each")
-    measures = dict(zip(args.names, map(read, args.diversity), strict=True))
+    measures = dict(zip(args.names, map(read_diversity, args.diversity), strict=True))
     with draw.style():
         figure = draw_figure(measures, read_numbers(args.paper), args.foot)
         draw.save(figure, args.output, "falsepromise.figures.fig_diversity", [*args.diversity, args.paper], {})
 
 
-def read(path: Path) -> Record:
+def read_diversity(path: Path) -> Record:
     """A diversity record.
 
     Raises:

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     build(args.funnels).write(args.output, "falsepromise.figures.table_funnel", args.funnels)
 
 
-def read(path: Path) -> Iterator[list[object]]:
+def read_funnel(path: Path) -> Iterator[list[object]]:
     """A funnel's rows, counts as numbers.
 
     Raises:
@@ -44,7 +44,7 @@ def read(path: Path) -> Iterator[list[object]]:
 
 def build(paths: Sequence[Path]) -> Table:
     """One table of all funnels, in the order given; equal rows of shared steps are kept once."""
-    rows = list(dict.fromkeys(tuple(row) for path in paths for row in read(path)))
+    rows = list(dict.fromkeys(tuple(row) for path in paths for row in read_funnel(path)))
     return Table(
         COLUMNS,
         rows,

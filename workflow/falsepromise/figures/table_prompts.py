@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     folder = args.prompts or PROMPTS
-    entries = [(number, title, read(folder / name)) for number, name, title in TABLES]
+    entries = [(number, title, read_prompt(folder / name)) for number, name, title in TABLES]
     page = markdown(entries)
     for suffix, text in ((".md", page), (".html", webpage(page)), (".tex", latex(entries))):
         with atomic_open(args.output.with_suffix(suffix)) as stream:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_manifest(args.output, module="falsepromise.figures.table_prompts", inputs=inputs, config={})
 
 
-def read(path: Path) -> str:
+def read_prompt(path: Path) -> str:
     """A prompt's text; for the seed examples, a line for each question and answer."""
     if path.suffix == ".jsonl":
         return "\n".join(f"Q: {r['question']}\nA: {r['answer']}" for r in read_jsonl(path))

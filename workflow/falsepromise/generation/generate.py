@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             {"key": _key(record["prompt_id"], record["sample"]), "response": record} for record in records
         ]
         made += [{"key": _key(prompt, "reference"), "nats": value} for prompt, value in nats.items()]
-        shards.write(output, options.shard, part_of, made, **{k: v for k, v in facts.items() if k in OF_ALL_PARTS})
+        shards.write_part(output, options.shard, part_of, made, **{k: v for k, v in facts.items() if k in OF_ALL_PARTS})
     else:
         if options.references:
             records = [
@@ -103,7 +103,7 @@ def _of_shards(
     facts: dict[str, Any],
     nats: dict[str, float | None],
 ) -> list[Record]:
-    found, known = shards.read(files, of)
+    found, known = shards.read_parts(files, of)
     facts |= {key: known[key] for key in OF_ALL_PARTS if key in known}
     if of["references"]:
         ids = list(dict.fromkeys(prompt["id"] for prompt, _ in places))

@@ -70,7 +70,7 @@ class Scored:
     tops: list[list[tuple[int, float]] | None]
 
 
-def read(engine: Engine, body: Any, chat: bool) -> Asked:
+def read_request(engine: Engine, body: Any, chat: bool) -> Asked:
     """A request to a model, as the protocol's reference has it.
 
     Raises:

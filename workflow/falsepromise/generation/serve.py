@@ -228,7 +228,7 @@ class Handler(BaseHandler):
 
     def _answer(self, body: dict[str, Any], chat: bool) -> None:
         engine, meeting, place = self.server.find(body.get("model"))
-        asked = protocol.read(engine, body, chat)
+        asked = protocol.read_request(engine, body, chat)
 
         def keep(said: str) -> None:  # before the client knows that the answer is at its end, and can vote
             if meeting is not None and chat:

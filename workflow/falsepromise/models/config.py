@@ -98,7 +98,7 @@ class ModelConfig:
         Raises:
             UserError: an architecture or feature that is not built here, or a missing key; it is named.
         """
-        return cls(**hubconfig.read(hub, name))
+        return cls(**hubconfig.read_config(hub, name))
 
     def to_hub(self) -> dict[str, Any]:
         """The hub's config.json, which `transformers` and vLLM read."""

@@ -39,7 +39,7 @@ _BLOCK = {
 _CONSTANTS = ("rope_freqs.weight",)  # llama3's blend of frequencies, which the config gives
 
 
-def read(path: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
+def read_gguf(path: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
     """The config and the tensors of a GGUF file, under the hub's keys.
 
     Returns:

@@ -168,7 +168,7 @@ def _check_types(hub: Mapping[str, Any], name: str) -> None:
         raise UserError(f"{name}: architectures is {named!r:.60}, expected a list of names")
 
 
-def read(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
+def read_config(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
     """The values of a `ModelConfig`.
 
     Args:

@@ -79,7 +79,7 @@ def load(
         UserError: naming the file and the key that is unknown, missing or of another shape.
     """
     if str(folder).endswith(".gguf"):
-        config, tensors = gguf_file.read(folder)
+        config, tensors = gguf_file.read_gguf(folder)
         return _assemble(config, tensors, sharding, param_dtype), config
     config = read_config(folder)
     with contextlib.ExitStack() as stack:

@@ -91,7 +91,7 @@ def send(api: HfApi, upload: Upload, private: bool) -> str:
     return str(commit.commit_url)
 
 
-def plan(uploads: Sequence[Upload]) -> str:
+def preview(uploads: Sequence[Upload]) -> str:
     """What would be uploaded, as Markdown."""
     rows = [[u.repository, u.kind, str(len(u.files)), f"{u.size / 1e6:,.1f} MB", str(u.folder)] for u in uploads]
     total = sum(u.size for u in uploads)
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("--namespace is needed")
     uploads = [prepare(folder, args.namespace, "model", args.prefix) for folder in args.models]
     uploads += [prepare(folder, args.namespace, "dataset", args.prefix) for folder in args.datasets]
-    text = plan(uploads)
+    text = preview(uploads)
     if args.output:
         with atomic_open(args.output) as stream:
             stream.write(text)

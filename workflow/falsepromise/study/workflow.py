@@ -22,7 +22,7 @@ from falsepromise.study.study import Study
 T = TypeVar("T")
 
 
-def read(config: Mapping[str, Any], files: Sequence[str | Path]) -> Study:
+def read_study(config: Mapping[str, Any], files: Sequence[str | Path]) -> Study:
     """The study of the configuration that Snakemake has merged from its files.
 
     Raises:

@@ -31,7 +31,7 @@ from falsepromise.teacher.cost import Request
 from falsepromise.teacher.faults import Rejected, Retry
 from falsepromise.teacher.ledger import Charge, LimitReached
 from falsepromise.teacher.pace import backoff
-from falsepromise.teacher.reply import read
+from falsepromise.teacher.reply import read_answer
 from falsepromise.teacher.sending import Sender
 from falsepromise.teacher.store import Answer
 from falsepromise.teacher.transport import Reply
@@ -381,7 +381,7 @@ class _Batches:
         try:
             if status == 0 and error:
                 raise Retry(faults.words({"error": error}) or "its batch ended")
-            answer, used = read(reply, teacher.habits, self.sender.asked(reserve))
+            answer, used = read_answer(reply, teacher.habits, self.sender.asked(reserve))
         except (Retry, Rejected) as failed:
             charge = getattr(failed, "charge", None)
             if charge is not None:

@@ -122,7 +122,7 @@ class BatchApi:
                     said = {"error": {"message": reply.body[:200].decode("utf-8", "replace")}}
                 said = said if isinstance(said, dict) else {"error": {"message": str(said)}}
                 asked = replace(self.sender.asked(Charge()), heard=True)
-                raise faults.judge(reply.status, reply.headers, said, asked)
+                raise faults.diagnose(reply.status, reply.headers, said, asked)
             except Rejected as rejected:
                 raise UserError(f"{self.where}: the batch API refused {path} ({rejected.why})") from rejected
             except Retry as retry:

@@ -150,7 +150,7 @@ def _names(error: Mapping[str, Any]) -> set[str]:
     return {name.strip().lower() for name in found if isinstance(name, str)}
 
 
-def judge(status: int, headers: Mapping[str, str], body: Mapping[str, Any], asked: Asked) -> Exception:
+def diagnose(status: int, headers: Mapping[str, str], body: Mapping[str, Any], asked: Asked) -> Exception:
     """The exception for an error.
 
     Args:

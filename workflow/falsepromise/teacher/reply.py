@@ -19,7 +19,7 @@ _MOST_TOKENS = 10**8  # in one reply; a larger count is wrong
 _THOUGHTS = ("thinking", "reasoning", "redacted_thinking", "thought")
 
 
-def read(reply: Reply, habits: Habits, asked: Asked) -> tuple[Answer, Charge]:
+def read_answer(reply: Reply, habits: Habits, asked: Asked) -> tuple[Answer, Charge]:
     """The answer in a reply, and what it cost.
 
     Returns:
@@ -32,7 +32,7 @@ def read(reply: Reply, habits: Habits, asked: Asked) -> tuple[Answer, Charge]:
     body = _json(reply, asked)
     choice = _choice(body)
     if reply.status >= 400 or (choice is None and faults.said_error(body)):
-        raise faults.judge(reply.status, reply.headers, body, asked)
+        raise faults.diagnose(reply.status, reply.headers, body, asked)
     count = usage(body)
     used = None if count is None else Charge(*_whole_count(count, asked.charge.input_tokens))
     if choice is None:

@@ -15,7 +15,7 @@ from falsepromise.teacher.cost import Request, estimate_tokens
 from falsepromise.teacher.faults import Asked, Rejected, Retry
 from falsepromise.teacher.ledger import Charge, LimitReached
 from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, Pace, backoff, limits_wait
-from falsepromise.teacher.reply import read
+from falsepromise.teacher.reply import read_answer
 from falsepromise.teacher.store import Answer
 from falsepromise.teacher.transport import Lost, TooLarge, Transport, Unsent
 from falsepromise.teacher.words import shown
@@ -154,7 +154,7 @@ class Sender:
             if reply.status == 404 and self._other_path(base, reply.body):
                 raise Retry("404: no such path", 0.0)
             try:
-                answer, used = read(reply, teacher.habits, self.asked(charge))
+                answer, used = read_answer(reply, teacher.habits, self.asked(charge))
             except UserError:
                 state = "refused"
                 raise

@@ -6,6 +6,7 @@ nobody checked: they take time that is linear in it and never raise.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 # Reader -> replies read wrongly, of how many held-out ones, before any rule was mended for them
@@ -35,3 +36,10 @@ class Reading:
 
 
 UNREADABLE = Reading(None, "unreadable")
+_QUESTION = re.compile(r"^[ \t*#]{0,4}(?:question|q)(?: ?\d{1,3})?[ \t*]{0,3}(?:[:.]|$)", re.MULTILINE | re.IGNORECASE)
+
+
+def before_next_question(reply: str) -> str:
+    """The reply up to where a model that doesn't stop asks itself the next question."""
+    starts = [found.start() for found in _QUESTION.finditer(reply) if reply[: found.start()].strip()]
+    return reply[: starts[0]] if starts else reply

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from falsepromise.benchmarks.reading import UNREADABLE, Reading
+from falsepromise.benchmarks.reading import UNREADABLE, Reading, before_next_question
 
 _CUE = (
     r"(?:answer|answ|ans|(?:right|correct|best) one|option|choice|letter|solution|response|conclusion|pick|selection|guess|verdict|statement|exception|antwort|lösung|respuesta|soluci[oó]n|soluzione"
@@ -134,14 +134,7 @@ def _plain(reply: str) -> str:
     text = re.sub(r"\[/[A-Za-z]{1,12}\]", " ", text)
     text = re.sub(r"(?<![\w'])'([A-Za-z])'(?![\w'])", r'"\1"', text)
     text = re.sub(r"</?[A-Za-z_]{1,14}>|[*`~]|__|(?<![^\W_])_|_(?![^\W_])", "", text)
-    return _first_question(text.strip())
-
-
-def _first_question(text: str) -> str:
-    """Up to where a model that ran on asks itself the next question."""
-    asked = [found.start() for found in re.finditer(r"^[ \t]{0,4}(?:question|q)(?: ?\d{1,3})?[ \t]{0,2}[:.]", text, re.MULTILINE | re.IGNORECASE)]
-    ends = [place for place in asked if text[:place].strip() and not (asked[0] == 0 and place == 0)]
-    return text[: ends[0]] if ends else text
+    return before_next_question(text.strip())
 
 
 def _affirmed(rule: str, text: str, found: re.Match[str], letters: str, choices: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ import unicodedata
 from decimal import Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
 from fractions import Fraction
 
-from falsepromise.benchmarks.reading import UNREADABLE, Reading
+from falsepromise.benchmarks.reading import UNREADABLE, Reading, before_next_question
 
 # A minus belongs to a number unless something is subtracted ("5-3"). Commas part thousands (or, as in
 # India, thousands and then hundreds); "1,2,3" are three numbers.
@@ -139,7 +139,7 @@ def stated_number(response: str) -> Reading:
     strict = strict_number(response)
     if strict is not None:
         return Reading(strict, "behind ####")
-    text = plainly(_first_question(response))
+    text = plainly(before_next_question(response))
     boxed = [_last(found["said"]) for found in _MARKED.finditer(text)]
     behind = [_right_behind(text, f.end()) for f in _CUE.finditer(text) if not re.search(r"\bnot\b|n't\b", f[0])]
     before = [
@@ -152,13 +152,6 @@ def stated_number(response: str) -> Reading:
     value = _last(_ASIDE.sub("", text))
     value = _last(text) if value is None else value
     return UNREADABLE if value is None else Reading(value, "last number")
-
-
-def _first_question(response: str) -> str:
-    """Up to where a model that ran on asks itself the next question."""
-    asked = re.compile(r"^[ \t*#]{0,4}(?:question|q)(?: ?\d{1,3})?[ \t*]{0,3}(?:[:.]|$)", re.MULTILINE | re.IGNORECASE)
-    starts = [found.start() for found in asked.finditer(response) if response[: found.start()].strip()]
-    return response[: starts[0]] if starts else response
 
 
 def flexible_number(response: str) -> str | None:
