@@ -24,16 +24,15 @@ for name in $parts; do
     case $name in
         look) part look 30 bash -c "nvidia-smi --query-gpu=name,memory.total,driver_version,clocks.sm,clocks.mem --format=csv
             $python -m pip list 2>/dev/null | grep -iE '^(jax|flax|optax|orbax|torch |transformers|nvidia-cudnn|pydantic)'" ;;
-        tests) part tests 170 env XLA_PYTHON_CLIENT_MEM_FRACTION=0.5 $python -m pytest -v -p no:cacheprovider --tb=short --durations=6 tests/gpu ;;
-        train-7b) part train-7b 150 $train --models llama-7b --sides ours --steps 5 --profile ;;
-        train-7b-full) part train-7b-full 100 $train --models llama-7b --sides ours --steps 3 --rows 8 --recipe '{"remat": "full"}' --profile ;;
-        train-7b-cublas) part train-7b-cublas 100 env XLA_FLAGS=--xla_gpu_enable_triton_gemm=false $train --models llama-7b --sides ours --steps 3 ;;
-        train-xl) part train-xl 120 $train --models gpt2-xl --sides ours --profile ;;
-        peer-7b) part peer-7b 100 $train --models llama-7b --sides peer --steps 5 ;;
-        peer-7b-wide) part peer-7b-wide 100 $train --models llama-7b --sides peer --steps 3 --peer checkpoint ;;
-        peer-xl) part peer-xl 100 $train --models gpt2-xl --sides peer --steps 5 ;;
+        tests) part tests 150 env XLA_PYTHON_CLIENT_MEM_FRACTION=0.1 $python -m pytest -q -n 6 -p no:cacheprovider --tb=short --durations=4 tests/gpu ;;
+        train-7b) part train-7b 100 $train --models llama-7b --sides ours --steps 5 ;;
+        train-7b-full) part train-7b-full 100 $train --models llama-7b --sides ours --steps 3 --rows 8 --recipe '{"remat": "full"}' ;;
+        train-xl) part train-xl 100 $train --models gpt2-xl --sides ours --steps 5 ;;
+        train-xl-unrolled) part train-xl-unrolled 120 $train --models gpt2-xl --sides ours --steps 5 --recipe '{"layers": "unrolled"}' --profile ;;
+        peer-7b) part peer-7b 100 $train --models llama-7b --sides peer --steps 3 ;;
+        peer-7b-wide) part peer-7b-wide 100 $train --models llama-7b --sides peer --steps 2 --peer checkpoint ;;
+        peer-xl) part peer-xl 100 $train --models gpt2-xl --sides peer --steps 5 --rows 8 ;;
         decode) part decode 280 $python benchmarks/generation_gpu.py ;;
-        decode-1) part decode-1 100 $python benchmarks/generation_gpu.py --batches 1 ;;
         *) echo "no such part: $name" ;;
     esac
 done

@@ -119,6 +119,8 @@ def peer(name: str, options: argparse.Namespace) -> Side:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     config, length, rows = config_of(name, options.small), length_of(name, options.small), options.rows or ROWS[name]
     hub = {key: value for key, value in config.to_hub().items() if key not in ("model_type", "torch_dtype", "dtype")}
+    if config.model_type == "gpt2":
+        hub |= dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)  # ours has no dropout
     how = PEERS[name] if options.peer is None else options.peer
     half = "half" in how
     with torch.device(device):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,18 @@ def _exact_products() -> Any:
         yield
 
 
+def created(config: ModelConfig) -> Any:
+    return nnx.jit(lambda: weights.create(config, 0))()
+
+
 def on_cpu() -> Any:
     return jax.default_device(jax.devices("cpu")[0])
+
+
+@nnx.jit(static_argnames=("dtype", "attention"))
+def logits(model: Any, ids: Any, segments: Any = None, positions: Any = None, dtype: Any = None,
+           attention: Any = "xla") -> jax.Array:  # fmt: skip
+    return model(ids, segments, positions, dtype=dtype, attention=attention)
 
 
 def ids_of(config: ModelConfig, rows: int = 4, length: int = 256) -> np.ndarray:
@@ -64,17 +75,17 @@ def test_logits_are_those_of_transformers(family: str, tmp_path: Path) -> None:
     """In float32 to 1e-4 of the largest; in bfloat16 no further off than `transformers` in bfloat16 is, twice."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     config = FAMILIES[family]
-    model, ids = weights.create(config, 0), ids_of(config)
+    model, ids = created(config), ids_of(config)
     weights.save(model, config, tmp_path)
     peer = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="eager")
     with torch.no_grad():
         exact = peer(torch.from_numpy(ids).long()).logits.numpy()
         rounded = peer.to(torch.bfloat16)(torch.from_numpy(ids).long()).logits.float().numpy()
     scale = np.abs(exact).max()
-    assert np.abs(np.asarray(model(jnp.asarray(ids))) - exact).max() < 1e-4 * scale
+    assert np.abs(np.asarray(logits(model, ids, dtype=jnp.float32)) - exact).max() < 1e-4 * scale
     theirs = np.sqrt(np.square(rounded - exact).mean())
     for attention in ("xla", "cudnn", "triton"):
-        half = np.asarray(model(jnp.asarray(ids), dtype=jnp.bfloat16, attention=attention))
+        half = np.asarray(logits(model, ids, dtype=jnp.bfloat16, attention=attention))
         assert np.sqrt(np.square(half - exact).mean()) < 2 * theirs, attention
 
 
@@ -91,19 +102,22 @@ def test_fused_attention_sees_what_it_should(implementation, heads, length, wind
     direction = jax.random.normal(keys[3], (2, length, 256), jnp.float32)
     segments = jnp.stack([jnp.arange(length) // 70, jnp.arange(length) // 33]) if segmented else None
 
-    def value(qkv: Any, view: View, how: Any, direction: Any) -> Any:
+    @partial(jax.jit, static_argnums=(2, 3))
+    def value(qkv: Any, segments: Any, window: Any, how: Any, direction: Any) -> Any:
+        view = View(segments, None, window)
+
         def of(*qkv: Any) -> tuple[jax.Array, jax.Array]:
             out = attend(*qkv, view, how)
             return (out.astype(jnp.float32) * direction).sum(), out
 
         return jax.value_and_grad(of, (0, 1, 2), has_aux=True)(*qkv)
 
-    (_, out), gradients = value((q, k, v), View(segments, None, window), implementation, direction)
+    (_, out), gradients = value((q, k, v), segments, window, implementation, direction)
     cpu = jax.devices("cpu")[0]
     with on_cpu():
         wide = [jax.device_put(x, cpu).astype(jnp.float32) for x in (q, k, v)]
         apart = None if segments is None else jax.device_put(segments, cpu)
-        (_, wanted), wanted_gradients = value(wide, View(apart, None, window), "xla", jax.device_put(direction, cpu))
+        (_, wanted), wanted_gradients = value(wide, apart, window, "xla", jax.device_put(direction, cpu))
     for found, exact in zip((out, *gradients), (wanted, *wanted_gradients), strict=True):
         exact = np.asarray(exact)
         assert np.abs(np.asarray(found, np.float32) - exact).max() < 0.03 * np.abs(exact).max() + 0.02
@@ -114,16 +128,18 @@ def test_fused_attention_sees_what_it_should(implementation, heads, length, wind
 def test_packed_documents_are_separate_ones(family: str, attention: Any) -> None:
     """Three documents in one row, and padding behind them, give the logits of each alone."""
     config = FAMILIES[family]
-    model, ids = weights.create(config, 0), ids_of(config, 1, 256)[0]
+    model, ids = created(config), ids_of(config, 1, 256)[0]
     lengths = (100, 37, 80)
     segments = np.concatenate([np.full(n, i) for i, n in enumerate(lengths)] + [np.full(256 - sum(lengths), -1)])
     positions = np.concatenate([np.arange(n) for n in lengths] + [np.zeros(256 - sum(lengths), int)])
     packed = np.asarray(
-        model(ids[None], segments[None], positions[None], dtype=jnp.bfloat16, attention=attention)[0], np.float32
+        logits(model, ids[None], segments[None], positions[None], dtype=jnp.bfloat16, attention=attention)[0]
     )
     start = 0
     for n in lengths:
-        alone = np.asarray(model(ids[None, start : start + n], dtype=jnp.float32)[0])
+        row = np.zeros((1, 128), np.int32)  # what is behind a token doesn't count
+        row[0, :n] = ids[start : start + n]
+        alone = np.asarray(logits(model, row, dtype=jnp.float32)[0, :n])
         error = np.abs(packed[start : start + n] - alone).max()
         assert error < 0.05 * np.abs(alone).max(), (attention, n, error)
         start += n
@@ -156,9 +172,9 @@ def test_a_run_has_the_cpus_losses(changed: dict[str, Any], tolerance: float) ->
         device = jax.devices(platform)[:1]
         mesh = jax.make_mesh((1, 1, 1), AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3, devices=device)
         with jax.default_device(device[0]):
-            graph = stacked_graph(weights.create(config, 0))
-            params = stack(nnx.split(weights.create(config, 0), nnx.Param)[1])
-            state = {"params": params, "optimizer": transformation.init(params)}
+            graph = stacked_graph(weights.abstract(config))
+            params = stack(nnx.split(created(config), nnx.Param)[1])
+            state = {"params": params, "optimizer": jax.jit(transformation.init)(params)}
             reference = recipe if platform == "gpu" else recipe.model_copy(update={"dtype": "float32"})
             step = make_step(graph, reference, transformation, mesh)
             losses[platform] = []
@@ -179,7 +195,7 @@ def test_greedy_generation_is_the_cpus(family: str) -> None:
     made = {}
     for platform in ("cpu", "gpu"):
         with jax.default_device(jax.devices(platform)[0]):
-            model = weights.create(config, 0)
+            model = created(config)
             engine = Engine(model, config, ChatTokenizer(vocabulary), batch_size=4, dtype=jnp.float32)
             engine.ends = [-2]
             results = list(engine.generate([Request(p, 40) for p in asked], logprobs=True))

@@ -34,6 +34,7 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"\.((q|k|v|gate|up)_bias|all_(q|k)_norm)$", P("tensor")),
     (r".", P()),  # norms and the other biases: every device has them
 )
+KERNELS = ("dot_product_attention_fwd_wrapper", "pallas_call")  # fused attention to jax: cuDNN's, and the others
 Gradient = jnp.float32  # the type in which gradients are summed over devices
 
 
@@ -127,7 +128,8 @@ def keep(remat: str | None) -> Callable[..., bool] | None:
     """What is kept of a layer for the backward pass, as a policy of `jax.checkpoint`; None: everything.
 
     Args:
-        remat: None for all but gathered weights, "dots" for the outputs of matrix products, "full" for nothing.
+        remat: None for all but gathered weights, "dots" for the outputs of matrix products and of fused attention,
+            "full" for nothing.
             Sums over `tensor` are always kept, or they would be sent twice.
     """
     if remat is None and devices("fsdp") == 1:
@@ -139,6 +141,8 @@ def keep(remat: str | None) -> Callable[..., bool] | None:
         inner = {e.primitive for e in parameters["call_jaxpr"].eqns} if "call_jaxpr" in parameters else {primitive}
         if remat is None:
             return jax.lax.all_gather_p not in inner
-        return jax.lax.psum_p in inner or (remat == "dots" and bool(dots(primitive, *avals, **parameters)))
+        if remat == "dots" and (primitive.name in KERNELS or dots(primitive, *avals, **parameters)):
+            return True
+        return jax.lax.psum_p in inner
 
     return policy

@@ -343,7 +343,8 @@ def _activations(
         # A loop over layers keeps each number that a derivative reads; unrolled, the compiler derives some from others.
         return s.layers * (every + s.hidden) * (1.55 if recipe["layers"] == "scan" else 1), every / 2
     if remat == "dots":
-        return s.layers * (products + s.hidden), 2 * (inputs + scores)
+        # A fused kernel's output is kept too.
+        return s.layers * (products + s.hidden + kernel * s.query / tensor), 2 * (inputs + scores)
     return s.layers * s.hidden, 2 * every
 
 

@@ -134,7 +134,7 @@ def compiled(case: Case) -> dict[str, Any]:
 
 def kernel_operations(case: Case, sizes: Mapping[str, int]) -> float:
     """Operations of fused attention on one device, which no matrix product of the program shows: half of a square of
-    scores, twice forth (a layer's attention is always made again) and two and a half times back."""
+    scores, forth (again with `remat: full`) and two and a half times back."""
     recipe = case.recipe
     kernel = recipe.attention
     if kernel == "auto":
@@ -144,7 +144,7 @@ def kernel_operations(case: Case, sizes: Mapping[str, int]) -> float:
     shape = case.config.shape
     tokens = case.recipe.batch_size * case.block_size / (sizes["data"] * sizes["fsdp"])
     forth = 4 * case.block_size * shape.query / sizes["tensor"] / 2
-    return shape.layers * tokens * forth * (2 + 2.5)
+    return shape.layers * tokens * forth * (1 + (recipe.remat == "full") + 2.5)
 
 
 def bound(record: Mapping[str, Any], target: Target, shape: Shape) -> dict[str, Any]:
