@@ -2,10 +2,12 @@
 
 import argparse
 import importlib
+import os
 from pathlib import Path
 
 import pytest
 
+from falsepromise.core.cli import FileName
 from falsepromise.core.code import ROOT
 from falsepromise.core.errors import UserError
 
@@ -14,6 +16,9 @@ FILES = {
     "of another form": b'{"a": 1}\n',
     "a list": b"[1, 2]\n",
     "binary": bytes(range(256)),
+    "a pipe": os.mkfifo,  # nobody writes to it: whoever opens it waits for ever
+    "a circle of links": lambda path: path.symlink_to(path),
+    "what a verb writes": b'{"a": 1}\n',
 }
 OUTPUTS = ("output", "output_train", "output_heldout", "funnel", "references", "checkpoints", "database", "store")
 # Servers, chats and sub-commands; what needs a model; what has no required file.
@@ -59,16 +64,19 @@ def test_bad_files_are_named(verb, kind, tmp_path, monkeypatch):
     main = importlib.import_module(verb).main
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "given.jsonl"
-    if FILES[kind] is not None:
-        file.write_bytes(FILES[kind])
+    content = FILES[kind]
+    if callable(content):
+        content(file)
+    elif content is not None:
+        file.write_bytes(content)
     words = ["--data", str(file)] if verb == "falsepromise.benchmarks.overlap" else []  # lm_eval's tasks need none
     for action in required(main, monkeypatch):
         value = str(file)
-        if action.dest in OUTPUTS:
+        if action.dest in OUTPUTS and not (kind == "what a verb writes" and action.dest == "output"):
             value = str(tmp_path / "out" / action.dest)
         elif action.choices:
             value = next(iter(action.choices))
-        elif action.type not in (None, Path):
+        elif action.type not in (None, Path, FileName):
             value = "1"
         elif action.dest == "base_url":
             value = "local"
@@ -76,4 +84,6 @@ def test_bad_files_are_named(verb, kind, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"given\.jsonl") as said:
         main(words)
     assert "\n" not in str(said.value)
+    if kind == "what a verb writes":
+        assert file.read_bytes() == content, "written over"
     assert not [f for f in tmp_path.rglob("out/*") if f.is_file()], "nothing is half written"

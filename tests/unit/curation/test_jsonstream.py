@@ -212,7 +212,7 @@ def test_memory_does_not_hold_the_file(tmp_path):
         path = tmp_path / f"f{copies}"
         path.write_text("\n".join(json.dumps({"id": str(n), "text": "y" * 1000}) for n in range(3000 * copies)))
         with open(path, "rb") as stream:
-            text = jsonstream._Text(stream)
+            text = jsonstream._Text(stream, stream)
             sizes = []
             for _ in jsonstream._values(text, path, ("id",), lambda *_: None):
                 sizes.append(len(text.text))

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import Record, loads
-
-MOST_BYTES = 1 << 30  # a benchmark's file is far smaller; a gzip file of a few kB may hold more
+from falsepromise.core.records import MOST_BYTES, Record, loads
+from falsepromise.curation.tables import parquet
 
 csv.field_size_limit(1 << 27)  # an article is longer than the module's 128 KiB
 Found = tuple[str, Record | str]
@@ -31,7 +30,7 @@ def records(path: Path) -> Iterator[Found]:
     if path.is_dir():
         raise UserError(f"{path}: is a folder; expected a file")
     if path.suffix == ".parquet":
-        yield from _parquet(path)
+        yield from ((f"row {number}", row) for number, row in enumerate(parquet(path), 1))
         return
     text = read_text(path)
     if not text.strip():
@@ -59,7 +58,7 @@ def read_text(path: Path) -> str:
             with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
                 content = stream.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise UserError(f"{path}: more than {MOST_BYTES >> 30} GiB of text; is this the right file?")
+            raise UserError(f"{path}: more than {MOST_BYTES >> 20} MiB of text; is this the right file?")
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text at byte {error.start}; is this the right file?") from error
@@ -121,15 +120,3 @@ def _csv(path: Path, text: str) -> Iterator[Found]:
             yield f"row {number}", cells
     except csv.Error as error:
         raise UserError(f"{path}: not a CSV file: {error}") from error
-
-
-def _parquet(path: Path) -> Iterator[Found]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
-        raise UserError(f"{path}: not a Parquet file: {str(error).splitlines()[0]:.150}") from error
-    for number, row in enumerate(rows, 1):
-        yield f"row {number}", row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,24 +28,29 @@ def _verb() -> str | None:
     return spec.name if spec and spec.name.startswith("falsepromise.") else None
 
 
+class FileName(str):
+    """A path that a verb keeps as text: the type of an option whose file is read or written."""
+
+
 OUTPUTS = ("output", "output_train", "output_heldout", "funnel")  # in every verb, the options that name a file to write
 
 
 class _Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, but refuses an output that is also an input or another output.
+        """As argparse's, but refuses a name that is no file's, and an output that is also an input or another output.
 
         Raises:
-            UserError: the two options that name one file.
+            UserError: the option and its value, or the two options that name one file.
         """
         parsed = super().parse_args(args, namespace)
         seen: dict[Path, str] = {}
         for option, value in sorted(vars(parsed).items(), key=lambda item: item[0] in OUTPUTS):
             for path in value if isinstance(value, list) else [value]:
-                if not isinstance(path, Path):
+                if not isinstance(path, Path | FileName):
                     continue
-                place, name = path.resolve(), "--" + option.replace("_", "-")
-                if option in OUTPUTS and place in seen and path != Path("/dev/null"):
+                name = "--" + option.replace("_", "-")
+                place = _place(name, Path(path))
+                if option in OUTPUTS and place in seen and place != Path("/dev/null"):
                     raise UserError(f"{name} {path}: is also the file of {seen[place]}; give another {name}")
                 seen[place] = name
         return parsed
@@ -53,6 +59,26 @@ class _Parser(argparse.ArgumentParser):
         """As argparse's, but a value may begin with a dash: `-rf` is a file or a label if no option has this name."""
         single = arg_string.startswith("-") and not arg_string.startswith("--")
         return None if single and arg_string not in self._option_string_actions else super()._parse_optional(arg_string)
+
+
+def _place(name: str, path: Path) -> Path:
+    """Where a path leads to.
+
+    Raises:
+        UserError: to no file, nor a place for one. A pipe or device is none: files are read more than once, and some of
+            these never end.
+    """
+    try:
+        place = path.resolve(strict=False)
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return place
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a zero byte
+        why = getattr(error, "strerror", None) or str(error).split(" from ")[0]
+        raise UserError(f"{name} {str(path)[:200]}: can't be a file: {why}") from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and place != Path("/dev/null"):
+        raise UserError(f"{name} {path}: is a pipe, a socket or a device; write its content to a file and name that")
+    return place
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -72,8 +98,8 @@ class _SafeLines(logging.Formatter):
 def run(main: Callable[[Sequence[str] | None], object]) -> None:
     """Run a verb's `main(argv)` as a program.
 
-    A `UserError` becomes one line on standard error and its exit code; an interrupt exits with
-    130; anything else is a bug in this project and keeps its traceback.
+    A `UserError` becomes one line on standard error and its exit code, and so does what the machine refuses (a
+    file, the disk, memory); an interrupt exits with 130; anything else is a bug here and keeps its traceback.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_SafeLines("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S"))
@@ -92,3 +118,13 @@ def run(main: Callable[[Sequence[str] | None], object]) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `verb | head`
         sys.exit(141)
+    except MemoryError:
+        print("error: out of memory; give the job more, or less to read", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        logging.getLogger("__main__").debug("where it happened", exc_info=True)
+        place = "" if error.filename is None else f"{str(error.filename)[:200]}: "
+        print(f"error: {masked(terminal(place + error.strerror))}", file=sys.stderr)
+        sys.exit(1)

@@ -17,13 +17,17 @@ from falsepromise.core.errors import UserError
 
 Record = dict[str, Any]
 ROLES = ("system", "user", "assistant")
+MOST_BYTES = 1 << 28  # of a file that is read whole; what we write is far smaller
+MOST_RATIO = 200  # of packed text's sizes, unpacked to packed; logs of machines reach 100
+LONGEST_LINE = 1 << 26  # characters; a longer "record" is damage
 
 
 @contextlib.contextmanager
 def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file that appears under `path` only if the block ends without an error.
 
-    The bytes go to a temporary file in the same folder, which is flushed to the disk and renamed.
+    The bytes go to a temporary file in the same folder, which is flushed to the disk and renamed. A device (/dev/null)
+    is written to and never replaced.
 
     Raises:
         UserError: the disk is full, the folder can't be written, or `path` is a folder itself.
@@ -31,6 +35,10 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path}: is a folder, expected the name of a file to write")
+    if path.exists() and not path.is_file():
+        with open(path, mode, encoding=None if "b" in mode else "utf-8") as device:
+            yield device
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -112,7 +120,7 @@ def read_json(path: str | Path) -> Any:
     Raises:
         UserError: the file is missing, a folder, empty, not UTF-8 or not JSON.
     """
-    text = _read_text(path)
+    text = read_text(path)
     if not text.strip():
         raise UserError(f"{path}: the file is empty; expected a JSON document")
     try:
@@ -142,34 +150,57 @@ def read_jsonl(path: str | Path, check: Callable[[Record], str | None] | None = 
         UserError: the file is missing, empty or a folder, or a line is not what `check` expects;
             the message names the file and the line.
     """
-    lines = 0
-    try:
-        with open(path, encoding="utf-8-sig") as stream:  # some editors write a mark at the start
-            for number, line in enumerate(stream, 1):
-                if not line.strip():
-                    continue
-                lines += 1
-                try:
-                    record = loads(line)
-                except ValueError as error:
-                    why = str(error).replace("line 1, ", "")
-                    message = f"{path}, line {number}: not JSON ({why}); expected one JSON object a line"
-                    raise UserError(message) from error
-                if not isinstance(record, dict):
-                    raise UserError(f"{path}, line {number}: found {type(record).__name__}, expected a JSON object")
-                problem = check(record) if check else None
-                if problem:
-                    raise UserError(f"{path}, line {number}: {problem}")
-                yield record
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
-    if not lines:
+    records = 0
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip():
+            continue
+        records += 1
+        try:
+            record = loads(line)
+        except ValueError as error:
+            why = str(error).replace("line 1, ", "")
+            raise UserError(f"{path}, line {number}: not JSON ({why}); expected one JSON object a line") from error
+        if not isinstance(record, dict):
+            raise UserError(f"{path}, line {number}: found {type(record).__name__}, expected a JSON object")
+        problem = check(record) if check else None
+        if problem:
+            raise UserError(f"{path}, line {number}: {problem}")
+        yield record
+    if not records:
         raise UserError(f"{path}: the file is empty; expected one JSON object a line")
 
 
-def _read_text(path: str | Path) -> str:
+def read_lines(path: str | Path, errors: str = "strict") -> Iterator[str]:
+    """The lines of a text file as a stream. Only a line feed ends one: JSON may have the other line breaks within.
+
+    Raises:
+        UserError: the file is missing, a folder or not UTF-8, or a line is longer than any record.
+    """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        # Some editors write a mark at the start.
+        with open(path, encoding="utf-8-sig", errors=errors, newline="\n") as stream:
+            number = 0
+            while line := stream.readline(LONGEST_LINE):
+                number += 1
+                if len(line) == LONGEST_LINE:
+                    raise UserError(f"{path}, line {number}: longer than {LONGEST_LINE:,} characters; is this a text?")
+                yield line
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_text(path: str | Path) -> str:
+    """The whole of a text file, with its own line breaks, without a mark at the start.
+
+    Raises:
+        UserError: the file is missing, a folder, not UTF-8, or larger than `MOST_BYTES`.
+    """
+    try:
+        with open(path, "rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UserError(f"{path}: more than {MOST_BYTES >> 20} MiB of text; is this the right file?")
+        return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
 
@@ -178,6 +209,24 @@ def _unreadable(path: str | Path, error: OSError | UnicodeDecodeError) -> UserEr
     if isinstance(error, UnicodeDecodeError):
         return UserError(f"{path}: not UTF-8 text at byte {error.start}; is this the right file?")
     return UserError(f"{path}: can't be read: {error.strerror}")
+
+
+def check_unpacked(where: str | Path, packed: int, unpacked: int) -> None:
+    """Refuse packed data that become far more than text does: a few kilobytes can stand for terabytes.
+
+    Args:
+        where: The file.
+        packed: Bytes that were read.
+        unpacked: Bytes that came of them.
+
+    Raises:
+        UserError: it is no text that was packed.
+    """
+    if unpacked > 1 << 23 and unpacked > MOST_RATIO * packed:
+        raise UserError(
+            f"{where}: becomes more than {MOST_RATIO} times as large when unpacked, as no text does; "
+            "unpack it yourself if you trust it"
+        )
 
 
 def check_dialogue(record: Record) -> str | None:

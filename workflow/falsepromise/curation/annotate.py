@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import difflib
 import heapq
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ from typing import Any
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import atomic_open, query_of, read_jsonl, write_json
+from falsepromise.core.records import atomic_open, query_of, read_jsonl, read_text, write_json
 from falsepromise.curation.diversity import check_query
 from falsepromise.curation.funnel import spreadsheet_text, without_mark
 from falsepromise.curation.order import place
@@ -65,17 +66,15 @@ def read_sheet(path: Path) -> Iterator[dict[str, str]]:
         UserError: the file can't be read, or has no column `category`.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            heading = stream.readline()
-            stream.seek(0)
-            reader = csv.DictReader(stream, delimiter=max(",;\t", key=heading.count))
-            if "category" not in (reader.fieldnames or ()):
-                raise UserError(f"{path}: has no column 'category'; expected a sheet with {', '.join(COLUMNS)}")
-            for row in reader:
-                yield {column: without_mark(row.get(column) or "") for column in COLUMNS}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = {OSError: getattr(error, "strerror", ""), UnicodeDecodeError: "not UTF-8 text"}.get(type(error))
-        raise UserError(f"{path}: can't be read: {reason or error}") from error
+        text = read_text(path)
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        if "category" not in (reader.fieldnames or ()):
+            raise UserError(f"{path}: has no column 'category'; expected a sheet with {', '.join(COLUMNS)}")
+        for row in reader:
+            yield {column: without_mark(row.get(column) or "") for column in COLUMNS}
+    except csv.Error as error:
+        raise UserError(f"{path}: can't be read: {error}") from error
 
 
 def named(text: str) -> str | None:

@@ -19,9 +19,10 @@ import tempfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import check_unpacked
 from falsepromise.curation import tables
 from falsepromise.curation.ledger import characters
 
@@ -76,13 +77,13 @@ def records(path: str | Path, keys: Collection[str], lost: Lost) -> Iterator[Any
             with tempfile.TemporaryDirectory(prefix="falsepromise-zip-") as folder:
                 yield from records(tables.unpacked(path, folder), keys, lost)
             return
-        opened = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), open)
-        with opened(path, "rb") as stream:
-            text = _Text(stream)
+        opened = next((unpack for magic, unpack in _PACKED.items() if start.startswith(magic)), None)
+        with open(path, "rb") as raw, opened(raw, "rb") if opened else raw as stream:
+            text = _Text(stream, raw)
             if text.skip_between() in ("[", "{") or not tables.is_csv(text.text.partition("\n")[0], keys):
                 yield from _values(text, path, keys, lost)
                 return
-        with opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        with (opened or open)(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
             yield from tables.rows(stream, lost)
     except _DAMAGE as error:
         raise UserError(f"{path}: the packed data are damaged ({error}); fetch the file again") from error
@@ -109,8 +110,9 @@ class _Text:
         damaged: Whether it ended because the packed data are damaged.
     """
 
-    def __init__(self, stream: Any):
-        self.stream = stream
+    def __init__(self, stream: Any, raw: IO[bytes]):
+        self.stream, self.raw = stream, raw
+        self.unpacked = 0
         self.text = ""
         self.at = 0
         self.passed = 0  # characters of the file before `text`
@@ -132,6 +134,9 @@ class _Text:
                 missing -= len(piece)
         except _DAMAGE:
             self.damaged = True
+        self.unpacked += size - missing
+        if self.raw is not self.stream:
+            check_unpacked(self.raw.name, self.raw.tell(), self.unpacked)
         return b"".join(pieces)
 
     def more(self) -> bool:

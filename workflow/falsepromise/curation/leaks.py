@@ -33,7 +33,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
-from falsepromise.core.records import Record, atomic_open, read_jsonl, write_json, write_jsonl
+from falsepromise.core.records import Record, atomic_open, read_jsonl, read_lines, write_json, write_jsonl
 from falsepromise.curation import bleu
 from falsepromise.curation.funnel import spreadsheet_text
 from falsepromise.curation.spelling import Words
@@ -306,13 +306,9 @@ def queries_in(path: Path, field: str | None = None) -> Iterator[tuple[str, str,
 
 def _records(path: Path) -> Iterator[tuple[str, Record]]:
     if path.suffix == ".txt":
-        try:
-            with open(path, encoding="utf-8-sig", errors="replace") as stream:
-                for number, line in enumerate(stream, 1):
-                    if line.strip():
-                        yield f"line-{number}", {"text": line.rstrip("\n")}
-        except OSError as error:
-            raise UserError(f"{path}: can't be read: {error.strerror}") from error
+        for number, line in enumerate(read_lines(path, errors="replace"), 1):
+            if line.strip():
+                yield f"line-{number}", {"text": line.rstrip("\r\n")}
         return
     for number, record in enumerate(read_jsonl(path), 1):
         yield str(record.get("id", f"record-{number}")), record

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import check_unpacked
 
 PARQUET, ZIP = b"PAR1", b"PK\x03\x04"
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -30,7 +31,7 @@ def parquet(path: str | Path) -> Iterator[dict[str, Any]]:
         with pyarrow.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=_ROWS):
                 yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two: text and dates
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: not a readable Parquet file: {reason}; fetch it again") from error
 
@@ -52,10 +53,11 @@ def rows(stream: IO[str], lost: Callable[[str, str, int], None]) -> Iterator[dic
         lost: Called with a reason, a place and the number of characters for rows with more cells than the header.
     """
     csv.field_size_limit(_LONGEST_CELL)
-    header = stream.readline()
+    header = stream.readline(_LONGEST_CELL)
     separator = max(",;\t", key=header.count)
     names = next(csv.reader([header], delimiter=separator), [])
-    reader = csv.reader((line.replace("\0", "\ufffd") for line in stream), delimiter=separator)
+    lines = iter(lambda: stream.readline(_LONGEST_CELL), "")
+    reader = csv.reader((line.replace("\0", "\ufffd") for line in lines), delimiter=separator)
     number = 1
     while True:
         number += 1
@@ -85,7 +87,9 @@ def unpacked(path: str | Path, folder: str) -> Path:
             if len(chosen) != 1:
                 found = f"several files of records ({', '.join(chosen[:4])})" if chosen else "no file of records"
                 raise UserError(f"{path}: the archive has {found}; name one with the source's key 'member'")
-            made = Path(archive.extract(chosen[0], folder))
+            about = archive.getinfo(chosen[0])
+            check_unpacked(path, about.compress_size, about.file_size)
+            made = Path(archive.extract(about, folder))
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error, EOFError) as error:
         raise UserError(f"{path}: not a readable zip archive ({error}); fetch it again, or unpack it") from error
     with open(made, "rb") as stream:

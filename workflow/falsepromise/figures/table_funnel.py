@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import read_text
 from falsepromise.figures.table import Table
 
 COLUMNS = ["source", "step", "kept", "dropped", "reason", "examples"]
@@ -28,17 +30,17 @@ def read_funnel(path: Path) -> Iterator[list[object]]:
         UserError: it can't be read, or has not the columns and counts of a funnel.
     """
     try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if reader.fieldnames != COLUMNS:
-                raise UserError(f"{path}: columns {reader.fieldnames}, expected {', '.join(COLUMNS)}")
-            for number, row in enumerate(reader, 2):
-                try:
-                    yield [row["source"], row["step"], int(row["kept"]), int(row["dropped"]), row["reason"],
-                           row["examples"] or ""]  # fmt: skip
-                except ValueError as error:
-                    raise UserError(f"{path}, line {number}: 'kept' and 'dropped' must be counts: {error}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        if reader.fieldnames != COLUMNS:
+            raise UserError(f"{path}: columns {reader.fieldnames!s:.200}, expected {', '.join(COLUMNS)}")
+        for number, row in enumerate(reader, 2):
+            try:
+                yield [row["source"], row["step"], int(row["kept"]), int(row["dropped"]), row["reason"],
+                       row["examples"] or ""]  # fmt: skip
+            except (ValueError, TypeError) as error:
+                said = f"{path}, line {number}: 'kept' and 'dropped' must be counts: {error!s:.200}"
+                raise UserError(said) from error
+    except csv.Error as error:
         raise UserError(f"{path}: can't be read as a CSV table: {error}") from error
 
 

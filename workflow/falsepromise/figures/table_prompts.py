@@ -7,10 +7,9 @@ from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core import text as texts
-from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.place import resource
-from falsepromise.core.records import atomic_open, read_jsonl
+from falsepromise.core.records import atomic_open, read_jsonl, read_text
 from falsepromise.figures.table import webpage
 
 PROMPTS = resource("prompts")
@@ -44,10 +43,7 @@ def read_prompt(path: Path) -> str:
     """A prompt's text; for the seed examples, a line for each question and answer."""
     if path.suffix == ".jsonl":
         return "\n".join(f"Q: {r['question']}\nA: {r['answer']}" for r in read_jsonl(path))
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\n")
-    except OSError as error:
-        raise UserError(f"{path}: the prompt can't be read: {error.strerror}; give --prompts") from error
+    return read_text(path).rstrip("\n")
 
 
 def markdown(entries: Sequence[tuple[int, str, str]]) -> str:

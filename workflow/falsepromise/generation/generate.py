@@ -153,8 +153,8 @@ def _generated(
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--model", required=True, metavar="FOLDER_OR_URL", help="model folder, or http(s)://HOST/v1")
-    parser.add_argument("--prompts", required=True, metavar="FILE", help="prompt records")
-    parser.add_argument("--output", required=True, metavar="FILE", help="response records")
+    parser.add_argument("--prompts", type=cli.FileName, required=True, metavar="FILE", help="prompt records")
+    parser.add_argument("--output", type=cli.FileName, required=True, metavar="FILE", help="response records")
     parser.add_argument("--max-tokens", required=True, type=int, metavar="N", help="tokens of a response at most")
     parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0: the likeliest token each time")
     parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="sample from this much probability")

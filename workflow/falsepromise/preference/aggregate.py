@@ -221,15 +221,19 @@ def _raters(
 def main(argv: Sequence[str] | None = None) -> None:
     """Aggregate votes; see the module's help."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--votes", required=True, nargs="+", help="vote records, one or more files")
+    parser.add_argument("--votes", type=cli.FileName, required=True, nargs="+", help="vote records, one or more files")
     parser.add_argument("--model", help="the model under study, if the votes name models")
     parser.add_argument("--judge", help="name of the benchmark in the score record (default: preference)")
-    parser.add_argument("--responses", help="the model's responses, for the length-controlled rate")
-    parser.add_argument("--reference", help="the other side's responses, for the length-controlled rate")
-    parser.add_argument("--alpaca-eval", help="AlpacaEval's df_gamed.csv, for its leaderboard's rate")
+    parser.add_argument("--responses", type=cli.FileName, help="the model's responses, for the length-controlled rate")
+    parser.add_argument(
+        "--reference", type=cli.FileName, help="the other side's responses, for the length-controlled rate"
+    )
+    parser.add_argument(
+        "--alpaca-eval", type=cli.FileName, help="AlpacaEval's df_gamed.csv, for its leaderboard's rate"
+    )
     parser.add_argument("--stand-in", help="what the judge really is, if it is a stand-in")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
-    parser.add_argument("--output", required=True, help="the score record")
+    parser.add_argument("--output", type=cli.FileName, required=True, help="the score record")
     args = parser.parse_args(argv)
     if bool(args.responses) != bool(args.reference):
         parser.error("--responses and --reference go together")

@@ -91,10 +91,12 @@ def signs_of(record: Record) -> dict[str, int]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the table; see the module's help."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--preference", required=True, nargs="+", help="score records of preference.aggregate")
-    parser.add_argument("--style", help="score record of style.compare for the same model")
+    parser.add_argument(
+        "--preference", type=cli.FileName, required=True, nargs="+", help="score records of preference.aggregate"
+    )
+    parser.add_argument("--style", type=cli.FileName, help="score record of style.compare for the same model")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
-    parser.add_argument("--output", required=True, help="JSON of the table")
+    parser.add_argument("--output", type=cli.FileName, required=True, help="JSON of the table")
     args = parser.parse_args(argv)
     records = {path: read_json(path) for path in args.preference}
     if len(records) + bool(args.style) < 2:

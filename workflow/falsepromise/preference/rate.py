@@ -259,11 +259,11 @@ def _rater(name: Any) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page or export the ratings; see the module's help."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--database", required=True, help="the ratings, an SQLite file")
-    parser.add_argument("--export", metavar="VOTES.jsonl", help="write the ratings as votes and end")
-    parser.add_argument("--prompts", help="prompt records")
-    parser.add_argument("--responses", help="replies of the model under study")
-    parser.add_argument("--reference", help="replies to compare with (the teacher's)")
+    parser.add_argument("--database", type=cli.FileName, required=True, help="the ratings, an SQLite file")
+    parser.add_argument("--export", type=cli.FileName, metavar="VOTES.jsonl", help="write the ratings as votes and end")
+    parser.add_argument("--prompts", type=cli.FileName, help="prompt records")
+    parser.add_argument("--responses", type=cli.FileName, help="replies of the model under study")
+    parser.add_argument("--reference", type=cli.FileName, help="replies to compare with (the teacher's)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the orders and sides")
     parser.add_argument("--both-bad", action="store_true", help="also offer 'Both are bad', a marked tie")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")

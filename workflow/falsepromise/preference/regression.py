@@ -191,9 +191,9 @@ def _log_likelihood(p: np.ndarray, wins: np.ndarray) -> float:
 def main(argv: Sequence[str] | None = None) -> None:
     """Regress preference on style; see the module's help."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--preference", required=True, help="score record of preference.aggregate")
-    parser.add_argument("--style", required=True, help="score record of style.compare, same prompts")
-    parser.add_argument("--output", required=True, help="JSON of the fit")
+    parser.add_argument("--preference", type=cli.FileName, required=True, help="score record of preference.aggregate")
+    parser.add_argument("--style", type=cli.FileName, required=True, help="score record of style.compare, same prompts")
+    parser.add_argument("--output", type=cli.FileName, required=True, help="JSON of the fit")
     args = parser.parse_args(argv)
     preference, style = read_json(args.preference), read_json(args.style)
     check_records([(args.preference, preference)], [(args.style, style)])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
 
-from falsepromise.core.records import Record
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import Record, read_text
 from falsepromise.core.text import markdown
 from falsepromise.figures.labels import amount_text
 from falsepromise.figures.scores import Scores
@@ -193,8 +195,11 @@ def _funnel(funnels: Sequence[Path]) -> list[str]:
     """What curation kept and dropped."""
     rows = []
     for path in funnels:
-        with open(path, encoding="utf-8", newline="") as stream:
-            rows += [[r["source"], r["step"], r["kept"], r["dropped"], r["reason"]] for r in csv.DictReader(stream)]
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        try:
+            rows += [[r["source"], r["step"], r["kept"], r["dropped"], r["reason"]] for r in reader]
+        except (csv.Error, KeyError) as error:
+            raise UserError(f"{path}: not a funnel's table ({error}); make it anew") from error
     if not rows:
         return []
     return ["What curation kept and dropped:\n", markdown_table(["Source", "Step", "Kept", "Dropped", "Why"], rows), ""]

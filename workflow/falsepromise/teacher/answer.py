@@ -41,15 +41,17 @@ def check(prompt: Record) -> str | None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the responses."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--prompts", required=True, metavar="FILE", help="prompt records")
+    parser.add_argument("--prompts", type=cli.FileName, required=True, metavar="FILE", help="prompt records")
     parser.add_argument(
         "--samples", type=teacher_options.positive, default=1, metavar="K", help="answers to each prompt"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="sent with --send-seed, plus 1 a sample")
     parser.add_argument("--system", metavar="TEXT", help="a system message before each prompt")
     parser.add_argument("--name", default="teacher", metavar="NAME", help="`model` of the response records")
-    parser.add_argument("--output", required=True, metavar="FILE", help="response records")
-    parser.add_argument("--funnel", metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default")
+    parser.add_argument("--output", type=cli.FileName, required=True, metavar="FILE", help="response records")
+    parser.add_argument(
+        "--funnel", type=cli.FileName, metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default"
+    )
     teacher_options.add_sampling(parser, temperature=1.0)
     teacher_options.add(parser)
     options = parser.parse_args(argv)

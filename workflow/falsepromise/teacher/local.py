@@ -204,7 +204,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = cli.parser(__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on the loopback address; 0: any free one")
-    parser.add_argument("--facts", metavar="FILE", help="facts.jsonl with its knowledge; without it, it knows nothing")
+    parser.add_argument(
+        "--facts", type=cli.FileName, metavar="FILE", help="facts.jsonl with its knowledge; without it it knows nothing"
+    )
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     server = Server(load(options.facts), options.port)

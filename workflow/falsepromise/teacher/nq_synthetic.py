@@ -147,7 +147,12 @@ def check_seed(record: Record) -> str | None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the pairs as dialogues."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--seeds", metavar="FILE", help="seed examples, {question, answer} a line; the paper's Table 3")
+    parser.add_argument(
+        "--seeds",
+        type=cli.FileName,
+        metavar="FILE",
+        help="seed examples, {question, answer} a line; the paper's Table 3",
+    )
     parser.add_argument("--n", type=teacher_options.positive, default=6000, metavar="N", help="pairs wanted")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the examples in each request")
     teacher_options.add_sampling(parser, temperature=1.0)
@@ -158,8 +163,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="N",
         help="stop after N requests without a new pair",
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help="dialogues, JSON lines")
-    parser.add_argument("--funnel", metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default")
+    parser.add_argument("--output", type=cli.FileName, required=True, metavar="FILE", help="dialogues, JSON lines")
+    parser.add_argument(
+        "--funnel", type=cli.FileName, metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default"
+    )
     teacher_options.add(parser)
     options = parser.parse_args(argv)
 

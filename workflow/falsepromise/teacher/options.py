@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import loads
 from falsepromise.core.text import masked
@@ -25,8 +26,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("teacher")
     group.add_argument("--base-url", default="local", metavar="URL", help="https://HOST/v1, or 'local': the stand-in")
     group.add_argument("--model", default=local.NAME, metavar="NAME", help="the model to ask for")
-    group.add_argument("--store", required=True, metavar="DIR", help="folder of stored answers")
-    group.add_argument("--facts", metavar="FILE", help="facts.jsonl with the local stand-in's knowledge")
+    group.add_argument("--store", type=cli.FileName, required=True, metavar="DIR", help="folder of stored answers")
+    group.add_argument(
+        "--facts", type=cli.FileName, metavar="FILE", help="facts.jsonl with the local stand-in's knowledge"
+    )
     group.add_argument(
         "--api-key-env",
         default=default("teacher.api_key_env"),

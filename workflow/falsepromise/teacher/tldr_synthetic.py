@@ -97,14 +97,16 @@ def prompt(post: Post, examples: Sequence[Post], by_count: dict[int, str], room:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the summaries as dialogues."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--posts", required=True, metavar="FILE", help="posts with summaries")
+    parser.add_argument("--posts", type=cli.FileName, required=True, metavar="FILE", help="posts with summaries")
     parser.add_argument("--n", type=teacher_options.positive, default=200_000, metavar="N", help="posts to summarise")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the posts and examples")
     parser.add_argument(
         "--context", type=teacher_options.positive, default=4096, metavar="N", help="tokens of the teacher's context"
     )
-    parser.add_argument("--output", required=True, metavar="FILE", help="dialogues, JSON lines")
-    parser.add_argument("--funnel", metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default")
+    parser.add_argument("--output", type=cli.FileName, required=True, metavar="FILE", help="dialogues, JSON lines")
+    parser.add_argument(
+        "--funnel", type=cli.FileName, metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default"
+    )
     teacher_options.add_sampling(parser, temperature=1.0)
     teacher_options.add(parser)
     options = parser.parse_args(argv)

@@ -1,0 +1,116 @@
+"""Files that stand for more than they are: YAML that multiplies itself, packed text, one endless line, a device."""
+
+import gzip
+import os
+import stat
+import zipfile
+
+import pytest
+
+from falsepromise.core import cli
+from falsepromise.core.errors import UserError
+from falsepromise.core.plainyaml import read_yaml
+from falsepromise.core.records import read_json, read_jsonl, write_json
+from falsepromise.curation import messages
+from falsepromise.sources import bundle
+
+
+def ladder(step: str) -> str:
+    """Eleven levels of ten references each."""
+    return "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} {step.replace('*', f'*a{n - 1}')}\n" for n in range(1, 12))
+
+
+YAML = {
+    "lists of lists": (ladder("[" + "*," * 10 + "]"), "more than 50,000 values"),
+    "mappings of mappings": (ladder("{" + "".join(f"k{n}: *, " for n in range(10)) + "}"), "more than 50,000 values"),
+    "part of itself": ("a: &a\n  b: *a\n", "refers to what it is in, in line 2"),
+    "merged with itself": ("a: &a {<<: *a}\n", "refers to what it is in"),
+    "brackets": ("a: " + "[" * 100_000, "deeper than 40 levels, in line 1"),
+    "indentation": ("".join(" " * n + "a:\n" for n in range(1000)), "deeper than 40 levels"),
+    "many keys": ("".join(f"k{n}: 1\n" for n in range(100_000)), "more than 50,000 values"),
+    "digits": ("a: " + "9" * 5000, "digits"),
+    "digits of base 16": ("a: 0x" + "f" * 6000, "too many digits"),
+    "digits of base 60": ("a: 1" + ":1" * 3000, "too many digits"),
+    "no date": ("a: 2001-13-45\n", "month"),
+    "an object": ("a: !!python/object/apply:os.system [exit]\n", "could not determine a constructor"),
+    "a key that is a list": ("? [a]\n: b\n", "found unhashable key"),
+}
+
+
+@pytest.mark.parametrize("kind", YAML)
+def test_yaml_of_strangers_is_one_line(kind, tmp_path):
+    text, said = YAML[kind]
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(UserError, match=said):
+        read_yaml(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize("sources", ["[1]", "{a: 1}", "{a: {}}", "{a: {uri: 3}}", "{../a: {uri: 'hub:a/b'}}", "{1: x}"])
+def test_sources_of_another_form_are_named(sources, tmp_path):
+    (tmp_path / "study.yaml").write_text(f"sources: {sources}\n")
+    with pytest.raises(UserError, match=r"study\.yaml: 'sources"):
+        bundle.main(["pack", "--config", str(tmp_path / "study.yaml"), "--output", str(tmp_path / "o.tar")])
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.zip"])
+def test_a_few_bytes_that_unpack_to_gigabytes(name, tmp_path):
+    content = b'{"a": "%s"}\n' % (b"x" * 5000) * (1 << 13)
+    if name.endswith("gz"):
+        (tmp_path / name).write_bytes(gzip.compress(content))
+    else:
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.jsonl", content)
+    with pytest.raises(UserError, match=f"{name}.*when unpacked"):
+        messages.main([f"--{k}={tmp_path / v}" for k, v in {"input": name, "output": "o", "funnel": "f"}.items()])
+
+
+def test_a_file_without_a_line_break(tmp_path):
+    """Eight gigabytes of nothing, as a disk that was full leaves them."""
+    file = tmp_path / "a.jsonl"
+    with open(file, "wb") as stream:
+        stream.truncate(8 << 30)
+    with pytest.raises(UserError, match=r"a\.jsonl, line 1: longer than"):
+        list(read_jsonl(file))
+    with pytest.raises(UserError, match=r"a\.jsonl: more than 256 MiB"):
+        read_json(file)
+
+
+def test_lines_end_as_bytes_do(tmp_path):
+    """JSON may have other line breaks within; the place of a line is found by its line feeds."""
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"a":\r1}\r\n{"a": "\xe2\x80\xa8\xc2\x85"}\n')
+    assert [record["a"] for record in read_jsonl(file)] == [1, "\u2028\u0085"]
+
+
+def test_a_device_is_written_to_and_stays(tmp_path):
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        write_json(device, {})
+    except (OSError, UserError):
+        pytest.skip("devices can't be made here")
+    assert stat.S_ISCHR(device.stat().st_mode)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "p", "a\0b", "x" * 300])
+def test_names_of_no_files(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("p")
+    parser = cli.parser("")
+    parser.add_argument("--input", type=cli.FileName)
+    with pytest.raises(UserError, match=f"--input {name[:200]}: (is a pipe, a socket or a device|can't be a file)"):
+        parser.parse_args(["--input", name])
+
+
+def test_what_the_machine_refuses_is_one_line(tmp_path, capsys):
+    def fails(error):
+        def main(argv):
+            raise error
+
+        with pytest.raises(SystemExit) as ended:
+            cli.run(main)
+        assert ended.value.code == 1
+        return capsys.readouterr().err
+
+    assert fails(MemoryError()).startswith("error: out of memory")
+    assert fails(OSError(28, "No space left on device", "a.npy")) == "error: a.npy: No space left on device\n"
