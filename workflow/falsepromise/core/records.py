@@ -222,7 +222,7 @@ def check_unpacked(where: str | Path, packed: int, unpacked: int) -> None:
     Raises:
         UserError: it is no text that was packed.
     """
-    if unpacked > 1 << 23 and unpacked > MOST_RATIO * packed:
+    if unpacked > 1 << 22 and unpacked > MOST_RATIO * packed:
         raise UserError(
             f"{where}: becomes more than {MOST_RATIO} times as large when unpacked, as no text does; "
             "unpack it yourself if you trust it"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import check_unpacked
+from falsepromise.core.records import MOST_BYTES, check_unpacked
 
 PARQUET, ZIP = b"PAR1", b"PK\x03\x04"
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -29,7 +29,10 @@ def parquet(path: str | Path) -> Iterator[dict[str, Any]]:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS):
+            # Of a row group's bytes all may be one text, to which each row points.
+            groups = (file.metadata.row_group(n).total_byte_size for n in range(file.metadata.num_row_groups))
+            rows = max(1, min(_ROWS, MOST_BYTES // max(groups, default=1)))
+            for batch in file.iter_batches(batch_size=rows):
                 yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two: text and dates
         reason = str(error).partition("\n")[0]
