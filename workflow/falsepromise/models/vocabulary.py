@@ -119,7 +119,7 @@ def as_qwen2(tokenizer: Tokenizer) -> Tokenizer | None:
     own class, whatever tokenizer.json says. None where that class can't hold it."""
     from transformers import Qwen2Tokenizer
 
-    model = json.loads(tokenizer.to_str())["model"]
+    model = loads(tokenizer.to_str())["model"]
     if model["type"] != "BPE":
         return None
     merges: Any = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
