@@ -19,7 +19,7 @@ from typing import Any
 
 from falsepromise.benchmarks import files
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import Record
+from falsepromise.core.records import Record, loads
 
 log = logging.getLogger("falsepromise.benchmarks")
 LETTERS = "ABCDEFGHIJ"
@@ -322,7 +322,7 @@ def _of_cell(value: Any) -> Any:
     """A list or object that stands in a CSV cell as JSON, Python or NumPy (which leaves out the commas) write it."""
     if not isinstance(value, str) or value.strip()[:1] not in ("[", "{") or value.strip()[-1] not in ("]", "}"):
         return value
-    for parse in (json.loads, lambda text: ast.literal_eval(re.sub(r"(?<=['\"])\s+(?=['\"])", ", ", text))):
+    for parse in (loads, lambda text: ast.literal_eval(re.sub(r"(?<=['\"])\s+(?=['\"])", ", ", text))):
         try:
             found = parse(value)
         except (ValueError, SyntaxError, MemoryError, RecursionError):

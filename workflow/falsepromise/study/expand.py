@@ -10,7 +10,6 @@ The figures read the expanded study that this verb writes; the rules use `study.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.plainyaml import read_yaml
-from falsepromise.core.records import write_json
+from falsepromise.core.records import loads, write_json
 from falsepromise.study import config as keys
 from falsepromise.study.names import check_names
 from falsepromise.study.schema import check, nearest
@@ -85,7 +84,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if (args.config is None) == (args.json is None):
         raise UserError("give either --config FILE or --json TEXT")
-    study = load(json.loads(args.json), "--json") if args.json else load_files(args.config)
+    if args.json is None:
+        study = load_files(args.config)
+    else:
+        try:
+            study = load(loads(args.json), "--json")
+        except ValueError as error:
+            raise UserError(f"--json: not JSON: {error}") from error
     if args.output:
         write_json(args.output, study.expanded())
     else:
