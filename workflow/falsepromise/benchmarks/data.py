@@ -10,7 +10,6 @@ import ast
 import contextlib
 import csv
 import io
-import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
