@@ -262,7 +262,7 @@ def empty(axes: Axes, title: str, reason: str) -> None:
 
 
 def named_points(axes: Axes, labels: Mapping[str, tuple[float, float, str]], gap: float = 0.055) -> None:
-    """Write points' names to their left, moved apart if they would overlap.
+    """Write points' names to their left, or to the right if they need more room; moved apart if they would overlap.
 
     Args:
         axes: The panel, its limits final.
@@ -276,9 +276,11 @@ def named_points(axes: Axes, labels: Mapping[str, tuple[float, float, str]], gap
     )
     heights = spread([y + 0.02 for y, *_ in placed], gap)
     for (_, x, text, color), height in zip(placed, heights, strict=True):
+        fits = len(text) * 0.068 < x * panel_width(axes)  # inches, of a bold letter on average
         axes.text(
-            x - 0.015, height, text, transform=axes.transAxes, color=color, fontsize=6.5, fontweight="bold",
-            ha="right", va="center", path_effects=halo(),
+            x + (-0.015 if fits else 0.015), height if fits else height + 0.025, text, transform=axes.transAxes,
+            color=color, fontsize=6.5, fontweight="bold", ha="right" if fits else "left", va="center",
+            path_effects=halo(),
         )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 Marks are JSON lines `{"prompt_id", "side": "reference" or "response", "sentence", "mark": "correct" or
 "ambiguous" or "incorrect"}`; a sentence is an exact piece of the answer. Without marks
-the answers are shown unmarked.
+the first three pairs are shown unmarked.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompts", type=Path, required=True, help="prompt records")
     parser.add_argument("--responses", type=Path, required=True, help="the imitation model's responses")
     parser.add_argument("--reference", type=Path, required=True, help="the teacher's responses")
-    parser.add_argument("--ids", nargs="+", help="prompts to show; default: those with marks, else the first")
+    parser.add_argument("--ids", nargs="+", help="prompts to show; default: those with marks, else the first three")
     parser.add_argument("--marks", type=Path, help="hand-made marks")
     parser.add_argument("--names", nargs=2, default=["Teacher", "Imitation model"], help="the columns' headings")
-    parser.add_argument("--lines", type=int, default=40, help="most lines to show of each answer")
+    parser.add_argument("--lines", type=int, help="most lines to show of each answer; default: 40, of several pairs 18")
     parser.add_argument("--foot", default="", help="a line below, such as the study's name and its stand-ins")
     parser.add_argument("--output", type=Path, default=Path("results/figures/fig2.pdf"), help="and .svg, .png beside")
     args = parser.parse_args(argv)
     prompts = {r["id"]: query_of(r) for r in read_jsonl(args.prompts, check_prompt)}
     sides = [read_responses(args.reference), read_responses(args.responses)]
     marks = read_marks(args.marks) if args.marks else {}
-    ids = args.ids or list(dict.fromkeys(prompt for prompt, _ in marks)) or list(prompts)[:1]
+    ids = args.ids or list(dict.fromkeys(prompt for prompt, _ in marks)) or list(prompts)[:3]
     for name in ids:
         for path, records in ((args.prompts, prompts), (args.reference, sides[0]), (args.responses, sides[1])):
             if name not in records:
@@ -53,10 +53,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         for name in ids
     ]
+    lines = args.lines or (40 if len(ids) == 1 else 18)
     inputs = [args.prompts, args.responses, args.reference, *([args.marks] if args.marks else [])]
     with draw.style():
-        figure = draw_figure(pairs, args.names, args.lines, args.foot)
-        config = {"ids": ids, "names": args.names, "lines": args.lines}
+        figure = draw_figure(pairs, args.names, lines, args.foot)
+        config = {"ids": ids, "names": args.names, "lines": lines}
         draw.save(figure, args.output, "falsepromise.figures.fig2", inputs, config)
 
 

@@ -58,7 +58,7 @@ def draw_figure(measures: dict[str, Record], paper: Numbers, line: str = "") -> 
         _panel(axes, name, record, paper)
     panels[0].set_ylabel("Queries (%)")
     counts = "; ".join(
-        f"{name} {record['n']:,} queries, mean {record['mean_nearest_bleu']:.1f} "
+        f"{name}: {record['n']:,} queries, mean {record['mean_nearest_bleu']:.1f} "
         f"[{record['ci95'][0]:.1f}, {record['ci95'][1]:.1f}] %"
         for name, record in measures.items()
     )
@@ -83,10 +83,11 @@ def _panel(axes: Axes, name: str, record: Record, paper: Numbers) -> None:
     for title in MARKS:
         published = paper.get(("Section 3", f"BLEU to the most similar other query, {title}", "", ""))
         if published is not None:
-            marks.append((published, f"paper:\n{title}", draw.QUIET))
+            name = title.replace("NaturalInstructions", "Natural\nInstructions")  # room to the right of its line
+            marks.append((published, f"paper:\n{name}", draw.QUIET))
     for height, (value, text, color) in zip((0.98, 0.81, 0.71), sorted(marks), strict=False):
         axes.axvline(value, color=color, linewidth=1.1, linestyle="--" if color == draw.QUIET else "-")
-        side = 1.2 if value < 50 else -1.2
+        side = 1.2 if value < 65 else -1.2
         axes.text(
             value + side, height * axes.get_ylim()[1], f"{text} {value:.3g} %", color=color, fontsize=6,
             ha="left" if side > 0 else "right", va="top", path_effects=draw.halo(),

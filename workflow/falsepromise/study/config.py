@@ -313,7 +313,7 @@ class Style(Section):
     marks: str | None = key(
         'marks by hand on the answers of figure 2, JSON lines `{"prompt_id", "side": "reference" or "response", '
         '"sentence", "mark": "correct", "ambiguous" or "incorrect"}`; prompts with marks are shown', None,
-        otherwise="one pair, unmarked", file=True, paper="by hand",
+        otherwise="the first three pairs, unmarked", file=True, paper="by hand",
     )  # fmt: skip
 
 
