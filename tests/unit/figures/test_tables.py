@@ -186,8 +186,8 @@ def test_style_needs_each_of_its_named_metrics(tmp_path):
         folder = tmp_path / said
         folder.mkdir()
         study, files = made_up.write(folder, spec, made)
-        claim = claims.all_claims(read_scores(files, read_study(study)))[0]
-        assert (claim.name, claim.verdict, len(claim.comparisons)) == ("style", said, 12)
+        claim = next(c for c in claims.all_claims(read_scores(files, read_study(study))) if c.name == "style")
+        assert (claim.verdict, len(claim.comparisons)) == (said, 12)
         assert "not tested: List agreement above false alarms, Authoritative tone" in claim.note
 
 
@@ -249,7 +249,9 @@ def test_the_page_states_every_claim(files, tmp_path):
     output = tmp_path / "versus_paper.md"
     versus_paper.main(["--study", str(files[0]), "--scores", *map(str, files[1]), "--output", str(output)])
     page = output.read_text()
-    assert page.count("\n### ") == 10
+    made = claims.all_claims(read_scores(files[1], read_study(files[0])))
+    assert page.count("\n### ") == len(made) >= 10
+    assert all(claim.title in page for claim in made)
     for wanted in ("| 81 ", "7B: -7", "13B: +7", "a made-up teacher", "over the 2 seeds"):
         assert wanted in page
 
