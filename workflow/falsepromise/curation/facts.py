@@ -51,7 +51,7 @@ QUESTIONS = {
         "atomic number of {subject}",
     ),
 }
-SPLITS = {"development": 0.15, "pretraining": 0.2, "targeted": 0.35, "evaluation": 0.3}
+SPLITS = {"development": 0.15, "pretraining": 0.2, "targeted": 0.2, "evaluation": 0.45}
 CITIES_A_COUNTRY = 3
 CHOICES = 4
 
