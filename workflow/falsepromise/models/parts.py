@@ -18,7 +18,8 @@ def linear(x: jax.Array, weight: nnx.Param, bias: nnx.Param | None = None, summe
     Args:
         summed: x is what this device's own heads or units gave: the products are summed over the devices of `tensor`.
     """
-    y = x @ weight[...].astype(x.dtype)
+    # Over two axes: of three, XLA turns the gradient's operand first and makes the weight's gradient at half the rate.
+    y = (x.reshape(-1, x.shape[-1]) @ weight[...].astype(x.dtype)).reshape(*x.shape[:-1], -1)
     y = parallel.leave(y) if summed else y
     if bias is None:
         return y
