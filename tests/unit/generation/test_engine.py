@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from falsepromise.core.errors import UserError
-from falsepromise.generation import likelihood
+from falsepromise.generation import likelihood, steps
 from falsepromise.generation.engine import Engine, Request
 from falsepromise.generation.sampling import Sampling, keep_likeliest, likeliest, sample
 
@@ -179,3 +179,11 @@ def test_samples_follow_the_probabilities():
 
 def test_likeliest_takes_the_first_of_equals():
     np.testing.assert_array_equal(likeliest(jnp.array([[1.0, 3.0, 3.0], [-jnp.inf, -jnp.inf, -jnp.inf]])), [1, 0])
+
+
+@pytest.mark.parametrize("part", [1, 3, 5, 7, 40])
+def test_the_likeliest_token_is_the_same_in_parts_of_any_size(part):
+    rng = np.random.default_rng(0)
+    hidden, table = rng.integers(-2, 3, (50, 3)).astype(np.float32), rng.integers(-2, 3, (7, 3)).astype(np.float32)
+    found = steps.likeliest_in_parts(jnp.asarray(hidden), jnp.asarray(table), part)  # whole numbers: many are equal
+    np.testing.assert_array_equal(found, np.argmax(hidden @ table.T, axis=1))

@@ -45,6 +45,7 @@ log = logging.getLogger("falsepromise.generation")
 PREFILL_ROWS = 16
 CHUNK = 32  # tokens between two looks of the host
 CHUNK_STOPS = 8  # the same where stop strings may end a row early
+VOCABULARY_PART = 4096  # logits of a row that a CPU looks at together
 SHARED_LEAST = 16  # tokens that are worth a prefill of their own
 COMPILE_FLOPS = {"cpu": 3e10}  # about what one more compiled shape costs
 COMPILE_FLOPS_ACCELERATOR = 1e13
@@ -95,6 +96,7 @@ class Engine(Encoder):
         self.dtype = jnp.dtype(dtype or default_dtype())
         # Decoding reads all weights for each token: they are kept in the type that they are multiplied in.
         self.state = jax.tree.map(lambda x: x.astype(self.dtype), state)
+        self.part = VOCABULARY_PART if mesh is None and jax.default_backend() == "cpu" else 0
         self.compile_flops = COMPILE_FLOPS.get(jax.default_backend(), COMPILE_FLOPS_ACCELERATOR)
         self.produced = 0
 
@@ -208,7 +210,7 @@ class Engine(Encoder):
             stops = any(row is not None and row.request.stop for row in places)
             chunk = CHUNK_STOPS if stops or self._on_text else CHUNK
             batch, out, scores = steps.decode(
-                self.graph, self.state, batch, ends, chunk, keep, CHUNK, mode, logprobs, self.dtype
+                self.graph, self.state, batch, ends, chunk, keep, CHUNK, mode, logprobs, self.dtype, self.part
             )
             made, scored = np.asarray(out), np.asarray(scores)
             for i, row in enumerate(places):

@@ -34,9 +34,8 @@ def sharding(mesh: Mesh, shape: tuple[int, ...], *axes: str | None) -> NamedShar
 
 
 def placed(mesh: Mesh, rows: Rows) -> Rows:
-    """Where each array of a batch lives: the cache by key heads, logits by the vocabulary."""
-    where = jax.tree.map(lambda a: sharding(mesh, a.shape, *("tensor",) * (a.ndim == 4)), rows)
-    return where._replace(logits_bv=sharding(mesh, rows.logits_bv.shape, "tensor"))
+    """Where each array of a batch lives: the cache by key heads, all of them by rows."""
+    return jax.tree.map(lambda a: sharding(mesh, a.shape, *("tensor",) * (a.ndim == 4)), rows)
 
 
 def spread(mesh: Mesh, arrays: Any) -> Any:

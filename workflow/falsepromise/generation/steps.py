@@ -23,7 +23,7 @@ class Rows(NamedTuple):
 
     Attributes:
         cache: Keys and values, `(b, k, c, h)` a layer.
-        logits_bv: Of each row's next token, float32.
+        hidden_bd: What each row's next token is read from: the final hidden state behind its last one.
         position_b: Where the next token goes.
         count_b: Tokens produced so far.
         left_b: Tokens that may still be produced; 0 for a row that has ended or is empty.
@@ -31,7 +31,7 @@ class Rows(NamedTuple):
     """
 
     cache: Cache
-    logits_bv: jax.Array
+    hidden_bd: jax.Array
     position_b: jax.Array
     count_b: jax.Array
     left_b: jax.Array
@@ -44,9 +44,9 @@ def empty(graph: Any, state: Any, rows: int, length: int, dtype: Any) -> Rows:
     model = nnx.merge(graph, state)
     zeros = jnp.zeros(rows, jnp.int32)
     ones = jnp.ones(rows, jnp.float32)
-    logits = jnp.zeros((rows, model.config.vocab_size), jnp.float32)
+    hidden = jnp.zeros((rows, model.config.hidden_size), dtype)
     sampling = Sampling(jnp.zeros(rows, jnp.float32), ones, zeros, zeros.astype(jnp.uint32))
-    return Rows(model.new_cache(rows, length, dtype), logits, zeros, zeros, zeros, sampling)
+    return Rows(model.new_cache(rows, length, dtype), hidden, zeros, zeros, zeros, sampling)
 
 
 @partial(jax.jit, static_argnames=("graph", "dtype"))
@@ -97,7 +97,6 @@ def prefill(
     model = nnx.merge(graph, state)
     hidden_ptd, cache = _after(model, tokens_pt, shared, shared_length, dtype)
     last_pd = jnp.take_along_axis(hidden_ptd, (lengths_p - 1)[:, None, None], axis=1)[:, 0]
-    logits_pv = _logits(model, last_pd)
     width = min(cache_length(cache), cache_length(batch.cache))
 
     def put(whole: jax.Array, some: jax.Array) -> jax.Array:
@@ -108,7 +107,7 @@ def prefill(
             LayerCache(*(w.at[slots_p, :, :width].set(s[:, :, :width], mode="drop") for w, s in zip(b, a, strict=True)))
             for b, a in zip(batch.cache, cache, strict=True)
         ],
-        logits_bv=put(batch.logits_bv, logits_pv),
+        hidden_bd=put(batch.hidden_bd, last_pd),
         position_b=put(batch.position_b, shared_length + lengths_p),
         count_b=put(batch.count_b, jnp.zeros_like(lengths_p)),
         left_b=put(batch.left_b, left_p),
@@ -116,7 +115,7 @@ def prefill(
     )
 
 
-@partial(jax.jit, static_argnames=("graph", "mode", "most", "logprobs", "dtype"), donate_argnames=("batch",))
+@partial(jax.jit, static_argnames=("graph", "mode", "most", "logprobs", "dtype", "part"), donate_argnames=("batch",))
 def decode(
     graph: Any,
     state: Any,
@@ -128,6 +127,7 @@ def decode(
     mode: Mode,
     logprobs: bool,
     dtype: Any,
+    part: int = 0,
 ) -> tuple[Rows, jax.Array, jax.Array]:
     """Produce up to `steps` tokens for every row that isn't at its end.
 
@@ -136,6 +136,8 @@ def decode(
         steps: How many (at most `most`; a number, so that it compiles once).
         keep_b: False ends a row (a stop string was found in it).
         logprobs: Whether log-probabilities of the tokens are wanted.
+        part: Greedy tokens without log-probabilities are looked for in so many of the vocabulary's logits at a time;
+            0: all at once.
 
     Returns:
         The batch, the tokens `(b, most)` (-1 where a row produced none) and their log-probabilities.
@@ -149,10 +151,14 @@ def decode(
 
     def one(carry: Any) -> Any:
         step, rows, out_bm, scores_bm = carry
-        token_b = sample(rows.logits_bv, rows.count_b, rows.sampling, mode).astype(jnp.int32)
         active_b = rows.left_b > 0
+        if mode == "greedy" and part and not logprobs:
+            token_b = likeliest_in_parts(rows.hidden_bd, model.unembedding(), part)
+        else:
+            logits_bv = _logits(model, rows.hidden_bd)
+            token_b = sample(logits_bv, rows.count_b, rows.sampling, mode).astype(jnp.int32)
         if logprobs:
-            score_b = jnp.take_along_axis(jax.nn.log_softmax(rows.logits_bv), token_b[:, None], axis=1)[:, 0]
+            score_b = jnp.take_along_axis(jax.nn.log_softmax(logits_bv), token_b[:, None], axis=1)[:, 0]
             scores_bm = scores_bm.at[:, step].set(jnp.where(active_b, score_b, 0.0))
         out_bm = out_bm.at[:, step].set(jnp.where(active_b, token_b, -1))
         ended_b = jnp.any(token_b[:, None] == ends_e, axis=1)
@@ -160,8 +166,7 @@ def decode(
         # Rows that are empty write behind the last slot, that is, nowhere.
         position_b1 = jnp.where(left_b > 0, rows.position_b, c)[:, None]
         hidden_b1d, cache = model.hidden(token_b[:, None], positions_bt=position_b1, cache=rows.cache, dtype=dtype)
-        logits_bv = _logits(model, hidden_b1d[:, 0])
-        new = Rows(cache, logits_bv, rows.position_b + 1, rows.count_b + 1, left_b, rows.sampling)
+        new = Rows(cache, hidden_b1d[:, 0], rows.position_b + 1, rows.count_b + 1, left_b, rows.sampling)
         return step + 1, new, out_bm, scores_bm
 
     batch = batch._replace(left_b=jnp.where(keep_b, batch.left_b, 0))
@@ -218,6 +223,27 @@ def score_text(graph: Any, state: Any, tokens_1t: jax.Array, next_t: jax.Array, 
     return chosen_t, *jax.lax.top_k(scores_tv, k)
 
 
+def likeliest_in_parts(hidden_bd: jax.Array, unembedding_vd: jax.Array, part: int) -> jax.Array:
+    """The likeliest token of each row, the first of equals, from `part` logits at a time: these stay in a CPU's cache,
+    where `(b, v)` floats of a whole vocabulary are written to memory and read from it twice."""
+    v = len(unembedding_vd)
+    part = min(part, v)
+
+    def look(best: tuple[jax.Array, jax.Array], number: jax.Array) -> tuple[Any, None]:
+        first = jnp.minimum(number * part, v - part)  # the last one looks at some a second time
+        logits_bp = _products(hidden_bd, jax.lax.dynamic_slice_in_dim(unembedding_vd, first, part))
+        most_b = logits_bp.max(axis=1)
+        found_b = first + likeliest(logits_bp)
+        return (jnp.maximum(best[0], most_b), jnp.where(most_b > best[0], found_b, best[1])), None
+
+    start = jnp.full(len(hidden_bd), -jnp.inf, jnp.float32), jnp.zeros(len(hidden_bd), jnp.int32)
+    return jax.lax.scan(look, start, jnp.arange(-(-v // part)))[0][1]
+
+
 def _logits(model: Any, hidden: jax.Array) -> jax.Array:
-    weight_vd = model.unembedding().astype(hidden.dtype)
+    return _products(hidden, model.unembedding())
+
+
+def _products(hidden: jax.Array, unembedding_vd: jax.Array) -> jax.Array:
+    weight_vd = unembedding_vd.astype(hidden.dtype)
     return jnp.einsum("...d,vd->...v", hidden, weight_vd, preferred_element_type=jnp.float32)
