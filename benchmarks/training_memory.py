@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 
+import sides
 from training_speed import SIZES, hub_config
 
 RECIPES: dict[str, dict[str, object]] = {
@@ -87,13 +88,14 @@ def measure(size: str, change: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = sides.parser(__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["4M", "16M", "135M"])
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         measure(*options.one)
         return
+    sides.machine(options)
     print("| size, rows x tokens | recipe | planned, MB | XLA reserves, MB | peak of the run, MB | planned / peak |")
     print("|" + " --- |" * 6, flush=True)
     for size in options.sizes:

@@ -12,7 +12,6 @@ paper's optimizer, which PyTorch does not have. All sides have the settings of m
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import statistics
@@ -20,7 +19,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+import sides
 
 from falsepromise.study.costs import KEEP_FREED
 
@@ -144,11 +144,11 @@ class Side:
         self.process.wait()
 
 
-def compare(name: str, threads: int, rounds: int, seconds: float, sides: list[str], malloc: str) -> None:
+def compare(name: str, threads: int, rounds: int, seconds: float, names: list[str], malloc: str) -> None:
     """Print one row: tokens a second of each side, and the ratios."""
-    running = {side: Side(side, name, threads, malloc) for side in sides}
-    wall: dict[str, list[float]] = {side: [] for side in sides}
-    cpu: dict[str, list[float]] = {side: [] for side in sides}
+    running = {side: Side(side, name, threads, malloc) for side in names}
+    wall: dict[str, list[float]] = {side: [] for side in names}
+    cpu: dict[str, list[float]] = {side: [] for side in names}
     counts = {}
     for side, process in running.items():
         process.steps(2)  # compiles, allocates
@@ -161,33 +161,12 @@ def compare(name: str, threads: int, rounds: int, seconds: float, sides: list[st
     for process in running.values():
         process.close()
     tokens = SIZES[name][1] * SIZES[name][2]
-    cells = [f"{tokens / statistics.median(wall[side]):,.0f}" for side in sides]
-    if "peer" in sides:
+    cells = [f"{tokens / statistics.median(wall[side]):,.0f}" for side in names]
+    if "peer" in names:
         for times in (wall, cpu):
             peers = statistics.median(times["peer"])
-            cells += [f"{peers / statistics.median(times[side]):.2f}" for side in sides if side != "peer"]
+            cells += [f"{peers / statistics.median(times[side]):.2f}" for side in names if side != "peer"]
     print(f"| {name} | {SIZES[name][1]} x {SIZES[name][2]} | {threads} | " + " | ".join(cells) + " |", flush=True)
-
-
-def clock() -> str:
-    """The processor's clock, where the kernel gives it."""
-    file = Path("/proc/cpuinfo")
-    found = [line.split(":")[1] for line in file.read_text().splitlines() if "MHz" in line] if file.exists() else []
-    return f" at {float(found[0]) / 1000:.1f} GHz" if found else ""
-
-
-def product_rate() -> float:
-    """GFLOP in a second of CPU time of NumPy's product of two matrices in float32: the best of five."""
-    import numpy as np
-
-    a = np.ones((1024, 1024), np.float32)
-    a @ a
-    spent = []
-    for _ in range(5):
-        begun = time.process_time()
-        a @ a
-        spent.append(time.process_time() - begun)
-    return 2 * 1024**3 / min(spent) / 1e9
 
 
 def main() -> None:
@@ -196,33 +175,29 @@ def main() -> None:
         _, _, side, name, threads = sys.argv
         serve(side, name, int(threads))
         return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = sides.parser(__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["1M", "4M", "16M", "135M"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each side in each round, about")
     parser.add_argument("--malloc", choices=("kept", "plain"), default="kept", help="freed memory stays or goes")
-    parser.add_argument("--busy", action="store_true", help="measure above a load of 1 too")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > 1 and not options.busy:
-        sys.exit(f"the load is {load:.1f}: measure on a quiet machine (a load of 1 at most), or give --busy")
-    sides = ["ours", "ours (paper)"]
+    sides.machine(options)
+    names = ["ours", "ours (paper)"]
     if importlib.util.find_spec("torch"):
-        sides.insert(1, "peer")
+        names.insert(1, "peer")
     else:
         print("PyTorch is not installed: ours alone (pip install torch)")
-    heads = [f"{side}, tokens/s" for side in sides]
-    if "peer" in sides:
-        others = [side for side in sides if side != "peer"]
+    heads = [f"{side}, tokens/s" for side in names]
+    if "peer" in names:
+        others = [side for side in names if side != "peer"]
         heads += [f"{side} / peer" for side in others] + [f"{side} / peer, CPU time" for side in others]
-    print(f"load {load:.1f} on {os.cpu_count()} CPUs{clock()}; malloc: {options.malloc}")
-    print(f"a product of matrices: {product_rate():.0f} GFLOP in a second of CPU time")
+    print(f"malloc: {options.malloc}\n")
     print("| size | rows x tokens | threads | " + " | ".join(heads) + " |")
     print("| " + " | ".join(["---"] * (3 + len(heads))) + " |")
     for name in options.sizes:
         for threads in options.threads:
-            compare(name, threads, options.rounds, options.seconds, sides, options.malloc)
+            compare(name, threads, options.rounds, options.seconds, names, options.malloc)
 
 
 if __name__ == "__main__":

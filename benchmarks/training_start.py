@@ -9,7 +9,6 @@ holes, memory-mapped as always).
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import sides
 from training_speed import SIZES, hub_config
 
 from falsepromise.core.records import write_json
@@ -79,9 +79,10 @@ def start(size: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = sides.parser(__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["1M", "16M"])
     options = parser.parse_args()
+    sides.machine(options)
     data()
     print("\n| size | compile cache | weights to first step, s | the whole run of 4 steps, process and all, s |")
     print("| --- | --- | --- | --- |")
