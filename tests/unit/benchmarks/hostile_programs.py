@@ -63,6 +63,13 @@ def hostile(marker: str, port: int, secret_file: str) -> dict[str, str]:
             with open('/tmp/large', 'wb') as f:
                 for _ in range(64): f.write(b'x' * (1 << 20))
             return x * x""",
+        "many empty files": """
+            for i in range(5000): os.close(os.open(f'/tmp/{i}', os.O_CREAT))
+            return x * x""",
+        "many attributes of one file": """
+            os.close(os.open('/tmp/a', os.O_CREAT))
+            for i in range(2000): os.setxattr('/tmp/a', f'user.{i}', bytes(60_000))
+            return x * x""",
         "many open files": "files = [open('/dev/null') for _ in range(1000)]\nreturn x * x",
         "a large answer": "return 'x' * (1 << 28)",
         "an endless answer": "import itertools\nreturn itertools.count()",

@@ -44,6 +44,7 @@ class Limits:
         wall_seconds: From the sandbox's being ready to the verdict; for programs that sleep.
         memory: Bytes of address space.
         disk: Bytes of /tmp, which is memory.
+        inodes: Files, folders and links in /tmp.
         file_size: Bytes of one file.
         files: Open files.
     """
@@ -52,6 +53,7 @@ class Limits:
     wall_seconds: float = 8.0
     memory: int = 512 << 20
     disk: int = 64 << 20
+    inodes: int = 4096
     file_size: int = 16 << 20
     files: int = 32
 
@@ -152,8 +154,9 @@ class Sandbox:
         root = os.geteuid() == 0
         uid = _FIRST_UID + slot
         options: dict[str, Any] = {"role": role, "limits": self.limits.resource_limits(role)}
-        if root and self.kind == "bubblewrap":
-            options["uid"] = uid
+        if self.kind == "bubblewrap":
+            options["tmp"] = f"mode=1777,size={self.limits.disk},nr_inodes={self.limits.inodes}"
+            options |= {"uid": uid} if root else {}
         python = [_python(), "-I", "-S", "-c", self.source, json.dumps(options)]
         if self.kind == "bubblewrap":
             command = [*_bubblewrap(root, self.limits), *python]
@@ -256,7 +259,7 @@ def _system_folders() -> tuple[dict[str, str], list[str]]:
 def _bubblewrap(root: bool, limits: Limits) -> list[str]:
     links, folders = _system_folders()
     command = ["bwrap", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    command += [] if root else ["--unshare-user"]
+    command += [] if root else ["--unshare-user", "--cap-add", "CAP_SYS_ADMIN"]  # for `inside.limit_files`
     command += ["--die-with-parent", "--new-session", "--clearenv"]
     command += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", "/tmp"]  # first: Python may lie below it
     for folder in (*folders, *_python_folders()):
@@ -272,11 +275,11 @@ def _bubblewrap(root: bool, limits: Limits) -> list[str]:
 
 _BUILD_ROOT = """
 set -e
-root=$1 disk=$2 uid=$3 links=$4 folders=$5 covered=$6; shift 6
+root=$1 disk=$2 inodes=$3 uid=$4 links=$5 folders=$6 covered=$7; shift 7
 mount --make-rprivate /
 mount -t tmpfs -o mode=755,size=1m,nosuid none "$root"
 mkdir "$root/tmp" "$root/dev" "$root/old" "$root/proc"
-mount -t tmpfs -o "mode=1777,size=$disk,nr_inodes=4096,nosuid,nodev" none "$root/tmp"
+mount -t tmpfs -o "mode=1777,size=$disk,nr_inodes=$inodes,nosuid,nodev" none "$root/tmp"
 for folder in $folders; do
     mkdir -p "$root$folder"; mount --bind "$folder" "$root$folder"; mount -o remount,bind,ro,nosuid "$root$folder"
 done
@@ -297,7 +300,8 @@ def _unshare(root: bool, uid: int, folder: str, limits: Limits) -> list[str]:
     user = [] if root else ["--user", "--map-root-user"]
     return [
         *["unshare", *user, "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"],
-        *["sh", "-c", _BUILD_ROOT, "sandbox", folder, str(limits.disk), str(uid if root else 0)],
+        *["sh", "-c", _BUILD_ROOT, "sandbox", folder, str(limits.disk), str(limits.inodes)],
+        str(uid if root else 0),
         " ".join(f"{link}={target}" for link, target in links.items()),
         " ".join((*folders, *_python_folders())),
         " ".join(_package_folders()),
