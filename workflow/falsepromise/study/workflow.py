@@ -20,6 +20,10 @@ from falsepromise.study.expand import load, read_yaml
 from falsepromise.study.study import Study
 
 T = TypeVar("T")
+KILLED = (
+    "error: the job was killed by signal 9, as a system does that runs out of memory. Run fewer jobs at once, "
+    "or on a machine with more memory"
+)
 
 
 def read_study(config: Mapping[str, Any], files: Sequence[str | Path]) -> Study:
@@ -110,6 +114,7 @@ def shell_prefix(deployed: bool) -> str:
         # SLURM sends SIGTERM to all processes of a job at once. The shell and the log must outlive the program, which
         # saves its state first.
         "trap : TERM; tee() {{ trap '' TERM; command tee \"$@\"; }}; "
+        f"trap '[ $? != 137 ] || echo \"{KILLED}\" >&2' EXIT; "
         f"export {FOLDER_VARIABLE}=$(pwd -P) JAX_COMPILATION_CACHE_DIR=results/.cache/jax; "
         # One thread a job on CPU: two such jobs at once are faster than one after the other.
         "export XLA_FLAGS=--xla_cpu_multi_thread_eigen=false; "
