@@ -27,3 +27,25 @@ def dialogue(name: str, *texts: str, source: str = "test") -> dict[str, Any]:
     roles = ("user", "assistant")
     messages = [{"role": roles[turn % 2], "content": text} for turn, text in enumerate(texts)]
     return {"id": name, "source": source, "messages": messages}
+
+
+def kept(funnel, step="read"):
+    return int(funnel[step, ""]["kept"]), int(funnel[step, ""]["dropped"])
+
+
+def dropped(funnel, step="read"):
+    return {
+        reason: int(row["dropped"]) for (name, reason), row in funnel.items() if name == step and int(row["dropped"])
+    }
+
+
+def repaired(funnel, step="read"):
+    return {
+        reason: int(row["kept"])
+        for (name, reason), row in funnel.items()
+        if name == step and reason and int(row["kept"])
+    }
+
+
+def texts(record):
+    return [message["content"] for message in record["messages"]]

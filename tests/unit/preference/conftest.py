@@ -1,24 +1,23 @@
 """What the tests of the rating page share."""
 
 import contextlib
-import threading
+import sys
+from pathlib import Path
 
 import pytest
 
 from falsepromise.preference.ballots import Ballots
 from falsepromise.preference.rate import Server
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 
 @contextlib.contextmanager
 def _serving(path, pairs, **options):
-    with contextlib.closing(Ballots(path, pairs)) as ballots, Server(ballots, **options) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    from threads import in_thread
+
+    with contextlib.closing(Ballots(path, pairs)) as ballots, Server(ballots, **options) as server, in_thread(server):
+        yield server
 
 
 @pytest.fixture

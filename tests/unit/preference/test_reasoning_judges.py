@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from threads import in_thread
 
 from falsepromise.preference import aggregate, judge
 
@@ -51,15 +51,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def reasoning(message, needs=100, cut=""):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, in_thread(server):
         server.message, server.needs, server.cut, server.seen = message, needs, cut, []
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+        yield server
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 import servers
 
 from falsepromise.core.errors import UserError
-from falsepromise.sources import bundle, download, fetch, hub
+from falsepromise.sources import bundle, download, fetch
 
 DATA = b"raw bytes \x00\xff"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -172,77 +171,6 @@ def test_https_refusals(tmp_path, monkeypatch, certificate):
     assert nothing_written(tmp_path)
 
 
-RUNS = """
-import json, sys
-from falsepromise.core.errors import UserError
-from falsepromise.sources import bundle, download, fetch
-for options in json.load(sys.stdin):
-    try:
-        fetch.main(options)
-        print("ok", flush=True)
-    except UserError as error:
-        print(error, flush=True)
-"""
-
-
-def run_with_hub(hub: str, home: Path, *runs: list[str]) -> list[str]:
-    """What `fetch` says for each of these options, in a process whose hub is at an address."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    paths = {"PYTHONPATH": str(Path(fetch.__file__).resolve().parents[2]), "HF_ENDPOINT": hub, "HF_HOME": str(home)}
-    done = subprocess.run(
-        [sys.executable, "-c", RUNS],
-        input=json.dumps(runs),
-        env=kept | paths,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.splitlines()
-
-
-def test_hub_through_its_own_protocol(tmp_path):
-    """The real `datasets` and `huggingface_hub` against a server of the hub's protocol on this machine."""
-    rows = [{"id": "1", "text": "ü"}, {"id": "2", "text": None}]
-    files = {
-        "README.md": servers.CARD.encode(),
-        "train.jsonl": "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode(),
-        "test.jsonl": b'{"id": "3", "text": "t"}\n',
-        "other.jsonl": b'{"id": "4", "when": "2023-05-01T00:00:00"}\n',
-        "raw/dump.json": b"[not json, but as it is",
-    }
-    digest = hashlib.sha256(files["raw/dump.json"]).hexdigest()
-    pinned = ["--uri", f"hub:org/name@{servers.COMMIT}"]
-    good = {
-        "train": pinned,
-        "test": ["--split", "test", *pinned],
-        "other": ["--uri", "hub:org/name@v1", "--subset", "other"],
-        "raw": [*pinned, "--member", "raw/dump.json", "--sha256", digest],
-    }
-    bad = {
-        "Revision Not Found": ["--uri", "hub:org/name@nope"],
-        "Repository Not Found": ["--uri", "hub:org/none@v1"],
-        "Bad split": [*pinned, "--split", "nope"],
-        "Entry Not Found": [*pinned, "--member", "none.json"],
-        "SHA-256 is": [*pinned, "--sha256", "0" * 64],
-    }
-    outputs = [[*options, "--output", str(tmp_path / name)] for name, options in good.items()]
-    refused = [[*options, "--output", str(tmp_path / "bad" / "file")] for options in bad.values()]
-    with servers.serving(type("Hub", (servers.Hub,), {"files": files})) as url:
-        said = run_with_hub(url, tmp_path / "home", *outputs, *refused)
-    assert said[: len(good)] == ["ok"] * len(good)
-    for expected, message in zip(bad, said[len(good) :], strict=True):
-        assert expected in message
-        assert message.startswith("hub:org/n")
-    assert not (tmp_path / "bad").exists() or not list((tmp_path / "bad").iterdir())
-    assert [json.loads(line) for line in (tmp_path / "train").read_text(encoding="utf-8").splitlines()] == rows
-    assert json.loads((tmp_path / "test").read_text()) == {"id": "3", "text": "t"}
-    assert json.loads((tmp_path / "other").read_text()) == {"id": "4", "when": "2023-05-01T00:00:00"}
-    assert (tmp_path / "raw").read_bytes() == files["raw/dump.json"]
-    assert json.loads((tmp_path / "other.manifest.json").read_text())["commit"] == servers.COMMIT
-    (message,) = run_with_hub(url, tmp_path / "home", refused[0])
-    assert "refused" in message, "nobody listens there any more"
-
-
 OLD, NEW = b"old " * 50, b"new " * 60
 
 
@@ -334,17 +262,6 @@ def test_what_killed_fetches_left_is_removed(tmp_path, source):
     assert new.exists(), "another fetch may be writing it"
 
 
-@pytest.mark.parametrize("member", ["..", "../..", "a/../../..", "/"])
-def test_a_folder_of_the_hub_is_no_folder_around_the_download(tmp_path, member):
-    """Its files would be moved: the user's own."""
-    (tmp_path / "out").mkdir()
-    (tmp_path / "mine").write_text("kept")
-    with pytest.raises(UserError, match="expected a folder of the repository"):
-        hub.folder("org/name", servers.COMMIT, member, tmp_path / "out")
-    assert (tmp_path / "mine").read_text() == "kept"
-    assert not list((tmp_path / "out").iterdir())
-
-
 def test_a_member_of_an_archive_of_this_machine(tmp_path):
     with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
         archive.writestr("export/conversations.json", DATA)
@@ -369,76 +286,6 @@ def test_a_bundle_serves_a_machine_without_network(tmp_path, monkeypatch, cache,
     for path, why in ((tmp_path / "damaged.tar", "is damaged"), (study, "not an archive of sources")):
         with pytest.raises(UserError, match=why):
             bundle.main(["unpack", "--input", str(path)])
-
-
-ODD = [
-    {"id": "1", "text": "ü", "turns": [{"from": "human", "value": "q"}], "when": "2023-05-01T00:00:00", "n": 1.5},
-    {"id": "2", "text": {"a": [1]}, "turns": [{"from": "gpt", "value": ["x"]}], "when": None, "n": None},
-    {"id": "3", "text": 7, "turns": [], "when": None, "n": 2.0},
-]
-WHOLE = """
-import json, sys, datasets
-datasets.disable_progress_bars()
-rows = datasets.load_dataset("org/name", "default", revision=sys.argv[1], split="train")
-print(json.dumps(list(rows), default=lambda value: value.isoformat()))
-"""
-
-
-def test_a_hub_data_set_with_mixed_types_is_what_datasets_says(tmp_path):
-    """Streamed rows, over two shards, are those that `datasets` gives when it loads all of them."""
-    card = servers.CARD.replace("path: train.jsonl", "path: 'train-*.jsonl'")
-    shards = "- {config_name: shards, data_files: 'shards-*.jsonl'}\n"
-    card = card.replace("- config_name: other", shards + "- config_name: other")
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in ODD]
-    files = {
-        "README.md": card.encode(),
-        "train-0.jsonl": "".join(lines).encode(),
-        "train-1.jsonl": lines[0].encode() * 3,
-        "shards-0.jsonl": b'{"id": "0", "text": "a"}\n' * 3,
-        "shards-1.jsonl": b'{"id": "1", "text": {"odd": 1}}\n{"id": "2", "text": "b"}\n',
-        "test.jsonl": lines[0].encode(),
-        "other.jsonl": b'{"id": "3", "text": "t", "score": NaN}\n{"id": "4", "text": "t", "score": 1.5}\n',
-    }
-    uri = f"hub:org/name@{servers.COMMIT}"
-    runs = [
-        ["--uri", uri, "--output", str(tmp_path / "all")],
-        ["--uri", "hub:org/name", "--columns", "id", "text", "--output", str(tmp_path / "some")],
-        ["--uri", uri, "--subset", "other", "--output", str(tmp_path / "nan")],
-        ["--uri", uri, "--subset", "shards", "--output", str(tmp_path / "shards")],
-        ["--uri", uri, "--columns", "nope", "--output", str(tmp_path / "bad")],
-    ]
-    with servers.serving(type("Hub", (servers.Hub,), {"files": files})) as url:
-        said = run_with_hub(url, tmp_path / "home", *runs)
-        whole = subprocess.run(
-            [sys.executable, "-c", WHOLE, servers.COMMIT],
-            env={**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "home2")},
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert not whole.returncode, whole.stderr[-1500:]
-    assert said[:4] == ["ok"] * 4
-    assert "no column nope" in said[4]
-    shards = [json.loads(line)["text"] for line in (tmp_path / "shards").read_text().splitlines()]
-    assert shards == ["a", "a", "a", {"odd": 1}, "b"], "an odd value in a later file leaves the others as they are"
-    expected = json.loads(whole.stdout.splitlines()[-1])
-    found = [json.loads(line) for line in (tmp_path / "all").read_text(encoding="utf-8").splitlines()]
-    assert found == expected
-    assert [row["text"] for row in found[:3]] == ["ü", {"a": [1]}, 7]
-    second = (tmp_path / "some").read_text(encoding="utf-8").splitlines()[1]
-    assert json.loads(second) == {"id": "2", "text": {"a": [1]}}
-    assert json.loads((tmp_path / "nan").read_text().splitlines()[0])["score"] is None
-    manifest = json.loads((tmp_path / "some.manifest.json").read_text())
-    assert manifest["commit"] == servers.COMMIT, "a revision that wasn't pinned is resolved once and recorded"
-
-
-def test_gates_and_scripts_are_one_line(tmp_path):
-    files = {"name.py": b"import datasets\n", "README.md": b"---\n---\n"}
-    options = ["--uri", f"hub:org/name@{servers.COMMIT}", "--output", str(tmp_path / "x")]
-    with servers.serving(type("Hub", (servers.Hub,), {"files": files})) as url:
-        (said,) = run_with_hub(url, tmp_path / "home", options)
-    assert "script" in said or "No (supported) data files" in said
-    with servers.serving(type("Hub", (servers.Hub,), {"files": files, "gated": True})) as url:
-        (said,) = run_with_hub(url, tmp_path / "home2", options)
-    assert "it is gated: accept its terms" in said
 
 
 def test_a_wheel_that_vanished_from_the_index_comes_out_of_the_cache(tmp_path, monkeypatch, cache):

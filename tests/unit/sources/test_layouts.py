@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 import servers
 import yaml
-from test_fetch import run_with_hub
+from test_hub import run_with_hub
 
 from falsepromise.benchmarks import data
 from falsepromise.core.records import read_jsonl

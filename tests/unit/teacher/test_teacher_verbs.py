@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
-import json
 import os
-import shlex
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, check_dialogue, check_response, read_json, read_jsonl, write_jsonl
 from falsepromise.curation import annotate
-from falsepromise.study.expand import load_files
-from falsepromise.study.stages import teacher as settings
-from falsepromise.teacher import answer, categorize, cleaning, nq_synthetic, options, plan, prompts, tldr_synthetic
+from falsepromise.teacher import answer, categorize, cleaning, nq_synthetic, prompts, tldr_synthetic
 from falsepromise.teacher.faulty import FaultyServer
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
@@ -41,88 +33,6 @@ def funnel(path: Path) -> dict[tuple[str, str], tuple[int, int]]:
 # Parsing generated pairs ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "pairs", "broken"),
-    [
-        ("Q: who? A: her", [("who?", "her")], 0),
-        ("Q: who? A: her Q: what? A: that", [("who?", "her"), ("what?", "that")], 0),
-        ("Q: who?\nA: her\n\nQ: what?\nA: that\n", [("who?", "her"), ("what?", "that")], 0),
-        ("1. Q: who?\n   A: her\n2. Q: what?\n   A: that", [("who?", "her"), ("what?", "that")], 0),
-        ("Here you are:\n\n**Q:** who?\n**A:** her\n\nEnjoy!", [("who?", "her")], 0),
-        ("Question 1: who?\nAnswer 1: her", [("who?", "her")], 0),
-        ("Q: when was it\nat olympics\nA. 1980", [("when was it at olympics", "1980")], 0),
-        ("Q: who?\nA: her\nQ: what", [("who?", "her")], 1),
-        ("Q: who? A:", [], 1),
-        ("I can't do that.", [], 0),
-        ("", [], 0),
-        ("Sure! Here are some:\n\n1. **Q: who?**\n   **A: her**\n2. **Q: what?**\n   **A:** that", ["wh"], 0),
-        ("**1. Question:** who?\n\n**Answer:** her\n---\n**2. Question:** what?\n\n**Answer:** *that*", ["wh"], 0),
-        ("### Q1: who?\nA1: her\n### Q2: what?\nA2: that\n\nLet me know if you want more!", ["wh"], 0),
-        ("- Q: who? - A: her\n- Q: what? - A: that", ["wh"], 0),
-        ("> Q: who?\n> A: her\n>\n> Q: what?\n> A: that", ["wh"], 0),
-        ("| Q: who? | A: her |\n| Q: what? | A: that |", ["wh"], 0),
-        ("Q1) who?\nA1) her\nQ2) what?\nA2) that", ["wh"], 0),
-        ("Q: who?\nA:\nher\n\nQ: what?\nA:\n\nthat", ["wh"], 0),
-        ("QUESTION: who?\nANSWER: her\nquestion: what?\nanswer: that", ["wh"], 0),
-        ("**Q:** who? **A:** her **Q:** what? **A:** that", ["wh"], 0),
-        ("__Q:__ who? __A:__ her\n__Q:__ what? __A:__ that", ["wh"], 0),
-        ("Q: who?A: her\nQ: what?A: that", ["wh"], 0),
-        ("```\nQ: who?\nA: her\nQ: what?\nA: that\n```", ["wh"], 0),
-        ("Q：who？ A：her Q：what? A：that", [("who？", "her"), ("what?", "that")], 0),
-        ("A: her", [], 0),
-        ("Q: who?\nA: **", [], 1),
-        ("Q: what is a Q? A: a letter", [("what is a Q?", "a letter")], 0),
-        ("Q: vitamin A: what is it good for? A: eyes", [("vitamin", "what is it good for? A: eyes")], 0),
-    ],
-)
-def test_parse(text: str, pairs: list[Any], broken: int) -> None:
-    pairs = [("who?", "her"), ("what?", "that")] if pairs == ["wh"] else pairs
-    assert cleaning.pairs(text) == (pairs, broken)
-
-
-@given(st.lists(st.tuples(*[st.from_regex(r"[a-z0-9]{1,8}( [a-z0-9]{1,8}){0,4}", fullmatch=True)] * 2), max_size=8))
-def test_parse_reads_back_what_table_4_writes(pairs: list[tuple[str, str]]) -> None:
-    text = " ".join(f"Q: {question} A: {answer}" for question, answer in pairs)
-    assert cleaning.pairs(text) == (pairs, 0)
-
-
-@given(st.text())
-def test_parse_takes_any_text(text: str) -> None:
-    pairs, broken = cleaning.pairs(text)
-    assert broken >= 0
-    assert all(question and answer and "\n" not in question + answer for question, answer in pairs)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "It rained.",
-        "Summary: It rained.",
-        "**Summary:** It rained.",
-        "**Summary**: It rained.",
-        "## Summary\n\nIt rained.",
-        "**Summary:**\nIt rained.\n\nLet me know if you need more!",
-        "TL;DR: It rained.",
-        "Sure! Here is a summary of the document:\n\nIt rained.",
-        "Here's the summary: It rained.",
-        "Certainly, here is the summary:\n\n**Summary:** It rained.",
-        "**It rained.**",
-        '"It rained."',
-        "```\nIt rained.\n```",
-        "Summary of the post: It rained.",
-    ],
-)
-def test_a_summary_without_what_is_around_it(text: str) -> None:
-    assert cleaning.summary(text) == "It rained."
-
-
-@pytest.mark.parametrize(
-    "text", ["Here is what I did: I left.", "Summary judgment was denied.", "*a* and *b*", "1. One\n2. Two"]
-)
-def test_a_summary_that_is_one_stays(text: str) -> None:
-    assert cleaning.summary(text) == text
-
-
 def test_no_summary_is_counted_with_an_example(tmp_path: Path, known: StandIn) -> None:
     write_jsonl(tmp_path / "posts.jsonl", [post(i) for i in range(4)])
     server = FaultyServer(known, script=lambda attempt: None)
@@ -130,13 +40,6 @@ def test_no_summary_is_counted_with_an_example(tmp_path: Path, known: StandIn) -
     base = ["--posts", str(tmp_path / "posts.jsonl"), "--store", str(tmp_path / "s"), "--model", NAME]
     with serving(server) as url, pytest.raises(UserError, match="4 no summary in the answer"):
         tldr_synthetic.main([*base, "--base-url", url, "--output", str(tmp_path / "o.jsonl")])
-
-
-@pytest.mark.parametrize("text", [" ", "Q ", "A", "*", "1. ", "Q: A", "- Q", "_ ", "summary "])
-def test_cleaning_takes_linear_time(text: str) -> None:
-    """Each of these would take minutes with an unbounded pattern."""
-    cleaning.pairs("Q" + text * 100_000)
-    cleaning.summary(text * 100_000)
 
 
 # The paper's prompts -------------------------------------------------------------------------
@@ -456,110 +359,3 @@ def test_nq_synthetic_ends_at_a_limit_with_the_pairs_that_it_paid_for(tmp_path: 
 # The common options and the plan -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--model", "gpt-4"], "the local teacher's model is local-stand-in"),
-        (["--base-url", "http://h/v1", "--facts", "f"], "--facts is for --base-url local"),
-        (["--price-input", "1"], "belong together"),
-        (["--base-url", "http://h/v1", "--max-usd", "1"], "without prices"),
-        (["--parameter", "temperature"], "expected NAME=JSON"),
-        (["--parameter", "model=x"], "the verb sets it itself"),
-    ],
-)
-def test_wrong_options_are_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
-    write_jsonl(tmp_path / "p.jsonl", [{"id": "raw", "prompt": "q"}])
-    base = ["--prompts", str(tmp_path / "p.jsonl"), "--store", str(tmp_path), "--output", str(tmp_path / "o.jsonl")]
-    with pytest.raises(UserError, match=said):
-        answer.main([*base, *arguments])
-
-
-def test_extra_parameters_are_json_or_text() -> None:
-    found = options.extra_parameters(argparse.Namespace(parameter=["top_p=0.5", "reasoning_effort=low", 'stop=["x"]']))
-    assert found == {"top_p": 0.5, "reasoning_effort": "low", "stop": ["x"]}
-
-
-def test_the_plan_of_the_papers_study(capsys: pytest.CaptureFixture[str]) -> None:
-    plan.main(["--study", str(ROOT / "config" / "paper.yaml"), "--json"])
-    lines = {line["what"]: line for line in map(json.loads, capsys.readouterr().out.splitlines())}
-    assert lines["mixture tldr_synthetic"]["requests"] == 200_000
-    assert lines["mixture nq_synthetic"]["requests"] == 600
-    assert lines["answers to heldout"]["requests"] == 255 * 2
-
-
-def test_the_plan_is_a_table_and_says_what_is_over_the_limit(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    change = tmp_path / "change.yaml"
-    change.write_text(
-        "teacher: {price_input: 0.5, price_output: 1.5, max_usd: 1, model: m1}\n"
-        "judges: {other: {prompts: heldout, label: Other, model: m2, runs: [amount]}}\n"
-    )
-    plan.main(["--study", str(ROOT / "config" / "paper.yaml"), str(change), "--tokens", "tldr_synthetic=1000,100"])
-    out = capsys.readouterr().out
-    (row,) = (line for line in out.splitlines() if line.startswith("mixture tldr_synthetic"))
-    assert row.split()[2:] == ["m1", "200,000", "200,000,000", "20,000,000", "130.00"]
-    assert "is over max_usd, 1" in out
-    assert "gpt-4-0613: $223.99 one by one, $112.00 through the batch API; set batch: true for batches" in out
-    (row,) = (line for line in out.splitlines() if line.startswith("judge gpt4"))
-    assert row.endswith("183.60"), "its own price"
-    (row,) = (line for line in out.splitlines() if line.startswith("judge other"))
-    assert row.endswith("no price"), "the teacher's price is not that of another model"
-    change.write_text("teacher: {price_input: 0.5, price_output: 1.5, model: m1, batch: true, provider: vllm}\n")
-    plan.main(["--study", str(ROOT / "config" / "paper.yaml"), str(change)])
-    assert "m1: batch is set, but no batch API" in capsys.readouterr().out
-    with pytest.raises(UserError, match="--tokens x: expected KIND=INPUT,OUTPUT"):
-        plan.main(["--study", str(ROOT / "config" / "paper.yaml"), "--tokens", "x"])
-
-
-def test_the_papers_study_with_models_of_today() -> None:
-    study = load_files([ROOT / "config" / "paper.yaml", ROOT / "config" / "today.yaml"])
-    parser = argparse.ArgumentParser()
-    options.add(parser)
-    for judge in (None, "gpt4"):
-        parsed = parser.parse_args(
-            shlex.split(f"{settings.answer_options(study, judge)} {settings.limits(study, judge)}")
-        )
-        _, sent = options.habits(parsed).sent([], {"temperature": 0.0, "max_tokens": 9})
-        assert sent == {"max_completion_tokens": 9, "reasoning_effort": "none"}
-        assert study.config.teacher.model not in ("gpt-3.5-turbo-0125", "gpt-4-0613")
-
-
-def test_the_studys_keys_are_the_verbs_options(tmp_path: Path) -> None:
-    """Provider, habits and batch reach the teacher; a judge has them with its model and address alone."""
-    change = tmp_path / "change.yaml"
-    change.write_text(
-        "teacher: {provider: azure, batch: true, max_failures: 0.2, reserve_tokens: 900,"
-        " habits: {force: {temperature: null}, system: user}}\n"
-        "judges: {other: {prompts: heldout, label: Other, model: m2, runs: [amount]}}\n"
-    )
-    study = load_files([ROOT / "config" / "paper.yaml", change])
-    words = shlex.split(f"{settings.answer_options(study)} {settings.limits(study)}")
-    parser = argparse.ArgumentParser()
-    options.add(parser)
-    parsed = parser.parse_args(words)
-    assert options.habits(parsed).force == {"temperature": None}
-    assert options.habits(parsed).headers["api-key"] == "{key}"
-    assert (parsed.batch, parsed.max_failures, parsed.reserve_tokens) == (True, 0.2, 900)
-    words = shlex.split(f"{settings.answer_options(study, 'other')} {settings.limits(study, 'other')}")
-    judges = parser.parse_args(words)
-    assert (judges.habit, judges.provider, judges.batch) == ([], "azure", True)
-    change.write_text("teacher: {habits: {tempo: 1}}\n")
-    with pytest.raises(UserError, match="tempo"):
-        load_files([ROOT / "config" / "paper.yaml", change])
-
-
-@pytest.mark.parametrize("verb", ["answer", "local", "nq_synthetic", "plan", "tldr_synthetic"])
-def test_help_is_light(verb: str) -> None:
-    script = (
-        "import runpy, sys\nsys.argv = ['x', '--help']\n"
-        f"try: runpy.run_module('falsepromise.teacher.{verb}', run_name='__main__')\n"
-        "except SystemExit: pass\n"
-        "heavy = {'openai', 'numpy', 'pandas', 'jax', 'transformers'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "usage:" in done.stdout
