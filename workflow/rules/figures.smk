@@ -22,7 +22,7 @@ rule study:
         "python -m falsepromise.study.expand --json {params.study:q}" " --output {output:q}" " > {log:q} 2>&1"
 
 
-for figure, row in figures.drawn(study, figures.FIGURES).items():
+for figure, row in figures.of_scores(figures.FIGURES).items():
 
     rule:
         name:

@@ -4,7 +4,7 @@ Takes: <results>/study.json, <results>/{benchmarks,style,preference}/**/{model}.
 Gives: results/tables/*.{csv,md,html,tex}, results/tables/versus_paper.{md,html}
 """
 
-for table, row in figures.drawn(study, figures.TABLES).items():
+for table, row in figures.of_scores(figures.TABLES).items():
 
     rule:
         name:

@@ -17,7 +17,7 @@ from falsepromise.figures import draw
 from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.labels import amount_text
 from falsepromise.figures.metrics import KNOWN, STYLE
-from falsepromise.figures.scores import Estimate, Scores
+from falsepromise.figures.scores import Estimate, Missing, Scores
 from falsepromise.figures.select import knowledge_benchmark, style_benchmark, targets
 from falsepromise.figures.study import Cell, amount
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LINES = {"broad": "-", "replay": "--", "control": "-.", "targeted": ":"}
 SHAPES = {"broad": "o", "replay": "o", "control": "X", "targeted": "D"}
+Label = tuple[float, float, str]  # place in data units, colour
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -64,30 +65,63 @@ def paths(scores: Scores) -> list[list[Cell]]:
 
 def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
     """One panel, a line for each base model and mixture."""
-    study, style = scores.study, style_benchmark(scores)
     capability = scores.metric(benchmark) or "exact_match"
     figure = draw.new_figure(draw.COLUMN * 1.45, 3.5)
     axes = figure.subplots()
-    gaps, labels, ends = [], {}, 0
-    drawn: dict[str, bool] = dict.fromkeys(("targeted", "replay", "control"), False)
+    labels, gaps, kinds = draw_lines(axes, scores, (benchmark, capability), metric)
+    ability, bound = scores.teacher(benchmark, capability), scores.second_sample(style_benchmark(scores), metric)
+    if ability and bound:
+        place(axes, bound, ability, draw.TEACHER, "*", False, size=9)
+        labels[scores.study.teacher_label] = (bound.value * 100, ability.value * 100, draw.TEACHER)
+    if not labels:
+        draw.empty(axes, "Capability against style", "no model has both scores")
+    set_limits(axes, metric)
+    draw.named_points(axes, labels)
+    unit = "×100" if KNOWN[metric].scale == 1.0 else KNOWN[metric].unit
+    axes.set_xlabel(f"Style: {KNOWN[metric].label.lower()} with the teacher ({unit})")
+    axes.set_ylabel(f"{scores.label(benchmark)}: {scores.known(benchmark, capability).axis.lower()}")
+    draw.key(figure, key_entries(kinds, bool(ability and bound)))
+    used = [(style_benchmark(scores), metric), (benchmark, capability)]
+    draw.foot(figure, foot_lines(scores, used, list(dict.fromkeys(gaps)), form="points"))
+    return figure
+
+
+def draw_lines(
+    axes: Axes, scores: Scores, ability: tuple[str, str], metric: str
+) -> tuple[dict[str, Label], list[Missing], set[str]]:
+    """Draw each line with both scores of at least two cells.
+
+    Args:
+        axes: The panel.
+        scores: All scores.
+        ability: Benchmark and metric of the vertical axis.
+        metric: Style metric of the horizontal axis.
+
+    Returns:
+        The base models' labels with their places, the cells without a score, the kinds of lines drawn.
+    """
+    study, style = scores.study, style_benchmark(scores)
+    labels: dict[str, Label] = {}
+    gaps: list[Missing] = []
+    kinds: list[str] = []
     lines = paths(scores)
     bases = study.bases_of([line[0] for line in lines])
     for line in lines:
         color = draw.PALETTE[bases.index(line[0].base) % len(draw.PALETTE)]
         aims = targets(study, line[-1].mixture)
-        if aims and benchmark not in aims:
+        if aims and ability[0] not in aims:
             continue  # targeted at another task: neither broad nor targeted here
         kind = "targeted" if aims else next((k for k in ("replay", "control") if line[-1] in study.cells(k)), "broad")
         found = []
         for cell in line:
-            across, up = scores.cell(cell, style, metric), scores.cell(cell, benchmark, capability)
+            across, up = scores.cell(cell, style, metric), scores.cell(cell, *ability)
             if across and up:
                 found.append((cell, across, up))
             else:
-                gaps += scores.missing([cell], style if not across else benchmark, metric if not across else capability)
+                gaps += scores.missing([cell], *((style, metric) if not across else ability))
         if len(found) < 2:
             continue
-        drawn[kind] = True
+        kinds.append(kind)
         axes.plot(
             [e.value * 100 for _, e, _ in found], [e.value * 100 for _, _, e in found],
             color=color, linestyle=LINES[kind], zorder=2,
@@ -97,45 +131,38 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
             if cell.is_base:
                 labels[study.base_label(cell.base)] = (across.value * 100, up.value * 100, color)
         last = found[-1]
-        if not last[0].is_base:
-            named = kind in ("targeted", "control")
-            text = study.mixture_label(last[0].mixture) if named else amount_text(last[0])
-            ends += 1
-            axes.annotate(
-                # Alternately above and below, so that models at the same place keep both labels.
-                text, (last[1].value * 100, last[2].value * 100), (4, 3 if ends % 2 else -8),
-                textcoords="offset points",
-                fontsize=6, color=color, path_effects=draw.halo(),
-            )  # fmt: skip
-    ability, bound = scores.teacher(benchmark, capability), scores.second_sample(style, metric)
-    if ability and bound:
-        place(axes, bound, ability, draw.TEACHER, "*", False, size=9)
-        labels[study.teacher_label] = (bound.value * 100, ability.value * 100, draw.TEACHER)
-    if not labels:
-        draw.empty(axes, "Capability against style", "no model has both scores")
+        text = study.mixture_label(last[0].mixture) if kind in ("targeted", "control") else amount_text(last[0])
+        axes.annotate(
+            # Alternately above and below, so that models at the same place keep both labels.
+            text, (last[1].value * 100, last[2].value * 100), (4, 3 if len(kinds) % 2 else -8),
+            textcoords="offset points",
+            fontsize=6, color=color, path_effects=draw.halo(),
+        )  # fmt: skip
+    return labels, gaps, set(kinds)
+
+
+def set_limits(axes: Axes, metric: str) -> None:
+    """Leave room for names, and no more than the markers need below 0, since both axes are shares."""
     axes.margins(x=0.2, y=0.13)
     draw.value_axis(axes, None)
     bottom, top = axes.get_ylim()
-    axes.set_ylim(bottom=max(bottom, -0.05 * top))  # shares: room for the markers at 0 and no more
+    axes.set_ylim(bottom=max(bottom, -0.05 * top))
     if metric != "length_correlation":
         axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
-    draw.named_points(axes, labels)
-    unit = "×100" if KNOWN[metric].scale == 1.0 else KNOWN[metric].unit
-    axes.set_xlabel(f"Style: {KNOWN[metric].label.lower()} with the teacher ({unit})")
-    axes.set_ylabel(f"{scores.label(benchmark)}: {scores.known(benchmark, capability).axis.lower()}")
+
+
+def key_entries(kinds: set[str], teacher: bool) -> list[tuple[str, str, dict[str, Any]]]:
+    """The key: the base model, broad imitation, the other kinds that are drawn, the teacher."""
     entries: list[tuple[str, str, dict[str, Any]]] = [
-        ("Base model", draw.QUIET, {"marker": "s", "linestyle": "", "markerfacecolor": "white"})
+        ("Base model", draw.QUIET, {"marker": "s", "linestyle": "", "markerfacecolor": "white"}),
+        ("Broad imitation", draw.QUIET, {"marker": "o"}),
     ]
-    entries.append(("Broad imitation", draw.QUIET, {"marker": "o"}))
     for kind, text in (("replay", "With pre-training text"), ("control", "That text alone"), ("targeted", "Targeted")):
-        if drawn[kind]:
+        if kind in kinds:
             entries.append((text, draw.QUIET, {"marker": SHAPES[kind], "linestyle": LINES[kind]}))
-    if ability and bound:
+    if teacher:
         entries.append(("Teacher", draw.TEACHER, {"marker": "*", "linestyle": "", "markersize": 7}))
-    draw.key(figure, entries)
-    used = [(style, metric), (benchmark, capability)]
-    draw.foot(figure, foot_lines(scores, used, list(dict.fromkeys(gaps)), form="points"))
-    return figure
+    return entries
 
 
 def place(axes: Axes, across: Estimate, up: Estimate, color: str, marker: str, hollow: bool, size: float = 4.5) -> None:

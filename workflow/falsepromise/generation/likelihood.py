@@ -84,7 +84,7 @@ def loglikelihood(
     """
     results: list[tuple[float, bool] | None] = [None] * len(pairs)
     rows = sorted(inputs(engine, pairs), key=lambda row: row.ids)
-    chunks = [chunk for shared, some in _batches(engine, rows) for chunk in _chunks(engine, some, shared)]
+    chunks = [chunk for shared, some in _batches(rows) for chunk in _chunks(engine, some, shared)]
     if shard is not None:
         chunks = shard.stretch(chunks, [chunk.p * chunk.t for chunk in chunks])
     shared: tuple[int, ...] = ()
@@ -144,7 +144,7 @@ def encode_pair(engine: Encoder | Engine, context: str | Ids, continuation: str 
     return before, engine.encode(context + continuation)[len(before) :]
 
 
-def _batches(engine: Engine, rows: list[_Input]) -> Iterator[tuple[int, list[_Input]]]:
+def _batches(rows: list[_Input]) -> Iterator[tuple[int, list[_Input]]]:
     """Rows in dictionary order, put together where they begin alike; `(tokens shared, rows)`."""
     alone: list[_Input] = []
     group: list[_Input] = []

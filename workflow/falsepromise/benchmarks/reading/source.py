@@ -245,14 +245,14 @@ def needed(pool: Sequence[Statement], chosen: Statement) -> list[Statement]:
             continue
         taken.add(place)
         for name in globals_of(pool[place].text) - known - chosen.names:
-            for at in _definitions(pool, of.get(name, []), name):
+            for at in _definitions(pool, of.get(name, [])):
                 waiting.append(at)
                 if not isinstance(pool[at].node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
                     waiting += [i for i in changers.get(name, []) if i >= at and not _main(pool[i])]
     return [pool[place] for place in sorted(taken)]
 
 
-def _definitions(pool: Sequence[Statement], places: Sequence[int], name: str) -> Iterable[int]:
+def _definitions(pool: Sequence[Statement], places: Sequence[int]) -> Iterable[int]:
     """The places that define a name: the last function, class or import, else all assignments."""
     solid = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Try
     fixed = [i for i in places if isinstance(pool[i].node, solid) and not is_stub(pool[i].node)]

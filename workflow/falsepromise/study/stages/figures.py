@@ -237,7 +237,7 @@ TABLES = {
 }  # fmt: skip
 
 
-def drawn(study: Study, rows: dict[str, Shown]) -> dict[str, Shown]:
+def of_scores(rows: dict[str, Shown]) -> dict[str, Shown]:
     """The rows of `FIGURES` or `TABLES` that are made from score files."""
     return {name: row for name, row in rows.items() if row.scores}
 
