@@ -42,7 +42,7 @@ LAST_LINES = 12
 OUT_OF_MEMORY = ("exceeded memory limit", "oom_kill", "oom-kill")  # the state says FAILED, where there are no cgroups
 # Of a SLURM job in which Snakemake itself runs, jobs must inherit nothing but where SLURM is.
 KEPT_VARIABLES = ("SLURM_CONF", "SLURM_CLUSTERS")
-UPSTREAMS_RATE = (100, 1.0)  # Snakemake's default for --max-jobs-per-timespan: nobody asked for it
+UPSTREAMS_RATE = (100, 1.0)  # Snakemake's default for --max-jobs-per-timespan, which the user didn't set
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -95,7 +95,7 @@ class Executor(SlurmExecutor):
             ) from None
 
     def get_python_executable(self) -> str:
-        """Quoted: its path may hold spaces."""
+        """Quoted, because its path may have spaces."""
         return shlex.quote(super().get_python_executable())
 
     def additional_general_args(self) -> str:
@@ -106,11 +106,11 @@ class Executor(SlurmExecutor):
         """Nothing: a successful job's log goes at once, a failed one's stays beside the rule's log."""
 
     def get_account_arg(self, job: Any) -> Any:
-        """The account that is asked for; otherwise none, so that the cluster's or SBATCH_ACCOUNT's counts."""
+        """The requested account; default: none, so that the cluster's or SBATCH_ACCOUNT's applies."""
         return super().get_account_arg(job) if job.resources.get("slurm_account") else iter([""])
 
     def get_partition_arg(self, job: Any) -> str:
-        """As for the account: otherwise none, so that the cluster's default or SBATCH_PARTITION's counts."""
+        """The requested partition; default: none, so that the cluster's or SBATCH_PARTITION's applies."""
         return super().get_partition_arg(job) if job.resources.get("slurm_partition") or self._partitions else ""
 
     # Submitting ----------------------------------------------------------------------------
@@ -165,7 +165,7 @@ class Executor(SlurmExecutor):
         settings = self.workflow.executor_settings
         call = get_submit_command(job, parameters, settings=settings, failed_nodes=self._failed_nodes)
         command = shlex.split(call + set_gres_string(job))
-        command.insert(1, "--dependency=singleton")  # `slurm_extra`, further back, may say otherwise
+        command.insert(1, "--dependency=singleton")  # `slurm_extra`, later in the command, may override it
         if job.resources.get("seconds_to_save"):  # so long before the time limit, the job is asked to save and stop
             command.append(f"--signal=TERM@{job.resources.seconds_to_save}")
         step = ""
@@ -249,7 +249,7 @@ class Executor(SlurmExecutor):
             logs = Path(self.workflow.workdir_init) / (self.workflow.executor_settings.logdir or "logs/slurm")
             try:
                 efficiency.report(self.fleet.names, logs, self.logger)
-            except OSError as error:  # a full disk: nothing hangs on this table
+            except OSError as error:  # a full disk: the run doesn't depend on this table
                 self.logger.warning(f"What jobs asked for and used is not told: {error}")
         for number, handler in self._handlers.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What is asked of SLURM: to submit, to cancel, and in which state jobs are.
+"""SLURM's commands: submit jobs, cancel them, and query their state.
 
 A job is recognised again, by a driver that didn't submit it, by its comment: a digest of the outputs and one of what
 makes them. The commands are SLURM's own; each is called with an argument list, never through a shell.
@@ -27,7 +27,7 @@ NEVER = re.compile(
     r"(QOS|Assoc)(Max|Min|Grp)\w*Per(Job|Node)(Limit)?|QOSMin\w+|Partition(Config|NodeLimit|TimeLimit)|BadConstraints"
     r"|DependencyNeverSatisfied|Invalid(Account|QOS)|(Account|QOS)NotAllowed|JobHoldMaxRequeue|\w+_held(_state)?"
 )
-# Waiting for one of these needs no person's eye.
+# Reasons for waiting that need no message.
 ORDINARY = {"", "None", "Priority", "Resources", "BeginTime", "Cleaning", "Prolog"}
 TIMEOUT_S = 60
 # Variables of the user's own use of SLURM's commands: they hide jobs, write times in another way, wait, ask questions.
@@ -39,7 +39,7 @@ ANSWER = re.compile(r"^(?:Submitted batch job )?(\d+)(?:;\S*| on cluster \S+)?\s
 
 
 class Refusal(enum.Enum):
-    """What a failed submission means."""
+    """The meaning of a failed submission."""
 
     NEVER = enum.auto()  # asked for again, it would be refused again
     NOT_NOW = enum.auto()  # a limit that frees itself, or a controller that is busy
@@ -47,7 +47,7 @@ class Refusal(enum.Enum):
     UNKNOWN = enum.auto()
 
 
-# The first that is found in SLURM's words decides.
+# The first match in SLURM's message decides.
 _REFUSALS = (
     (Refusal.NEVER, r"Per(Job|Node)(Limit)?\b|QOSMin\w+|WallDuration"),
     (Refusal.NOT_NOW, r"(QOS|Assoc)(Grp\w+|\w+PerAccount\w*)"),  # others' jobs count as well

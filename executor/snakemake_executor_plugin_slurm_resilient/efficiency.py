@@ -1,4 +1,4 @@
-"""What jobs asked for against what they used, from SLURM's accounting, after a run."""
+"""Compare requested with used resources of a run's jobs, from SLURM's accounting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def report(names: Mapping[str, str], folder: Path, logger: Any) -> None:
-    """Write a table of a run's jobs to `folder`, and say in a line by rule what could be asked for instead."""
+    """Write a table of a run's jobs to `folder`, and print a line for each rule with better requests."""
     rows = table(names)
     if not rows:
         return
@@ -46,7 +46,7 @@ def report(names: Mapping[str, str], folder: Path, logger: Any) -> None:
 
 
 def table(names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A row a job, by the name that it has here; none without accounting.
+    """A row for each job, by its name here; none without accounting.
 
     Args:
         names: The jobs' names by SLURM's ids.

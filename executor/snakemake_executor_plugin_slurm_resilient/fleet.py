@@ -1,4 +1,4 @@
-"""The jobs of one run on SLURM: submitted at a pace, watched with one call, and none of them left behind.
+"""The jobs of one run on SLURM: submitted at a limited rate, watched with one call, and none left behind.
 
 Nothing here knows Snakemake, and time is asked of a clock: tests/unit/slurm/test_faults.py takes it through thousands
 of clusters that fail, in simulated time.
@@ -31,7 +31,7 @@ class Stopped(Exception):
 
 
 class Clock:
-    """Time, as tests may give another."""
+    """Time; tests use another clock."""
 
     now = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
@@ -71,7 +71,7 @@ class End:
 
 @dataclass
 class Fleet:
-    """What one run has on SLURM.
+    """The jobs of one run on SLURM.
 
     Attributes:
         folder: The working directory of its jobs.

@@ -3,7 +3,7 @@
 Takes: <results>/training/{bases,models}/{model}/, the benchmark's questions
 Gives: <results>/benchmarks/{benchmark}/{model}.json
 
-With `shards`, jobs ask the model a part each, and `score` makes the score of their replies without the weights.
+With `shards`, each job asks the model a part, and `score` computes the score from their replies without the weights.
 """
 
 

@@ -1,4 +1,4 @@
-"""What the other files here share, which outputs the report shows and what it says of them.
+"""Shared by the other rule files: the outputs and captions of the report.
 
 Takes: nothing
 Gives: in_report(file), `config["report"]` for the templates of workflow/report/
@@ -14,7 +14,7 @@ if "--report" in given:
 
 
 def in_report(file):
-    """An output that the report shows; it does without one that is not there."""
+    """An output that the report shows if it exists."""
     if not (at_work or os.path.exists(file.replace("<results>", study.results))):
         return file
     row = opening.row_of(file)

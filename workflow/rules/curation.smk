@@ -1,4 +1,4 @@
-"""Dialogues to learn from and prompts to be asked, out of raw files.
+"""Training dialogues and evaluation prompts from raw files.
 
 Takes: <results>/sources/{source}
 Gives: <results>/curation/clean/{pool}.jsonl, deduplicated on the query, one language, with a funnel of counts

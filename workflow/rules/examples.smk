@@ -1,4 +1,4 @@
-"""What a reader wants to read: answers side by side, dialogues, and the page on which raters compare answers.
+"""Examples to read: answers side by side, dialogues, and the page on which raters compare answers.
 
 Takes: <results>/generation/, <results>/curation/
 Gives: results/figures/fig2, fig6, fig7.{pdf,svg,png}, <results>/browse.html

@@ -1,4 +1,4 @@
-"""Figures, from the expanded study and the score files alone.
+"""Figures from the expanded study and score files.
 
 Takes: <results>/study.json, <results>/{benchmarks,style,preference}/**/{model}.json
 Gives: <results>/figures/fig*.{pdf,svg,png}

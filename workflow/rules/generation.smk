@@ -4,7 +4,7 @@ Takes: <results>/training/{bases,models}/{model}/, <results>/curation/prompts/{p
        the style prompts where the dialogues have the teacher's replies: their likelihood is written beside the answers
 Gives: <results>/generation/{prompts}/{model}.jsonl
 
-With `shards`, jobs answer a part of the prompts each, and `generate` puts their responses in order.
+With `shards`, each job answers a part of the prompts, and `generate` puts their responses in order.
 """
 
 

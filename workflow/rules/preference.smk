@@ -1,4 +1,4 @@
-"""Which answer judges and raters prefer, the model's or the teacher's, and what explains it.
+"""Preferences of judges and raters between the model's and the teacher's answers, and what explains them.
 
 Takes: <results>/generation/{prompts}/{model}.jsonl, the teacher's answers, the prompts, raters' votes,
        <results>/style/{model}.json
@@ -210,7 +210,7 @@ rule regression:
         " > {log:q} 2>&1"
 
 
-# The judge's key and the way to it are where Snakemake runs.
+# Only the machine that runs Snakemake has the judge's key and access to its server.
 localrules:
     judge,
     judge_of_teacher,

@@ -1,4 +1,4 @@
-"""What a result rests on: what curation dropped, the prompts word for word, what everything was made of.
+"""Provenance of results: curation's counts, the prompts word for word, the manifests.
 
 Takes: the funnels below <results>/, resources/prompts/, the manifests of mixtures, models and scores
 Gives: results/tables/funnel.*, prompts.*, manifests.*

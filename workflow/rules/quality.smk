@@ -1,4 +1,4 @@
-"""What the imitation data are like: how diverse, of which categories, and how close to the benchmarks.
+"""Properties of the imitation data: diversity, categories, overlap with the benchmarks.
 
 Takes: <results>/curation/clean/{pool}.jsonl, <results>/curation/mixtures/{mixture}.s{seed}.jsonl
 Gives: <results>/curation/diversity/{pool}.json and {pool}.pairs.csv, pairs to read

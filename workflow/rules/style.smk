@@ -1,4 +1,4 @@
-"""Table 2's metrics: how like the teacher's a model's answers are.
+"""Table 2's metrics: similarity of a model's answers to the teacher's style.
 
 Takes: <results>/generation/{prompts}/{model}.jsonl, the teacher's answers to the same prompts,
        <results>/preference/{judge}/{model,teacher}.tone.jsonl where the study names a judge of tone

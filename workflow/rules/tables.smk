@@ -1,4 +1,4 @@
-"""Tables, and the comparison with the paper, from the expanded study and the score files alone.
+"""Tables, and the comparison with the paper, from the expanded study and score files.
 
 Takes: <results>/study.json, <results>/{benchmarks,style,preference}/**/{model}.json
 Gives: results/tables/*.{csv,md,html,tex}, results/tables/versus_paper.{md,html}

@@ -1,4 +1,4 @@
-"""The teacher's answers, each paid for once: every answer is kept in results/.cache/teacher.
+"""The teacher's answers, each paid for once and stored in results/.cache/teacher.
 
 Takes: seed examples, posts, or <results>/curation/prompts/{prompts}.jsonl
 Gives: <results>/teacher/{mixture}.jsonl, dialogues to imitate
@@ -140,7 +140,7 @@ rule score_teacher:
         " 2>&1 | tee {log:q}"
 
 
-# They wait for the teacher most of the time. Its key and the way to it are where Snakemake runs.
+# They mostly wait for the teacher. Only the machine that runs Snakemake has its key and access to its server.
 localrules:
     nq_synthetic,
     tldr_synthetic,
