@@ -33,7 +33,7 @@ from typing import Any
 
 LENGTHS = {"gpt2-xl": 1024, "llama-7b": 2048}
 # What fits one card of 141 GB with float32 weights, gradients and moments.
-ROWS = {"gpt2-xl": 16, "llama-7b": 4}
+ROWS = {"gpt2-xl": 32, "llama-7b": 4}
 RECIPE = {"dtype": "bfloat16", "attention": "auto", "remat": "dots", "layers": "scan", "loss_chunk": 4096,
           "optimizer": "adamw"}  # fmt: skip
 PEERS = {"gpt2-xl": "", "llama-7b": "half"}

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
-from falsepromise.models import kernels
+from falsepromise.models import kernels, weights
 from falsepromise.models.attention import View, attend, fused
+from falsepromise.models.config import ModelConfig
 
 
 @pytest.mark.slow
@@ -29,6 +31,34 @@ def test_a_fused_kernel_is_attention_that_honours_segments(kernel, heads, length
     assert float(theirs[0]) == pytest.approx(float(ours[0]), rel=1e-4, abs=1e-3)
     for a, b in zip(theirs[1], ours[1], strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize("attention", ["triton", "splash"])
+def test_what_is_kept_by_dots_includes_a_kernels_output(attention):
+    """The backward pass runs the forward kernel again with `full` alone."""
+    config = ModelConfig("llama", 67, 64, 96, 2, 2, 2, 32, 256)
+    graph, state = nnx.split(weights.abstract(config))
+    ids = jnp.zeros((1, 256), jnp.int32)
+
+    def kernel_calls(remat):
+        def loss(state):
+            return nnx.merge(graph, state)(ids, attention=attention, remat=remat).sum()
+
+        return count(jax.make_jaxpr(jax.grad(loss))(state).jaxpr)
+
+    def count(jaxpr):
+        total = 0
+        for e in jaxpr.eqns:
+            if e.primitive.name == "pallas_call":
+                total += 1
+                continue
+            for value in e.params.values():
+                inner = getattr(value, "jaxpr", value)
+                total += count(inner) if hasattr(inner, "eqns") else 0
+        return total
+
+    plain = kernel_calls(None)
+    assert (kernel_calls("dots"), kernel_calls("full")) == (plain, plain + config.num_layers)
 
 
 def test_the_platform_chooses():

@@ -102,26 +102,6 @@ def test_gpt2_refuses_rows_beyond_its_positions():
         weights.create(GPT2, 0)(tokens(length=161))
 
 
-@pytest.mark.skipif(jax.default_backend() != "gpu", reason="cuDNN's attention needs an NVIDIA GPU")
-@pytest.mark.parametrize("segmented", [False, True])
-def test_cudnn_attention_honours_segments(segmented):
-    config = ModelConfig("llama", 67, 256, 512, 2, 4, 2, 64, 512, initializer_range=0.1)
-    model, ids = weights.create(config, 0), tokens(length=256)
-    segments = jnp.broadcast_to(jnp.arange(256) // 90, ids.shape) if segmented else None
-
-    @nnx.jit(static_argnames="attention")
-    def loss(model, attention):
-        def of(model):
-            return (model(ids, segments, dtype=jnp.bfloat16, attention=attention) ** 2).mean()
-
-        return nnx.value_and_grad(of)(model)
-
-    (fused, fused_gradient), (plain, plain_gradient) = (loss(model, attention=name) for name in ("cudnn", "xla"))
-    assert float(fused) == pytest.approx(float(plain), rel=0.01)
-    for a, b in zip(jax.tree.leaves(fused_gradient), jax.tree.leaves(plain_gradient), strict=True):
-        assert float(jnp.abs(a - b).max()) < 0.05 * float(jnp.abs(b).max())
-
-
 @pytest.mark.parametrize(
     "config",
     [

@@ -73,7 +73,7 @@ class Llama(nnx.Module):
             dtype: Of the computation; norms and softmax stay float32.
             attention: "xla" or "cudnn".
             remat: What the backward pass recomputes: nothing (None), all but the outputs of
-                matrix products ("dots"), or everything in a block ("full").
+                matrix products and fused attention ("dots"), or everything in a block ("full").
 
         Returns:
             `hidden_btd`, or `(hidden_btd, new cache)` where a cache was given.

@@ -34,7 +34,7 @@ RULES: tuple[tuple[str, P], ...] = (
     (r"\.((q|k|v|gate|up)_bias|all_(q|k)_norm)$", P("tensor")),
     (r".", P()),  # norms and the other biases: every device has them
 )
-KERNELS = ("dot_product_attention_fwd_wrapper", "pallas_call")  # fused attention to jax: cuDNN's, and the others
+KERNELS = {"dot_product_attention_fwd_wrapper", "pallas_call"}  # fused attention to jax: cuDNN's, and the others
 Gradient = jnp.float32  # the type in which gradients are summed over devices
 
 
@@ -129,8 +129,7 @@ def keep(remat: str | None) -> Callable[..., bool] | None:
 
     Args:
         remat: None for all but gathered weights, "dots" for the outputs of matrix products and of fused attention,
-            "full" for nothing.
-            Sums over `tensor` are always kept, or they would be sent twice.
+            "full" for nothing. Sums over `tensor` are always kept, or they would be sent twice.
     """
     if remat is None and devices("fsdp") == 1:
         return None
@@ -138,11 +137,20 @@ def keep(remat: str | None) -> Callable[..., bool] | None:
 
     def policy(primitive: Any, *avals: Any, **parameters: Any) -> bool:
         # A function with its own derivative is one primitive here, whatever is inside.
-        inner = {e.primitive for e in parameters["call_jaxpr"].eqns} if "call_jaxpr" in parameters else {primitive}
+        inner = _within(parameters["call_jaxpr"]) if "call_jaxpr" in parameters else {primitive.name}
         if remat is None:
-            return jax.lax.all_gather_p not in inner
-        if remat == "dots" and (primitive.name in KERNELS or dots(primitive, *avals, **parameters)):
+            return jax.lax.all_gather_p.name not in inner
+        if jax.lax.psum_p.name in inner:
             return True
-        return jax.lax.psum_p in inner
+        return remat == "dots" and (not KERNELS.isdisjoint(inner) or bool(dots(primitive, *avals, **parameters)))
 
     return policy
+
+
+def _within(jaxpr: Any) -> set[str]:
+    """Names of the primitives of a traced function, in the functions that it calls too."""
+    found = {e.primitive.name for e in jaxpr.eqns}
+    for value in (value for e in jaxpr.eqns for value in e.params.values()):
+        inner = getattr(value, "jaxpr", value)
+        found |= _within(inner) if hasattr(inner, "eqns") else set()
+    return found

@@ -221,7 +221,7 @@ class Recipe(Section):
         "documents apart without a mask in memory); `splash` for TPUs", "auto",
     )  # fmt: skip
     remat: Literal["none", "dots", "full"] = key(
-        "what the backward pass recomputes; `dots`: all but matrix products", "none"
+        "what the backward pass recomputes; `dots`: all but matrix products and fused attention", "none"
     )
     loss_chunk: int = key("tokens of a device whose logits are computed at a time; 0: all at once", 0, ge=0)
     layers: Literal["unrolled", "scan"] = key(
