@@ -223,7 +223,7 @@ class Recipe(Section):
     remat: Literal["none", "dots", "full"] = key(
         "what the backward pass recomputes; `dots`: all but matrix products and fused attention", "none"
     )
-    loss_chunk: int = key("tokens of a device whose logits are computed at a time; 0: all at once", 0, ge=0)
+    loss_chunk: int = key("tokens of a device whose logits are computed at a time, at most; 0: all at once", 0, ge=0)
     layers: Literal["unrolled", "scan"] = key(
         "`unrolled`: compile each layer; `scan`: compile one for all, which is faster for large models", "unrolled"
     )
