@@ -44,3 +44,16 @@ def test_a_changed_pickle_of_a_dependency_is_not_opened(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"is not the file of alt-profanity-check"):
         toxicity_scorers.Local()
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    "rope", [[1], "x", {"type": "yarn", "factor": "x"}, {"rope_theta": -1}, {"sliding_attention": {"rope_theta": [1]}}]
+)
+@pytest.mark.parametrize("key", ["rope_scaling", "rope_parameters"])
+def test_rope_of_another_form_is_one_line(key, rope):
+    from falsepromise.models.config import ModelConfig
+
+    tiny = {"architectures": ["LlamaForCausalLM"], "vocab_size": 8, "hidden_size": 4, "intermediate_size": 4}
+    tiny |= {"num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 8, "rms_norm_eps": 1e-5}
+    with pytest.raises(UserError, match=f"{key} is .*expected a mapping with positive numbers"):
+        ModelConfig.from_hub({**tiny, "model_type": "llama", key: rope})

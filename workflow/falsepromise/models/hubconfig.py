@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from falsepromise.core.errors import UserError
@@ -146,6 +146,7 @@ _COUNTED = (
     *("num_key_value_heads", "max_position_embeddings", "n_embd", "n_layer", "n_head", "n_positions", "n_inner"),
 )
 _NUMBERS = ("rms_norm_eps", "layer_norm_epsilon", "rope_theta", "rope_local_base_freq", "query_pre_attn_scalar")
+_ROPE = ("rope_theta", *(each.name for each in fields(RopeScaling) if each.type not in ("str", "bool | None")))
 _MOST = 10**8  # of any size: larger ones are damage, and would be allocated
 
 
@@ -163,8 +164,14 @@ def _check_types(hub: Mapping[str, Any], name: str) -> None:
         value = hub.get(key)
         if value is not None and (type(value) not in (int, float) or not 0 < value < math.inf):
             raise UserError(f"{name}: {key} is {value!r:.60}, expected a positive number")
+    for key, rope in ((key, hub.get(key) or {}) for key in ("rope_scaling", "rope_parameters")):
+        by_type = [part for part in rope.values() if isinstance(part, dict)] if isinstance(rope, dict) else []
+        for part in (rope, *by_type):
+            numbers = [part.get(each) or 0 for each in _ROPE] if isinstance(part, dict) else [None]
+            if not all(type(value) in (int, float) and 0 <= value < math.inf for value in numbers):
+                raise UserError(f"{name}: {key} is {rope!r:.80}, expected a mapping with positive numbers")
     named = hub.get("architectures")
-    if named is not None and not (isinstance(named, list) and all(isinstance(entry, str) for entry in named)):
+    if named is not None and not (isinstance(named, list) and all(isinstance(one, str) for one in named)):
         raise UserError(f"{name}: architectures is {named!r:.60}, expected a list of names")
 
 
