@@ -112,5 +112,7 @@ def test_what_the_machine_refuses_is_one_line(tmp_path, capsys):
         assert ended.value.code == 1
         return capsys.readouterr().err
 
+    panic = type("PanicException", (BaseException,), {})
+    assert fails(panic("Onig: retry-limit")).startswith("error: a library gave up: Onig: retry-limit; is")
     assert fails(MemoryError()).startswith("error: out of memory")
     assert fails(OSError(28, "No space left on device", "a.npy")) == "error: a.npy: No space left on device\n"

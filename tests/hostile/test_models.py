@@ -57,3 +57,12 @@ def test_rope_of_another_form_is_one_line(key, rope):
     tiny |= {"num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 8, "rms_norm_eps": 1e-5}
     with pytest.raises(UserError, match=f"{key} is .*expected a mapping with positive numbers"):
         ModelConfig.from_hub({**tiny, "model_type": "llama", key: rope})
+
+
+@pytest.mark.parametrize("where", [{}, {"a": 5}, {"a": []}, {"a": "../model.safetensors"}, [1], None])
+def test_an_index_of_another_form_is_one_line(tmp_path, where):
+    from falsepromise.models.weights import _files
+
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    with pytest.raises(UserError, match=r"weight_map|missing; the index names it"):
+        list(_files(tmp_path))

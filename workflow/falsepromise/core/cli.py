@@ -118,13 +118,24 @@ def run(main: Callable[[Sequence[str] | None], object]) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `verb | head`
         sys.exit(141)
-    except MemoryError:
-        print("error: out of memory; give the job more, or less to read", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        if error.strerror is None:
-            raise
-        logging.getLogger("__main__").debug("where it happened", exc_info=True)
-        place = "" if error.filename is None else f"{str(error.filename)[:200]}: "
-        print(f"error: {masked(terminal(place + error.strerror))}", file=sys.stderr)
-        sys.exit(1)
+    except BaseException as error:
+        _say(error)
+
+
+def _say(error: BaseException) -> None:
+    """One line for what is no bug of ours: the machine refuses, or a library gives up.
+
+    Raises:
+        BaseException: the error, if it is something else.
+    """
+    if isinstance(error, MemoryError):
+        said = "out of memory; give the job more, or less to read"
+    elif isinstance(error, OSError) and error.strerror is not None:
+        said = ("" if error.filename is None else f"{str(error.filename)[:200]}: ") + error.strerror
+    elif type(error).__name__ == "PanicException":  # of Rust, such as tokenizers with a pattern of a folder
+        said = f"a library gave up: {str(error)[:300]}; is the model folder's tokenizer.json sound?"
+    else:
+        raise error
+    logging.getLogger("__main__").debug("where it happened", exc_info=error)
+    print(f"error: {masked(terminal(said, lines=False))}", file=sys.stderr)
+    sys.exit(1)

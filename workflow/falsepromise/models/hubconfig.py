@@ -167,7 +167,7 @@ def _check_types(hub: Mapping[str, Any], name: str) -> None:
     for key, rope in ((key, hub.get(key) or {}) for key in ("rope_scaling", "rope_parameters")):
         by_type = [part for part in rope.values() if isinstance(part, dict)] if isinstance(rope, dict) else []
         for part in (rope, *by_type):
-            numbers = [part.get(each) or 0 for each in _ROPE] if isinstance(part, dict) else [None]
+            numbers: list[Any] = [part.get(each) or 0 for each in _ROPE] if isinstance(part, dict) else [None]
             if not all(type(value) in (int, float) and 0 <= value < math.inf for value in numbers):
                 raise UserError(f"{name}: {key} is {rope!r:.80}, expected a mapping with positive numbers")
     named = hub.get("architectures")
