@@ -346,7 +346,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, set[str] | None]]:
         index = read_json(folder / INDEX)
         where = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(where, dict) or not where or not all(type(f) is str for f in where.values()):
-            raise UserError(f"{folder / INDEX}: no 'weight_map' of keys to files; expected the index of a sharded model")
+            raise UserError(f"{folder / INDEX}: no 'weight_map' to files; expected the index of a sharded model")
         for name in sorted(set(where.values())):
             if Path(name).name != name or not (folder / name).exists():
                 raise UserError(f"{folder / name}: missing; the index names it; fetch it again")
