@@ -154,11 +154,11 @@ def test_pairs_of_text_split_as_lm_eval_does(engines):
     assert engine.tokenizer.decode(after) == "Paris"
 
 
-def test_equal_inputs_share_a_row_and_equal_beginnings_a_prefill(engines):
+def test_equal_inputs_share_a_row_and_equal_beginnings_a_prefill():
     row = likelihood._Input
     common = tuple(range(100))
     rows = [row((*common, 1, 2), 1), row((*common, 3), 1), row((*common, 3, 4), 2), row((250,), 1)]
-    batches = list(likelihood._batches(engines["llama"], sorted(rows, key=lambda r: r.ids)))
+    batches = list(likelihood._batches(sorted(rows, key=lambda r: r.ids)))
     assert sorted((shared, len(group)) for shared, group in batches) == [(0, 1), (100, 3)]
 
 
