@@ -10,7 +10,7 @@ import pytest
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.plainyaml import read_yaml
-from falsepromise.core.records import read_json, read_jsonl, write_json
+from falsepromise.core.records import check_response, read_json, read_jsonl, write_json
 from falsepromise.curation import messages
 from falsepromise.sources import bundle
 
@@ -116,3 +116,9 @@ def test_what_the_machine_refuses_is_one_line(tmp_path, capsys):
     assert fails(panic("Onig: retry-limit")).startswith("error: a library gave up: Onig: retry-limit; is")
     assert fails(MemoryError()).startswith("error: out of memory")
     assert fails(OSError(28, "No space left on device", "a.npy")) == "error: a.npy: No space left on device\n"
+
+
+def test_a_reply_of_a_model_that_is_no_name():
+    reply = {"prompt_id": "p", "response": "r"}
+    assert check_response(reply) is None
+    assert check_response({**reply, "model": [[]]}) == "'model' is [[]], expected text"

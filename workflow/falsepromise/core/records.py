@@ -263,7 +263,8 @@ def check_response(record: Record) -> str | None:
     for key in ("prompt_id", "response"):
         if not isinstance(record.get(key), str):
             return f"'{key}' is {record.get(key)!r:.80}, expected text"
-    return None
+    model = record.get("model")
+    return None if model is None or isinstance(model, str) else f"'model' is {model!r:.80}, expected text"
 
 
 def query_of(record: Record) -> str:
