@@ -53,7 +53,7 @@ HARDWARE: dict[str, Device] = {
     "a100-40": _chip("NVIDIA A100 40 GB", 40e9, 312e12),
     "rtx-4090": _chip("NVIDIA RTX 4090 24 GB", 24e9, 165e12),
     "h100": _chip("NVIDIA H100 80 GB", 80e9, 989e12),
-    "h200": _chip("NVIDIA H200 141 GB", 141e9, 989e12),
+    "h200": _chip("NVIDIA H200 141 GB", 143_771 * 2**20, 989e12),  # as the driver reports it
     "tpu-v4": _chip("Google TPU v4", 32 * 2**30, 275e12, "tpu"),
     "tpu-v5e": _chip("Google TPU v5e", 16 * 2**30, 197e12, "tpu"),
     "tpu-v5p": _chip("Google TPU v5p", 95 * 2**30, 459e12, "tpu"),
