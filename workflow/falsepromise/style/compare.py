@@ -160,7 +160,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     stand_in = next((judgement["stand_in"] for judgement in judgements.values() if judgement.get("stand_in")), None)
     if stand_in:
         record["stand_in"] = stand_in
-    limits = {name: why for name, why in absent.items() if name != TONE}  # that no judge was asked is no fault
+    judged = (TONE, "assured_as_judged")  # that no judge was asked is no fault
+    limits = {name: why for name, why in absent.items() if name not in judged}
     if args.second:
         second_sample = args.second_sample
         if second_sample is None and Path(args.second).absolute() == Path(args.reference).absolute():
@@ -171,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         _judge(second_items, args.second_judgements, second_name, args.second)
         bound, without = summarise(second_items, args.seed)
         record["second"] = {"model": second_name, "metrics": bound, "absent": without}
-        limits |= {f"second: {name}": why for name, why in without.items() if name != TONE}
+        limits |= {f"second: {name}": why for name, why in without.items() if name not in judged}
     record["absent"] = absent
     if limits:
         record["limits"] = "; ".join(f"{name} is left out: {why}" for name, why in limits.items())
