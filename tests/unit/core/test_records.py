@@ -102,6 +102,12 @@ def test_numbers_that_json_does_not_have_are_refused(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_a_prompt_is_the_same_from_every_editor(tmp_path: Path) -> None:
+    for content in (b"Q: {question}\nA:\n", b"\xef\xbb\xbfQ: {question}\r\nA:\r\n", b"Q: {question}\rA:\r"):
+        (tmp_path / "p.txt").write_bytes(content)
+        assert records.read_prose(tmp_path / "p.txt") == "Q: {question}\nA:\n"
+
+
 def test_query_of_takes_the_first_user_turn() -> None:
     chat = {"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]}
     assert records.query_of(chat) == "q"

@@ -14,7 +14,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.models.config import ModelConfig
 from falsepromise.training.program import collectives
 from falsepromise.training.recipe import Recipe
-from falsepromise.training.sharding import check_mesh, check_rows
+from falsepromise.training.sharding import check_mesh, check_rows, use_gpu_memory
 
 ROOT = Path(__file__).resolve().parents[3]
 LAYERS, HIDDEN, INNER, VOCABULARY, ROWS, LENGTH = 2, 256, 688, 2048, 16, 96
@@ -117,6 +117,18 @@ def test_a_mesh_that_does_not_divide_is_one_line_that_says_what_would() -> None:
         check_rows(Recipe(batch_size=16, accumulate=8), sizes | {"fsdp": 8})
     with pytest.raises(UserError, match=r"can't be spread over 5 devices .*batch_size 20 could"):
         check_rows(Recipe(batch_size=16), sizes | {"data": 5})
+
+
+@pytest.mark.parametrize("name", ["XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"])
+def test_a_users_share_of_the_gpus_memory_stays(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    from jaxlib.xla_client import generate_pjrt_gpu_plugin_options
+
+    monkeypatch.delenv("XLA_CLIENT_MEM_FRACTION", raising=False)
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "")  # undone at the end, whatever is set meanwhile
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_MEM_FRACTION")
+    monkeypatch.setenv(name, "0.5")
+    use_gpu_memory()
+    assert generate_pjrt_gpu_plugin_options()["memory_fraction"] == 0.5
 
 
 def test_exchanges_are_counted_with_the_rounds_of_their_loops() -> None:

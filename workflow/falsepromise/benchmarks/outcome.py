@@ -15,7 +15,7 @@ from falsepromise.benchmarks.reading import ERRORS
 from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.core.errors import CannotScore, UserError
 from falsepromise.core.manifest import manifest
-from falsepromise.core.records import Record, read_text, write_json
+from falsepromise.core.records import Record, read_prose, write_json
 from falsepromise.statistics.intervals import mean_metric, wilson
 
 log = logging.getLogger("falsepromise.benchmarks")
@@ -210,7 +210,7 @@ def read_template(options: Options, name: str, place: str) -> tuple[str, Path, l
 
     if options.prompt is None:
         return load(name), path(name), []
-    text = read_text(options.prompt).removesuffix("\n")
+    text = read_prose(options.prompt).removesuffix("\n")
     if place not in text:
         raise UserError(f"{options.prompt}: the prompt has no {place}; put it where the item's own text belongs")
     return text, options.prompt, [f"prompt of {options.prompt.name}, not the paper's"]

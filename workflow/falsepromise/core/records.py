@@ -205,6 +205,15 @@ def read_text(path: str | Path) -> str:
         raise _unreadable(path, error) from error
 
 
+def read_prose(path: str | Path) -> str:
+    """As `read_text`, but with line feeds as the only line breaks: for prompts, which some editors write with others.
+
+    Raises:
+        UserError: as `read_text`.
+    """
+    return read_text(path).replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _unreadable(path: str | Path, error: OSError | UnicodeDecodeError) -> UserError:
     if isinstance(error, UnicodeDecodeError):
         return UserError(f"{path}: not UTF-8 text at byte {error.start}; is this the right file?")

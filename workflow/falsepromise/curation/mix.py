@@ -16,7 +16,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
-from falsepromise.core.records import Record, check_dialogue, loads, read_jsonl, read_text, write_jsonl
+from falsepromise.core.records import Record, check_dialogue, loads, read_jsonl, read_prose, write_jsonl
 from falsepromise.curation import selection
 from falsepromise.curation.order import place
 from falsepromise.study.config import default
@@ -135,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--query-prompt-share {args.query_prompt_share}: expected a number from 0 to 1")
     dialogues = mix(args.input, args.seed, args)
     if args.query_prompt:
-        prompt = read_text(args.query_prompt).rstrip("\n")
+        prompt = read_prose(args.query_prompt).rstrip("\n")
         dialogues = put_into(prompt, args.query_prompt_share, dialogues)
     write_jsonl(args.output, dialogues)
     write_manifest(

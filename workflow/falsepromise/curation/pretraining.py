@@ -24,7 +24,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.place import resource
-from falsepromise.core.records import Record, read_json, read_jsonl, read_text, write_jsonl
+from falsepromise.core.records import Record, read_json, read_jsonl, read_prose, write_jsonl
 from falsepromise.study.config import default
 
 QA_PROMPT = resource("prompts/table8_natural_questions.txt")
@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     facts = list(read_jsonl(args.facts, _check_fact))
     documents = list(fact_documents(facts, args.exposures, args.zipf, rng))
     asked = [fact for fact in facts if fact["split"] == "pretraining"]
-    prompt = read_text(args.qa_prompt)
+    prompt = read_prose(args.qa_prompt)
     documents += question_documents(asked, prompt, args.question_documents, rng)
     articles = _leads(args.wikipedia)
     rng.shuffle(articles)

@@ -31,7 +31,7 @@ def parquet(path: str | Path) -> Iterator[dict[str, Any]]:
         with pyarrow.parquet.ParquetFile(path) as file:
             # Of a row group's bytes all may be one text, to which each row points.
             groups = (file.metadata.row_group(n).total_byte_size for n in range(file.metadata.num_row_groups))
-            rows = max(1, min(_ROWS, MOST_BYTES // max(groups, default=1)))
+            rows = max(1, min(_ROWS, MOST_BYTES // max((*groups, 1))))
             for batch in file.iter_batches(batch_size=rows):
                 yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two: text and dates

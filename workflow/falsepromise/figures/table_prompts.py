@@ -9,7 +9,7 @@ from falsepromise.core import cli
 from falsepromise.core import text as texts
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.place import resource
-from falsepromise.core.records import atomic_open, read_jsonl, read_text
+from falsepromise.core.records import atomic_open, read_jsonl, read_prose
 from falsepromise.figures.table import webpage
 
 PROMPTS = resource("prompts")
@@ -43,7 +43,7 @@ def read_prompt(path: Path) -> str:
     """A prompt's text; for the seed examples, a line for each question and answer."""
     if path.suffix == ".jsonl":
         return "\n".join(f"Q: {r['question']}\nA: {r['answer']}" for r in read_jsonl(path))
-    return read_text(path).rstrip("\n")
+    return read_prose(path).rstrip("\n")
 
 
 def markdown(entries: Sequence[tuple[int, str, str]]) -> str:

@@ -37,8 +37,7 @@ from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.continuation import Continuation
-from falsepromise.study.planning import USABLE
-from falsepromise.training.sharding import check_mesh, make_mesh
+from falsepromise.training.sharding import check_mesh, make_mesh, use_gpu_memory
 
 __all__ = ["Engine", "Request", "Result"]
 log = logging.getLogger("falsepromise.generation")
@@ -113,7 +112,7 @@ class Engine(Encoder):
         Raises:
             UserError: the folder lacks weights or tokenizer, or the mesh doesn't fit the devices.
         """
-        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", str(USABLE))  # of a GPU; XLA's own is 0.75
+        use_gpu_memory()
         use_compile_cache()
         placed = sharding = None
         if mesh or len(jax.devices()) > 1:

@@ -162,7 +162,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=1, metavar="K", help="responses to each prompt")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the responses' random streams")
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends a response; may be repeated")
-    parser.add_argument("--references", metavar="FILE", help="replies to the prompts whose likelihood is written")
+    parser.add_argument(
+        "--references", type=cli.FileName, metavar="FILE", help="replies to the prompts whose likelihood is written"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--chat", dest="form", action="store_const", const="chat", help="turn tokens around every prompt")
     form.add_argument("--raw", dest="form", action="store_const", const="raw", help="no turn tokens: text to continue")

@@ -40,7 +40,6 @@ from falsepromise.core.records import read_json, write_json, write_jsonl
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer, load_any
 from falsepromise.models.config import ModelConfig
-from falsepromise.study.planning import USABLE
 from falsepromise.training import optimizer
 from falsepromise.training.blocks import Blocks
 from falsepromise.training.checkpoint import Checkpoints
@@ -49,7 +48,14 @@ from falsepromise.training.layout import stacked_graph, unstack
 from falsepromise.training.log import TrainingLog
 from falsepromise.training.loop import STOPPED, HeldOut, Loop
 from falsepromise.training.recipe import Recipe
-from falsepromise.training.sharding import check_mesh, check_rows, make_mesh, start_processes, weight_sharding
+from falsepromise.training.sharding import (
+    check_mesh,
+    check_rows,
+    make_mesh,
+    start_processes,
+    use_gpu_memory,
+    weight_sharding,
+)
 from falsepromise.training.state import begin, check_length
 from falsepromise.training.step import loss_function, make_loss, make_step
 
@@ -161,8 +167,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # jaxlib 0.10.2 adds to a table with duplicate rows (the embedding's gradient) by compare and swap on GPUs before
     # Hopper, hundreds of times slower for a token that is frequent; where subnormals are flushed it doesn't.
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_ftz=true".strip()
-    # XLA takes three quarters of a GPU unless it is told; the planner and `training.compile` count on more.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", str(USABLE))
+    use_gpu_memory()
     start_processes()
     recipe = Recipe.read(args.recipe)
     tokenizer, _ = load_any(args.base)
