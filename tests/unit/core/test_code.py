@@ -23,8 +23,8 @@ def test_closures_follow_imports_and_leave_bookkeeping_out() -> None:
 
 
 def test_no_stage_imports_a_later_one() -> None:
-    order = ["core", "statistics", "study", "models", "sources", "style", "curation", "teacher", "training", "generation",
-             "benchmarks", "preference", "figures", "release"]  # fmt: skip
+    order = ["core", "statistics", "study", "models", "sources", "style", "curation", "teacher", "training",
+             "generation", "benchmarks", "preference", "figures", "release"]  # fmt: skip
     package = code.ROOT / code.PACKAGE
     for file in sorted(package.rglob("*.py")):
         parts = file.relative_to(package).parts
