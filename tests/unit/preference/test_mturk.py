@@ -115,7 +115,7 @@ def test_a_result_csv_becomes_votes_for_models_not_places(batch, tmp_path):
 
 def test_rejected_and_unknown_answers_are_counted(batch):
     key = crowd.read_key(batch)
-    with pytest.raises(UserError, match="all ratings were rejected"):
+    with pytest.raises(UserError, match="no rating that was accepted"):
         result_files.votes_of_csv(results(batch, {"W1": FIRST}, AssignmentStatus="Rejected"), key)
     found = results(batch, {"W1": "Both are fine", "W2": "", "W3": SAME})
     votes = result_files.votes_of_csv(found, key).votes

@@ -151,7 +151,7 @@ def votes_of_csv(path: str | Path, key: Mapping[str, Record], submissions: str |
         seen[given["item"], given["worker"]] = number, given["assignment"], answer
         found.add(entry, crowd.vote(entry, given["worker"], answer, _seconds(seconds or given["seconds"])))
     if not found.votes:
-        raise UserError(f"{path}: all ratings were rejected; expected the batch's result CSV")
+        raise UserError(f"{path}: has no rating that was accepted; expected the batch's result CSV")
     if all(vote["choice"] is None for vote in found.votes):
         raise UserError(
             f"{path}: none of its {len(found.votes)} answers could be read, the first being "
