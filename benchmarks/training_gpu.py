@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -215,9 +214,10 @@ def main() -> None:
     if platform not in ("gpu", "cuda") and not options.small:
         print(f"no GPU found (jax sees {platform}); nothing was measured")
         return
-    from falsepromise.study.planning import USABLE, peak_of
+    from falsepromise.study.planning import peak_of
+    from falsepromise.training.sharding import use_gpu_memory
 
-    os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", str(USABLE))
+    use_gpu_memory()
     peak = peak_of(kind, "bfloat16")
     print(f"{kind}{'; a rehearsal with tiny models, no measurement' * options.small}")
     print("| model | side | rows x tokens | how | tokens/s | MFU | peak, GB | compiled, GB | planned, GB | "
