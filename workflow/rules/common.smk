@@ -1,4 +1,4 @@
-"""Shared by the other rule files: the outputs and captions of the report.
+"""The outputs and captions of the report, for all files of rules.
 
 Takes: nothing
 Gives: in_report(file), `config["report"]` for the templates of workflow/report/
