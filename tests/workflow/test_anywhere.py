@@ -109,7 +109,9 @@ def test_from_a_file_system_that_is_read_only(checkout: Checkout, tmp_path: Path
     work.mkdir(), other.mkdir()
     bwrap = ("bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp")
     sealed = (*bwrap, "--ro-bind", str(tmp_path.parent), str(tmp_path.parent), "--bind", str(work), str(work))
-    sealed += ("--ro-bind", str(checkout.path), str(checkout.path), "--setenv", "HOME", str(work))
+    for seen in (sys.prefix, str(checkout.path)):  # where they are below /tmp, too
+        sealed += ("--ro-bind", seen, seen)
+    sealed += ("--setenv", "HOME", str(work))
     if not shutil.which("bwrap") or subprocess.run([*bwrap, "true"], capture_output=True, check=False).returncode:
         pytest.skip("bubblewrap can't make a name space here")
     words = (sys.executable, "-m", "snakemake", "--cores", "1", "-s", str(checkout.path / "Snakefile"))
