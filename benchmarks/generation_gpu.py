@@ -21,6 +21,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import sides
+
 PROMPT, TOKENS = 128, 128
 FEWER = 66  # tokens, for which the engine's cache has as many slots
 
@@ -39,11 +41,8 @@ def main() -> None:
     if options.side:
         (engine if options.side == "engine" else transformers_)(config, options.batches, options.bandwidth)
         return
-    probe = "import jax; d = jax.devices()[0]; print(d.platform, d.device_kind, sep='\\t')"
-    found = subprocess.run([sys.executable, "-c", probe], stdout=subprocess.PIPE, text=True, check=True)
-    platform, kind = found.stdout.strip().splitlines()[-1].split("\t")
-    if platform not in ("gpu", "cuda") and not options.small:
-        print(f"no GPU found (jax sees {platform}); nothing was measured")
+    kind = sides.gpu(options.small)
+    if kind is None:
         return
     # One side's memory is free before the other starts.
     said = {side: answers(side) for side in ("engine", "transformers")}

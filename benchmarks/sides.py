@@ -52,6 +52,21 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return ours
 
 
+def gpu(small: bool) -> str | None:
+    """The GPU's own name, found by a process that ends and leaves its memory free; None, and a line, without one.
+
+    Args:
+        small: Rehearses a script: any device will do.
+    """
+    probe = "import jax; d = jax.devices()[0]; print(d.platform, d.device_kind, sep='\\t')"
+    found = subprocess.run([sys.executable, "-c", probe], stdout=subprocess.PIPE, text=True, check=True)
+    platform, kind = found.stdout.strip().splitlines()[-1].split("\t")
+    if platform in ("gpu", "cuda") or small:
+        return kind
+    print(f"no GPU found (jax sees {platform}); nothing was measured")
+    return None
+
+
 def machine(settings: argparse.Namespace) -> None:
     """Print what a table was measured on: load, clock, and the rate of a matrix product.
 

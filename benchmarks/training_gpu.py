@@ -30,6 +30,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import sides
+
 LENGTHS = {"gpt2-xl": 1024, "llama-7b": 2048}
 # What fits one card of 141 GB with float32 weights, gradients and moments.
 ROWS = {"gpt2-xl": 32, "llama-7b": 4}
@@ -208,11 +210,8 @@ def main() -> None:
     if options.side:
         side(*options.side, options)
         return
-    probe = "import jax; d = jax.devices()[0]; print(d.platform, d.device_kind, sep='\\t')"
-    found = subprocess.run([sys.executable, "-c", probe], stdout=subprocess.PIPE, text=True, check=True)
-    platform, kind = found.stdout.strip().splitlines()[-1].split("\t")
-    if platform not in ("gpu", "cuda") and not options.small:
-        print(f"no GPU found (jax sees {platform}); nothing was measured")
+    kind = sides.gpu(options.small)
+    if kind is None:
         return
     from falsepromise.study.planning import peak_of
     from falsepromise.training.sharding import use_gpu_memory
