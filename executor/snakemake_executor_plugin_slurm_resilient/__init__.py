@@ -31,6 +31,7 @@ from snakemake_executor_plugin_slurm.submit_string import get_submit_command
 from snakemake_executor_plugin_slurm.utils import set_gres_string
 from snakemake_executor_plugin_slurm.validation import validate_slurm_extra
 from snakemake_executor_plugin_slurm_jobstep import get_cpu_setting
+from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from snakemake_executor_plugin_slurm_resilient import cluster, efficiency
@@ -44,6 +45,7 @@ OUT_OF_MEMORY = ("exceeded memory limit", "oom_kill", "oom-kill")  # the state s
 KEPT_VARIABLES = ("SLURM_CONF", "SLURM_CLUSTERS")
 UPSTREAMS_RATE = (100, 1.0)  # Snakemake's default for --max-jobs-per-timespan, which the user didn't set
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INSIST_S = 3  # so long after a signal, the scheduler is told a second time
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Executor(SlurmExecutor):
         self._reached: dict[str, int] = {}  # the last step of which a job has kept the state
         self._handlers: dict[int, Any] = {}  # what signals did before
         self._signal: int | None = None
+        self._cancelling = threading.Event()
         try:
             self.fleet.find_earlier()
         except cluster.Silent as silent:
@@ -219,15 +222,27 @@ class Executor(SlurmExecutor):
     # Ending --------------------------------------------------------------------------------
 
     def _end(self, number: int, _frame: Any) -> None:
-        """The first signal ends the run as Ctrl-C does; a further one can't make it forget its jobs."""
+        """The first signal ends the run as Ctrl-C does; a further one can't make it forget its jobs.
+
+        Lines are logged from another thread: this one may hold the log's lock, which can't be taken twice.
+        """
         self.fleet.stopping.set()
         if self._signal is None:
             self._signal = number
+            threading.Thread(target=self._insist, daemon=True).start()
             raise KeyboardInterrupt
-        self.logger.warning("SLURM jobs are being cancelled; a moment (after kill -9, the next run sees to them)")
+        wait = "SLURM jobs are being cancelled; a moment (after kill -9, the next run sees to them)"
+        threading.Thread(target=self.logger.warning, args=(wait,), daemon=True).start()
+
+    def _insist(self) -> None:
+        """Snakemake drops an interrupt that comes while it writes a line: its scheduler gets an error instead."""
+        if not self._cancelling.wait(INSIST_S):
+            ended = WorkflowError(f"ended by {signal.Signals(self._signal or 0).name}")
+            self.workflow.scheduler.executor_error_callback(ended)
 
     def cancel(self) -> None:
         """End the run: no further submission, and no job of it left on SLURM (but for `no_cancel`)."""
+        self._cancelling.set()
         self.fleet.stopping.set()
         self._job_submission_executor.shutdown(wait=True, cancel_futures=True)  # an sbatch at work ends first
         if self._signal:  # from the terminal, Ctrl-C reaches programs on this machine too; other signals don't
@@ -241,6 +256,9 @@ class Executor(SlurmExecutor):
         self.shutdown()
 
     def shutdown(self) -> None:
+        if self._signal and not self._cancelling.is_set():
+            self.cancel()
+            return
         super().shutdown()
         if self.fleet.earlier:
             names = ", ".join(f"{job.id} ({job.name})" for job in self.fleet.earlier)

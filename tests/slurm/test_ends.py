@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driver import CLUSTER, Run, as_from_a_terminal, sh, until
+from driver import CLUSTER, PATIENCE_S, Run, as_from_a_terminal, sh, until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 SNAKEFILE = str(Path(__file__).with_name("many.smk"))
@@ -62,15 +63,52 @@ def test_a_signal_while_jobs_are_submitted_leaves_none(folder: Path, signals: tu
 
 def test_a_lost_terminal_leaves_none(folder: Path) -> None:
     """The terminal of a session is closed, as when a connection breaks."""
-    pid, terminal = pty.fork()
-    if pid == 0:
+
+    def in_a_session() -> None:
         as_from_a_terminal()
-        os.chdir(folder)
-        os.execv(sys.executable, command(60))
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    terminal, theirs = os.openpty()
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    run = subprocess.Popen(command(60), cwd=folder, start_new_session=True, preexec_fn=in_a_session, **streams)
+    os.close(theirs)
     until("some jobs", lambda: len(on_their_way(folder)) >= 3)
     os.close(terminal)
-    until("its end", lambda: os.waitpid(pid, os.WNOHANG)[0])
+    run.wait(timeout=PATIENCE_S)
     assert on_their_way(folder) == []
+
+
+@pytest.mark.parametrize("signals", [1, 3])
+def test_signals_while_a_line_is_written_leave_none(folder: Path, signals: int) -> None:
+    """Snakemake drops an interrupt that comes while it writes a line: here it waits within one, as nobody reads."""
+    end, theirs = os.pipe()
+    fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
+    words = command(60, "--max-jobs-per-timespan", "5/1s")
+    streams = {"stdout": theirs, "stderr": theirs}
+    run = subprocess.Popen(words, cwd=folder, start_new_session=True, preexec_fn=as_from_a_terminal, **streams)
+    os.close(theirs)
+    said = b""
+    while said.count(b"submitted as SLURM job") < 3:
+        said += os.read(end, 100)
+    until("a main thread that waits to write", lambda: _writes(run.pid))
+    for _ in range(signals):
+        run.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+    with os.fdopen(end, encoding="utf-8", errors="replace") as rest:
+        text = said.decode() + rest.read()
+    assert run.wait(timeout=PATIENCE_S) != 0
+    assert on_their_way(folder) == [], text
+    assert text.count("submitted as SLURM job") < 60
+    assert "Traceback" not in text
+
+
+def _writes(pid: int) -> bool:
+    """Whether the main thread of a process stays in a system call that writes (number 1 on x86-64, 64 on ARM)."""
+    calls = []
+    for _ in range(3):
+        calls.append(Path(f"/proc/{pid}/syscall").read_text(encoding="ascii").split()[0])
+        time.sleep(0.5)
+    return set(calls) in ({"1"}, {"64"})
 
 
 def test_no_cancel_leaves_jobs_for_the_next_run(folder: Path) -> None:
