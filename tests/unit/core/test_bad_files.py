@@ -24,7 +24,8 @@ OUTPUTS = ("output", "output_train", "output_heldout", "funnel", "references", "
 # Servers, chats and sub-commands; what needs a model; what has no required file.
 NOT_HERE = {
     *("teacher.local", "teacher.nq_synthetic", "preference.rate", "preference.mturk", "curation.annotate"),
-    "generation.serve", "benchmarks.lm_eval",
+    "generation.serve",
+    "benchmarks.lm_eval",
     *("generation.chat", "generation.generate", "training.train", "training.plan", "benchmarks.run"),
     *("study.expand", "study.costs", "study.keys", "study.check", "study.new"),
     *("teacher.look", "teacher.spent", "curation.describe", "sources.bundle"),
