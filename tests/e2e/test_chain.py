@@ -149,6 +149,9 @@ def test_the_report_shows_every_figure_and_table_on_its_page(run: Path) -> None:
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("download", lambda download: wrong.append(f"{download.suggested_filename} is a download, not shown"))
+        page.goto((run / "results/report.html").as_uri())
+        picture = page.wait_for_selector("img[alt^='Figure 0']")
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
         shown = ""
         for category in ("Data", "Figures", "Tables"):
             rows, count = 0, 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import resource
@@ -52,7 +53,11 @@ def test_the_report_opens_with_what_was_found_and_survives_what_is_missing(finis
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("working\nerror: no room on the disk <i>\n", encoding="utf-8")
     pdf = lost.with_suffix(".pdf").read_bytes()
+    figure = root / "results/test/figures/fig0.svg"
+    small = figure.read_bytes()
+    large = b"<svg xmlns='http://www.w3.org/2000/svg'>" + b"<!-- as large as a real one -->" * 5000 + b"</svg>"
     try:
+        figure.write_bytes(large)
         found.write_text(json.dumps({"study": "test", "claims": claims}), encoding="utf-8")
         lost.unlink()
         lost.with_suffix(".pdf").unlink()
@@ -64,6 +69,7 @@ def test_the_report_opens_with_what_was_found_and_survives_what_is_missing(finis
         found.write_bytes(before)
         lost.write_bytes(svg)
         lost.with_suffix(".pdf").write_bytes(pdf)
+        figure.write_bytes(small)
         log.unlink()
     assert "</script><script>alert(2)" not in page
     text = re.search(r'id="workflow-desc">(.*?)</script>', page, re.DOTALL)[1]  # type: ignore[index]
@@ -73,6 +79,9 @@ def test_the_report_opens_with_what_was_found_and_survives_what_is_missing(finis
               "error: no room on the disk &lt;i&gt;", "test/browse.html", "95 % interval")  # fmt: skip
     places = [opening.index(part) for part in wanted]
     assert places == sorted(places)
+    assert "System Message" not in opening, "docutils refuses nothing"
+    data = re.search(r'base64,([^"]*)"', opening)
+    assert data and base64.b64decode("".join(data[1].split())) == large
 
 
 def test_lint_is_clean(checkout: Checkout) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from falsepromise.core.text import html
 from falsepromise.study.stages.figures import FIGURES, TABLES, Shown, final
 from falsepromise.study.study import Study
 
+LINE = 1000  # characters; docutils, which reads the opening, refuses lines of more than 10,000
 MARKS = {"supported": "✓", "not supported": "✗", "can't tell": "?"}
 
 
@@ -36,7 +38,7 @@ class Report:
         parts = [f"<p>Study <strong>{html(study.name)}</strong>: {html(title)}</p>"]
         picture = Path(study.results, "figures/fig0.svg")
         if picture.exists():
-            data = base64.b64encode(picture.read_bytes()).decode()
+            data = " ".join(textwrap.wrap(base64.b64encode(picture.read_bytes()).decode(), LINE))  # blanks don't count
             parts.append(f'<img alt="Figure 0: style and capability" style="max-width:46rem;width:100%" '
                          f'src="data:image/svg+xml;base64,{data}">')  # fmt: skip
         parts += [*self._verdicts(), *self._missing()]
@@ -44,7 +46,7 @@ class Report:
         if Path("results", page).exists():
             parts.append(f'<p><a href="{html(page)}">All answers, side by side with the teacher\'s</a>: a separate '
                          "page beside this report, in <code>results/</code>.</p>")  # fmt: skip
-        return "\n".join(" ".join(part.split()) for part in parts)
+        return "\n".join(line for part in parts for line in textwrap.wrap(part, LINE, break_on_hyphens=False))
 
     def _verdicts(self) -> list[str]:
         """The table of claims, from the output of `figures.versus_paper`."""
