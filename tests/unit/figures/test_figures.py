@@ -12,6 +12,7 @@ import pytest
 
 from falsepromise.core.errors import UserError
 from falsepromise.figures import draw, fig2, fig6, foot, labels, pages, panels
+from falsepromise.figures.curves import needs_key
 from falsepromise.figures.metrics import metric
 from falsepromise.figures.scores import read_scores
 from falsepromise.figures.select import capability_benchmarks
@@ -117,6 +118,25 @@ def test_what_flattens_or_says_nothing_is_not_drawn(tmp_path):
     assert any(list(line.get_ydata()) == [25.0, 25.0] for line in figure.axes[1].get_lines())
     ticks = [text.get_text() for text in figure.axes[2].get_xticklabels()]
     assert ticks == ["LM tiny", "LM small", "LM medium"]  # the base models' names, not their sizes again
+
+
+def test_a_reference_line_has_its_name_in_every_panel(tmp_path):
+    """One base model and one mixture: there is no key above, and only the last panel has room for names beside it."""
+    spec = made_up.study(seeds=(0,))
+    made = []
+    for name in spec["models"]:
+        made.append(made_up.record(name, "facts", {"exact_match": 0.5}))
+        made.append(made_up.record(name, "mmlu", {"acc": 0.6}) | {"chance": {"acc": 0.25}})
+    made += [made_up.record("teacher", name, {key: 0.9}) for name, key in (("facts", "exact_match"), ("mmlu", "acc"))]
+    study, files = made_up.write(tmp_path, spec, made)
+    scores = read_scores(files, read_study(study))
+    assert not needs_key(scores.study)
+    with draw.style():
+        figure = verb("fig4").draw_figure(scores, ["facts", "mmlu"])
+        figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert scores.study.teacher_label in [text.get_text() for text in axes.texts]
+    assert [sum(text.get_text() == "chance" for text in axes.texts) for axes in figure.axes] == [0, 1, 0, 1]
 
 
 def test_the_foot_names_the_stand_ins_that_its_numbers_touch(tmp_path):

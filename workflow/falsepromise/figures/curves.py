@@ -44,9 +44,11 @@ def by_amount(
         last = _line(axes, [c.tokens or 0 for c in group], group, scores, name, metric, scale, index)
         if last and len(groups) == 1:
             labels.append(("imitation", last.value * scale, draw.PALETTE[0]))
-    labels += finish(axes, scores, name, metric, floor)
+    references = finish(axes, scores, name, metric, floor)
     if named and len(groups) == 1:
-        draw.name_lines(axes, labels)
+        draw.name_lines(axes, labels + references)
+    elif len(groups) == 1:
+        draw.name_levels(axes, references)
     return unplaced + scores.missing([*(study.base_cell(b) for b in bases), *cells], name, metric)
 
 
@@ -73,9 +75,11 @@ def by_size(
         last = _line(axes, xs, group, scores, name, metric, scale, index)
         if last and len(groups) == 1:
             labels.append(("imitation", last.value * scale, draw.PALETTE[0]))
-    labels += finish(axes, scores, name, metric, floor)
+    references = finish(axes, scores, name, metric, floor)
     if named and len(groups) == 1:
-        draw.name_lines(axes, labels)
+        draw.name_lines(axes, labels + references)
+    elif len(groups) == 1:
+        draw.name_levels(axes, references)
     return scores.missing([*bases, *cells], name, metric)
 
 

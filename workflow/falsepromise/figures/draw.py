@@ -240,6 +240,19 @@ def name_lines(axes: Axes, labels: Sequence[tuple[str, float, str]], wide: int =
         )  # fmt: skip
 
 
+def name_levels(axes: Axes, labels: Sequence[tuple[str, float, str]]) -> None:
+    """Write horizontal lines' names under them, within a panel that has no room beside it; the limits must be final.
+
+    Args:
+        labels: (text, height in data units, colour).
+    """
+    for text, height, color in labels:
+        axes.annotate(
+            text, (0.02, height), (0, -1.5), xycoords=("axes fraction", "data"), textcoords="offset points",
+            fontsize=5.8, color=color, ha="left", va="top", path_effects=halo(), zorder=6,
+        )  # fmt: skip
+
+
 def beyond(axes: Axes, text: str, color: str) -> None:
     """An arrow and a number at the top, instead of a reference line that would flatten the data."""
     axes.text(
