@@ -81,7 +81,8 @@ def test_the_report_opens_with_what_was_found_and_survives_what_is_missing(finis
     assert places == sorted(places)
     assert "System Message" not in opening, "docutils refuses nothing"
     data = re.search(r'base64,([^"]*)"', opening)
-    assert data and base64.b64decode("".join(data[1].split())) == large
+    assert data
+    assert base64.b64decode("".join(data[1].split())) == large
 
 
 def test_lint_is_clean(checkout: Checkout) -> None:
