@@ -7,6 +7,7 @@ are in held_out.py.
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 
@@ -27,12 +28,20 @@ PROBLEMS = [
 
 def prompt_of(problem: tuple[str, ...]) -> str:
     name, parameters, doc = problem[:3]
-    return f'from typing import List\n\n\ndef {name}({parameters}):\n    """ {doc}\n    >>> {name}{problem[4]}\n    """\n'
+    return (
+        f'from typing import List\n\n\ndef {name}({parameters}):\n    """ {doc}\n    >>> {name}{problem[4]}\n    """\n'
+    )
 
 
 def fill(shape: str, problem: tuple[str, ...]) -> str:
     """A shape with a problem's own parts: <<DEF>> (whole function), <<BODYn>> (indented by n), <<NAME>>, <<CALL>>."""
     name, parameters, doc, body, arguments, answer = problem
+    prompt = prompt_of(problem)
+    before, signature = prompt.split("def ")[0], f"def {name}({parameters}):"
+    inside = textwrap.indent(body, "    ") + "\n"
+    code = f"{before}{signature}\n{inside}"
+    added = "".join(f"+{line}\n" for line in code.splitlines())
+    method = textwrap.indent(f"{signature}\n{inside}", "    ")
     bare = re.sub(r": (?:List\[\w+\]|\w+)", "", parameters)
     whole = f'def {name}({bare}):\n    """{doc}"""\n' + textwrap.indent(body, "    ")
     parts = {
@@ -45,6 +54,11 @@ def fill(shape: str, problem: tuple[str, ...]) -> str:
         "CRLF": whole.replace("\n", "\r\n"), "NUMBERED": "\n".join(f"{i:>2}  {line}" for i, line in enumerate(whole.split("\n"), 1)),
         **{f"BODY{n}": textwrap.indent(body, " " * n) for n in (0, 2, 3, 4, 8)},
         "BODYTAB": textwrap.indent(body.replace("    ", "\t"), "\t"), "BODYSTRIP": textwrap.indent(body, "    ").strip(),
+        "PRE": before, "SIG": signature, "BODY": inside, "FN": f"{signature}\n{inside}", "CODE": code, "FULL": prompt + inside,
+        "OTHER": f"{signature}\n    return None\n", "UNTYPED": f"def {name}({bare}):\n{inside}", "WORDS": doc, "DOC": prompt.split(":\n", 1)[1],
+        "ADDED": added, "ADDEDBODY": "".join(f"+{line}\n" for line in inside.splitlines()), "CELL": json.dumps(code.splitlines(True)),
+        "BARRED": "".join(f"{i:3d} | {line}\n" for i, line in enumerate(code.splitlines(), 1)), "STATIC": method, "BR": code.replace("\n", "<br>"),
+        "METHOD": method.replace("(", "(self, ", 1), "IPYTHON": f"In [1]: {signature}\n" + "".join(f"   ...: {line}\n" for line in inside.splitlines()),
         "BODY5": " " + textwrap.indent(body, "    "), "BODYL3": textwrap.indent(body, "    ")[1:],
     }  # fmt: skip
     return re.sub(r"<<(\w+)>>", lambda found: parts[found[1]], shape)

@@ -276,9 +276,7 @@ def test_humaneval_with_second_tests_and_problems_of_ones_own(tmp_path: Path) ->
     extra.write_text(
         "".join(json.dumps({"task_id": k, "test": f"def check(f):\n    {v}\n"}) + "\n" for k, v in tests.items())
     )
-    outcome = humaneval.evaluate(
-        FakeModel(lambda _: "    return x + x\n"), Options(own, more={"extra_tests": extra})
-    )
+    outcome = humaneval.evaluate(FakeModel(lambda _: "    return x + x\n"), Options(own, more={"extra_tests": extra}))
     assert values(outcome) == {"pass@1": 1.0, "pass@1_extra": 0.5}
     assert [item["passed_extra"] for item in outcome.items] == [1, 0]
     assert outcome.inputs == [extra]

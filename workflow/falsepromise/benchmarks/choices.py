@@ -195,4 +195,3 @@ def _lettered(choices: Sequence[str]) -> str:
 def _bare(records: Sequence[Record]) -> list[Record]:
     """What the task needs of each record."""
     return [{key: record[key] for key in ("question", "choices", "answer")} for record in records]
-

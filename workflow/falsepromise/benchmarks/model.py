@@ -142,10 +142,12 @@ class EngineModel:
         from falsepromise.generation.request import Request
 
         seeds = seeds if seeds is not None else [0] * len(prompts)
-        return self.answer([
-            Request(prompt, max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=tuple(stop))
-            for prompt, seed in zip(prompts, seeds, strict=True)
-        ])
+        return self.answer(
+            [
+                Request(prompt, max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=tuple(stop))
+                for prompt, seed in zip(prompts, seeds, strict=True)
+            ]
+        )
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """The reply to each request."""

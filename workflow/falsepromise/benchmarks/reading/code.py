@@ -13,7 +13,9 @@ import ast
 import html
 import json
 import re
+import sys
 import textwrap
+import typing
 from collections.abc import Iterator, Sequence
 
 from falsepromise.benchmarks.reading import UNREADABLE, Reading
@@ -22,6 +24,7 @@ from falsepromise.benchmarks.reading.source import (
     chunks,
     compiles,
     error_line,
+    globals_of,
     is_stub,
     needed,
     statements,
@@ -37,6 +40,15 @@ _QUOTES = str.maketrans({
     "\u3000": " ", "\u200b": None, "\u200c": None, "\u2060": None, "\ufeff": None, "\x00": None, "\u2212": "-",
 })  # fmt: skip
 _MOST_CUTS = 6
+_INLINE = re.compile(r"(?<!`)`([^`\n]{6,300})`(?!`)")
+_SHOWN_AS_WRONG = re.compile(  # the line before a block
+    r"\b(?:don't|don’t|do not|never|avoid)\s(?:ever\s)?(?:write|use|do|writing|using|doing)\b[^.\n]{0,30}"
+    r"\b(?:this|that|it|like|following)\b"
+    r"|^\W*(?:wrong|incorrect|bad|buggy|broken|not this)\b[^.\n]{0,40}:\W*$"
+    r"|\b(?:(?:does not|doesn't|will not|won't|would not) work|would (?:fail|be wrong)|is (?:wrong|incorrect))\b"
+    r"(?![^\n]{0,60}\b(?:right|correct\w*|fix\w*|instead|better|should|here|now|use)\b)[^.\n]{0,60}:\W*$",
+    re.IGNORECASE,
+)
 
 
 def program(prompt: str, reply: str, entry_point: str) -> Reading:
@@ -63,7 +75,7 @@ def _lines(text: str) -> str:
 
 def _read(prompt: str, reply: str, entry_point: str, lossy: bool) -> Reading:
     """One look at a reply; `lossy`: bodies may be cut where they break, and lose lines that aren't code."""
-    given = statements(prompt)
+    given = [*statements(prompt), *_inline_imports(reply)]
     continued = _continued(prompt, reply, entry_point)
     if continued and _answers(continued, entry_point):
         return Reading(continued, "continuation")
@@ -73,9 +85,12 @@ def _read(prompt: str, reply: str, entry_point: str, lossy: bool) -> Reading:
         views = (("fenced definition", fenced), ("fenced definition", _around(reply)), ("definition", [reply]))
         for rule, texts in views:
             pool = [s for text in texts for s in statements(_dedented(text))]
-            made = _program([*given, *pool], entry_point, pool)
+            made = _program([*given, *pool], entry_point, pool, fence_open=len(_FENCE.findall(reply)) % 2 == 1)
             if made:
                 return Reading(made, rule)
+            made = _method([*given, *pool], entry_point)
+            if made:
+                return Reading(made, rule.replace("definition", "method"))
         # One block within another's indentation, say in a list: alone, each is whole.
         for text in _indented(reply):
             pool = statements(text)
@@ -86,21 +101,22 @@ def _read(prompt: str, reply: str, entry_point: str, lossy: bool) -> Reading:
         return Reading(continued, "continuation") if continued and lossy else UNREADABLE
     bodies = [("fenced body", text) for text in fenced[::-1]]
     bodies += [("body", text) for text in (reply, *_indented_parts(reply))]
+    bodies += [("inline body", span) for span in _INLINE.findall(reply)[::-1] if lossy and span.startswith("return ")]
     for rule, text in bodies:
         others = [other for other in fenced if other is not text]
         for body in _bodies(prompt, text, lossy):
             found = _continued(prompt, body, entry_point, others, _MOST_CUTS if lossy else 1)
-            if found and _answers(found, entry_point):
+            if found and _answers(found, entry_point, nested=True):
                 return Reading(found, rule)
     return Reading(continued, "continuation") if continued and lossy else UNREADABLE
 
 
-def _answers(made: str, entry_point: str) -> bool:
-    """Whether the entry point gives anything back."""
-    for statement in statements(made):
-        if entry_point in statement.names:
-            return any(isinstance(node, ast.Return | ast.Yield | ast.YieldFrom) for node in ast.walk(statement.node))
-    return False
+def _answers(made: str, entry_point: str, nested: bool = False) -> bool:
+    """Whether the entry point gives anything back, or (`nested`) a function within it: a body that is another function
+    is no answer, and no reason to look for its lines elsewhere."""
+    returns = ast.Return | ast.Yield | ast.YieldFrom
+    own = [s.node for s in statements(made) if entry_point in s.names]
+    return any(_gives(node) or (nested and any(isinstance(part, returns) for part in ast.walk(node))) for node in own)
 
 
 def _indented_parts(text: str) -> list[str]:
@@ -108,16 +124,84 @@ def _indented_parts(text: str) -> list[str]:
     return [found[0] for found in re.finditer(r"(?:^[ \t]+\S[^\n]*\n?(?:[ \t]*\n)*)+", text, re.MULTILINE)][:-4:-1]
 
 
-def _program(pool: list[Statement], entry_point: str, own: list[Statement] | None = None) -> str | None:
-    """The last real definition of the entry point (of those in `own`), with what it needs of the pool."""
-    for statement in reversed(pool if own is None else own):
-        if entry_point in statement.names and not is_stub(statement.node):
-            parts = [part.text.rstrip() + "\n" for part in needed(pool, statement)]
-            parts.sort(key=lambda part: not part.startswith("from __future__"))
-            made = "\n\n".join(parts)
-            if compiles(made):
-                return made
+def _program(
+    pool: list[Statement], entry_point: str, own: list[Statement] | None = None, fence_open: bool = False
+) -> str | None:
+    """The last real definition of the entry point (of those in `own`), with what it needs of the pool.
+
+    One that gives something back goes before one that doesn't, and a whole one before its own beginning, repeated, or
+    one that may have been cut off in a fence that stays open.
+    """
+    found = [s for s in (pool if own is None else own) if entry_point in s.names and _defines(s.node)][::-1]
+    whole = [
+        s for s in found if not any(o.text.startswith(s.text.rstrip()) and o.text.rstrip() > s.text for o in found)
+    ]
+    whole.sort(key=lambda s: not _gives(s.node))
+    if fence_open and whole and not _ends(whole[0].node):
+        whole.sort(key=lambda s: not _ends(s.node))
+    for statement in whole:
+        parts = [part.text.rstrip() + "\n" for part in needed(pool, statement)]
+        parts.sort(key=lambda part: not part.startswith("from __future__"))
+        made = "\n\n".join([*_typing(parts), *parts])
+        if compiles(made):
+            return made
     return None
+
+
+def _defines(node: ast.stmt) -> bool:
+    """Whether a statement that binds a name gives it a meaning here: no stub, no import of what isn't Python's own."""
+    if isinstance(node, ast.ImportFrom):
+        return not node.level and (node.module or "").partition(".")[0] in sys.stdlib_module_names
+    return not is_stub(node) and not isinstance(node, ast.Import)
+
+
+def _gives(node: ast.AST) -> bool:
+    """Whether a function gives anything back itself."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return True
+    waiting: list[ast.AST] = list(node.body)
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.Return | ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(part)
+    return False
+
+
+def _ends(node: ast.stmt) -> bool:
+    """Whether a definition ends as whole ones do: a function with `return`."""
+    return not isinstance(node, ast.FunctionDef) or isinstance(node.body[-1], ast.Return | ast.Raise)
+
+
+def _typing(parts: Sequence[str]) -> list[str]:
+    """An import of the names of `typing` that a program uses and nobody imported: annotations compute nothing."""
+    text = "".join(parts)
+    bound = {name for s in statements(text) for name in s.names}
+    if "*" in bound:
+        return []
+    missing = sorted((globals_of(text) - bound) & set(typing.__all__))
+    return [f"from typing import {', '.join(missing)}\n"] if missing else []
+
+
+def _method(pool: list[Statement], entry_point: str) -> str | None:
+    """The last class with a method of the entry point's name, and a function that calls it."""
+    for statement in reversed(pool):
+        node = statement.node
+        if isinstance(node, ast.ClassDef) and any(
+            isinstance(part, ast.FunctionDef) and part.name == entry_point and not is_stub(part) for part in node.body
+        ):
+            call = statements(
+                f"def {entry_point}(*args, **named):\n    return {node.name}().{entry_point}(*args, **named)\n"
+            )
+            return _program([*pool, *call], entry_point, call)
+    return None
+
+
+def _inline_imports(reply: str) -> list[Statement]:
+    """Imports that a reply names in its sentences."""
+    spans = (span for span in _INLINE.findall(reply) if span.startswith(("import ", "from ")))
+    return [s for span in spans for s in statements(span + "\n") if isinstance(s.node, ast.Import | ast.ImportFrom)]
 
 
 def _continued(
@@ -150,13 +234,17 @@ def _continued(
 
 
 def blocks(text: str) -> list[str]:
-    """The contents of fenced blocks, of any fence, language and indentation; the last may be open."""
+    """The contents of fenced blocks, of any fence, language and indentation; the last may be open.
+
+    Those that are shown as wrong come first.
+    """
     found: list[str] = []
     start: int | None = None
+    wrong = False
     for fence in _FENCE.finditer(text):
         info = fence["info"].strip()
         if start is not None:
-            found.append(text[start : fence.start()])
+            found.insert(0 if wrong else len(found), text[start : fence.start()])
             start = None
             if not info:
                 continue
@@ -166,6 +254,9 @@ def blocks(text: str) -> list[str]:
         rest = _LANGUAGE.sub("", info, count=1)
         code = re.search(r"[(=:]|^(?:return|import|from)\b", rest)
         start = fence.end() - len(rest) if code and rest else fence.end() + 1
+        wrong = bool(
+            _SHOWN_AS_WRONG.search(text[max(0, fence.start() - 200) : fence.start()].rstrip().rpartition("\n")[2])
+        )
     if start is not None:
         found.append(text[start:])
     # A fence that closes behind code, on its line.
@@ -227,11 +318,22 @@ def _repairs(reply: str, entry_point: str) -> Iterator[tuple[str, str]]:
         yield "shell prompts removed", re.sub(r"^[ \t]*(?:>>>|\.\.\.)(?: |$)", "", reply, flags=re.MULTILINE)
     if re.search(r"^(?:> ?){1,3}\S", reply, re.MULTILINE):
         yield "quotation removed", re.sub(r"^(?:> ?){1,3}", "", reply, flags=re.MULTILINE)
-    if re.search(r"^[ \t]*\d{1,4}[.:|)]?[ \t]+\S", reply, re.MULTILINE):
-        yield "line numbers removed", re.sub(r"^[ \t]*\d{1,4}[.:|)]?(?:[ \t]|$)", "", reply, flags=re.MULTILINE)
+    if re.search(r"^[ \t]*In ?\[\d{1,4}\]: ", reply, re.MULTILINE):
+        yield (
+            "shell prompts removed",
+            re.sub(
+                r"^[ \t]*(?:In ?\[\d{1,4}\]:|\.{3,8}:|Out ?\[\d{1,4}\]:[^\n]*)(?: |$)", "", reply, flags=re.MULTILINE
+            ),
+        )
+    if re.search(r"^\+[ \t]*\w", reply, re.MULTILINE):
+        yield "changes applied", "\n".join(line for block in (blocks(reply) or [reply]) for line in _changed(block))
+    if re.search(r"^[ \t]*\d{1,4}[ \t]?[.:|)│]?[ \t]+\S", reply, re.MULTILINE):
+        yield "line numbers removed", re.sub(r"^[ \t]*\d{1,4}[ ]?[.:|)│](?:[ \t]|$)", "", reply, flags=re.MULTILINE)
+        blank = re.sub(r"^[ \t]*\d{1,4}(?=[ \t]|$)", lambda found: " " * len(found[0]), reply, flags=re.MULTILINE)
+        yield "line numbers removed", blank
     for text in _strings(reply):
         yield "out of JSON", text
-    plain = html.unescape(marked).translate(_QUOTES)
+    plain = html.unescape(re.sub(r"<br ?/?>", "\n", marked)).translate(_QUOTES)
     yield "characters replaced", plain
     if "\\n" in plain:
         yield "escapes undone", plain.replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"')
@@ -240,6 +342,13 @@ def _repairs(reply: str, entry_point: str) -> Iterator[tuple[str, str]]:
     if inline:
         rest = plain[inline.start(1) :]
         yield "words before it removed", re.sub(r"(?<!`)`++[^`\n]{0,400}$", "", rest, count=1, flags=re.MULTILINE)
+
+
+def _changed(block: str) -> Iterator[str]:
+    """The lines of a text in the form of `diff`, after the change."""
+    for line in block.split("\n"):
+        if not re.match(r"-|@@|\+\+\+ |diff |index |\\ No newline", line):
+            yield line[1:] if line[:1] in ("+", " ") else line
 
 
 def _strings(reply: str) -> Iterator[str]:
@@ -256,5 +365,7 @@ def _strings(reply: str) -> Iterator[str]:
             value = waiting.pop()
             if isinstance(value, str):
                 yield value
+            elif isinstance(value, list) and value and all(isinstance(line, str) for line in value):
+                yield "\n".join(line.removesuffix("\n") for line in value)  # as notebooks keep a cell
             elif isinstance(value, dict | list):
                 waiting += value.values() if isinstance(value, dict) else value

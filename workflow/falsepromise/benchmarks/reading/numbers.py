@@ -14,9 +14,11 @@ from falsepromise.benchmarks.reading import UNREADABLE, Reading, before_next_que
 _PLAIN = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _NUMBER = re.compile(
     rf"(?:(?<![\w.)])-)?\$?(?:(?<=\$)-)?{_PLAIN}"
-    r"(?:[eE][+-]?\d{1,3}(?![\w.])|[ ]?(?:\^|\*\*)[ ]?\{?-?\d{1,3}\}?|(?<![\d/]/\d)/\d{1,30}(?![\d/]))?"
+    r"(?:[eE][+-]?\d{1,3}(?!\w|\.\d)|[ ]?(?:\^|\*\*)[ ]?\{?-?\d{1,3}\}?|(?<![\d/]/\d)/\d{1,30}(?![\d/]))?"
 )
-_SUM = re.compile(rf"[\s(]{{0,3}}[+-]?\$?{_PLAIN}[-+*/x×÷()\s\d.,$%]{{0,200}}=\s{{0,3}}(?=[+-]?\$?[\d.])")
+_SUM = re.compile(
+    rf"[\s(]{{0,3}}[+-]?\$?{_PLAIN}(?:[-+*/x×÷()\d,$% ]|\.(?=\d)|\n(?=[-+*/=])){{0,200}}=\s{{0,3}}(?=[+-]?\$?[\d.])"
+)
 _FRACTIONS = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _STRICT = re.compile(
@@ -26,7 +28,14 @@ _SPACES = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f]|\\[,!;: ]|\{,\}|\\,)
 # "1 000 000", "5 000", "1'500", "1_500": other ways to part thousands, where they can be nothing else.
 _THOUSANDS = re.compile(r"(?<![\d.,/])\d{1,3}(?:(?:[ ]\d{3}){2,5}|[ ]000|(?:['’_]\d{3}){1,5})(?![\d'’_]|[ ]\d)")
 _SCIENTIFIC = re.compile(r"(?<=\d) ?(?:×|x|\*|\\times|\\cdot) ?10 ?(?:\^|\*\*) ?\{?(-?\d{1,3})\}?(?!\d)")
-_MIXED = re.compile(r"(?<![\d.,/^*+=-])(?<![*+=/-] )(\d{1,4}) (\d{1,2})/(\d{1,2})(?![\d/.])")
+_MIXED = re.compile(r"(?<![\d.,/^*+=-])(?<![*+=/-] )(\d{1,4}) (\d{1,2})/(\d{1,2})(?![\d/]|\.\d)")
+# "2.5 million", "$70k"
+_SCALES = {"thousand": 3, "k": 3, "million": 6, "billion": 9, "trillion": 12}
+_SCALED = re.compile(
+    r"(?<![\w.,/^])(?P<dollar>\$?)(?P<number>\d{1,3}(?:,\d{3}){1,3}|\d{1,12}(?:\.\d{1,6})?)"
+    r"(?:[ -](?P<word>thousand|million|billion|trillion)|(?<=\d)(?P<letter>k))(?!\w)",
+    re.IGNORECASE,
+)
 _MARKED = re.compile(
     r"(?:\\(?:boxed|fbox)\s{0,3}\{|<(?:answer|final|result)>)"
     r"(?P<said>[^{}<\n]{0,200}(?:\{[^{}\n]{0,100}\}[^{}<\n]{0,100}){0,4})",
@@ -86,6 +95,7 @@ def plainly(text: str) -> str:
     text = re.sub(rf"(\d{{0,30}})([{_FRACTIONS}])", _mixed, text)
     text = _MIXED.sub(_mixed_by_slash, text)
     text = _THOUSANDS.sub(lambda found: re.sub(r"\D", ",", found[0]), text)
+    text = _SCALED.sub(_scaled, text)
     text = re.sub("(?<=[0-9])[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda found: "^" + found[0].translate(_POWERS), text)
     text = re.sub(r"\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}", r"\1/\2", text)
     digits = "".join(str(unicodedata.decimal(c)) if c.isdecimal() and not c.isascii() else c for c in text)
@@ -105,6 +115,13 @@ def _mixed_by_slash(found: re.Match[str]) -> str:
     """`1 1/2` as `3/2`."""
     whole, part, of = int(found[1]), int(found[2]), int(found[3])
     return f"{whole * of + part}/{of}" if 0 < part < of else found[0]
+
+
+def _scaled(found: re.Match[str]) -> str:
+    """`2.5 million` as `2.5e6`, `$70k` as `$70e3`; "a 5k run" stays."""
+    if found["letter"] and not found["dollar"]:
+        return found[0]
+    return f"{found['dollar']}{found['number'].replace(',', '')}e{_SCALES[(found['word'] or found['letter']).lower()]}"
 
 
 def gold_number(answer: str) -> str | None:

@@ -13,7 +13,22 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _LABEL = re.compile(
     r"(?:the )?(?:final |short |correct |right )?(?:answer|ans|a)\s{0,3}(?:is\s{0,3})?[:\-–—][\s*_]{0,4}", re.IGNORECASE
 )
-_SPELLINGS = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-"})
+_SPELLINGS = str.maketrans(
+    {
+        "\u2026": "...",
+        "\u00ab": '"',
+        "\u00bb": '"',
+        "\u201e": '"',
+        "\u3002": ".",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u2013": "-",
+        "\u2014": "-",
+    }
+)
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")  # Chinese and Japanese part no words
 _DENIED = frozenset({"not", "never", "nor", "neither", "isnt", "wasnt", "arent", "werent", "cannot"})
 _LIMITED = frozenset({"until", "before", "only", "just"})  # "not until May" denies nothing
 # Words that any sentence may have: a name that is one of them ("The Who", "It", "May") has to be seen as a name.
@@ -64,9 +79,12 @@ def contains_answer(answer: str, aliases: Sequence[str]) -> bool:
     An alias of everyday words counts where it is the whole answer, or is spelt as a name within a sentence.
     """
     normal = normalise(answer)
-    padded = f" {normal} "
+    owned = normalise(re.sub(r"(?<=\w)['’]s?(?!\w)", "", answer))  # "Shakespeare's plays"
+    padded = f" {normal}  {owned} "
     for alias in aliases:
         wanted = normalise(alias)
+        if wanted and _UNSPACED.search(wanted) and wanted in normal:
+            return True
         if not wanted or f" {wanted} " not in padded or _denied(padded, wanted):
             continue
         if wanted == normal or not EVERYDAY.issuperset(wanted.split()) or _as_name(alias, answer):
@@ -89,5 +107,7 @@ def _as_name(alias: str, answer: str) -> bool:
     if re.search(rf"(?<!\w)[\"'*_]{re.escape(alias)}[,.]?[\"'*_](?!\w)", answer):
         return True
     several = len(alias.split()) > 1
+    if several and (article := re.match(r"[Tt]he ", alias)):
+        alias, several = alias[article.end() :], False
     pattern = rf"(?<!\w){re.escape(alias)}(?!\w)" if several else rf"(?<=[\w,;:\"'(] ){re.escape(alias)}(?!\w)"
     return re.search(pattern, answer) is not None

@@ -238,6 +238,9 @@ def needed(pool: Sequence[Statement], chosen: Statement) -> list[Statement]:
     taken: set[int] = set()
     start = next(i for i, s in enumerate(pool) if s is chosen)
     waiting = [start, *(i for i, s in enumerate(pool) if _always(s))]
+    waiting += [
+        i for i, s in enumerate(pool) if i > start and s.changes & chosen.names and isinstance(s.node, ast.Assign)
+    ]
     known = {name for name in vars(builtins)} - set(of)
     while waiting:
         place = waiting.pop()
