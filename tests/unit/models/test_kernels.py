@@ -33,6 +33,32 @@ def test_a_fused_kernel_is_attention_that_honours_segments(kernel, heads, length
         np.testing.assert_allclose(a, b, atol=2e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("heads", [2, 4])
+def test_splash_attention_keeps_windows(heads):
+    keys = jax.random.split(jax.random.key(0), 3)
+    q = jax.random.normal(keys[0], (2, 200, 4, 64))
+    k, v = (jax.random.normal(key, (2, 200, heads, 64)) for key in keys[1:])
+    segments = jnp.stack([jnp.arange(200) // 70, jnp.arange(200) // 150])
+    ours = attend(q, k, v, View(segments, window=33), "xla")
+    theirs = kernels.splash(q, k, v, segments, 33, interpret=True).reshape(2, 200, 256)
+    np.testing.assert_allclose(theirs, ours, atol=2e-5)
+    assert np.abs(ours - attend(q, k, v, View(segments), "xla")).max() > 0.1
+
+
+@pytest.mark.parametrize("implementation", ["cudnn", "triton"])
+@pytest.mark.parametrize("segmented", [False, True])
+def test_a_window_is_kept_on_gpus(implementation, segmented, monkeypatch):
+    """What is asked of cuDNN, worked out by JAX's own attention; Triton's kernel has no windows, and isn't taken."""
+    real = jax.nn.dot_product_attention
+    monkeypatch.setattr(jax.nn, "dot_product_attention", lambda *a, **b: real(*a, **(b | {"implementation": "xla"})))
+    q, k, v = (jax.random.normal(jax.random.key(i), (2, 96, 4, 32), jnp.bfloat16) for i in range(3))
+    segments = jnp.stack([jnp.arange(96) // 40, jnp.arange(96) // 70]) if segmented else None
+    ours, theirs = (attend(q, k, v, View(segments, window=21), kind) for kind in ("xla", implementation))
+    np.testing.assert_allclose(theirs.astype(np.float32), ours.astype(np.float32), atol=0.03)
+    assert np.abs(ours - attend(q, k, v, View(segments), "xla")).max() > 0.2
+
+
 @pytest.mark.parametrize("attention", ["triton", "splash"])
 def test_what_is_kept_by_dots_includes_a_kernels_output(attention):
     """The backward pass runs the forward kernel again with `full` alone."""

@@ -113,19 +113,25 @@ def attend(
     Args:
         view: Which keys a query sees.
         implementation: "xla"; "cudnn" or "triton" for a fused kernel of NVIDIA GPUs (cuDNN's: half precision only,
-            and with segments it takes a mask in memory); "splash" for TPUs'.
+            and with segments it takes a mask in memory); "splash" for TPUs'. A window narrower than the row is kept by
+            each: "triton" leaves such layers to cuDNN's.
     """
     b, t, n, h = q_btnh.shape
-    if implementation in ("triton", "splash"):
-        kernel = kernels.triton if implementation == "triton" else kernels.splash
-        return kernel(q_btnh, k_btkh, v_btkh, view.segments_bt).reshape(b, t, n * h)
+    window = view.window if view.window is not None and view.window < t else None
+    if implementation == "triton" and window is not None:
+        # Triton's kernel has no windows; cuDNN's takes any mask, in half precision.
+        implementation = "cudnn" if q_btnh.dtype.itemsize == 2 else "xla"
+    if implementation == "triton":
+        return kernels.triton(q_btnh, k_btkh, v_btkh, view.segments_bt).reshape(b, t, n * h)
+    if implementation == "splash":
+        return kernels.splash(q_btnh, k_btkh, v_btkh, view.segments_bt, window).reshape(b, t, n * h)
     if implementation == "cudnn":
         # With segments the mask is given as it is: the kernel's own segment support ignores them in places.
         plain = view.segments_bt is None
         mask = None if plain else view.mask(t)[:, None]
-        window = (view.window - 1, 0) if plain and view.window is not None and view.window < t else None
+        local = (window - 1, 0) if plain and window is not None else None
         out_btnh = jax.nn.dot_product_attention(
-            q_btnh, k_btkh, v_btkh, mask=mask, is_causal=plain, local_window_size=window, implementation="cudnn"
+            q_btnh, k_btkh, v_btkh, mask=mask, is_causal=plain, local_window_size=local, implementation="cudnn"
         )
         return out_btnh.reshape(b, t, n * h)
     visible_bts = view.mask(t)

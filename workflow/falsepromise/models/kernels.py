@@ -14,9 +14,18 @@ LANES = 128  # rows of a block at least; what a TPU's vector unit is wide
 
 
 def splash(
-    q_btnh: jax.Array, k_btkh: jax.Array, v_btkh: jax.Array, segments_bt: jax.Array | None, interpret: bool = False
+    q_btnh: jax.Array,
+    k_btkh: jax.Array,
+    v_btkh: jax.Array,
+    segments_bt: jax.Array | None,
+    window: int | None = None,
+    interpret: bool = False,
 ) -> jax.Array:
-    """Causal attention, `(b, t, n, h)`; rows are filled up to whole blocks of `LANES` tokens."""
+    """Causal attention, `(b, t, n, h)`; rows are filled up to whole blocks of `LANES` tokens.
+
+    Args:
+        window: A query sees so many keys at most, its own included; None for all.
+    """
     from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernels
     from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks
 
@@ -28,7 +37,8 @@ def splash(
         block_q=block, block_kv=block, block_kv_compute=block, block_q_dkv=block, block_kv_dkv=block,
         block_kv_dkv_compute=block, block_q_dq=block, block_kv_dq=block,
     )  # fmt: skip
-    mask = masks.MultiHeadMask([masks.CausalMask((t, t))] * (heads if shared == 1 else shared))
+    visible = masks.CausalMask((t, t)) if window is None else masks.LocalMask((t, t), (window - 1, 0), 0)
+    mask = masks.MultiHeadMask([visible] * (heads if shared == 1 else shared))
     make = kernels.make_splash_mha if shared == 1 else kernels.make_splash_mqa
     kernel = make(mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, interpret=interpret)
 
