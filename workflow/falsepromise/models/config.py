@@ -8,7 +8,7 @@ from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.models import hubconfig
-from falsepromise.models.hubconfig import RopeScaling
+from falsepromise.models.hubrope import RopeScaling
 from falsepromise.study.planning import Shape
 
 MODEL_TYPES = tuple(hubconfig.FAMILIES)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.models import hubrope
 
 log = logging.getLogger(__name__)
-ROPE_TYPES = ("linear", "llama3", "yarn", "dynamic")
 # Keys that change no logit: of the whole library, of training, of generation.
 _HARMLESS = {
     "architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "use_cache", "pad_token_id",
@@ -48,37 +48,6 @@ _FIXED: dict[str, tuple[Any, ...]] = {
 
 
 @dataclass(frozen=True)
-class RopeScaling:
-    """Rotary frequencies stretched beyond the length of pre-training (see `models.rotary`).
-
-    Attributes:
-        rope_type: "linear" divides all frequencies by `factor`; "llama3" and "yarn" the slow ones only; "dynamic"
-            changes the base for rows longer than the model's positions.
-        factor: By how much.
-        low_freq_factor, high_freq_factor: Bounds of llama3's blend.
-        original_max_position_embeddings: Positions of pre-training, for llama3 and yarn.
-        attention_factor, mscale, mscale_all_dim: What yarn multiplies queries and keys by.
-        beta_fast, beta_slow, truncate: Bounds of yarn's blend.
-    """
-
-    rope_type: str
-    factor: float
-    low_freq_factor: float | None = None
-    high_freq_factor: float | None = None
-    original_max_position_embeddings: int | None = None
-    attention_factor: float | None = None
-    beta_fast: float | None = None
-    beta_slow: float | None = None
-    mscale: float | None = None
-    mscale_all_dim: float | None = None
-    truncate: bool | None = None
-
-    def to_hub(self) -> dict[str, Any]:
-        """The hub's `rope_scaling`."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
-
-
-@dataclass(frozen=True)
 class Family:
     """One family's keys.
 
@@ -95,6 +64,11 @@ class Family:
 
 _SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 _GPT2_SIZES = ("vocab_size", "n_embd", "n_layer", "n_head", "n_positions")
+# Other families' names of these, which `transformers` takes, too.
+_GPT2_NAMES = {
+    "hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
+    "max_position_embeddings": "n_positions",
+}  # fmt: skip
 _LLAMA = {
     "num_key_value_heads": None, "head_dim": None, "max_position_embeddings": 2048, "rms_norm_eps": 1e-6,
     "tie_word_embeddings": False, "rope_theta": None, "rope_scaling": None, "rope_parameters": None,
@@ -144,9 +118,12 @@ FAMILIES = {
 _COUNTED = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"),
     *("num_key_value_heads", "max_position_embeddings", "n_embd", "n_layer", "n_head", "n_positions", "n_inner"),
+    *("sliding_window", "sliding_window_pattern"),
 )
 _NUMBERS = ("rms_norm_eps", "layer_norm_epsilon", "rope_theta", "rope_local_base_freq", "query_pre_attn_scalar")
-_ROPE = ("rope_theta", *(each.name for each in fields(RopeScaling) if each.type not in ("str", "bool | None")))
+_NEVER_NULL = ("rms_norm_eps", "layer_norm_epsilon", "query_pre_attn_scalar", "initializer_range", "max_window_layers")
+_FLAGS = ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window")
+_ROPE = ("rope_theta", *(each.name for each in fields(hubrope.RopeScaling) if each.type not in ("str", "bool | None")))
 _MOST = 10**8  # of any size: larger ones are damage, and would be allocated
 
 
@@ -170,9 +147,24 @@ def _check_types(hub: Mapping[str, Any], name: str) -> None:
             numbers: list[Any] = [part.get(each) or 0 for each in _ROPE] if isinstance(part, dict) else [None]
             if not all(type(value) in (int, float) and 0 <= value < math.inf for value in numbers):
                 raise UserError(f"{name}: {key} is {rope!r:.80}, expected a mapping with positive numbers")
-    named = hub.get("architectures")
-    if named is not None and not (isinstance(named, list) and all(isinstance(one, str) for one in named)):
-        raise UserError(f"{name}: architectures is {named!r:.60}, expected a list of names")
+    for key in ("initializer_range", "max_window_layers"):
+        value = hub.get(key, 0)
+        if value is not None and (type(value) not in (int, float) or not 0 <= value < math.inf):
+            raise UserError(f"{name}: {key} is {value!r:.60}, expected 0 or a positive number")
+    for key in _NEVER_NULL:
+        if key in hub and hub[key] is None:
+            raise UserError(f"{name}: {key} is null, expected a number")
+    for key in _FLAGS:
+        if type(hub.get(key)) not in (bool, type(None)):
+            raise UserError(f"{name}: {key} is {hub[key]!r:.60}, expected true or false")
+    for key in ("architectures", "layer_types"):
+        named = hub.get(key)
+        if named is not None and not (isinstance(named, list) and all(isinstance(one, str) for one in named)):
+            raise UserError(f"{name}: {key} is {named!r:.60}, expected a list of names")
+    ends = hub.get("eos_token_id")
+    for key, ids in (("bos_token_id", [hub.get("bos_token_id")]), ("eos_token_id", ends)):
+        if not all(type(one) in (int, type(None)) for one in (ids if isinstance(ids, list) else [ids])):
+            raise UserError(f"{name}: {key} is {hub[key]!r:.60}, expected a token's number")
 
 
 def read_config(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -188,6 +180,12 @@ def read_config(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
     _check_types(hub, name)
     kind = _kind(hub, name)
     family = FAMILIES[kind]
+    if kind == "gpt2":
+        for other, key in _GPT2_NAMES.items():
+            if hub.get(other) is not None:
+                if hub.get(key) not in (None, hub[other]):
+                    raise UserError(f"{name}: {key} is {hub[key]}, {other} is {hub[other]}; which?")
+                hub = {**hub, key: hub[other]}
     sizes = _GPT2_SIZES if kind == "gpt2" else _SIZES
     missing = [key for key in sizes if hub.get(key) is None]
     if missing:
@@ -278,7 +276,8 @@ def write(config: Any) -> dict[str, Any]:
         hub |= {"use_sliding_window": window is not None, "sliding_window": window}
         hub |= {"layer_types": layer_types} if window else {}
     elif kind == "gemma3_text":
-        hub |= {"sliding_window": window, "layer_types": layer_types, "rope_local_base_freq": c.local_theta}
+        hub |= {"sliding_window": window or FAMILIES[kind].defaults["sliding_window"]}  # null is an error to the peers
+        hub |= {"layer_types": layer_types or ["full_attention"] * c.num_layers, "rope_local_base_freq": c.local_theta}
         scale = c.query_scale
         hub["query_pre_attn_scalar"] = int(scale) if scale == int(scale) else scale  # the peers want a whole number
     return hub
@@ -323,8 +322,9 @@ def _read_llama(kind: str, values: Mapping[str, Any], name: str) -> dict[str, An
     positions = values["max_position_embeddings"]
     if positions is None:
         raise UserError(f"{name}: missing max_position_embeddings")
-    theta, scaling, local = _rope(kind, values, positions, name)
+    theta, scaling, local = hubrope.read(kind, values, positions, name)
     gemma = kind == "gemma3_text"
+    biased = bool(values["attention_bias"]) if "attention_bias" in FAMILIES[kind].defaults else False
     return {
         "hidden_size": width,
         "intermediate_size": values["intermediate_size"],
@@ -339,8 +339,8 @@ def _read_llama(kind: str, values: Mapping[str, Any], name: str) -> dict[str, An
         "windows": _windows(kind, values, name),
         "query_scale": float(values["query_pre_attn_scalar"]) if gemma else None,
         "norm_eps": values["rms_norm_eps"],
-        "attention_bias": kind == "qwen2" or bool(values.get("attention_bias")),
-        "output_bias": kind != "qwen2" and bool(values.get("attention_bias")),
+        "attention_bias": kind == "qwen2" or biased,
+        "output_bias": kind != "qwen2" and biased,
         "mlp_bias": bool(values.get("mlp_bias")) if kind == "llama" else False,
     }
 
@@ -348,9 +348,13 @@ def _read_llama(kind: str, values: Mapping[str, Any], name: str) -> dict[str, An
 def _windows(kind: str, values: Mapping[str, Any], name: str) -> tuple[int, ...]:
     """For each layer, how many tokens a token sees; 0 for all. Empty where that is so in all layers."""
     layers, window = values["num_hidden_layers"], values.get("sliding_window")
-    if kind in ("llama", "olmo2") or window is None or (kind.startswith("qwen") and not values["use_sliding_window"]):
+    if kind in ("llama", "olmo2"):
         return ()
+    if kind.startswith("qwen") and not values["use_sliding_window"]:
+        window = None
     types = values.get("layer_types")
+    if window is None and types is None and kind != "gemma3_text":  # whose layers differ in more than their window
+        return ()
     if kind == "mistral":
         types = ["sliding_attention"] * layers
     elif types is None and kind == "gemma3_text":
@@ -364,57 +368,8 @@ def _windows(kind: str, values: Mapping[str, Any], name: str) -> tuple[int, ...]
             f"{name}: layer_types has {len(types)} entries, of {', '.join(sorted(set(map(str, types))))}; expected "
             f"sliding_attention or full_attention for each of {layers} layers"
         )
-    if not isinstance(window, int) or window < 1:
-        raise UserError(f"{name}: sliding_window is {window!r}; expected a number of tokens")
-    return tuple(window if t == "sliding_attention" else 0 for t in types) if "sliding_attention" in types else ()
-
-
-def _rope(
-    kind: str, values: Mapping[str, Any], positions: int, name: str
-) -> tuple[float, RopeScaling | None, float | None]:
-    """Base, stretching, and the base of layers with a window where it is another.
-
-    transformers 5 writes rope_parameters; before it, rope_theta and rope_scaling. Where both are, rope_scaling counts.
-    """
-    if kind != "gemma3_text":
-        rope = dict(values["rope_scaling"] or values["rope_parameters"] or {})
-        theta = rope.get("rope_theta") or values["rope_theta"] or 10000.0
-        return float(theta), _scaling(rope, positions, name), None
-    by_type = values["rope_parameters"] or {}
-    rope, local = dict(by_type.get("full_attention") or {}), by_type.get("sliding_attention") or {}
-    if local.get("rope_type", "default") != "default":
-        raise UserError(f"{name}: rope_type {local['rope_type']!r} in layers with a window is not built here")
-    rope |= values["rope_scaling"] or {}
-    theta = rope.get("rope_theta") or values["rope_theta"] or 1_000_000.0
-    local_theta = local.get("rope_theta") or values["rope_local_base_freq"] or 10_000.0
-    return float(theta), _scaling(rope, positions, name), float(local_theta)
-
-
-def _scaling(rope: dict[str, Any], positions: int, name: str) -> RopeScaling | None:
-    kind = rope.get("rope_type") or rope.get("type") or "default"
-    if kind == "default":
-        return None
-    if kind not in ROPE_TYPES:
-        raise UserError(f"{name}: rope_type {kind!r} is not built here; expected default, {', '.join(ROPE_TYPES)}")
-    if rope.get("partial_rotary_factor") not in (None, 1, 1.0):
-        raise UserError(f"{name}: partial_rotary_factor {rope['partial_rotary_factor']} is not built here")
-    if rope.get("alpha") is not None:
-        raise UserError(f"{name}: alpha in rope_scaling is not built here")
-    optional = {
-        "linear": (),
-        "dynamic": (),
-        "llama3": ("original_max_position_embeddings",),
-        "yarn": ("original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "mscale",
-                 "mscale_all_dim", "truncate"),
-    }[kind]  # fmt: skip
-    needed = ("low_freq_factor", "high_freq_factor") if kind == "llama3" else ()
-    original = rope.get("original_max_position_embeddings") or positions
-    if kind == "yarn" and rope.get("factor") is None:
-        rope["factor"] = positions / original
-    missing = [key for key in ("factor", *needed) if rope.get(key) is None]
-    if missing:
-        raise UserError(f"{name}, rope_scaling: missing {', '.join(missing)}; {kind} needs it")
-    found = {key: rope[key] for key in (*needed, *optional) if rope.get(key) is not None}
-    if kind in ("llama3", "yarn"):
-        found["original_max_position_embeddings"] = original
-    return RopeScaling(kind, rope["factor"], **found)
+    if "sliding_attention" not in types:
+        return ()
+    if window is None:
+        raise UserError(f"{name}: layer_types has sliding_attention, but no sliding window is set")
+    return tuple(window if t == "sliding_attention" else 0 for t in types)

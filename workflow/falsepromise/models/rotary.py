@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from falsepromise.models.config import ModelConfig
-from falsepromise.models.hubconfig import RopeScaling
+from falsepromise.models.hubrope import RopeScaling
 
 Rope = tuple[jax.Array, jax.Array]
 
@@ -65,7 +65,7 @@ def frequencies(theta: float, half: int, scaling: RopeScaling | None) -> np.ndar
     if scaling.rope_type == "linear":
         return (plain / scaling.factor).astype(np.float32)
     if scaling.rope_type == "llama3":
-        low, high = scaling.low_freq_factor, scaling.high_freq_factor  # hubconfig has checked that they are there
+        low, high = scaling.low_freq_factor, scaling.high_freq_factor  # hubrope has checked that they are there
         turns = scaling.original_max_position_embeddings * plain / (2 * np.pi)  # type: ignore[operator]
         kept = np.clip((turns - low) / (high - low), 0.0, 1.0)  # type: ignore[operator]
     else:
