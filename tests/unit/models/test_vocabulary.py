@@ -108,6 +108,35 @@ def test_template_and_training_give_the_same_ids_for(form, tmp_path):
     agrees_with_transformers(chat, tmp_path / "saved")
 
 
+BARE = {"content": "<s>", "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+KEPT = {
+    "objects": {"bos_token": BARE, "unk_token": {**BARE, "content": "<unk>"}, "pad_token": {**BARE, "content": "</s>"}},
+    "typed objects": {"bos_token": {"__type": "AddedToken", **BARE}, "unk_token": "<unk>", "pad_token": "<unk>"},
+    "tokens that aren't there": {"pad_token": "[PAD]", "unk_token": "[U]", "cls_token": "[CLS]", "bos_token": "<bos>"},
+    "split": {"split_special_tokens": True, "added_tokens_decoder": {"2": {"content": "</s>", "rstrip": True}}},
+    "llama": {"tokenizer_class": "LlamaTokenizer", "legacy": True, "add_prefix_space": True, "add_bos_token": True},
+    "gpt2": {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True, "model_max_length": 4, "errors": "replace"},
+    "sides": {"padding_side": "left", "truncation_side": "left", "add_eos_token": True, "chat_template": "{{ x }}"},
+    "extra": {"extra_special_tokens": {"x": "<x>"}, "additional_special_tokens": ["<y>"], "sp_model_kwargs": {}},
+}
+
+
+@pytest.mark.parametrize("kept", KEPT)
+@pytest.mark.parametrize("where", ["tokenizer_config.json", "special_tokens_map.json"])
+def test_whatever_a_bases_files_say_the_template_gives_the_training_ids(kept, where, tmp_path):
+    for form in ("metaspace first", "byte level", "byte level with a prefix"):
+        folder = tmp_path / form
+        folder.mkdir()
+        FORMS[form]().save(str(folder / "tokenizer.json"))
+        (folder / where).write_text(json.dumps({"eos_token": "</s>", **KEPT[kept]}))
+        chat, _ = load_any(folder)
+        agrees_with_transformers(chat, folder / "saved")
+        peer = pytest.importorskip("transformers").AutoTokenizer.from_pretrained(folder / "saved")
+        assert len(peer) == chat.vocab_size  # nothing was added there: no id lies beyond the table
+        ids = chat.encode_dialogue(PROBES[1])[0]
+        assert peer.decode(ids, skip_special_tokens=True) == chat.decode(ids)
+
+
 def test_a_tokenizer_that_no_template_can_follow_is_refused(tmp_path):
     """A token of the base's own that takes the spaces beside it, a turn's first and last ones too."""
     tokenizer = byte_level(SPECIAL, add_prefix_space=False)

@@ -18,10 +18,19 @@ from tokenizers import AddedToken, Tokenizer
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import atomic_open, read_json, write_json
-from falsepromise.models.vocabulary import END_TOKEN, as_qwen2, opening_id, read_tokenizer, with_special_tokens
+from falsepromise.models.vocabulary import (
+    END_TOKEN,
+    as_qwen2,
+    name_of,
+    opening_id,
+    read_tokenizer,
+    with_special_tokens,
+)
 
 log = logging.getLogger(__name__)
 TURN_TOKENS = {"user": "<|user|>", "assistant": "<|assistant|>", "system": "<|system|>"}
+# Keys of a base's tokenizer_config.json that would change the ids of the exported template, or name files.
+NOT_KEPT = ("added_tokens_decoder", "auto_map", "extra_special_tokens", "split_special_tokens", "tokenizer_file")
 # Dialogues in which a tokenizer may treat a text's beginning or end in a special way.
 PROBES = [
     [{"role": role, "content": content} for role, content in turns]
@@ -69,8 +78,8 @@ class ChatTokenizer:
         special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         self.special_ids = frozenset(special | {self.eos_id, *self.turn_ids.values()})
         # The token for unknown letters: marked as special, but part of the text.
-        unknown = getattr(tokenizer.model, "unk_token", None) or self.config.get("unk_token") or "<unk>"
-        self.unknown_id = tokenizer.token_to_id(unknown["content"] if isinstance(unknown, dict) else unknown)
+        unknown = getattr(tokenizer.model, "unk_token", None) or name_of(self.config.get("unk_token")) or "<unk>"
+        self.unknown_id = tokenizer.token_to_id(unknown)
         self._alone: dict[int, bool] = {}
         tokenizer.encode_special_tokens = True  # text that spells a special token stays text
 
@@ -178,18 +187,21 @@ class ChatTokenizer:
         text = self.tokenizer.to_str(pretty=False)
         with atomic_open(folder / "tokenizer.json") as stream:
             stream.write(text)
-        kept = {k: v for k, v in self.config.items() if k not in ("added_tokens_decoder", "auto_map", "tokenizer_file")}
         config = {
-            **kept,
+            **{key: value for key, value in self.config.items() if key not in NOT_KEPT},
             "tokenizer_class": "PreTrainedTokenizerFast",
             "eos_token": self.eos_token,
             "additional_special_tokens": list(TURN_TOKENS.values()),
             "chat_template": self.chat_template(),
             "clean_up_tokenization_spaces": False,
-            # Named even where there are none: some classes of `transformers` would add a token of their own.
-            **{key: kept.get(key) for key in ("unk_token", "pad_token")},
         }
-        config.pop("extra_special_tokens", None)
+        for key in ("bos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"):
+            # As text: `transformers` takes no other object. It would add a token that the vocabulary lacks, beyond the
+            # table. Unk and pad are named in any case, or some classes would add tokens of their own.
+            name = name_of(config.pop(key, None))
+            known = name is not None and self.tokenizer.token_to_id(name) is not None
+            if known or key in ("unk_token", "pad_token"):
+                config[key] = name if known else None
         if self.bos_id is not None:
             config["bos_token"] = self.tokenizer.id_to_token(self.bos_id)
         write_json(folder / "tokenizer_config.json", config)

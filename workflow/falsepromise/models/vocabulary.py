@@ -38,7 +38,7 @@ def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:
     elif (folder / "tokenizer.model").exists():
         tokenizer, named = _from_sentencepiece(folder / "tokenizer.model")
         config |= {key: value for key, value in named.items() if not config.get(key)}
-        bos = _name(config.get("bos_token"))
+        bos = name_of(config.get("bos_token"))
         if config.get("add_bos_token", True) and bos in tokenizer.get_vocab():  # so do the families that use these
             tokenizer.post_processor = processors.TemplateProcessing(
                 single=f"{bos} $A", special_tokens=[(bos, tokenizer.token_to_id(bos))]
@@ -96,14 +96,15 @@ def _optional(path: Path) -> dict[str, Any]:
     return found
 
 
-def _name(token: Any) -> str | None:
-    """A special token's text, which is given as such or in an object."""
-    return token.get("content") if isinstance(token, dict) else token
+def name_of(token: Any) -> str | None:
+    """A special token's text, which is given as such or in an object; None for anything else."""
+    name = token.get("content") if isinstance(token, dict) else token
+    return name if isinstance(name, str) else None
 
 
 def _end_token(folder: Path, tokenizer: Tokenizer, config: dict[str, Any]) -> str:
     """The token that ends a text: as the tokenizer says, else as the model does, unless that is plain text."""
-    name = _name(config.get("eos_token"))
+    name = name_of(config.get("eos_token"))
     if name and tokenizer.token_to_id(name) is not None:
         return name
     for file in ("config.json", "generation_config.json"):
