@@ -90,11 +90,12 @@ def test_a_random_config_gives_the_logits_of_transformers(family, seed, tmp_path
         assert np.abs(again.float()(ids).logits.numpy() - theirs).max() < 2e-5 * size + 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_odd_key_gives_the_logits_of_transformers_or_one_line(family, tmp_path):
     """Never other logits, and never a traceback, whatever `transformers` does itself."""
     outcomes = set()
-    for seed in range(8 * len(SEEDS)):
+    for seed in range(4 * len(SEEDS)):
         folder = tmp_path / str(seed)
         folder.mkdir()
         hub = changed(random_config(family, seed), random.Random(f"{family} {seed}"))
