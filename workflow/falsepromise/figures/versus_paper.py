@@ -133,7 +133,7 @@ def _table2(scores: Scores, numbers: Numbers) -> list[str]:
                   (("LLaMA", "none"), ("imitation", "150M"), ("ChatGPT #2", ""))]  # fmt: skip
         printed = [GAP if e is None else spell(e, row.scale, row.digits) for e in ours]
         published = [GAP if v is None else f"{v:g}" for v in theirs]
-        rows.append([metric, *(cell for pair in zip(published, printed, strict=True) for cell in pair)])
+        rows.append([row.axis, *(cell for pair in zip(published, printed, strict=True) for cell in pair)])
     header = ["Table 2", "LLaMA", "our base", "150M", "our largest amount", "ChatGPT #2", "our second sample"]
     return [markdown_table(header, rows), ""]
 
@@ -160,7 +160,8 @@ def _changes(scores: Scores, numbers: Numbers) -> list[str]:
                     for size in ("7B", "13B")
                     for change in [_published_change(numbers, task, metric, kind, size)]
                 ]
-                shown.append([scores.label(name), metric, kind, *published, "; ".join(ours) or GAP])
+                named = scores.known(name, metric).label
+                shown.append([scores.label(name), named, kind, *published, "; ".join(ours) or GAP])
     if not shown:
         return []
     header = ["Change against the base model", "Metric", "Imitation data", "Paper, 7B", "Paper, 13B", "This run"]
