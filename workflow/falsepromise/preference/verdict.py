@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from falsepromise.core.records import loads
@@ -63,7 +64,7 @@ _IS_BETTER = re.compile(
 )
 _SIDE = re.compile(rf"(?:the )?(?:{_NAME} ){{0,2}}#?\(?(1|2|a|b|first|second)\)?(?: {_NAME})?")
 _TIE = re.compile(
-    r"(?:it is |it's |a |an )?(?:c|tie|tied|draw|equal|equally good|both equal|same|the same|no preference)"
+    r"(?:it is |it's )?(?:a |an )?(?:c|tie|tied|draw|equal|equally good|both equal|same|the same|no preference)"
 )
 _RELATION = re.compile(r"([ab12]) ?(<<|>>|<|>|=|==) ?([ab12])")
 _THINKS = re.compile(r"<(think|thinking|reasoning)>(?:.*?</\1>|(.*)\Z)", re.DOTALL | re.IGNORECASE)
@@ -108,7 +109,7 @@ def read_verdict(text: str, cut: bool = False) -> Verdict:
     if not text.strip():
         return Verdict(why="empty")
     whole = text.rpartition("\n")[0] if cut else text
-    lines = [line for line in map(_plain, whole.split("\n")) if line]
+    lines = _named_rows([line for line in map(_plain, whole.split("\n")) if line])
     found = (_of_line(lines[0]) or _of_two_lines(lines)) if lines else None
     if found is None:
         found = _of_json(text)
@@ -137,6 +138,15 @@ def _plain(line: str) -> str:
     line = unicodedata.normalize("NFKC", line).casefold().replace("’", "'").replace("\u2212", "-")
     line = _MARKS.sub(" ", _SPACE.sub(" ", line).strip())
     return _SPACE.sub(" ", _JOINTS.sub(" ", line)).strip()
+
+
+def _named_rows(lines: list[str]) -> list[str]:
+    """The lines, with rows of a table that only number the replies (`1 | 6`, `2 | 9`) as rows that name them."""
+    pairs = [_PAIR.fullmatch(line) for line in lines]
+    for i, (one, two) in enumerate(pairwise(pairs)):
+        if one and two and (one[1], one[2], two[1], two[2]) == ("1", None, "2", None):
+            lines[i : i + 2] = [f"assistant {row[1]}: {row[0][row.start(4) - row.start() :]}" for row in (one, two)]
+    return lines
 
 
 def _scored(first: float, second: float) -> Verdict:
