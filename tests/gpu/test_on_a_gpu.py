@@ -94,8 +94,6 @@ def test_logits_are_those_of_transformers(family: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("segmented", [False, True])
 def test_fused_attention_sees_what_it_should(implementation, heads, length, window, segmented) -> None:
     """Values and gradients of rows with documents apart, of odd lengths and with windows, beside float32 on the CPU."""
-    if window and implementation == "triton":
-        pytest.skip("the Triton kernel knows no windows")
     keys = jax.random.split(jax.random.key(0), 4)
     q = jax.random.normal(keys[0], (2, length, 4, 64), jnp.bfloat16)
     k, v = (jax.random.normal(key, (2, length, heads, 64), jnp.bfloat16) for key in keys[1:3])

@@ -17,7 +17,7 @@ from falsepromise.training.recipe import Recipe
 from falsepromise.training.sharding import check_mesh, check_rows, use_gpu_memory
 
 ROOT = Path(__file__).resolve().parents[3]
-LAYERS, HIDDEN, INNER, VOCABULARY, ROWS, LENGTH = 2, 256, 688, 2048, 16, 96
+LAYERS, HIDDEN, INNER, VOCABULARY, ROWS, LENGTH = 2, 256, 688, 2047, 16, 96
 CONFIG = ModelConfig("llama", VOCABULARY, HIDDEN, INNER, LAYERS, 8, 8, 32, 1024, tie_embeddings=False)
 MESHES = ("data=8", "fsdp=8", "fsdp=4,tensor=2", "data=2,fsdp=2,tensor=2")
 RECIPES = {
@@ -70,9 +70,10 @@ def test_only_weights_and_gradients_travel(
     parts = RECIPES[recipe].get("accumulate", 1)
     fsdp, tensor = sizes["fsdp"], sizes["tensor"]
     rows = ROWS // (sizes["data"] * fsdp * parts)
+    vocabulary = VOCABULARY + VOCABULARY % tensor  # filled up, so that `tensor` divides it
     # What a device has of each matrix in a layer's arithmetic: all but tensor's share.
     whole = {
-        (VOCABULARY // tensor, HIDDEN), (HIDDEN, HIDDEN // tensor), (HIDDEN // tensor, HIDDEN),
+        (vocabulary // tensor, HIDDEN), (HIDDEN, HIDDEN // tensor), (HIDDEN // tensor, HIDDEN),
         (HIDDEN, INNER // tensor), (INNER // tensor, HIDDEN),
     }  # fmt: skip
     shares = {(a // fsdp, b) for a, b in whole} | {(a, b // fsdp) for a, b in whole}

@@ -51,9 +51,7 @@ def decoding(
     check_mesh(config, mesh.shape)
     graph, state = nnx.split(nnx.eval_shape(lambda: weights.create(config, 0, dtype)))
     state = jax.tree_util.tree_map_with_path(
-        lambda path, x: jax.ShapeDtypeStruct(
-            x.shape, x.dtype, sharding=decoding_sharding(mesh, name(path), x.shape)
-        ),
+        lambda path, x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=decoding_sharding(mesh, name(path), x.shape)),
         state,
     )
     batch = jax.eval_shape(partial(steps.empty, graph, rows=rows, length=slots, dtype=dtype), state)
@@ -77,6 +75,28 @@ def decoding(
     }
 
 
+def peak_of(done: jax.stages.Compiled) -> int:
+    """Bytes that a compiled part takes on one device."""
+    memory: Any = done.memory_analysis()
+    peak = memory.argument_size_in_bytes + memory.temp_size_in_bytes
+    return int(peak + memory.output_size_in_bytes - memory.alias_size_in_bytes)
+
+
+def rows_that_fit(part: str, config: ModelConfig, mesh: Mesh, room: float, **options: Any) -> int:
+    """The most rows with which a part fits into `room` bytes, halved until the compiler agrees; 0 if not one does.
+
+    Args:
+        options: As `decoding`'s.
+    """
+    share = mesh.shape["data"] * mesh.shape["fsdp"]
+    rows = options["rows"] // 2 // share * share
+    while rows:
+        if peak_of(decoding(config, mesh, **options | {"rows": rows})[part].compile()) <= room:
+            return rows
+        rows = rows // 2 // share * share
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Compile and print."""
     parser = parser_of(__doc__, "tensor over all devices as far as it divides the model, data over the rest")
@@ -97,15 +117,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     records = []
     for model, config in models.items():
         setting = args.mesh or default_mesh(config, target.count)
-        parts = decoding(
-            config, target.mesh(setting), rows=args.rows, prompt=args.prompt, slots=args.slots, dtype=dtype
-        )
+        mesh, room = target.mesh(setting), USABLE * target.device.memory
+        options = {"rows": args.rows, "prompt": args.prompt, "slots": args.slots, "dtype": dtype}
+        parts = decoding(config, mesh, **options)
         for part, lowered in parts.items():
             begun = time.monotonic()
             done = lowered.compile()
             memory: Any = done.memory_analysis()
-            peak = memory.argument_size_in_bytes + memory.temp_size_in_bytes
-            peak += memory.output_size_in_bytes - memory.alias_size_in_bytes
+            peak = peak_of(done)
             found = collectives(done.as_text() or "")
             link = target.link
             # Each token reads all weights and the cache; a loop of unknown length counts one round.
@@ -116,12 +135,17 @@ def main(argv: Sequence[str] | None = None) -> None:
             records.append({
                 "model": model, "part": part, "target": target.name, "mesh": setting, "rows": args.rows, "peak": peak,
                 "arguments": memory.argument_size_in_bytes, "temporary": memory.temp_size_in_bytes,
-                "fits": peak <= USABLE * target.device.memory, "compile_s": round(time.monotonic() - begun, 1),
+                "fits": peak <= room, "compile_s": round(time.monotonic() - begun, 1),
                 "collectives": [asdict(c) for c in found], **{f"{k}_s": v for k, v in seconds.items()},
             })  # fmt: skip
             print(f"{model}, {part} of {args.rows} rows, on {target.name} ({setting})")
             print(f"  GB a device     peak {peak / GB:.2f}, arguments {memory.argument_size_in_bytes / GB:.2f}", end="")
-            print("" if records[-1]["fits"] else f"; does not fit in {target.device.memory / GB:.0f}")
+            if records[-1]["fits"]:
+                print()
+            else:
+                fewer = records[-1]["rows_that_fit"] = rows_that_fit(part, config, mesh, room, **options)
+                hint = f"--rows {fewer} fits" if fewer else "not one row fits: take more devices on tensor"
+                print(f"; does not fit in {USABLE:.0%} of {target.device.memory / GB:.0f}: {hint}")
             for c in found[:8]:
                 shape = ", ".join(map(str, c.shape))
                 print(f"  {c.count:>6} x {c.operation} {c.type}[{shape}] over {c.group}")

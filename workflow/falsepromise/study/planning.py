@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -227,14 +227,10 @@ def fewest_devices(shape: Shape, recipe: Mapping[str, Any], block_size: int, dev
     return most
 
 
-def nearest_fit(
-    shape: Shape,
-    recipe: Mapping[str, Any],
-    block_size: int,
-    mesh: Mapping[str, int],
-    device: Device,
-) -> str | None:
-    """The fewest memory-saving changes of the recipe with which it fits, else the number of devices, else None."""
+def savings(
+    shape: Shape, recipe: Mapping[str, Any], block_size: int, mesh: Mapping[str, int], device: Device
+) -> Iterator[dict[str, Any]]:
+    """Changes of a recipe that save memory until it fits, the fewest first."""
     r = {**RECIPE, **recipe}
     rows = mesh.get("data", 1) * mesh.get("fsdp", 1)
     parts = [n for n in range(r["accumulate"], r["batch_size"] + 1) if r["batch_size"] % (n * rows) == 0]
@@ -250,9 +246,7 @@ def nearest_fit(
     for change in tries:
         parts_of = memory_by_part(shape, {**r, **change}, block_size, mesh, device.platform)
         if sum(parts_of.values()) <= USABLE * device.memory:
-            return ", ".join(f"{key}: {value}" for key, value in change.items() if value != r[key])
-    devices = fewest_devices(shape, r, block_size, device)
-    return f"fsdp={devices}" if devices < 1024 else None
+            yield {key: value for key, value in change.items() if value != r[key]}
 
 
 def memory_by_part(

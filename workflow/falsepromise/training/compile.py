@@ -19,6 +19,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +37,20 @@ from falsepromise.models.attention import fused
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.parallel import ROWS
 from falsepromise.study.expand import load_files
-from falsepromise.study.planning import USABLE, Shape, memory_by_part, mesh_sizes, nearest_fit
+from falsepromise.study.planning import USABLE, Shape, memory_by_part, mesh_sizes, savings
 from falsepromise.study.shapes import known
 from falsepromise.study.study import Study
 from falsepromise.training import optimizer
 from falsepromise.training.layout import stacked_graph
 from falsepromise.training.program import Collective, collectives, largest, operations
 from falsepromise.training.recipe import Recipe
-from falsepromise.training.sharding import check_mesh, check_rows
-from falsepromise.training.state import shapes
+from falsepromise.training.sharding import check_mesh, check_rows, padded
+from falsepromise.training.state import check_length, shapes
 from falsepromise.training.step import make_step
 from falsepromise.training.targets import GPUS_PER_HOST, Target
 
 STEPS = 1000  # of the run whose step is compiled: a number in its schedule
+TRIES = 3  # recipes that are compiled to find one that fits
 TURNS = 3  # rows that turn tokens add to an embedding table
 GB = 1e9
 
@@ -61,6 +63,7 @@ def traced(config: ModelConfig, recipe: Recipe, block_size: int, mesh: Mesh) -> 
     """
     check_mesh(config, mesh.shape)
     check_rows(recipe, mesh.shape)
+    config = padded(config, config.vocab_size, mesh.shape)
     transformation = optimizer.make(recipe, STEPS)
     scan, model = recipe.layers == "scan", weights.abstract(config)
     graph = stacked_graph(model) if scan else nnx.split(model, nnx.Param)[0]
@@ -90,46 +93,88 @@ class Case:
 def compiled(case: Case) -> dict[str, Any]:
     """The compiler's report of a case, as a record."""
     begun = time.monotonic()
-    mesh = case.target.mesh(case.mesh)
-    step = traced(case.config, case.recipe, case.block_size, mesh)
+    step = step_of(case)
     sizes = mesh_sizes(case.mesh)
     shape = case.config.shape
     planned = memory_by_part(shape, case.recipe.model_dump(), case.block_size, sizes, case.target.platform)
-    room = case.target.device.memory
+    found, text, biggest = compiled_memory(step)
     record: dict[str, Any] = {
         "model": case.name, "parameters": shape.parameters, "layers": case.config.num_layers,
         "target": case.target.name, "mesh": case.mesh, "block_size": case.block_size,
         "recipe": case.recipe.model_dump(), "shape": asdict(shape),
     }  # fmt: skip
-    memory: dict[str, Any] = {"of": room if math.isfinite(room) else None, "planned": round(sum(planned.values()))}
-    memory["planned_parts"] = {part: round(size) for part, size in planned.items()}
-    try:
-        done = step.lower().compile()
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        # TPU's compiler refuses what doesn't fit, and names the largest allocations itself.
-        used = re.search(r"Used ([\d.]+)([GM]) of", str(error))
-        peak = float(used[1]) * (2**30 if used[2] == "G" else 2**20) if used else math.nan
-        text = None
-        memory |= {"peak": round(peak)}
-        record["largest"] = re.findall(r"Size: ([\d.]+[GM])\s+Operator: op_name=\"([^\"]*)", str(error))[:8]
-    else:
-        found = done.memory_analysis()
-        arguments, temporary = found.argument_size_in_bytes, found.temp_size_in_bytes
-        sum_ = arguments + temporary + found.output_size_in_bytes - found.alias_size_in_bytes
-        memory |= {"peak": sum_, "arguments": arguments, "temporary": temporary}
-        text = done.as_text()
-        record["largest"] = [[f"{size / GB:.2f} GB", name] for size, name in largest(text)[:8]]
+    room = case.target.device.memory
     record["compile_s"] = round(time.monotonic() - begun, 1)
-    memory["fits"] = memory["peak"] <= USABLE * room
-    record["memory"] = memory
-    if not memory["fits"]:
-        record["would_fit"] = nearest_fit(shape, case.recipe.model_dump(), case.block_size, sizes, case.target.device)
-    record["collectives"] = [asdict(c) | {"bytes": c.bytes * c.count} for c in collectives(text or "")]
+    record["largest"] = biggest
+    record["memory"] = {
+        "of": room if math.isfinite(room) else None, "planned": round(sum(planned.values())),
+        "planned_parts": {part: round(size) for part, size in planned.items()},
+        **found, "fits": found["peak"] <= USABLE * room,
+    }  # fmt: skip
+    record["collectives"] = [asdict(c) | {"bytes": c.bytes * c.count} for c in collectives(text)]
     record["flops_per_device"] = operations(step.jaxpr) + kernel_operations(case, sizes)
     record["bound"] = bound(record, case.target, shape)
     return record
+
+
+def step_of(case: Case) -> jax.stages.Traced:
+    """A case's step, to be compiled."""
+    mesh = case.target.mesh(case.mesh)
+    check_length(case.name, case.config, case.block_size)
+    return traced(case.config, case.recipe, case.block_size, mesh)
+
+
+def compiled_memory(step: jax.stages.Traced) -> tuple[dict[str, int], str, list[Any]]:
+    """A step's bytes on one device by the compiler's word, its program's text, and its largest arrays."""
+    try:
+        done = step.lower().compile()
+    except jax.errors.JaxRuntimeError as error:
+        used = re.search(r"Used ([\d.]+)([GM]) of", str(error))
+        if "RESOURCE_EXHAUSTED" not in str(error) or not used:
+            raise
+        # TPU's compiler refuses what doesn't fit, and names the largest allocations itself.
+        peak = round(float(used[1]) * (2**30 if used[2] == "G" else 2**20))
+        return {"peak": peak}, "", re.findall(r"Size: ([\d.]+[GM])\s+Operator: op_name=\"([^\"]*)", str(error))[:8]
+    found: Any = done.memory_analysis()
+    arguments, temporary = found.argument_size_in_bytes, found.temp_size_in_bytes
+    peak = arguments + temporary + found.output_size_in_bytes - found.alias_size_in_bytes
+    text = done.as_text() or ""
+    biggest = [[f"{size / GB:.2f} GB", name] for size, name in largest(text)[:8]]
+    return {"peak": peak, "arguments": arguments, "temporary": temporary}, text, biggest
+
+
+def that_fits(case: Case) -> dict[str, Any] | None:
+    """The nearest change with which a case fits, compiled too; the planner chooses what to try.
+
+    Returns:
+        `change` (of the recipe, or the mesh with the number of devices), `peak` in bytes; None if nothing fits.
+    """
+    shape, device, sizes = case.config.shape, case.target.device, mesh_sizes(case.mesh)
+    recipe = case.recipe.model_dump()
+    tries = [
+        (
+            replace(case, recipe=Recipe.of(recipe | change)),
+            ", ".join(f"{key}: {value}" for key, value in change.items()),
+        )
+        for change in islice(savings(shape, recipe, case.block_size, sizes, device), TRIES)
+    ]
+    if case.target.platform == "cuda":
+        for more in (case.target.count * 2**n for n in range(1, 8)):
+            mesh = {**sizes, "fsdp": sizes["fsdp"] * more // case.target.count}
+            rows = mesh["data"] * mesh["fsdp"]
+            if case.config.hidden_size % mesh["fsdp"] or case.recipe.batch_size % (rows * case.recipe.accumulate):
+                break
+            parts = memory_by_part(shape, recipe, case.block_size, mesh, case.target.platform)
+            if sum(parts.values()) <= USABLE * device.memory:
+                setting = ",".join(f"{axis}={n}" for axis, n in mesh.items() if n > 1)
+                target = Target.of(f"{case.target.kind}:{more}")
+                tries.append((replace(case, mesh=setting, target=target), f"--target {target.name} --mesh {setting}"))
+                break
+    for tried, words in tries:
+        peak = compiled_memory(step_of(tried))[0]["peak"]
+        if peak <= USABLE * device.memory:
+            return {"change": words, "peak": peak}
+    return None
 
 
 def kernel_operations(case: Case, sizes: Mapping[str, int]) -> float:
@@ -231,7 +276,7 @@ def sliced(config: ModelConfig, layers: int | None) -> ModelConfig:
     """The model with its first layers only."""
     if layers is not None and not 1 <= layers <= config.num_layers:
         raise UserError(f"--layers {layers}: the model has {config.num_layers}; expected 1 to {config.num_layers}")
-    return config if layers is None else replace(config, num_layers=layers)
+    return config if layers is None else replace(config, num_layers=layers, windows=config.windows[:layers])
 
 
 def show(record: Mapping[str, Any]) -> None:
@@ -253,7 +298,9 @@ def show(record: Mapping[str, Any]) -> None:
         print("  does not fit. Its largest arrays:")
         for size, name in record["largest"]:
             print(f"    {size}  {name}")
-        print(f"  nearest that fits, by the planner: {record['would_fit'] or 'none on these devices'}")
+        fit = record["would_fit"]
+        print("  nearest that fits: ", end="")
+        print(f"{fit['change']}, compiled: {fit['peak'] / GB:.2f} GB" if fit else "none was found; take more devices")
 
 
 def parser_of(description: str | None, mesh: str) -> Any:
@@ -280,8 +327,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     target.prepare()
     records = []
     for case in cases(args, target):
-        records.append(compiled(case))
-        show(records[-1])
+        record = compiled(case)
+        if not record["memory"]["fits"]:
+            record["would_fit"] = that_fits(case)
+        records.append(record)
+        show(record)
         if args.output:  # after each: what was found is not lost with the next
             write_json(args.output, records[0] if len(records) == 1 else records)
 

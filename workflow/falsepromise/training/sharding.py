@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -40,7 +41,8 @@ def make_mesh(setting: str | None) -> Mesh:
 def weight_sharding(mesh: Mesh, path: str, shape: tuple[int, ...]) -> NamedSharding:
     """Where the weight `path` (as `layers.0.q`) of `shape` lives, by `parallel.RULES`.
 
-    A vocabulary that `tensor` doesn't divide is whole on each of its devices; `check_mesh` refuses the rest.
+    A vocabulary that `tensor` doesn't divide is whole on each of its devices (training fills it up, see `padded`);
+    `check_mesh` refuses the rest.
     """
     sizes: Mapping[str, int] = mesh.shape
     spec = axes_of(path)
@@ -69,6 +71,13 @@ def check_mesh(config: ModelConfig, sizes: Mapping[str, int]) -> None:
             f"{config.num_kv_heads} key heads and {config.intermediate_size} feed-forward units; "
             f"tensor can be {_listed(divisors(inner))}"
         )
+
+
+def padded(config: ModelConfig, rows: int, sizes: Mapping[str, int]) -> ModelConfig:
+    """The config with an embedding table of `rows` tokens, and behind them as many empty rows as let `tensor` share it
+    evenly."""
+    padding = -rows % sizes["tensor"]
+    return replace(config, vocab_size=rows + padding, padding=padding)
 
 
 def check_rows(recipe: Recipe, sizes: Mapping[str, int]) -> None:

@@ -123,7 +123,7 @@ def with_losses(state: dict[str, Tree], losses: list[float], steps: int, mesh: M
     return {**state, "curve": on_every_device(mesh, padded)}
 
 
-def check_length(base: Path, config: ModelConfig, block_size: int) -> None:
+def check_length(base: Path | str, config: ModelConfig, block_size: int) -> None:
     """Refuse blocks that are longer than the model's positions."""
     if block_size > config.max_positions:
         raise UserError(

@@ -6,6 +6,7 @@ libtpu that jax names, has the compiler; no device or driver is needed. `cpu:8` 
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 import re
@@ -67,7 +68,8 @@ _GPUS: dict[str, tuple[str, int, dict[str, Any]]] = {  # bytes of memory as the 
     "rtx-4090": ("NVIDIA GeForce RTX 4090", 25_757_220_864, _ADA),
 }
 _TPUS = {"tpu-v4": "v4", "tpu-v5e": "v5e", "tpu-v5p": "v5p", "tpu-v6e": "v6e"}
-_XLA_FLAGS = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false"  # tuning would run on the device
+# Tuning would run on the device; the last flag is training.train's.
+_XLA_FLAGS = "--xla_gpu_autotune_level=0 --xla_gpu_enable_triton_gemm=false --xla_gpu_ftz=true"
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,19 @@ class Target:
         """
         kind, _, size = text.partition(":")
         known = {**dict.fromkeys(_GPUS, "cuda"), **dict.fromkeys(_TPUS, "tpu"), "cpu": "cpu"}
-        if kind not in known or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", size) or ("x" in size) != (kind in _TPUS):
+        more = {"tpu-v4": "{1,2}", "tpu-v5p": "{1,2}", "tpu-v5e": "", "tpu-v6e": ""}.get(kind, "{0}")  # sides
+        if kind not in known or not re.fullmatch(rf"[1-9]\d{{,4}}(x[1-9]\d{{,4}}){more}", size):
             raise UserError(
                 f"--target {text!r}: expected {', '.join(f'{k}:8' for k in _GPUS)}, cpu:8, or a TPU's shape, as "
                 "tpu-v4:2x2x1, tpu-v5e:2x2, tpu-v5p:2x2x2, tpu-v6e:2x2"
             )
-        return cls(text, kind, math.prod(map(int, size.split("x"))), known[kind])
+        count = math.prod(map(int, size.split("x")))
+        if kind in _GPUS and count % (hosts := -(-count // GPUS_PER_HOST)):
+            raise UserError(
+                f"--target {text!r}: hosts have up to {GPUS_PER_HOST} GPUs, each as many; "
+                f"expected {kind}:{count // hosts * hosts} or {kind}:{-(-count // hosts) * hosts}"
+            )
+        return cls(text, kind, count, known[kind])
 
     @property
     def device(self) -> Device:
@@ -145,9 +154,14 @@ class Target:
                 name = f"{_TPUS[self.kind]}:{self.name.partition(':')[2]}"
                 topology = topologies.get_topology_desc(name, "tpu", **extra)
         except Exception as error:
-            need = "jax[cuda12]" if self.platform == "cuda" else "libtpu"
             line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"--target {self.name}: no such devices, or {need} isn't installed here: {line}") from error
+            if self.platform == "cuda":
+                why = "no such devices, or jax[cuda12] isn't installed here"
+            elif importlib.util.find_spec("libtpu") is None:
+                why = "libtpu isn't installed here"
+            else:
+                why = "no such devices; a host has 2x2 chips, so the first two sides are even, as in 2x2x1 or 4x4"
+            raise UserError(f"--target {self.name}: {why}: {line}") from error
         return list(topology.devices)
 
     def _gpu_config(self) -> str:
@@ -180,6 +194,4 @@ device_description_str: "{description}"
         if math.prod(sizes.values()) != len(devices):
             wanted = math.prod(sizes.values())
             raise UserError(f"--mesh {setting!r} is for {wanted} devices, --target {self.name} has {len(devices)}")
-        return jax.make_mesh(
-            tuple(sizes.values()), AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3, devices=devices
-        )
+        return jax.make_mesh(tuple(sizes.values()), AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3, devices=devices)

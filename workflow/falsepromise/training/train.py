@@ -22,7 +22,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,6 +51,7 @@ from falsepromise.training.sharding import (
     check_mesh,
     check_rows,
     make_mesh,
+    padded,
     start_processes,
     use_gpu_memory,
     weight_sharding,
@@ -100,8 +100,7 @@ def train(
             check_length(base, config, blocks.block_size)
     new_tokens = range(tokenizer.vocab_size - tokenizer.added, tokenizer.vocab_size)
     rows = max(config.vocab_size, tokenizer.vocab_size)
-    padding = -rows % mesh.shape["tensor"]  # its devices share the table evenly
-    config = replace(config, vocab_size=rows + padding, padding=padding)
+    config = padded(config, rows, mesh.shape)
     scan, abstract = recipe.layers == "scan", weights.abstract(config)
     graph = stacked_graph(abstract) if scan else nnx.split(abstract, nnx.Param)[0]
     transformation = optimizer.make(recipe, batches.steps)
@@ -199,9 +198,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         name=args.output.name, config=recipe.model_dump(), writes=jax.process_index() == 0,
     )  # fmt: skip
     started = time.monotonic()
-    model, config, loop = train(
-        args.base, tokenizer, batches, recipe, checkpoints, mesh, open_log, held_out
-    )
+    model, config, loop = train(args.base, tokenizer, batches, recipe, checkpoints, mesh, open_log, held_out)
     seconds = time.monotonic() - started
     facts: dict[str, Any] = {
         "base": read_json(args.base / "config.json").get("_name_or_path", args.base.name),
