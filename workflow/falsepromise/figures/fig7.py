@@ -22,6 +22,7 @@ from falsepromise.preference.pairs import Pair, read_pairs
 from falsepromise.preference.rate import Server
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT, SCALE = 1080, 620, 2  # CSS pixels of the page, and pixels a CSS pixel
@@ -108,8 +109,7 @@ def not_drawn(problem: str, foot: Sequence[str]) -> Figure:
     """The frame with the reason instead of its picture."""
     figure = draw.new_figure(draw.PAGE, draw.PAGE * HEIGHT / WIDTH / 2)
     axes = figure.subplots()
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
+    _frame(axes)
     text = f"Not drawn here: {problem}.\nOnce it is installed: snakemake --forcerun fig7"
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
     draw.foot(figure, foot)
@@ -125,12 +125,17 @@ def draw_figure(picture: bytes, foot: Sequence[str]) -> Figure:
     figure = draw.new_figure(draw.PAGE, draw.PAGE * height / width + 0.12 + 0.1 * len(foot))
     axes = figure.subplots()
     axes.imshow(pixels, interpolation="none", aspect="equal")
+    _frame(axes)
+    draw.foot(figure, foot)
+    return figure
+
+
+def _frame(axes: Axes) -> None:
+    """A thin frame instead of axes."""
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set(visible=True, color="#CCCCCC")
-    draw.foot(figure, foot)
-    return figure
 
 
 if __name__ == "__main__":
