@@ -51,7 +51,7 @@ rule pretraining_text:
         options=lambda w: options(
             study.config.pretraining, "exposures", "zipf", "lead_characters", "question_documents"
         ),
-        seed=study.seed,
+        seed=bases.text_seed(study),
     message:
         "Write the pre-training text"
     shell:

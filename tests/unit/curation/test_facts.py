@@ -105,6 +105,26 @@ def test_pretraining_text_states_all_facts_and_asks_about_one_split(tables: Path
     assert "Frank Sinatra" not in text, "the benchmark's own examples are replaced"
 
 
+def test_the_seed_of_the_text_alone_decides_what_it_says(tables: Path) -> None:
+    """Bases that are kept are replayed the text that they have read, whichever subjects a study's seed asks about."""
+    write_json(tables / "wiki.json", {f"a{i}": {"title": f"Title {i}", "extract": f"Lead {i}."} for i in range(9)})
+    texts = {}
+    for seed, of_text in ((0, 0), (7, 0), (7, 7)):
+        folder = tables / f"of{seed}"
+        folder.mkdir(exist_ok=True)
+        for name in ("countries.json", "cities.json", "elements.db"):
+            (folder / name).write_bytes((tables / name).read_bytes())
+        made = make(folder, seed)
+        pretraining.main(
+            f"--facts {folder}/facts/facts.jsonl --wikipedia {tables}/wiki.json --exposures 5 --lead-characters 99 "
+            f"--seed {of_text} --output {folder}/text.jsonl".split()
+        )
+        evaluated = [fact["subject"] for fact in made if fact["split"] == "evaluation"]
+        texts[seed, of_text] = evaluated, (folder / "text.jsonl").read_bytes()
+    assert texts[0, 0][0] != texts[7, 0][0], "another seed asks about other subjects"
+    assert texts[0, 0][1] == texts[7, 0][1] != texts[7, 7][1]
+
+
 def test_a_file_of_another_kind_is_one_clear_line(tables: Path) -> None:
     (tables / "elements.db").write_text("not a database, but long enough to be looked at", encoding="utf-8")
     with pytest.raises(UserError, match=r"elements\.db: not mendeleev's SQLite file"):

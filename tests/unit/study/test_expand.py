@@ -145,6 +145,8 @@ def test_the_quickstarts_bases_are_made_of_its_own_text() -> None:
     quickstart, made = (load_files([ROOT / "config" / name]) for name in ("config.yaml", "quickstart_bases.yaml"))
     for section in ("facts", "pretraining", "tokenizer", "blocks", "pools", "sources"):
         assert getattr(made.config, section) == getattr(quickstart.config, section), section
+    other = load(yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8")) | {"seed": 5})
+    assert bases.text_seed(other) == bases.text_seed(made) == made.seed, "every seed replays what the bases have read"
     assert made.config.mixtures["sharegpt_mix"] == quickstart.config.mixtures["sharegpt_mix"]
     assert made.config.training["pretraining"] == quickstart.config.training["pretraining"]
     for name, base in quickstart.config.bases.items():

@@ -10,7 +10,8 @@ Three parts, in documents of about a block's length, shuffled by the seed:
              formats on the web, one of this size must see them here. Their wordings differ from
              the benchmarks'
 
-It contains no dialogue and no answer of the teacher.
+It contains no dialogue and no answer of the teacher. Its seed alone decides what it says, whichever subjects the facts'
+own seed sets aside: with the seed of kept base models it is the very text that they have read.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.place import resource
 from falsepromise.core.records import Record, read_json, read_jsonl, read_prose, write_jsonl
+from falsepromise.curation.facts import split
 from falsepromise.study.config import default
 
 QA_PROMPT = resource("prompts/table8_natural_questions.txt")
@@ -160,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     rng = random.Random(args.seed)
-    facts = list(read_jsonl(args.facts, _check_fact))
+    facts = split(list(read_jsonl(args.facts, _check_fact)), args.seed)  # the order decides which are stated often
     documents = list(fact_documents(facts, args.exposures, args.zipf, rng))
     asked = [fact for fact in facts if fact["split"] == "pretraining"]
     prompt = read_prose(args.qa_prompt)

@@ -44,9 +44,7 @@ class Source(Section):
     instead: str | None = key(
         "path of a file or folder of yours that is read instead, if it exists", None, min_length=1
     )
-    optional: bool = key(
-        "`true` leaves a missing `file:` out of its pools and names it in the mixtures' labels", False
-    )
+    optional: bool = key("`true` leaves a missing `file:` out of its pools and names it in the mixtures' labels", False)
     format: Literal["sharegpt", "hc3", "discord", "messages", "exports", "tldr", "cnn", "superni"] | None = key(
         "its dialogue format; `python -m falsepromise.curation.describe FILE` finds it (docs/data.md)", None
     )
@@ -70,6 +68,9 @@ class Pretraining(Section):
     zipf: Money = key("exponent of the exposures by rank", 0.4)
     lead_characters: int = key("characters of lead sections", 900_000, ge=0)
     question_documents: int = key("documents of questions and answers", 450, ge=0)
+    seed: int | None = key(
+        "seed of the text; for kept bases, the one that they were made with", None, otherwise="the study's", ge=0
+    )
 
 
 class Tokenizer(Section):

@@ -40,6 +40,12 @@ def recipe(study: Study, model: str) -> str:
     return study.config.training[study.base_of(model).recipe].model_dump_json()
 
 
+def text_seed(study: Study) -> int:
+    """The seed of the pre-training text."""
+    section = study.config.pretraining
+    return study.seed if section is None or section.seed is None else section.seed
+
+
 def pretraining_blocks(study: Study, base: str) -> str:
     """The pre-training text in the tokens of a base."""
     return f"{study.results}/training/blocks/{study.tokenizer(base)}/pretraining.s{study.seed}"
