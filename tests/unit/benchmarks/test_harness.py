@@ -12,6 +12,8 @@ import pytest
 
 from falsepromise.benchmarks import choices, data, run
 from falsepromise.benchmarks.model import EngineModel, as_prompt
+from falsepromise.benchmarks.outcome import Options
+from falsepromise.core.records import write_jsonl
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,24 @@ def test_multiple_choice_is_lm_evals(folder: Path, model: EngineModel, samples: 
     assert score["model"] == "tiny"
     assert score["metrics"]["acc"]["n"] == 3
     assert score["manifest"]["config"]["turn_tokens"] is False
+
+
+def test_several_draws_of_choices_are_one_item(folder: Path, model: EngineModel, tmp_path: Path) -> None:
+    """The item has their mean; lm-eval, which knows no items, has the same mean over equally many draws each."""
+    draws = [[" cow", " hen", " dog"], [" hen", " cat", " ox"], [" hen", " ape", " owl"]]
+    questions = [
+        {"id": f"{q}/{n}", "item": q, "question": q, "choices": c, "answer": c.index(" hen")}
+        for q in ("Which animal lays eggs?", "Which animal has feathers?")
+        for n, c in enumerate(draws)
+    ]
+    write_jsonl(tmp_path / "draws.jsonl", questions)
+    outcome = choices.multiple_choice(model, Options(tmp_path / "draws.jsonl"))
+    assert [item["id"] for item in outcome.items] == ["Which animal lays eggs?", "Which animal has feathers?"]
+    assert outcome.metrics["acc"]["n"] == 2
+    theirs = outcome.beside["lm_eval.json"]["results"]["falsepromise_multiple_choice"]
+    assert outcome.metrics["acc"]["value"] == pytest.approx(theirs["acc,none"])
+    limited = choices.multiple_choice(model, Options(tmp_path / "draws.jsonl", limit=1))
+    assert limited.items[0] in outcome.items, "a limit is one of items, with all their draws"
 
 
 def test_mmlu_prompt_is_lm_evals(samples: Path) -> None:

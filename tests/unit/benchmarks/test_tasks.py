@@ -17,6 +17,7 @@ from falsepromise.benchmarks.outcome import Options, draw
 from falsepromise.benchmarks.reading import ERRORS, Reading
 from falsepromise.benchmarks.sandbox import Sandbox
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import write_jsonl
 from falsepromise.teacher.prompts import load
 
 
@@ -96,6 +97,19 @@ def test_choices_of_a_chat_endpoint_are_letters(samples: Path) -> None:
     assert values(outcome) == {"acc": pytest.approx(2 / 3)}
     assert choices.BY_ANSWER in outcome.limits
     assert text_of(model.prompts[1]) == "Question: Which animal lays eggs?\nA. hen\nB. cow\nAnswer:"
+
+
+def test_an_endpoint_is_asked_once_an_item(tmp_path: Path) -> None:
+    questions = [
+        {"id": f"{q}/{n}", "item": q, "question": q, "choices": [f"x{n}", "y"], "answer": 0}
+        for q in "ab"
+        for n in (0, 1)
+    ]
+    write_jsonl(tmp_path / "draws.jsonl", questions)
+    model = FakeModel(lambda prompt: "A" if "Question: a" in prompt else "B", chat_only=True)
+    outcome = choices.multiple_choice(model, Options(tmp_path / "draws.jsonl"))
+    assert {item["id"]: item["acc"] for item in outcome.items} == {"a": 1.0, "b": 0.0}
+    assert ["x0" in text_of(prompt) for prompt in model.prompts] == [True, True]
 
 
 def test_mmlu_by_answers_has_subjects_and_macro(samples: Path) -> None:

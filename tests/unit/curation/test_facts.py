@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -81,8 +82,12 @@ def test_the_benchmarks_ask_about_their_own_split_alone(tables: Path) -> None:
         questions = list(read_jsonl(tables / f"facts/qa_{name}.jsonl"))
         assert questions
         assert {made[q["id"]]["split"] for q in questions} == {name}
-        for item in read_jsonl(tables / f"facts/multiple_choice_{name}.jsonl"):
-            right = made[item["id"]]["answers"]
+        items = list(read_jsonl(tables / f"facts/multiple_choice_{name}.jsonl"))
+        assert Counter(item["item"] for item in items) == dict.fromkeys((q["id"] for q in questions), facts.DRAWS)
+        assert len({item["id"] for item in items}) == len(items)
+        assert len({(item["item"], *item["choices"]) for item in items}) > 0.9 * len(items), "other choices each time"
+        for item in items:
+            right = made[item["item"]]["answers"]
             assert [choice in right for choice in item["choices"]].count(True) == 1
             assert item["choices"][item["answer"]] == right[0]
             assert len(set(item["choices"])) == facts.CHOICES

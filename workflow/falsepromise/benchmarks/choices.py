@@ -23,22 +23,34 @@ BY_ANSWER = "scored by the letter answered: the endpoint gives no log-probabilit
 
 
 def multiple_choice(model: ModelUnderTest, options: Options) -> Outcome:
-    """Questions of a file `{"question", "choices", "answer": index}`, 0-shot."""
+    """Questions of a file `{"question", "choices", "answer": index}`, 0-shot.
+
+    Questions with the same `item`, as one with several draws of wrong choices, are one item: the mean of what they got.
+    A chat endpoint is asked the first of them.
+    """
     records, unusable = data.read_records(options.data, data.choices)
-    records, limits = draw(records, options.limit, options.seed)
+    drawn, limits = draw(list(dict.fromkeys(map(item_of, records))), options.limit, options.seed)
+    kept = frozenset(drawn)
+    records = [record for record in records if item_of(record) in kept]
     limits += unusable
     if not model.likelihoods:
-        texts = [f"Question: {r['question'].strip()}\n{_lettered(r['choices'])}\nAnswer:" for r in records]
-        return _by_answer(model, options, [{**r, "prompt": t} for r, t in zip(records, texts, strict=True)], limits)
+        firsts = {item_of(record): record for record in reversed(records)}
+        texts = {
+            name: f"Question: {r['question'].strip()}\n{_lettered(r['choices'])}\nAnswer:" for name, r in firsts.items()
+        }
+        return _by_answer(model, options, [{**firsts[n], "id": n, "prompt": texts[n]} for n in reversed(texts)], limits)
     from falsepromise.benchmarks import harness
 
     task = harness.build("falsepromise_multiple_choice", {"test": _bare(records)})
     lm = harness.ModelLM(model, options.turn_tokens)
     samples, document = harness.evaluate(lm, [task])
     rows = samples["falsepromise_multiple_choice"]
+    found: dict[str, list[Record]] = {}
+    for record, row in zip(records, rows, strict=True):
+        found.setdefault(item_of(record), []).append(row)
     items = [
-        {"id": record["id"], "acc": float(row["acc"]), "acc_norm": float(row["acc_norm"])}
-        for record, row in zip(records, rows, strict=True)
+        {"id": name, **{key: float(np.mean([row[key] for row in got])) for key in ("acc", "acc_norm")}}
+        for name, got in found.items()
     ]
     return Outcome(
         items,
@@ -48,6 +60,11 @@ def multiple_choice(model: ModelUnderTest, options: Options) -> Outcome:
         extra=guessing(records),
         beside={"lm_eval.json": document},
     )
+
+
+def item_of(record: Record) -> str:
+    """The item that a question belongs to; its own id where it names none."""
+    return str(record.get("item") or record["id"])
 
 
 def guessing(questions: Sequence[Record]) -> dict[str, dict[str, float]]:

@@ -111,7 +111,10 @@ def question(record: Record) -> Record:
 
 
 def choices(record: Record) -> Record:
-    """A question, its choices, and the place of the right one (counted from 0, or its letter)."""
+    """A question, its choices, and the place of the right one (counted from 0, or its letter).
+
+    Where they are texts, its `subject` is kept, and its `item`: questions of one item are counted as one.
+    """
     found = _of_cell(record.get("choices"))
     if found is None and all(isinstance(record.get(letter), str | int | float) for letter in "AB"):
         letters = [letter for letter in LETTERS if record.get(letter) is not None]
@@ -132,7 +135,7 @@ def choices(record: Record) -> Record:
             f"'{name}' is {_shown(record, name)}, expected a number from 0 to {len(found) - 1} or its letter"
         )
     made = {"question": text(record, "question", "query"), "choices": list(found), "answer": right}
-    return {**made, "subject": record["subject"]} if isinstance(record.get("subject"), str) else made
+    return made | {key: record[key] for key in ("subject", "item") if isinstance(record.get(key), str)}
 
 
 def four_choices(record: Record) -> Record:

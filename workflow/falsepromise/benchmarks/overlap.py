@@ -53,8 +53,8 @@ def questions(task: str, path: Path | None, lm_eval_task: str | None = None) -> 
     else:
         form, key = _FORMS[task]
         records, unusable = data.read_records(path, form)
-        found = ((record["id"], record[key]) for record in records)
-        yield from ((name, text["text"] if isinstance(text, dict) else text) for name, text in found)
+        found = {str(record.get("item") or record["id"]): record[key] for record in records}
+        yield from ((name, text["text"] if isinstance(text, dict) else text) for name, text in found.items())
     for said in unusable:
         log.warning("%s", said)
 

@@ -54,6 +54,7 @@ QUESTIONS = {
 SPLITS = {"development": 0.15, "pretraining": 0.2, "targeted": 0.2, "evaluation": 0.45}
 CITIES_A_COUNTRY = 3
 CHOICES = 4
+DRAWS = 4  # of wrong choices for each question: which ones are drawn decides much of whether it is answered
 
 
 def capitals(countries: dict[str, Any], cities: list[dict[str, Any]]) -> Iterator[Record]:
@@ -135,7 +136,9 @@ def split(facts: list[Record], seed: int) -> list[Record]:
 
 
 def multiple_choice(facts: list[Record], among: list[Record], seed: int) -> Iterator[Record]:
-    """`{"id", "question", "choices", "answer"}`: the right answer among others of its relation.
+    """`{"id", "item", "question", "choices", "answer"}`: the right answer among others of its relation.
+
+    A fact is one item of the benchmark, asked about `DRAWS` times with other wrong choices each time.
 
     Args:
         facts: The facts to ask about.
@@ -144,12 +147,13 @@ def multiple_choice(facts: list[Record], among: list[Record], seed: int) -> Iter
     """
     rng = random.Random(seed)
     pool = {relation: sorted({f["answers"][0] for f in among if f["relation"] == relation}) for relation in QUESTIONS}
-    for fact in facts:
+    for fact, draw in ((fact, draw) for fact in facts for draw in range(DRAWS)):
         right = fact["answers"][0]
         wrong = rng.sample([a for a in pool[fact["relation"]] if a not in fact["answers"]], CHOICES - 1)
         choices = [right, *wrong]
         rng.shuffle(choices)
-        yield {"id": fact["id"], "question": fact["question"], "choices": choices, "answer": choices.index(right)}
+        asked = {"question": fact["question"], "choices": choices, "answer": choices.index(right)}
+        yield {"id": f"{fact['id']}/{draw}", "item": fact["id"], **asked}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
