@@ -88,8 +88,10 @@ def test_what_is_kept_by_dots_includes_a_kernels_output(attention):
 
 
 def test_the_platform_chooses():
-    assert fused("cpu", jnp.float32, False) == "xla"
-    assert fused("tpu", jnp.float32, True) == "splash"
-    assert fused("gpu", jnp.bfloat16, False) == "cudnn"
-    assert fused("gpu", jnp.bfloat16, True) == "triton"
-    assert fused("gpu", jnp.float32, False) == "xla"
+    assert fused("cpu", jnp.float32, False, 64) == "xla"
+    assert fused("tpu", jnp.float32, True, 64) == "splash"
+    assert fused("gpu", jnp.bfloat16, False, 128) == "cudnn"
+    assert fused("gpu", jnp.bfloat16, True, 128) == "triton"
+    assert fused("gpu", jnp.float32, False, 64) == "xla"
+    assert fused("gpu", jnp.bfloat16, False, 256) == "xla"  # Gemma's; before Hopper cuDNN takes 128
+    assert fused("gpu", jnp.bfloat16, True, 36) == "xla"

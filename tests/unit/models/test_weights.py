@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,30 @@ def test_cut_off_file_missing_shard_and_pickle_are_refused(tmp_path):
     (tmp_path / "a" / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(UserError, match=r"pytorch_model.bin is a pickle"):
         weights.load(tmp_path / "a")
+
+
+def test_a_whole_file_beside_an_index_counts_as_in_transformers(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("torch")
+    weights.save(weights.create(LLAMA, 0), LLAMA, tmp_path, shard_bytes=5_000)
+    weights.save(weights.create(LLAMA, 1), LLAMA, tmp_path / "other")
+    shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path)
+    ours = weights.flatten(weights.load(tmp_path)[0])["embed"]
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path).get_input_embeddings().weight
+    np.testing.assert_array_equal(ours, theirs.detach().numpy())
+    np.testing.assert_array_equal(ours, weights.flatten(weights.create(LLAMA, 1))["embed"])
+
+
+def test_floats_of_eight_bits_are_one_line(tmp_path):
+    weights.save(weights.create(LLAMA, 0), LLAMA, tmp_path)
+    file = tmp_path / "model.safetensors"
+    header, end = {}, 0
+    for key, array in load_file(file).items():
+        header[key] = {"dtype": "F8_E4M3", "shape": array.shape, "data_offsets": [end, end := end + array.size]}
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))
+    with pytest.raises(UserError, match="has type F8_E4M3; floats of 8 bits and fewer are not read"):
+        weights.load(tmp_path)
 
 
 def test_index_may_not_point_out_of_the_folder(tmp_path):

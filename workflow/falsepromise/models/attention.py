@@ -96,11 +96,15 @@ def write(cache: LayerCache, k_btkh: jax.Array, v_btkh: jax.Array, positions_bt:
     )
 
 
-def fused(platform: str, dtype: Any, segments: bool) -> Implementation:
-    """The implementation for a platform ("cpu", "cuda", "gpu" or "tpu"): what `attention: auto` means there."""
+def fused(platform: str, dtype: Any, segments: bool, head_dim: int) -> Implementation:
+    """The implementation for a platform ("cpu", "cuda", "gpu" or "tpu"): what `attention: auto` means there.
+
+    Args:
+        head_dim: GPUs' kernels take heads of up to 128 features in eights on every card (Gemma's have 256).
+    """
     if platform == "tpu":
         return "splash"
-    if platform in ("cuda", "gpu") and jnp.dtype(dtype).itemsize == 2:
+    if platform in ("cuda", "gpu") and jnp.dtype(dtype).itemsize == 2 and head_dim <= 128 and head_dim % 8 == 0:
         return "triton" if segments else "cudnn"
     return "xla"
 
@@ -128,6 +132,9 @@ def attend(
     if implementation == "cudnn":
         # With segments the mask is given as it is: the kernel's own segment support ignores them in places.
         plain = view.segments_bt is None
+        if not plain and t % 2:
+            implementation = "xla"  # with a mask that kernel wants an even number of tokens
+    if implementation == "cudnn":
         mask = None if plain else view.mask(t)[:, None]
         local = (window - 1, 0) if plain and window is not None else None
         out_btnh = jax.nn.dot_product_attention(

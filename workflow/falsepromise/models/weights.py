@@ -316,6 +316,11 @@ def _safetensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack)
             if is_constant(key) or (config.tie_embeddings and key == "lm_head.weight"):
                 continue
             view = file.get_slice(stored)
+            if view.get_dtype().startswith(("F8", "F6", "F4")):
+                raise UserError(
+                    f"{path}: key {stored!r} has type {view.get_dtype()}; floats of 8 bits and fewer are not read: "
+                    "convert them to bfloat16"
+                )
             found[key] = Tensor(str(path), tuple(view.get_shape()), view.__getitem__)
     return found
 
@@ -341,8 +346,13 @@ def _has_its_own_head(folder: Path, config: ModelConfig) -> bool:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, set[str] | None]]:
-    """Each file of weights with the keys that the index promises for it (None without an index)."""
-    if (folder / INDEX).exists():
+    """Each file of weights with the keys that the index promises for it (None without an index).
+
+    A whole file beside an index counts, as in `transformers`.
+    """
+    if (folder / "model.safetensors").exists():
+        yield folder / "model.safetensors", None
+    elif (folder / INDEX).exists():
         index = read_json(folder / INDEX)
         where = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(where, dict) or not where or not all(type(f) is str for f in where.values()):
@@ -351,8 +361,6 @@ def _files(folder: Path) -> Iterator[tuple[Path, set[str] | None]]:
             if Path(name).name != name or not (folder / name).exists():
                 raise UserError(f"{folder / name}: missing; the index names it; fetch it again")
             yield folder / name, {key for key, file in where.items() if file == name}
-    elif (folder / "model.safetensors").exists():
-        yield folder / "model.safetensors", None
     else:
         pickled = next(iter(folder.glob("*.bin")), None)
         hint = f"; {pickled.name} is a pickle, which is never opened: convert it to safetensors" if pickled else ""

@@ -183,7 +183,7 @@ def kernel_operations(case: Case, sizes: Mapping[str, int]) -> float:
     recipe = case.recipe
     kernel = recipe.attention
     if kernel == "auto":
-        kernel = fused(case.target.platform, recipe.dtype, recipe.keep_documents_apart)
+        kernel = fused(case.target.platform, recipe.dtype, recipe.keep_documents_apart, case.config.head_dim)
     if kernel == "xla":
         return 0.0
     shape = case.config.shape

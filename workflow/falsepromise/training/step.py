@@ -25,13 +25,13 @@ def loss_function(graph: nnx.GraphDef, recipe: Recipe, mesh: Mesh | None = None)
     """`f(params, batch) -> (sum of the losses, number of tokens that count)`, of one device's rows."""
     dtype = jnp.dtype(recipe.dtype)
     platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
-    attention: Any = recipe.attention
-    if attention == "auto":
-        attention = fused(platform, dtype, recipe.keep_documents_apart)
 
     def of(params: Tree, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         model = nnx.merge(graph, params)
         apart = recipe.keep_documents_apart
+        attention: Any = recipe.attention
+        if attention == "auto":
+            attention = fused(platform, dtype, apart, model.config.head_dim)
         hidden_btd = model.hidden(
             batch["inputs"],
             segments_bt=batch["segments"] if apart else None,
