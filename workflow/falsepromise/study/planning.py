@@ -292,9 +292,11 @@ def memory_by_part(
         "the layer that is worked on": in_backward,
         "logits, beyond what layers take later": max(0.0, at_loss - weights - in_backward),
     }
-    # At the end there are the gradient and the update, and no activations.
-    before = sum(parts[name] for name in parts if name not in ("weights", "base weights to decay to", "moments"))
-    parts["the update, beyond that"] = max(0.0, 2 * weights - before)
+    if platform == "cpu":
+        # At the end there are the gradient and the update, and no activations. On accelerators each array's update goes
+        # straight into the array.
+        before = sum(parts[name] for name in parts if name not in ("weights", "base weights to decay to", "moments"))
+        parts["the update, beyond that"] = max(0.0, 2 * weights - before)
     # The scale of an update needs no gradient. XLA for CPUs computes it before the loop over parts of a batch, as
     # arrays as large as the weights.
     by_rms = r["optimizer"] in ("scaled_adamw", "easylm")
@@ -328,8 +330,9 @@ def _activations(
     inputs = 2 * s.hidden + (2 * s.query + s.key + 3 * s.intermediate) / tensor
     # Attention weights: blocks of queries skip most masked entries; a fused kernel keeps none.
     kernel = recipe["attention"] != "xla" and platform != "cpu"
-    if recipe["attention"] == "auto" and platform == "cuda" and recipe["dtype"] != "bfloat16":
-        kernel = False
+    head = s.query // s.heads
+    if recipe["attention"] == "auto" and platform == "cuda":  # as models.attention.fused
+        kernel = recipe["dtype"] == "bfloat16" and head <= 128 and head % 8 == 0
     blocks = min(max(length // 64, 1), 8)
     scores = 0 if kernel else s.heads * length * (blocks + 1) / (2 * blocks) / tensor
     every = products + inputs + scores
