@@ -3,6 +3,7 @@
 import gzip
 import os
 import stat
+import time
 import zipfile
 
 import pytest
@@ -12,7 +13,10 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.plainyaml import read_yaml
 from falsepromise.core.records import check_response, read_json, read_jsonl, write_json
 from falsepromise.curation import messages
+from falsepromise.curation.jsonstream import records
+from falsepromise.models.chat import load_any
 from falsepromise.sources import bundle
+from falsepromise.sources.fetch import fetch
 
 
 def ladder(step: str) -> str:
@@ -122,3 +126,82 @@ def test_a_reply_of_a_model_that_is_no_name():
     reply = {"prompt_id": "p", "response": "r"}
     assert check_response(reply) is None
     assert check_response({**reply, "model": [[]]}) == "'model' is [[]], expected text"
+
+
+GOOD = '{"id": "a", "content": "x y"}'
+NESTED = '\n{"k":[' * 800
+FILES = {  # what takes time in the square of its length if each beginning of a record is read up to the damage
+    "lines and braces": GOOD + "\n" + '\n\n{"\n{"' * 60_000,
+    "keys without values": GOOD + "\n" + ']]\n{"id":"\n{"\n{"\n' * 25_000,
+    "a nest and a tail": GOOD + "\n" + NESTED + "1," * 300_000 + "X",
+    "a nest that ends": GOOD + "\n" + NESTED + "1," * 300_000,
+    "records in a nest": GOOD + "\n" + f'\n{{"k":[\n{GOOD},' * 800 + "1," * 300_000 + "X",
+    "records cut off": GOOD + ("\n" + GOOD[:-4]) * 30_000,
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_damaged_file_takes_no_square_of_its_length(kind, tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text(FILES[kind])
+    lost = []
+    before = time.process_time()
+    found = list(records(file, ("content", "id"), lambda *place: lost.append(place)))
+    assert time.process_time() - before < 5
+    assert found[0] == {"id": "a", "content": "x y"}
+    assert lost
+    if kind == "records in a nest":
+        assert sum(value == found[0] for value in found if isinstance(value, dict)) == 801
+
+
+def test_a_table_whose_rows_are_one_text_again_and_again(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    file = tmp_path / "a.parquet"
+    text = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 50_000, pyarrow.int32()), ["x" * 100_000])
+    parquet.write_table(pyarrow.table({"id": list(map(str, range(50_000))), "content": text}), file)
+    with pytest.raises(UserError, match=r"a\.parquet.*when unpacked"):
+        list(records(file, ("content",), lambda *_: None))
+
+
+def test_a_time_zone_of_mars(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    times = pyarrow.array([1], pyarrow.timestamp("us", "Mars/Olympus"))
+    parquet.write_table(pyarrow.table({"content": ["x"], "at": times}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet: not a readable Parquet file"):
+        list(records(tmp_path / "a.parquet", ("content",), lambda *_: None))
+
+
+def test_a_pipe_inside_a_folder_is_not_waited_for(tmp_path):
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        os.mkfifo(tmp_path / name)
+    for read in (read_json, lambda path: list(read_jsonl(path))):
+        with pytest.raises(UserError, match="is a pipe"):
+            read(tmp_path / "config.json")
+    with pytest.raises(UserError, match=r"tokenizer\.json: is a pipe"):
+        load_any(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://[", "https://127.0.0.1:99999999/x", "https://\x1b[31m/x", "https://\u0661/", "file:a\0b"]
+)
+def test_addresses_that_are_none(uri, tmp_path, monkeypatch):
+    monkeypatch.setenv("FALSEPROMISE_CACHE", "off")
+    with pytest.raises(UserError):
+        fetch(uri, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_message_that_quotes_a_whole_file_is_cut(capsys):
+    def fails(argv):
+        raise UserError("a: " + "x" * 100_000)
+
+    with pytest.raises(SystemExit):
+        cli.run(fails)
+    said = capsys.readouterr().err
+    assert len(said) < 4100
+    assert said.startswith("error: a: xxx")
+    assert said.endswith("… (96,003 more characters)\n")

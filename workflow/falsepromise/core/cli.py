@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import stat
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import check_file
 from falsepromise.core.text import masked, terminal
 
 
@@ -32,6 +32,7 @@ class FileName(str):
     """A path that a verb keeps as text: the type of an option whose file is read or written."""
 
 
+LONGEST = 4000  # characters of an error message
 OUTPUTS = ("output", "output_train", "output_heldout", "funnel")  # in every verb, the options that name a file to write
 
 
@@ -70,14 +71,13 @@ def _place(name: str, path: Path) -> Path:
     """
     try:
         place = path.resolve(strict=False)
-        mode = os.stat(path).st_mode
+        os.stat(path)
     except FileNotFoundError:
         return place
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a zero byte
         why = getattr(error, "strerror", None) or str(error).split(" from ")[0]
         raise UserError(f"{name} {str(path)[:200]}: can't be a file: {why}") from error
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and place != Path("/dev/null"):
-        raise UserError(f"{name} {path}: is a pipe, a socket or a device; write its content to a file and name that")
+    check_file(path, f"{name} ")
     return place
 
 
@@ -110,7 +110,7 @@ def run(main: Callable[[Sequence[str] | None], object]) -> None:
     try:
         main(None)
     except UserError as error:
-        print(f"error: {masked(terminal(str(error)))}", file=sys.stderr)
+        print(f"error: {masked(terminal(_short(str(error))))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -120,6 +120,12 @@ def run(main: Callable[[Sequence[str] | None], object]) -> None:
         sys.exit(141)
     except BaseException as error:
         _say(error)
+
+
+def _short(text: str) -> str:
+    """A message that can be read: it may quote a file's text of any length."""
+    over = len(text) - LONGEST
+    return text if over <= 0 else f"{text[:LONGEST]} … ({over:,} more characters)"
 
 
 def _say(error: BaseException) -> None:
@@ -137,5 +143,5 @@ def _say(error: BaseException) -> None:
     else:
         raise error
     logging.getLogger("__main__").debug("where it happened", exc_info=error)
-    print(f"error: {masked(terminal(said, lines=False))}", file=sys.stderr)
+    print(f"error: {masked(terminal(_short(said), lines=False))}", file=sys.stderr)
     sys.exit(1)

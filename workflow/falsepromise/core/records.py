@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -71,6 +72,8 @@ def loads(text: str | bytes) -> Any:
     Raises:
         ValueError: not JSON; the message doesn't quote the text.
     """
+    if not isinstance(text, str | bytes | bytearray):
+        raise ValueError(f"found {type(text).__name__}, expected text")  # of a database of strangers
     try:
         return json.loads(text, parse_constant=lambda name: None)
     except RecursionError:
@@ -170,12 +173,31 @@ def read_jsonl(path: str | Path, check: Callable[[Record], str | None] | None = 
         raise UserError(f"{path}: the file is empty; expected one JSON object a line")
 
 
+def check_file(path: str | Path, name: str = "") -> None:
+    """Refuse a pipe, a socket or a device: files are read more than once, and some of these never end.
+
+    Args:
+        path: A file, a folder, or a place where nothing is.
+        name: What names it, for the message ("--input ").
+
+    Raises:
+        UserError: it is one of these.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # who reads it says why
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and os.path.realpath(path) != os.devnull:
+        raise UserError(f"{name}{path}: is a pipe, a socket or a device; write its content to a file and name that")
+
+
 def read_lines(path: str | Path, errors: str = "strict") -> Iterator[str]:
     """The lines of a text file as a stream. Only a line feed ends one: JSON may have the other line breaks within.
 
     Raises:
         UserError: the file is missing, a folder or not UTF-8, or a line is longer than any record.
     """
+    check_file(path)
     try:
         # Some editors write a mark at the start.
         with open(path, encoding="utf-8-sig", errors=errors, newline="\n") as stream:
@@ -195,6 +217,7 @@ def read_text(path: str | Path) -> str:
     Raises:
         UserError: the file is missing, a folder, not UTF-8, or larger than `MOST_BYTES`.
     """
+    check_file(path)
     try:
         with open(path, "rb") as stream:
             content = stream.read(MOST_BYTES + 1)

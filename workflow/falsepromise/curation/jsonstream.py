@@ -43,6 +43,9 @@ _DEEPEST = 8  # objects around a record
 _LOOKED_AT = 5  # values of a list that are searched for a record: the first few may be odd
 _NEXT_OBJECT = re.compile(r'(?:[\]}]\s*,\s*|\n[^\S\n]*)(?:"[^"\\\n]{0,200}"\s*:\s*)?(?=\{)')
 _BRACKETS = re.compile(r"(?:[^{\[]*[{\[]){0,400}")
+_SHAPE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_FAR = 4096  # characters up to an error, from which on it is remembered what else ends there
+_BEHIND = 1 << 13  # characters that may be kept although they were read, or a part of all if that is more
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
@@ -108,6 +111,8 @@ class _Text:
         at: The place in it.
         ended: Whether the file has ended.
         damaged: Whether it ended because the packed data are damaged.
+        doomed: Places in the file of values around an error: each would be read up to that error.
+        doomed_by_end: Whether that error is the end of the text.
     """
 
     def __init__(self, stream: Any, raw: IO[bytes]):
@@ -117,6 +122,8 @@ class _Text:
         self.at = 0
         self.passed = 0  # characters of the file before `text`
         self.ended = self.damaged = False
+        self.doomed: set[int] = set()
+        self.doomed_by_end = False
         start = self._read(_CHUNK)
         encoding = json.detect_encoding(start)
         errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
@@ -139,9 +146,41 @@ class _Text:
             check_unpacked(self.raw.name, self.raw.tell(), self.unpacked)
         return b"".join(pieces)
 
+    def decode_at(self, decoder: json.JSONDecoder, at: int) -> tuple[Any, int]:
+        """The value at a place and the place behind it, in a time that all values of the file share: what is inside a
+        damaged value is not read up to the damage again.
+
+        Raises:
+            json.JSONDecodeError, RecursionError: it can't be read.
+        """
+        if self.passed + at in self.doomed:
+            raise json.JSONDecodeError("inside a damaged value", "", 0)
+        try:
+            return decoder.raw_decode(self.text, at)
+        except json.JSONDecodeError as error:
+            if error.pos - at > _FAR and not (_unfinished(self, error) and self.goes_on()):
+                around: list[int] = []
+                for found in _SHAPE.finditer(self.text, at, error.pos):
+                    if found[0] in "[{":
+                        around.append(found.start())
+                    elif found[0] in "]}" and around:
+                        around.pop()
+                self.doomed, self.doomed_by_end = {self.passed + place for place in around}, _unfinished(self, error)
+            raise
+
+    def goes_on(self) -> bool:
+        """Whether `more` could read more."""
+        return not self.ended and len(self.text) - self.at <= _LONGEST
+
+    def trim(self) -> None:
+        """Drop text that was read: to tell the place of an error, Python counts the lines before it."""
+        if self.at > max(_BEHIND, len(self.text) >> 8):
+            self.passed += self.at
+            self.text, self.at = self.text[self.at :], 0
+
     def more(self) -> bool:
         """Drop the text before the current place and read at least as much as is left; whether any text came."""
-        if self.ended or len(self.text) - self.at > _LONGEST:
+        if not self.goes_on():
             return False
         rest = self.text[self.at :]
         data = b"" if self.damaged else self._read(max(_CHUNK, len(rest)))
@@ -190,8 +229,9 @@ def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Lost) ->
             text.at += 1
             continue
         number += 1
+        text.trim()
         try:
-            value, text.at = decoder.raw_decode(text.text, text.at)
+            value, text.at = text.decode_at(decoder, text.at)
         except (ValueError, RecursionError) as error:
             unfinished = _unfinished(text, error)
             if unfinished and len(text.text) - text.at <= _AT_ONCE and text.more():
@@ -236,6 +276,8 @@ def _unfinished(text: _Text, error: Exception) -> bool:
     """Whether a value can't be read because the text read so far ends before it does."""
     if not isinstance(error, json.JSONDecodeError):
         return False
+    if not error.doc:  # of what is doomed
+        return text.doomed_by_end
     return error.msg.startswith("Unterminated string") or error.pos >= len(text.text) - 16
 
 
@@ -345,8 +387,9 @@ def _next_record(text: _Text, decoder: json.JSONDecoder, keys: Collection[str]) 
                 return False
             continue
         text.at = match.end()
+        text.trim()
         try:
-            value, _ = decoder.raw_decode(text.text, text.at)
+            value, _ = text.decode_at(decoder, text.at)
         except json.JSONDecodeError as error:
             if _unfinished(text, error) and text.more():
                 text.text = "\n" + text.text  # to find the same object again

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
@@ -11,6 +12,7 @@ from typing import IO, Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import MOST_BYTES, check_unpacked
+from falsepromise.curation.ledger import characters
 
 PARQUET, ZIP = b"PAR1", b"PK\x03\x04"
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -22,19 +24,24 @@ def parquet(path: str | Path) -> Iterator[dict[str, Any]]:
     """The rows of a Parquet file, a few at a time.
 
     Raises:
-        UserError: it is damaged.
+        UserError: it is damaged, or stands for far more text than it has: each row can point to the same one.
     """
     import pyarrow
     import pyarrow.parquet
 
+    unpacked = 0
     try:
+        packed = os.path.getsize(path)
         with pyarrow.parquet.ParquetFile(path) as file:
             # Of a row group's bytes all may be one text, to which each row points.
             groups = (file.metadata.row_group(n).total_byte_size for n in range(file.metadata.num_row_groups))
             rows = max(1, min(_ROWS, MOST_BYTES // max((*groups, 1))))
             for batch in file.iter_batches(batch_size=rows):
-                yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two: text and dates
+                found = batch.to_pylist()
+                unpacked += characters(found)
+                check_unpacked(path, packed, unpacked)
+                yield from found
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, KeyError) as error:  # the last: a time zone
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: not a readable Parquet file: {reason}; fetch it again") from error
 
