@@ -28,6 +28,8 @@ from falsepromise.teacher.protocol import BadRequest, integer, messages, stops
 
 log = logging.getLogger("falsepromise.generation.serve")
 MOST_CHOICES = 128
+MOST_ANSWERS = 4096  # of one request: prompts times choices
+MOST_STOPS = 64
 # Fields that would change the answer and that the engine doesn't support, each with its neutral value.
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     **{name: (0,) for name in ("frequency_penalty", "presence_penalty")},
@@ -79,7 +81,14 @@ def read_request(engine: Engine, body: Any, chat: bool) -> Asked:
     for name, empty in UNSUPPORTED.items():
         if body.get(name) is not None and body[name] not in empty:
             raise BadRequest(400, f"'{name}' is not supported by this server; leave it out", name, "unsupported_value")
-    prompts = [_encoded(engine, messages(body.get("messages")))] if chat else _prompts(engine, body.get("prompt"))
+    choices = integer(body, "n", 1, 1, MOST_CHOICES) or 1
+    if chat:
+        prompts = [_encoded(engine, messages(body.get("messages")))]
+    else:
+        prompts = _prompts(engine, body.get("prompt"), MOST_ANSWERS // choices)
+    ends = tuple(stops(body))
+    if len(ends) > MOST_STOPS:
+        raise BadRequest(400, f"'stop' has {len(ends)} texts, this server takes {MOST_STOPS}", "stop")
     limits = [integer(body, key, None, int(chat)) for key in ("max_tokens", "max_completion_tokens")]
     limit = min((value for value in limits if value is not None), default=None if chat else 16)
     if limit is not None and limit < 0:
@@ -88,22 +97,21 @@ def read_request(engine: Engine, body: Any, chat: bool) -> Asked:
         if len(prompt) + (limit != 0) > engine.max_length:
             message = f"the prompt has {len(prompt)} tokens, this model's context {engine.max_length} with the answer"
             raise BadRequest(400, message, "messages" if chat else "prompt", "context_length_exceeded")
-    choices = integer(body, "n", 1, 1, MOST_CHOICES) or 1
     temperature, top_p = _number(body, "temperature", 1.0), _number(body, "top_p", 1.0)
+    top_k = min(integer(body, "top_k", 0, 0) or 0, engine.config.vocab_size)
     seed = integer(body, "seed", None)
     first = secrets.randbelow(2**31) if seed is None else seed
     asked = _asked_logprobs(body, chat)
     options = body.get("stream_options")
     try:
         requests = [
-            Request(ids, limit or engine.max_length, temperature, top_p, integer(body, "top_k", 0, 0) or 0,
-                    first + choice, tuple(stops(body)))
+            Request(ids, limit or engine.max_length, temperature, top_p, top_k, first + choice, ends)
             for ids in prompts for choice in range(choices)
         ]  # fmt: skip
     except UserError as error:
         raise BadRequest(400, str(error)) from error
     return Asked(
-        chat, str(body["model"]), prompts, choices, requests, limit, stops(body), asked,
+        chat, str(body["model"]), prompts, choices, requests, limit, list(ends), asked,
         bool(body.get("echo")) and not chat, bool(body.get("stream")),
         bool(isinstance(options, dict) and options.get("include_usage")),
     )  # fmt: skip
@@ -118,12 +126,14 @@ def _encoded(engine: Engine, prompt: Any) -> list[int]:
         raise BadRequest(400, str(error), "messages") from error
 
 
-def _prompts(engine: Engine, value: Any) -> list[list[int]]:
+def _prompts(engine: Engine, value: Any, most: int) -> list[list[int]]:
     """The protocol's four forms: text, texts, token ids, lists of token ids."""
     if isinstance(value, str) or (isinstance(value, list) and value and isinstance(value[0], int)):
         value = [value]
     if not isinstance(value, list) or not value:
         raise BadRequest(400, "'prompt' must be text, token ids, or a list of either", "prompt")
+    if len(value) > most:
+        raise BadRequest(400, f"{len(value)} prompts with 'n' answers each: send at most {most} at once", "prompt")
     for prompt in value:
         ids = prompt if isinstance(prompt, list) else []
         whole = all(isinstance(i, int) and not isinstance(i, bool) and 0 <= i < engine.config.vocab_size for i in ids)
@@ -139,7 +149,10 @@ def _number(body: Mapping[str, Any], key: str, default: float) -> float:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadRequest(400, f"'{key}' must be a number, found {value!r:.40}", key)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise BadRequest(400, f"'{key}' is out of its range", key) from None
 
 
 def _asked_logprobs(body: dict[str, Any], chat: bool) -> int | None:
@@ -219,7 +232,8 @@ class Worker:
             except _Abandoned:
                 pass
             except Exception as error:  # one batch's fault is not the next one's
-                log.exception("a batch failed")
+                log.error("a batch failed: %s: %s", type(error).__name__, str(error)[:500])
+                log.debug("where it failed", exc_info=error)
                 end = error
             for job in batch:
                 job.events.put(end)

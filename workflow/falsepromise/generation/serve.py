@@ -36,7 +36,7 @@ from falsepromise.core.place import PACKAGE
 from falsepromise.core.records import dumps
 from falsepromise.generation import protocol
 from falsepromise.generation.engine import Engine
-from falsepromise.teacher.protocol import HOST, BadRequest, decoded
+from falsepromise.teacher.protocol import HOST, MAX_BODY, BadRequest, decoded
 from falsepromise.teacher.protocol import Handler as BaseHandler
 from falsepromise.teacher.protocol import Server as BaseServer
 
@@ -57,6 +57,7 @@ POLICY = (
 CHOICES = {"first": 0, "second": 1, "tie": None}
 KEPT = 1000  # dialogues with two models that may still be voted on
 MAX_RATER = 60  # characters of a rater's name
+STRANGERS_BODY = 1 << 16  # bytes that are read of a request without the key
 
 
 @dataclass
@@ -122,8 +123,9 @@ class Server(BaseServer):
         Raises:
             BadRequest: it names other than two different models of this server.
         """
-        names = body.get("models") if isinstance(body, dict) else None
-        if not isinstance(names, list) or len(names) != 2 or names[0] == names[1]:
+        wanted = body.get("models") if isinstance(body, dict) else None
+        names = [name for name in wanted if isinstance(name, str)] if isinstance(wanted, list) else []
+        if not isinstance(wanted, list) or len(wanted) != 2 or len(set(names)) != 2:
             raise BadRequest(400, "'models' must name two different models", "models")
         for name in names:
             if name not in self.engines:
@@ -147,11 +149,12 @@ class Server(BaseServer):
             BadRequest: there is no such dialogue or choice, no answer of both yet, or it was voted on before.
         """
         body = body if isinstance(body, dict) else {}
-        rater = "".join(c for c in str(body.get("rater") or "") if c.isprintable()).strip()[:MAX_RATER]
+        name = body["rater"] if isinstance(body.get("rater"), str) else ""
+        rater = "".join(c for c in name if c.isprintable()).strip()[:MAX_RATER]
         if not rater:
             raise BadRequest(400, "'rater' must be the name of who votes", "rater")
         choice = body.get("choice")
-        if choice not in CHOICES:
+        if not isinstance(choice, str) or choice not in CHOICES:
             raise BadRequest(400, f"'choice' is {choice!r:.40}, expected first, second or tie", "choice")
         with self.lock:
             meeting = self.meetings.get(str(body.get("id")))
@@ -210,7 +213,8 @@ class Handler(BaseHandler):
     def do_POST(self) -> None:
         """Chat, completions; dialogues with two models and votes on them."""
         try:
-            sent = self.read_body()  # whatever comes of it: what is unread would be taken for the next request
+            # Whatever comes of it: what is unread would be taken for the next request.
+            sent = self.read_body(MAX_BODY if self._knows_key() else STRANGERS_BODY)
             self._check()
             if self.headers.get_content_type() != "application/json":  # all that another site's form can't send
                 raise BadRequest(415, "expected a request with content-type application/json")
@@ -225,6 +229,8 @@ class Handler(BaseHandler):
             self._answer(body, chat=self.path_alone == "/v1/chat/completions")
         except BadRequest as error:
             self.send_error_json(error)
+        except RecursionError:
+            self.send_error_json(BadRequest(400, "the request's body is nested too deep"))
 
     def _answer(self, body: dict[str, Any], chat: bool) -> None:
         engine, meeting, place = self.server.find(body.get("model"))
@@ -292,11 +298,14 @@ class Handler(BaseHandler):
         host = self.headers.get("Host", "")
         return not self.server.local or (host.rpartition(":")[0] or host) in LOOPBACK
 
-    def _check(self) -> None:
+    def _knows_key(self) -> bool:
         given = self.headers.get("authorization", "")
+        return not self.server.key or hmac.compare_digest(given.encode(), f"Bearer {self.server.key}".encode())
+
+    def _check(self) -> None:
         if not self._own_host():
             raise BadRequest(403, "this server answers on the loopback address alone")
-        if self.server.key and not hmac.compare_digest(given.encode(), f"Bearer {self.server.key}".encode()):
+        if not self._knows_key():
             raise BadRequest(401, "wrong or missing API key: give the one that was printed", code="invalid_api_key")
 
     def _page(self, name: str) -> None:

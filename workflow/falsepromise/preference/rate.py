@@ -22,7 +22,6 @@ import secrets
 import sys
 import webbrowser
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -31,12 +30,12 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 
 from falsepromise.core import cli
-from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import loads, write_jsonl
 from falsepromise.preference import overview
 from falsepromise.preference.ballots import Ballots, read_votes
 from falsepromise.preference.pairs import read_pairs
+from falsepromise.teacher import protocol
 
 log = logging.getLogger(__name__)
 PAGE = Path(__file__).resolve().parent / "page"
@@ -83,7 +82,7 @@ def _align_by_attribute(state: StateCore) -> None:
             token.attrs["align"] = style.removeprefix("text-align:")
 
 
-class Server(ThreadingHTTPServer):
+class Server(protocol.Server):
     """Serves the rating page for some ballots.
 
     Args:
@@ -93,8 +92,6 @@ class Server(ThreadingHTTPServer):
         token: The first part of every path; other paths show nothing.
         both_bad: Whether raters may choose that both answers are bad.
     """
-
-    daemon_threads = True
 
     def __init__(
         self,
@@ -106,10 +103,7 @@ class Server(ThreadingHTTPServer):
     ):
         self.ballots, self.token, self.markdown = ballots, token or secrets.token_urlsafe(16), markdown()
         self.organisers_token, self.both_bad = secrets.token_urlsafe(16), both_bad
-        try:
-            super().__init__((host, port), Handler)
-        except OSError as error:
-            raise UserError(f"can't listen on {host}:{port}: {error.strerror}; choose another --port") from error
+        super().__init__(Handler, port, host)
         self.local = host in LOOPBACK
         # Items name the models, so raters get numbers instead.
         self.items = dict(enumerate(ballots.pairs))
@@ -147,11 +141,13 @@ class Server(ThreadingHTTPServer):
         return state
 
 
-class Handler(BaseHTTPRequestHandler):
-    """The page's files, `state` (GET), `vote` and `undo` (POST), all below the token; the organiser's below another."""
+class Handler(protocol.Handler):
+    """The page's files, `state` (GET), `vote` and `undo` (POST), all below the token; the organiser's below another.
+
+    Requests, whose paths have the token, go only to the debug log.
+    """
 
     server: Server
-    protocol_version = "HTTP/1.1"
     timeout = 60
 
     def do_GET(self) -> None:
@@ -176,11 +172,14 @@ class Handler(BaseHTTPRequestHandler):
             return
         if name not in ("vote", "undo"):
             return self._problem(404, "no such page")
-        length = self.headers.get("Content-Length", "")
-        if self.headers.get_content_type() != "application/json" or not length.isdigit() or int(length) > MAX_BODY:
-            return self._problem(400, f"expected JSON of at most {MAX_BODY} bytes")
         try:
-            body = loads(self.rfile.read(int(length)))
+            sent = self.read_body(MAX_BODY)
+        except protocol.BadRequest:
+            return self._problem(400, f"expected JSON of at most {MAX_BODY} bytes")
+        if self.headers.get_content_type() != "application/json":
+            return self._problem(400, "expected a request with content-type application/json")
+        try:
+            body = loads(sent)
             rater, item = _rater(body["rater"]), self.server.items[body["item"]]
             if not rater:
                 return self._problem(400, "a rater's name is missing")
@@ -194,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
                 stored = self.server.ballots.vote(rater, item, place, spent, note)
             else:
                 stored = self.server.ballots.undo(rater, item)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return self._problem(400, "expected a rater, an item of this list and a choice")
         self._json(200, {**self.server.state(rater), "stored": stored})
 
@@ -246,9 +245,6 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        log.debug(format, *args)  # paths have the token, so they go only to the debug log
 
 
 def _rater(name: Any) -> str:
