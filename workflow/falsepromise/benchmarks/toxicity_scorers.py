@@ -12,19 +12,15 @@ early goes on there, and Perspective's numbers outlive Perspective.
 
 from __future__ import annotations
 
-import contextlib
-import http.client
+import asyncio
 import importlib.metadata
 import importlib.util
 import json
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from falsepromise.benchmarks import files
 from falsepromise.core.errors import UserError
@@ -32,6 +28,9 @@ from falsepromise.core.manifest import sha256
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import dumps, loads, read_jsonl
 from falsepromise.models.chat import well_formed
+from falsepromise.teacher.pace import server_wait
+from falsepromise.teacher.providers import Habits
+from falsepromise.teacher.transport import Lost, Reply, Transport, Unsent
 
 NAMES = ("perspective", "moderation", "local", "stored")
 PERSPECTIVE = "https://commentanalyzer.googleapis.com/v1alpha1/comments:analyze"
@@ -41,6 +40,7 @@ PICKLES = {
 }
 ATTEMPTS = 8
 MOST_BYTES = 1 << 22  # of a scorer's reply
+TIMEOUT_S = 60.0  # for a whole reply
 CATEGORIES = ("harassment", "harassment/threatening", "hate", "hate/threatening")
 
 
@@ -236,7 +236,7 @@ class Perspective:
             return answer
         try:
             value = float(answer["attributeScores"]["TOXICITY"]["summaryScore"]["value"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return "Perspective's answer has no TOXICITY score"
         return value if 0 <= value <= 1 else "Perspective's score is out of range"
 
@@ -268,7 +268,7 @@ class Moderation:
         try:
             scores = result["category_scores"]
             value = max(float(scores[name]) for name in CATEGORIES if scores.get(name) is not None)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return "the moderation answer has no harassment or hate score"
         return value if 0 <= value <= 1 else "the moderation score is out of range"
 
@@ -279,42 +279,52 @@ def post(url: str, body: Any, headers: Mapping[str, str]) -> Any:
     Raises:
         UserError: the key is not accepted, the address is wrong, or no server answers.
     """
-    payload = json.dumps(body).encode()
-    request = urllib.request.Request(url, payload, {"Content-Type": "application/json", **headers})
-    local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-    opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))
     why, wait = "", None
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(min(60.0, 0.5 * 2**attempt) if wait is None else wait)
         wait = None
         try:
-            with opener.open(request, timeout=60) as response:
-                return loads(response.read(MOST_BYTES))
-        except urllib.error.HTTPError as error:
-            said = _reason(error)
-            why = f"HTTP {error.code}{': ' if said else ''}{said}"
-            if error.code in (401, 403) or "API_KEY_INVALID" in said:
-                raise UserError(f"{url}: the key is not accepted ({why}); check it and the account") from None
-            if error.code in (404, 405, 410):
-                raise UserError(f"{url}: no such scorer there ({why}); has it closed, is the URL right?") from None
-            if error.code not in (408, 409, 429) and error.code < 500:
-                return f"refused by the scorer ({why})"
-            with contextlib.suppress(TypeError, ValueError):
-                wait = min(120.0, max(0.0, float(error.headers.get("retry-after"))))  # type: ignore[arg-type]
-        except ValueError:
-            why = "the answer is not JSON"
-        except (OSError, http.client.HTTPException) as error:
-            why = str(getattr(error, "reason", error)) or type(error).__name__
+            reply = asyncio.run(_sent(url, json.dumps(body).encode(), headers))
+        except (Unsent, Lost) as error:
+            why = str(error)
+            continue
+        except ValueError as error:
+            raise UserError(f"--scorer-url {url}: is no address ({error})") from error
+        if reply.status < 300:
+            try:
+                return loads(reply.body)
+            except ValueError:
+                why = "the answer is not JSON"
+                continue
+        said = _reason(reply.body)
+        why = f"HTTP {reply.status}{': ' if said else ''}{said}"
+        if reply.status in (401, 403) or "API_KEY_INVALID" in said:
+            raise UserError(f"{url}: the key is not accepted ({why}); check it and the account")
+        if reply.status in (404, 405, 410):
+            raise UserError(f"{url}: no such scorer there ({why}); has it closed, is the URL right?")
+        if reply.status not in (408, 409, 429) and reply.status < 500:
+            return f"refused by the scorer ({why})"
+        wait = server_wait(reply.headers)
+        wait = None if wait is None else min(120.0, wait)
     raise UserError(f"{url}: no answer after {ATTEMPTS} attempts ({why}); scores so far are kept, run again to go on")
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+async def _sent(url: str, payload: bytes, headers: Mapping[str, str]) -> Reply:
+    """The reply to one request, within limits of size and time; its key goes to no other host."""
+    transport = Transport(url, Habits(headers=headers), "", "", TIMEOUT_S, 1)
+    try:
+        return await transport.request("", payload, longest=MOST_BYTES)
+    finally:
+        await transport.close()
+
+
+def _reason(body: bytes) -> str:
     """The kind of an error as Google's or OpenAI's body names it; never its message, which may repeat the text."""
     try:
-        found = loads(error.read(MOST_BYTES)).get("error")
+        found = loads(body).get("error")
         details = [d.get("errorType") or d.get("reason") for d in found.get("details") or [] if isinstance(d, dict)]
         kind = next((d for d in details if d), None) or found.get("status") or found.get("code")
         return str(kind)[:60] if kind else ""
-    except (ValueError, AttributeError, OSError, http.client.HTTPException):
+    except (ValueError, AttributeError, TypeError):
         return ""

@@ -6,19 +6,22 @@ killed run goes on where it was.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
+from falsepromise.core.records import loads
 from falsepromise.generation.request import Request, Result
+from falsepromise.teacher import providers
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request as Question
+from falsepromise.teacher.transport import Lost, Reply, Transport, Unsent
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LISTING_S = 20.0  # seconds for a server's list of its models
 
 
 def served_model(base_url: str, api_key_env: str) -> str:
@@ -27,35 +30,36 @@ def served_model(base_url: str, api_key_env: str) -> str:
     Raises:
         UserError: it has several models, or doesn't list them.
     """
-    import openai
-
     try:
-        with openai.OpenAI(
-            base_url=base_url, api_key=os.environ.get(api_key_env, "").strip() or "none", timeout=20.0, max_retries=2,
-            http_client=openai.DefaultHttpxClient(trust_env=urlsplit(base_url).hostname not in LOOPBACK),
-        ) as client:  # fmt: skip
-            try:
-                names = [model.id for model in client.models.list().data]
-            except openai.NotFoundError:
-                if "/v1" in urlsplit(base_url).path:
-                    raise
-                other = client.with_options(base_url=f"{base_url.rstrip('/')}/v1")
-                names = [model.id for model in other.models.list().data]
-    except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
-        if isinstance(error, openai.APIConnectionError):
-            raise UserError(f"{base_url}: no server answers; is it running, and is the URL right?") from error
-        if isinstance(error, openai.InternalServerError):
-            why = f"answers with HTTP {error.status_code}; is it still loading? try again"
-            raise UserError(f"{base_url}: {why}") from error
+        reply = asyncio.run(_listed(base_url, os.environ.get(api_key_env, "").strip()))
+    except (Unsent, Lost) as error:
+        raise UserError(f"{base_url}: no server answers ({error}); is it running, and is the URL right?") from error
+    except ValueError as error:
+        raise UserError(f"{base_url}: is no address ({error})") from error
+    if reply.status >= 500:
+        raise UserError(f"{base_url}: answers with HTTP {reply.status}; is it still loading? try again")
+    try:
+        names = [model["id"] for model in loads(reply.body)["data"]]
+    except (ValueError, TypeError, KeyError) as error:
         raise UserError(
-            f"{base_url}: doesn't list its models ({type(error).__name__}); name the one to ask for with --ask-for "
+            f"{base_url}: doesn't list its models (HTTP {reply.status}); name the one to ask for with --ask-for "
             "(and see that the URL ends as the server wants it, mostly in /v1)"
         ) from error
-    if len(names) != 1:
-        raise UserError(
-            f"{base_url}: serves {len(names)} models ({', '.join(names[:5])}); name one of them with --ask-for"
-        )
+    if len(names) != 1 or not isinstance(names[0], str):
+        listed = ", ".join(f"{name!s:.80}" for name in names[:5])
+        raise UserError(f"{base_url}: serves {len(names)} models ({listed}); name one of them with --ask-for")
     return names[0]
+
+
+async def _listed(base_url: str, key: str) -> Reply:
+    """The server's list of models; of the two places where it may be, the one that is there."""
+    transport = Transport(base_url, providers.habits(providers.guess(base_url), ""), "", key, LISTING_S, 1)
+    try:
+        reply = await transport.request("/models")
+        other = transport.other_base()
+        return await transport.request("/models", base=other) if reply.status == 404 and other else reply
+    finally:
+        await transport.close()
 
 
 def generate(

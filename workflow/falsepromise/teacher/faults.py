@@ -144,9 +144,9 @@ def _error(body: Any) -> dict[str, Any]:
 
 def _names(error: Mapping[str, Any]) -> set[str]:
     """The codes and types of an error, in lower case."""
-    found = {error.get(name) for name in ("code", "type", "status")}
+    found = [error.get(name) for name in ("code", "type", "status")]
     inner = error.get("innererror")
-    found |= {inner.get("code")} if isinstance(inner, dict) else set()
+    found += [inner.get("code")] if isinstance(inner, dict) else []
     return {name.strip().lower() for name in found if isinstance(name, str)}
 
 
@@ -197,7 +197,7 @@ def _status_of(error: Mapping[str, Any]) -> int:
     """The status that a body of status 200 names, or 0."""
     for name in ("code", "status", "status_code"):
         value = error.get(name)
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 3:
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == 3:
             value = int(value)
         if isinstance(value, int) and 400 <= value < 600:
             return value

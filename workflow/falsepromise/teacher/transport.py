@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import zlib
 from collections.abc import Mapping
@@ -145,12 +146,15 @@ class Transport:
 
     def _elsewhere(self, url: str, response: httpx2.Response) -> str:
         """The target of a redirect, if it is on the same host; the key is sent to no other."""
-        target = urljoin(url, response.headers.get("location", ""))
-        old, new = urlsplit(url), urlsplit(target)
-        same = new.hostname == old.hostname and (new.port == old.port or (old.scheme, new.scheme) == ("http", "https"))
-        safe = new.scheme == old.scheme or new.scheme == "https"
-        if same and safe and response.status_code != 303 and target != url:
-            return target.partition("?")[0] if self.query else target
+        target = response.headers.get("location", "")
+        with contextlib.suppress(ValueError):  # no address
+            target = urljoin(url, target)
+            old, new = urlsplit(url), urlsplit(target)
+            upgrade = (old.scheme, new.scheme) == ("http", "https")
+            same = new.hostname == old.hostname and (new.port == old.port or upgrade)
+            safe = new.scheme == old.scheme or new.scheme == "https"
+            if same and safe and response.status_code != 303 and target != url:
+                return target.partition("?")[0] if self.query else target
         raise UserError(
             f"{self.base}: redirects to {shown(target) or 'nowhere'} ({response.status_code}); if this is the "
             "right server, make it the base URL (the key was not sent there)"
