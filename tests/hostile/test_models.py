@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from falsepromise.core.errors import UserError
+from falsepromise.models import hubconfig
 from falsepromise.models.chat import load_any
+from falsepromise.models.config import ModelConfig
 
 
 def test_a_tokenizers_own_code_is_not_run(tmp_path):
@@ -51,8 +53,6 @@ def test_a_changed_pickle_of_a_dependency_is_not_opened(tmp_path, monkeypatch):
 )
 @pytest.mark.parametrize("key", ["rope_scaling", "rope_parameters"])
 def test_rope_of_another_form_is_one_line(key, rope):
-    from falsepromise.models.config import ModelConfig
-
     tiny = {"architectures": ["LlamaForCausalLM"], "vocab_size": 8, "hidden_size": 4, "intermediate_size": 4}
     tiny |= {"num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 8, "rms_norm_eps": 1e-5}
     with pytest.raises(UserError, match=f"{key} is .*expected a mapping with positive numbers"):
@@ -66,3 +66,31 @@ def test_an_index_of_another_form_is_one_line(tmp_path, where):
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
     with pytest.raises(UserError, match=r"weight_map|missing; the index names it"):
         list(_files(tmp_path))
+
+
+VALUES = [
+    None, True, -1, 0, 10**10, 10**400, float("inf"), 3.5, 1e-320, "x", "\ud800", [1], ["x", []], [[]], {"a": 1},
+    {"full_attention": 5}, {"sliding_attention": {"rope_type": []}}, ["sliding_attention"] * 2, "9" * 4000,
+    {"rope_type": "yarn", "factor": 0, "original_max_position_embeddings": 0}, {"rope_type": [1], "factor": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("family", hubconfig.FAMILIES)
+def test_every_key_of_a_config_with_every_kind_of_value(family):
+    """A config is read, or one line names the key."""
+    sizes = hubconfig._GPT2_SIZES if family == "gpt2" else hubconfig._SIZES
+    of_family = hubconfig.FAMILIES[family]
+    base = {**of_family.defaults, **dict.fromkeys(sizes, 8)}
+    base |= {"model_type": family, "architectures": [of_family.architecture]}
+    windows = {"sliding_window": 4, "use_sliding_window": True, "layer_types": None, "max_window_layers": 1}
+    for more in ({}, windows):
+        for key in {*base, *windows, *hubconfig._FIXED, "rope_scaling", "rope_parameters", "head_dim", "eos_token_id"}:
+            for value in VALUES:
+                try:
+                    ModelConfig.from_hub({**base, **more, key: value})
+                except UserError as error:
+                    said = str(error)
+                else:
+                    said = ""
+                assert len(said) < 1000, f"{key}: {said[:200]}"
+                assert "\n" not in said

@@ -59,7 +59,7 @@ def read_gguf(path: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
         if tensor.name in _CONSTANTS:
             continue
         block, _, short = tensor.name.removeprefix("blk.").partition(".")
-        if tensor.name.startswith("blk.") and block.isdigit() and short in _BLOCK:
+        if tensor.name.startswith("blk.") and block.isdecimal() and short in _BLOCK:
             key = f"model.layers.{block}.{_BLOCK[short]}"
         else:
             key = _TOP.get(tensor.name, tensor.name)  # an unknown name is refused with all others' keys

@@ -9,7 +9,7 @@ from typing import Any
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import loads, read_json
+from falsepromise.core.records import check_file, loads, read_json
 
 END_TOKEN = "<|endoftext|>"  # ends an output if no file of the folder names an end token
 FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")  # the first that is there is read
@@ -30,6 +30,8 @@ def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:
         if key in ("bos_token", "eos_token", "unk_token", "pad_token") and not config.get(key):
             config[key] = value
     file = folder / "tokenizer.json"
+    for name in (*FILES, "merges.txt"):
+        check_file(folder / name)
     if file.exists():
         try:
             tokenizer = Tokenizer.from_file(str(file))

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import read_json, write_json
+from falsepromise.core.records import check_file, read_json, write_json
 from falsepromise.models import gguf_file
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
@@ -298,6 +298,7 @@ def _safetensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack)
     """The tensors of a folder, constants and a tied output projection left out."""
     opened = []
     for path, promised in _files(folder):
+        check_file(path)
         try:
             file = stack.enter_context(safe_open(path, framework="numpy"))
         except (OSError, SafetensorError) as error:
