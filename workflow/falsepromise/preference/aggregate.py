@@ -198,13 +198,18 @@ def _raters(
         seconds.setdefault(vote["rater"], [])
         if _is_time(vote):
             seconds[vote["rater"]].append(float(vote["seconds"]))
+    rated_by: dict[str, list[str]] = {rater: [] for rater in seconds}
+    for item, given in choices.items():
+        for rater in given:
+            rated_by[rater].append(item)
+    counts = {item: Counter(given.values()) for item, given in choices.items()}
     raters = []
     for rater, spent in sorted(seconds.items()):
-        rated = [item for item, given in choices.items() if rater in given]
+        rated = rated_by[rater]
         decided = [item for item in rated if outcomes[item] != "no_majority" and len(choices[item]) > 1]
         agreeing = sum(choices[item][rater] == outcomes[item] for item in decided)
-        others = {i: [c for r, c in choices[i].items() if r != rater] for i in rated if len(choices[i]) > 1}
-        same = [given.count(choices[i][rater]) / len(given) for i, given in others.items()]
+        shared = [item for item in rated if len(choices[item]) > 1]
+        same = [(counts[item][choices[item][rater]] - 1) / (len(choices[item]) - 1) for item in shared]
         raters.append(
             {
                 "rater": rater,

@@ -148,6 +148,11 @@ def _open(path: str | Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
         db.execute("PRAGMA synchronous = FULL")
         db.executescript(_SCHEMA)
+        # A view may make rows without end.
+        views = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')")]
+        if views:
+            raise sqlite3.DatabaseError(f"it has a view or trigger, {views[0]}")
+        db.execute("SELECT number, rater, item, vote FROM votes LIMIT 0")  # the columns are there
     except (OSError, sqlite3.Error) as error:
         raise UserError(f"{path}: can't be opened as a file of ratings: {error}; choose another --database") from error
     return db
@@ -164,6 +169,8 @@ def read_votes(path: str | Path) -> list[Record]:
     db = _open(path)
     try:
         votes = [stored(vote, str(path)) for (vote,) in db.execute("SELECT vote FROM votes ORDER BY number")]
+    except sqlite3.Error as error:
+        raise UserError(f"{path}: the ratings can't be read: {error}; restore the file") from error
     finally:
         db.close()
     if not votes:

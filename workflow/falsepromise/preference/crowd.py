@@ -133,8 +133,21 @@ def question(template: str, row: Record) -> str:
 
 
 def read_key(folder: str | Path) -> dict[str, Record]:
-    """The key of a batch by the items' opaque ids."""
-    return {record["hit_item"]: record for record in read_jsonl(Path(folder) / "key.jsonl")}
+    """The key of a batch by the items' opaque ids.
+
+    Raises:
+        UserError: a record is not as `write_batch` writes it.
+    """
+    return {record["hit_item"]: record for record in read_jsonl(Path(folder) / "key.jsonl", _check_key)}
+
+
+def _check_key(entry: Record) -> str | None:
+    for name in ("hit_item", "batch", "item", "prompt_id", "left", "right"):
+        if not isinstance(entry.get(name), str):
+            return f"'{name}' is {entry.get(name)!r:.80}, expected text; restore the batch's key"
+    if entry.get("first") not in tuple(_OTHER_SIDE):
+        return f"'first' is {entry.get('first')!r:.80}, expected left or right; restore the batch's key"
+    return None
 
 
 def vote(entry: Record, worker: str, answer: str | None, seconds: float | None) -> Record:
