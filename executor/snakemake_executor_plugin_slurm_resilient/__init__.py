@@ -292,7 +292,7 @@ def _made_by(job: Any) -> str:
 def _reached(job: Any) -> int:
     """The last step of which a job that goes on by itself (`resources: checkpoints=FOLDER`) has kept the state."""
     steps = Path(str(job.resources.get("checkpoints") or "/dev/null")) / "steps"
-    return max((int(path.name) for path in steps.glob("*") if path.name.isdigit()), default=-1)
+    return max((int(path.name) for path in steps.glob("*") if path.name.isdecimal()), default=-1)
 
 
 def _last_lines(file: str) -> list[str]:

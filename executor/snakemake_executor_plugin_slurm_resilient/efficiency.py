@@ -66,7 +66,7 @@ def table(names: Mapping[str, str]) -> list[dict[str, Any]]:
             gpus = re.search(r"gres/gpu=(\d+)", tres)
             row: dict[str, Any] = {
                 "slurm_job": job, "name": names.get(job, ""), "state": state,
-                "minutes_asked": float(limit) if limit.isdigit() else 0.0,  # UNLIMITED
+                "minutes_asked": float(limit) if limit.isdecimal() else 0.0,  # UNLIMITED
                 "minutes_used": round(int(elapsed) / 60, 1),
                 "cpus_asked": int(cpus), "cpus_used": round(_seconds(cpu) / max(1, int(elapsed)), 2),
                 "memory_mb_asked": _mb(asked), "memory_mb_used": 0.0,

@@ -19,7 +19,6 @@ ALLOWED: dict[str, dict[str, str]] = {
     "json.loads": {
         "core/records.py": "is the one way in",
         "benchmarks/inside.py": "runs in the sandbox, where the package can't be imported",
-        "core/lock.py": "reads what it wrote itself",
         "benchmarks/reading/code.py": "JSON with line breaks in its strings, as models write it; every error is caught",
         "core/code.py": "a cache of its own, left out where it is damaged",
         "curation/turns.py": "a cell of a table with numbers as text; every error is caught",
@@ -52,6 +51,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "core/plainyaml.py": "is the one way in for YAML, with the safe loader",
     },
     "trust_remote_code": {},
+    "isdigit": {},
 }
 
 
@@ -98,10 +98,16 @@ def remote_code(node: ast.AST) -> bool:
     return isinstance(node, ast.keyword) and node.arg == "trust_remote_code" and ast.unparse(node.value) != "False"
 
 
+def squares(node: ast.AST) -> bool:
+    """`isdigit` holds for "\u00b2", which `int` refuses; `isdecimal` holds for what it reads."""
+    return isinstance(node, ast.Attribute) and node.attr == "isdigit"
+
+
 open_module = ""
 LOOKED_FOR: dict[str, Callable[[ast.AST], bool]] = {
     "json.loads": json_loads, "rmtree": rmtree, "subprocess": starts, "exec": executes, "pickle": pickles,
     "shell=True": shell, "yaml": yaml_load, "trust_remote_code": remote_code,
+    "isdigit": squares,
 }  # fmt: skip
 
 

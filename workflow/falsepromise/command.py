@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from pathlib import Path
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.place import HOME
+from falsepromise.core.text import terminal
 
 STUDIES = {"quickstart": "config/config.yaml", "paper": "config/paper.yaml", "test": "config/test.yaml"}
 
@@ -61,7 +63,8 @@ def lay_out(folder: Path, study: Path) -> None:
     if file.exists():
         raise UserError(f"{file} exists already; choose another folder, or remove it")
     shutil.copy(study, file)
-    print(f"{file}: change it (keys: {HOME / 'config/README.md'}), then\n  falsepromise run -d {folder} {file}")
+    made, again = terminal(str(file), lines=False), shlex.join(["falsepromise", "run", "-d", str(folder), str(file)])
+    print(f"{made}: change it (keys: {HOME / 'config/README.md'}), then\n  {terminal(again, lines=False)}")
 
 
 def snakemake(args: argparse.Namespace, rest: Sequence[str]) -> list[str]:

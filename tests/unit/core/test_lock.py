@@ -54,6 +54,24 @@ def test_a_dead_runs_lock_goes(folder: Path) -> None:
     assert not LOCKS.exists()
 
 
+def test_a_link_in_the_place_of_the_register_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    """A study's folder that came from a stranger: the register is emptied, and so would be what the link leads to."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine\n")
+    (folder / FILE).parent.mkdir(exist_ok=True)
+    (folder / FILE).unlink(missing_ok=True)
+    (folder / FILE).symlink_to(victim)
+    with pytest.raises(UserError, match=r"falsepromise\.runs"):
+        register()
+    assert victim.read_text() == "mine\n"
+
+
+def test_a_damaged_register_is_no_run(folder: Path) -> None:
+    (folder / FILE).parent.mkdir(exist_ok=True)
+    (folder / FILE).write_bytes(b'{}\n[1]\n{"pid": [1]}\n\xff\xfe\n{"a": ' + b"9" * 5000 + b"}\nnothing}\n")
+    assert register()
+
+
 def test_a_living_runs_lock_stays_and_it_is_named(folder: Path) -> None:
     run = other_run()
     LOCKS.mkdir(exist_ok=True)  # as Snakemake does next
@@ -68,7 +86,7 @@ def test_a_living_runs_lock_stays_and_it_is_named(folder: Path) -> None:
 
 
 RULES = """
-from falsepromise.core.lock import purpose, register
+from falsepromise.core.lock import FILE, purpose, register
 
 if workflow.is_main_process and purpose()[0]:
     register()

@@ -18,6 +18,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import read_json, write_json
+from falsepromise.core.text import terminal
 from falsepromise.statistics.paired import paired_difference
 
 log = logging.getLogger("falsepromise.benchmarks.compare")
@@ -33,14 +34,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     left, right = (read_score(path) for path in args.scores)
     found, limits = differences(left, right, args.scores, args.metrics, args.seed)
-    print(f"{left['model']} minus {right['model']} on {left['benchmark']}\n")
+    print(terminal(f"{left['model']} minus {right['model']} on {left['benchmark']}", lines=False) + "\n")
     print("| metric | left | right | difference | 95 % interval | p | test | left, right higher, equal | n |")
     print("|" + " --- |" * 9)
     for name, d in found.items():
-        low, high = d["ci95"]
+        shown, (low, high) = terminal(name, lines=False), d["ci95"]
         counts = f"{d['left_higher']}, {d['right_higher']}, {d['equal']}"
         print(
-            f"| {name} | {d['left']:.4f} | {d['right']:.4f} | {d['value']:+.4f} | [{low:+.4f}, {high:+.4f}] "
+            f"| {shown} | {d['left']:.4f} | {d['right']:.4f} | {d['value']:+.4f} | [{low:+.4f}, {high:+.4f}] "
             f"| {d['p']:.3g} | {d['test']} | {counts} | {d['n']} |"
         )
     for sentence in limits:

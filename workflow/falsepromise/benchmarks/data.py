@@ -129,7 +129,10 @@ def choices(record: Record) -> Record:
     right = record.get(name)
     if isinstance(right, str):
         word = right.strip().upper()
-        right = LETTERS.find(word) if len(word) == 1 and word in LETTERS else int(word) if word.isdigit() else right
+        if len(word) == 1 and word in LETTERS:
+            right = LETTERS.find(word)
+        elif word.isdecimal() and len(word) < 9:
+            right = int(word)
     if not isinstance(right, int) or isinstance(right, bool) or not 0 <= right < len(found):
         raise Unusable(
             f"'{name}' is {_shown(record, name)}, expected a number from 0 to {len(found) - 1} or its letter"

@@ -57,7 +57,7 @@ class FalsePromiseLM(ModelLM):
         if not (Path(pretrained) / "config.json").exists():
             raise UserError(f"--model_args pretrained={pretrained}: no config.json there; expected a model folder")
         asked = str(batch_size)
-        rows = int(asked) if asked.isdigit() and int(asked) > 1 else None
+        rows = int(asked) if asked.isdecimal() and int(asked) > 1 else None
         super().__init__(
             EngineModel.load(pretrained, rows, mesh=mesh),
             str(turn_tokens).lower() in ("true", "yes", "1"),

@@ -135,7 +135,7 @@ def _hours(text: str) -> float:
 
 def main(argv: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if argv is None else argv)
-    if len(words) < 3 or not words[0].isdigit() or words[1] != "--":
+    if len(words) < 3 or not words[0].isdecimal() or words[1] != "--":
         print(__doc__)
         raise SystemExit(0 if words in (["-h"], ["--help"]) else 2)
     count, command = int(words[0]), words[2:]

@@ -14,17 +14,21 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.records import loads
+from falsepromise.core.text import terminal
 
 FILE = Path(".snakemake/falsepromise.runs")
 LOCKS = Path(".snakemake/locks")
 FOLDER_VARIABLE = "FALSEPROMISE_FOLDER"  # in the environment of every job: the folder that its run works in
 SAVE_S = 300
+_MOST = 1 << 20  # bytes of the file
 
 
 # By Snakemake's names, the options with which it makes nothing.
@@ -69,7 +73,10 @@ def register(unlock: bool = False) -> bool:
     """
     try:
         FILE.parent.mkdir(exist_ok=True)
-        descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT, 0o666)  # closed by exec: jobs don't inherit it
+        # Closed by exec: jobs don't inherit it. A link or a pipe here would be a trap: the file is emptied.
+        descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "not a plain file")
     except PermissionError:
         place = next(place for place in (FILE, FILE.parent, Path()) if place.exists())
         raise UserError(
@@ -88,7 +95,7 @@ def register(unlock: bool = False) -> bool:
     except OSError:  # a file system without locks: only Snakemake's own is left
         os.close(descriptor)
         return False
-    runs = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    runs = _runs(descriptor)
     if alone:
         # On some cluster file systems these locks work within one host only, so a run of another host may be alive.
         # A lock that no registered run left belongs to another program.
@@ -107,13 +114,25 @@ def register(unlock: bool = False) -> bool:
     return alone
 
 
+def _runs(descriptor: int) -> list[dict[str, str | int]]:
+    """The runs that have registered; what a kill or another hand left damaged is no run."""
+    found = []
+    for line in os.pread(descriptor, _MOST, 0).split(b"\n"):
+        with suppress(ValueError):
+            run = loads(line)
+            if isinstance(run, dict) and {"pid", "host", "since"} <= run.keys():
+                found.append({name: run[name] if isinstance(run[name], int) else str(run[name]) for name in run})
+    return found
+
+
 def _name_in_refusal(who: str) -> None:
     """Name the run that has the files, in one line. Snakemake's message doesn't, and `--quiet all` hides it."""
 
     def instead(record: logging.LogRecord) -> bool:
         if getattr(record, "exception", None) != "LockException":
             return True
-        print(f"error: another run makes these files in {os.getcwd()}: {who}; wait for its end", file=sys.stderr)
+        said = f"error: another run makes these files in {os.getcwd()}: {who}; wait for its end"
+        print(terminal(said, lines=False), file=sys.stderr)
         return False
 
     logging.getLogger("snakemake.logging").addFilter(instead)

@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and int(text) > 0):
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text[:20]!r}: expected a number, 1 or more")
     return int(text)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from falsepromise.core import cli
 from falsepromise.core.place import resource
 from falsepromise.core.records import loads
+from falsepromise.core.text import masked, terminal
 from falsepromise.study import config, files, names, schema
 from falsepromise.study.expand import load, read_files
 from falsepromise.study.study import Study
@@ -93,6 +94,8 @@ def parameters(folder: Path) -> int | None:
     """The number of weights in a folder's safetensors files, from their headers; None without such files."""
     total = 0
     for file in folder.glob("*.safetensors"):
+        if not file.is_file():
+            return None
         try:
             with file.open("rb") as stream:
                 (length,) = struct.unpack("<Q", stream.read(8))
@@ -113,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         study = load(files.find(load(content, where)), where)
         found = list(problems(study))
     for problem in found:
-        print(f"{where}: {problem}", file=sys.stderr)
+        print(masked(terminal(f"{where}: {problem}", lines=False)), file=sys.stderr)
     if found:
         sys.exit(1)
     print(f"{where}: no mistakes; {len(study.base_models)} base models and {len(study.trained)} models to train")

@@ -348,7 +348,7 @@ def _minutes(text: str) -> int | None:
     """Minutes from `1-02:00:00`, `02:00:00`, `30:00` (minutes and seconds); None from `infinite`."""
     days, _, clock = text.rpartition("-")
     parts = clock.split(":")
-    if not all(part.isdigit() for part in parts) or len(parts) > 3:
+    if not all(part.isdecimal() for part in parts) or len(parts) > 3:
         return None
     hours, minutes, seconds = ([0, 0, 0, *map(int, parts)])[-3:]
     return int(days or 0) * 1440 + hours * 60 + minutes + (seconds > 0)
@@ -360,4 +360,4 @@ def _number(text: str) -> int:
 
 
 def _count(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None

@@ -91,7 +91,7 @@ def study_text(given: Mapping[str, Any]) -> str:
 
 def _name(path: Path) -> str:
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in Path(path).name.partition(".")[0])
-    return name if name and name[0].isalnum() and not name.isdigit() else f"file_{name}"
+    return name if name and name[0].isalnum() and not name.isdecimal() else f"file_{name}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

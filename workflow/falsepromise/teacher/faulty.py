@@ -60,7 +60,7 @@ class FaultyHandler(Handler):
                 self.server.answered[key] += 1
         if fault is None:
             self.send_json(200, complete(self.server.known, request), self.server.headers)
-        elif fault.partition(" ")[0].isdigit():
+        elif fault.partition(" ")[0].isdecimal():
             self._status(fault)
         else:
             self._break(fault, request)

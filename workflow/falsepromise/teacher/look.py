@@ -108,7 +108,7 @@ def converse(db: sqlite3.Connection, options: Any) -> None:
                 return
             if said == "q" or (not said and not batch):
                 return
-            if said.isascii() and said.isdigit():
+            if said.isascii() and said.isdecimal():
                 one = (entry for entry in entries(db, "", options.failed) if entry.number == int(said))
                 print(page(one, 1, full=True)[1] or "no such number")
                 continue

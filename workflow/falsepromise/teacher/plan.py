@@ -162,7 +162,7 @@ def _assumptions(changes: Sequence[str]) -> dict[str, tuple[int, int]]:
     for change in changes:
         kind, _, values = change.partition("=")
         parts = values.split(",")
-        if kind not in tokens or len(parts) != 2 or not all(part.isdigit() for part in parts):
+        if kind not in tokens or len(parts) != 2 or not all(part.isdecimal() for part in parts):
             raise UserError(f"--tokens {change}: expected KIND=INPUT,OUTPUT with a kind out of {', '.join(tokens)}")
         tokens[kind] = int(parts[0]), int(parts[1])
     return tokens

@@ -210,7 +210,7 @@ def _whole_count(count: tuple[int | None, int | None], expected: int) -> tuple[i
 def _count(said: dict[str, Any], *names: str) -> int | None:
     for name in names:
         value = said.get(name)
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 12:
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 12:
             value = int(value)
         if isinstance(value, float) and math.isfinite(value):
             value = math.ceil(value)
