@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import stat
 import time
 import zipfile
@@ -116,6 +117,8 @@ def test_what_the_machine_refuses_is_one_line(tmp_path, capsys):
         assert ended.value.code == 1
         return capsys.readouterr().err
 
+    bug = fails(KeyError("a"))
+    assert re.fullmatch(r"error: unexpected KeyError.*: 'a' \(at .*test_files\.py:\d+\); a damaged file.*\n", bug)
     panic = type("PanicException", (BaseException,), {})
     assert fails(panic("Onig: retry-limit")).startswith("error: a library gave up: Onig: retry-limit; is")
     assert fails(MemoryError()).startswith("error: out of memory")

@@ -171,6 +171,47 @@ def test_no_key_another_sites_name_or_form_reaches_nothing(running):
     assert (status, json.loads(text)["error"]["param"]) == (404, "id")
 
 
+DIGITS, DEEP = b"9" * 4000, b"[" * 900 + b"]" * 900
+CHAT = b'{"model": "llama", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 2, '
+TEXT = b'{"model": "llama", "prompt": "hi", "max_tokens": 2, '
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        *((f"chat/completions {key}", CHAT + b'"%s": %s}' % (key.encode(), value), status) for key, value, status in (
+            ("temperature", DIGITS, 400), ("temperature", b"1e400", 400), ("temperature", b"1e300", 200),
+            ("top_p", DIGITS, 400), ("top_k", DIGITS, 200), ("seed", DIGITS, 200), ("seed", b"-" + DIGITS, 200),
+            ("max_tokens", DIGITS, 200), ("max_tokens", DEEP, 400), ("n", DIGITS, 400), ("tools", DEEP, 400),
+            ("stop", json.dumps([f"x{n}" for n in range(5000)]).encode(), 400), ("model", b"[]", 400),
+            ("messages", b'[{"role": [], "content": "x"}]', 400), ("messages", b"[[]]", 400),
+            ("messages", b'[{"role": "user", "content": "\\ud800\\u0000"}]', 200),
+            ("messages", b'[{"role": "user", "content": "' + b"<|user|>" * 100_000 + b'"}]', 400),
+        )),
+        *((f"completions {key}", TEXT + b'"%s": %s}' % (key.encode(), value), status) for key, value, status in (
+            *(("prompt", value, 400) for value in (b"[-1]", b"[999999]", b"[[true]]", b"[[[]]]")),
+            ("prompt", json.dumps(["a"] * 5000).encode(), 400), ("logprobs", b"21", 400),
+            ("prompt", json.dumps(["a"] * 33).encode() + b', "n": 128', 400),
+        )),
+        ("meetings", b'{"models": [[1], [2]]}', 400), ("meetings", b'{"models": [{}, {"a": 1}]}', 400),
+        ("meetings", b'{"models": "ab"}', 400), ("meetings", b"[1]", 400),
+        ("votes", b'{"rater": "r", "choice": [1], "id": "x"}', 400), ("votes", b'{"rater": ' + DEEP + b"}", 400),
+        ("votes", b'{"rater": "r", "choice": "first", "id": ' + DEEP + b"}", 404), ("votes", DIGITS + DIGITS, 400),
+    ],
+)  # fmt: skip
+def test_what_no_client_should_send_is_answered(running, path, body, status, caplog):
+    """Nothing of it stops the server, reaches its log, or becomes another request's answer."""
+    json_type, key = {"Content-Type": "application/json"}, {"Authorization": f"Bearer {KEY}"}
+    assert raw(running, f"/v1/{path.partition(' ')[0]}", body, **key, **json_type)[0] == status
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_stranger_is_not_read_to_the_end(running):
+    json_type = {"Content-Type": "application/json"}
+    assert raw(running, "/v1/chat/completions", b"", **json_type, **{"Content-Length": "20000000"})[0] == 413
+    assert raw(running, "/v1/chat/completions", b"x" * 1000, **json_type)[0] == 401
+
+
 def test_two_folders_of_one_name_are_refused(tmp_path):
     with pytest.raises(UserError, match="rename a folder"):
         named([tmp_path / "a/m", tmp_path / "b/m"])

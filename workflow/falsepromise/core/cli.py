@@ -6,12 +6,13 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import check_file
+from falsepromise.core.records import check_file, latest
 from falsepromise.core.text import masked, terminal
 
 
@@ -32,6 +33,7 @@ class FileName(str):
     """A path that a verb keeps as text: the type of an option whose file is read or written."""
 
 
+_FRAMES = 8  # places in the code that a line names
 LONGEST = 4000  # characters of an error message
 OUTPUTS = ("output", "output_train", "output_heldout", "funnel")  # in every verb, the options that name a file to write
 
@@ -99,7 +101,8 @@ def run(main: Callable[[Sequence[str] | None], object]) -> None:
     """Run a verb's `main(argv)` as a program.
 
     A `UserError` becomes one line on standard error and its exit code, and so does what the machine refuses (a
-    file, the disk, memory); an interrupt exits with 130; anything else is a bug here and keeps its traceback.
+    file, the disk, memory); an interrupt exits with 130. Anything else is one line too, with the places in the code
+    and the file that was read last; at debug level its traceback comes before.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_SafeLines("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S"))
@@ -129,11 +132,13 @@ def _short(text: str) -> str:
 
 
 def _say(error: BaseException) -> None:
-    """One line for what is no bug of ours: the machine refuses, or a library gives up.
+    """One line for what has no message for the user.
 
     Raises:
-        BaseException: the error, if it is something else.
+        BaseException: the end of the program itself.
     """
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
     if isinstance(error, MemoryError):
         said = "out of memory; give the job more, or less to read"
     elif isinstance(error, OSError) and error.strerror is not None:
@@ -141,7 +146,13 @@ def _say(error: BaseException) -> None:
     elif type(error).__name__ == "PanicException":  # of Rust, such as tokenizers with a pattern of a folder
         said = f"a library gave up: {str(error)[:300]}; is the model folder's tokenizer.json sound?"
     else:
-        raise error
+        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+        places = ", ".join(f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno}" for frame in frames)
+        last = f" after {latest[-1]} was read" if latest else ""
+        said = (
+            f"unexpected {type(error).__name__}{last}: {str(error)[:500]} (at {places}); a damaged file, or a mistake "
+            "of this program; FALSEPROMISE_LOG_LEVEL=DEBUG shows more"
+        )
     logging.getLogger("__main__").debug("where it happened", exc_info=error)
-    print(f"error: {masked(terminal(_short(said), lines=False))}", file=sys.stderr)
+    print(f"error: {masked(terminal(' '.join(said.split())))}", file=sys.stderr)
     sys.exit(1)

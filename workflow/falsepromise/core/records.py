@@ -5,6 +5,7 @@ docs/layout.md lists the forms: dialogue, prompt, response, score, preference.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
@@ -20,6 +21,7 @@ Record = dict[str, Any]
 ROLES = ("system", "user", "assistant")
 MOST_BYTES = 1 << 28  # of a file that is read whole; what we write is far smaller
 MOST_RATIO = 200  # of packed text's sizes, unpacked to packed; logs of machines reach 100
+latest: collections.deque[str] = collections.deque(maxlen=1)  # the file that was opened last, for messages
 LONGEST_LINE = 1 << 26  # characters; a longer "record" is damage
 
 
@@ -198,6 +200,7 @@ def read_lines(path: str | Path, errors: str = "strict") -> Iterator[str]:
         UserError: the file is missing, a folder or not UTF-8, or a line is longer than any record.
     """
     check_file(path)
+    latest.append(str(path))
     try:
         # Some editors write a mark at the start.
         with open(path, encoding="utf-8-sig", errors=errors, newline="\n") as stream:
@@ -218,6 +221,7 @@ def read_text(path: str | Path) -> str:
         UserError: the file is missing, a folder, not UTF-8, or larger than `MOST_BYTES`.
     """
     check_file(path)
+    latest.append(str(path))
     try:
         with open(path, "rb") as stream:
             content = stream.read(MOST_BYTES + 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open
-from falsepromise.core.text import cell, latex, markdown
+from falsepromise.core.text import cell, latex, markdown, terminal
 from falsepromise.figures.scores import Estimate
 
 GAP = "–"
@@ -124,7 +124,8 @@ class Table:
         import pandas
 
         numeric = [all(not isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
-        frame = pandas.DataFrame(self.texts(), columns=list(self.columns))
+        shown = [[terminal(text, lines=False) for text in row] for row in (self.columns, *self.texts())]
+        frame = pandas.DataFrame(shown[1:], columns=shown[0])
         body = frame.to_latex(
             index=False, escape=True, column_format="".join("r" if right else "l" for right in numeric)
         )
