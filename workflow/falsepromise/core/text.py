@@ -15,10 +15,11 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 _SECRETS = re.compile(
-    r"(?i)(?P<scheme>://)[^/\s@]{1,500}@"
-    r"|(?P<key>[?&](?:[\w-]{0,40}(?:token|key|secret|signature|password|credential)|sig)=)[^&\s#]{1,2000}"
-    r"|(?P<header>\bbearer\s)[\w.~+/=-]{8,500}"
-    r"|(?P<kind>\b(?:hf_|sk-|sk_|ghp_|github_pat_|xox[bap]-|AKIA|AIza))[\w-]{8,300}"
+    r"(?i)(?P<scheme>://)[^/\s]{1,500}@"
+    r"|(?P<key>[?&#](?:[\w-]{0,40}(?:token|key|secret|signature|password|credential)|sig)=)[^&\s#]{1,2000}"
+    r"|(?P<header>\b(?:bearer|basic)\s)[\w.~+/=-]{8,500}"
+    r"|(?P<named>\b(?:api[_-]?key|access[_-]token|auth[_-]token|password|secret)[\"']?\s?[:=]\s?[\"']?)[^\s\"'&,;]{6,500}"
+    r"|(?P<kind>\b(?:hf_|sk-|sk_|gsk_|ghp_|gho_|github_pat_|glpat-|xox[bap]-|xai-|nvapi-|r8_|AKIA|AIza|eyJ))[\w.-]{8,2000}"
 )
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -48,7 +49,7 @@ def masked(text: str) -> str:
     def mask(found: re.Match[str]) -> str:
         if found["scheme"]:
             return "://***@"
-        return (found["key"] or found["header"] or found["kind"]) + "***"
+        return (found["key"] or found["header"] or found["named"] or found["kind"]) + "***"
 
     return _SECRETS.sub(mask, text)
 
