@@ -71,7 +71,8 @@ def test_terminal_and_log_have_no_control_characters(words):
         ("sk-proj-abcdefghijkl", "abcdefghijkl"), ("https://h/?sig=abc%2F", "abc"), ("https://h/?api_key=qq1", "qq1"),
         ("https://me:pa@s5@h/x", "s5"), ("https://h/#access_token=qq1", "qq1"), ("x-api-key: qwerty12", "qwerty12"),
         ("Authorization: Basic dXNlcjpwYXNz", "dXNl"), ("{'api_key': 'qwerty12'}", "qwerty12"),
-        ("gsk_abcdefgh1", "abcd"), ("glpat-abcdefgh1", "abcd"), ("xai-abcdefgh1", "abcd"), ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "zdWI"),
+        ("gsk_abcdefgh1", "abcd"), ("glpat-abcdefgh1", "abcd"), ("xai-abcdefgh1", "abcd"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "zdWI"),
         ("password=hunter22", "hunter22"),
     ],
 )  # fmt: skip
