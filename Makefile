@@ -2,6 +2,7 @@
 # make test         the environment, and all tests
 # make env          the environment alone: .venv, from requirements.lock
 # make lint         the style, types and rule files alone, without tests
+# make gate         hostile files with 500 seeds each, and a study that is killed ten times
 # make audit        known vulnerabilities of the locked packages, where their database can be reached
 # make lock         resolve requirements.lock anew from pyproject.toml
 # make help         this list
@@ -11,7 +12,7 @@ STAMP := .venv/.made-from-lock
 OURS  := .venv/.ours-installed
 WITH  := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: quickstart test env lint audit lock help
+.PHONY: quickstart test env lint gate audit lock help
 .DELETE_ON_ERROR:
 
 quickstart: env
@@ -29,6 +30,10 @@ lint: env
 	@$(WITH) ruff check .
 	@$(WITH) mypy
 	@$(WITH) snakefmt --check Snakefile workflow/Snakefile workflow/rules
+
+gate: env
+	@FALSEPROMISE_FUZZ=500 FALSEPROMISE_KILLS=10 $(WITH) envs/timed "Hostile files and kills" \
+	  pytest tests/hostile tests/e2e/test_kills.py
 
 audit: env
 	@envs/audit
