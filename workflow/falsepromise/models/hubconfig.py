@@ -8,7 +8,6 @@ with the config classes of `transformers`, and reads and writes random configs o
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -122,8 +121,10 @@ _COUNTED = (
 )
 _NUMBERS = ("rms_norm_eps", "layer_norm_epsilon", "rope_theta", "rope_local_base_freq", "query_pre_attn_scalar")
 _NEVER_NULL = ("rms_norm_eps", "layer_norm_epsilon", "query_pre_attn_scalar", "initializer_range", "max_window_layers")
+_NEVER_NULL += ("sliding_window_pattern",)  # Gemma's
 _FLAGS = ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window")
 _ROPE = ("rope_theta", *(each.name for each in fields(hubrope.RopeScaling) if each.type not in ("str", "bool | None")))
+_LARGEST = 3e38  # of any number: that of float32
 _MOST = 10**8  # of any size: larger ones are damage, and would be allocated
 
 
@@ -139,17 +140,17 @@ def _check_types(hub: Mapping[str, Any], name: str) -> None:
             raise UserError(f"{name}: {key} is {value!r:.60}, expected a whole number from 1 to {_MOST:,}")
     for key in _NUMBERS:
         value = hub.get(key)
-        if value is not None and (type(value) not in (int, float) or not 0 < value < math.inf):
+        if value is not None and (type(value) not in (int, float) or not 0 < value < _LARGEST):
             raise UserError(f"{name}: {key} is {value!r:.60}, expected a positive number")
     for key, rope in ((key, hub.get(key) or {}) for key in ("rope_scaling", "rope_parameters")):
         by_type = [part for part in rope.values() if isinstance(part, dict)] if isinstance(rope, dict) else []
         for part in (rope, *by_type):
             numbers: list[Any] = [part.get(each) or 0 for each in _ROPE] if isinstance(part, dict) else [None]
-            if not all(type(value) in (int, float) and 0 <= value < math.inf for value in numbers):
+            if not all(type(value) in (int, float) and 0 <= value < _LARGEST for value in numbers):
                 raise UserError(f"{name}: {key} is {rope!r:.80}, expected a mapping with positive numbers")
     for key in ("initializer_range", "max_window_layers"):
         value = hub.get(key, 0)
-        if value is not None and (type(value) not in (int, float) or not 0 <= value < math.inf):
+        if value is not None and (type(value) not in (int, float) or not 0 <= value < _LARGEST):
             raise UserError(f"{name}: {key} is {value!r:.60}, expected 0 or a positive number")
     for key in _NEVER_NULL:
         if key in hub and hub[key] is None:
@@ -184,7 +185,7 @@ def read_config(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
         for other, key in _GPT2_NAMES.items():
             if hub.get(other) is not None:
                 if hub.get(key) not in (None, hub[other]):
-                    raise UserError(f"{name}: {key} is {hub[key]}, {other} is {hub[other]}; which?")
+                    raise UserError(f"{name}: {key} is {hub[key]!s:.80}, {other} is {hub[other]!s:.80}; which?")
                 hub = {**hub, key: hub[other]}
     sizes = _GPT2_SIZES if kind == "gpt2" else _SIZES
     missing = [key for key in sizes if hub.get(key) is None]
@@ -193,9 +194,9 @@ def read_config(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
     for key, allowed in (_FIXED | dict(family.fixed)).items():
         if key in hub and hub[key] not in allowed:
             if key == "sliding_window":
-                raise UserError(f"{name}: a sliding window of {hub[key]} is not part of {family.architecture}")
+                raise UserError(f"{name}: a sliding window of {hub[key]!s:.40} is not part of {family.architecture}")
             usual = " or ".join(map(repr, [v for v in allowed if v is not None] or [None]))
-            raise UserError(f"{name}: {key} is {hub[key]!r}; only {usual} is built here")
+            raise UserError(f"{name}: {key} is {hub[key]!r:.200}; only {usual} is built here")
     unknown = [
         key for key in hub
         if not (key in _HARMLESS or key in _FIXED or key in family.fixed or key in family.defaults or key in sizes)
@@ -289,11 +290,11 @@ def _kind(hub: Mapping[str, Any], name: str) -> str:
     kind = by_architecture.get(architecture) if architecture else model_type
     if kind not in FAMILIES:
         raise UserError(
-            f"{name}: architecture {architecture or model_type!r} is not built here; expected one of "
+            f"{name}: architecture {architecture or model_type!r:.80} is not built here; expected one of "
             f"{', '.join(by_architecture)}"
         )
     if model_type is not None and model_type != kind:
-        raise UserError(f"{name}: model_type is {model_type!r}, the architecture {architecture!r} is another's; which?")
+        raise UserError(f"{name}: model_type is {model_type!r:.80}, the architecture {architecture!r:.80} is another's")
     return kind
 
 
@@ -365,7 +366,7 @@ def _windows(kind: str, values: Mapping[str, Any], name: str) -> tuple[int, ...]
         types = ["sliding_attention" if i >= full else "full_attention" for i in range(layers)]
     if len(types) != layers or not set(types) <= {"sliding_attention", "full_attention"}:
         raise UserError(
-            f"{name}: layer_types has {len(types)} entries, of {', '.join(sorted(set(map(str, types))))}; expected "
+            f"{name}: layer_types has {len(types)} entries, of {', '.join(sorted(set(types)))!s:.200}; expected "
             f"sliding_attention or full_attention for each of {layers} layers"
         )
     if "sliding_attention" not in types:

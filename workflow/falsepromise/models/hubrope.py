@@ -56,9 +56,11 @@ def read(
         theta = rope.get("rope_theta") or values["rope_theta"] or 10000.0
         return float(theta), _scaling(rope, positions, name), None
     by_type = values["rope_parameters"] or {}
+    if not all(isinstance(by_type.get(part) or {}, dict) for part in ("full_attention", "sliding_attention")):
+        raise UserError(f"{name}: rope_parameters is {by_type!r:.80}, expected a mapping for each kind of layer")
     rope, local = dict(by_type.get("full_attention") or {}), by_type.get("sliding_attention") or {}
     if local.get("rope_type", "default") != "default":
-        raise UserError(f"{name}: rope_type {local['rope_type']!r} in layers with a window is not built here")
+        raise UserError(f"{name}: rope_type {local['rope_type']!r:.80} in layers with a window is not built here")
     more = values["rope_scaling"] or {}
     if more.get("type") not in (None, "default") and more.get("rope_type") is None:
         raise UserError(
@@ -75,7 +77,7 @@ def _scaling(rope: dict[str, Any], positions: int, name: str) -> RopeScaling | N
     if kind == "default":
         return None
     if kind not in ROPE_TYPES:
-        raise UserError(f"{name}: rope_type {kind!r} is not built here; expected default, {', '.join(ROPE_TYPES)}")
+        raise UserError(f"{name}: rope_type {kind!r:.80} is not built here; expected default, {', '.join(ROPE_TYPES)}")
     if rope.get("partial_rotary_factor") not in (None, 1, 1.0):
         raise UserError(f"{name}: partial_rotary_factor {rope['partial_rotary_factor']} is not built here")
     if rope.get("alpha") is not None:
