@@ -120,8 +120,10 @@ _COUNTED = (
     *("sliding_window", "sliding_window_pattern"),
 )
 _NUMBERS = ("rms_norm_eps", "layer_norm_epsilon", "rope_theta", "rope_local_base_freq", "query_pre_attn_scalar")
-_NEVER_NULL = ("rms_norm_eps", "layer_norm_epsilon", "query_pre_attn_scalar", "initializer_range", "max_window_layers")
-_NEVER_NULL += ("sliding_window_pattern",)  # Gemma's
+_NEVER_NULL = (
+    *("rms_norm_eps", "layer_norm_epsilon", "query_pre_attn_scalar", "initializer_range", "max_window_layers"),
+    "sliding_window_pattern",
+)
 _FLAGS = ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window")
 _ROPE = ("rope_theta", *(each.name for each in fields(hubrope.RopeScaling) if each.type not in ("str", "bool | None")))
 _LARGEST = 3e38  # of any number: that of float32
