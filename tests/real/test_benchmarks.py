@@ -11,6 +11,7 @@ import numpy as np
 
 from falsepromise.benchmarks import choices, cnn, data, files, toxicity
 from falsepromise.benchmarks.gsm8k import PROMPT, match
+from falsepromise.benchmarks.reading.letters import letter
 from falsepromise.benchmarks.reading.short import exact_match, normalise
 from falsepromise.teacher.prompts import load
 
@@ -74,3 +75,25 @@ def test_real_toxicity_prompts_are_read(real_data: RealData) -> None:
 
     (said,) = toxicity.agreement(Stored(), rows)
     assert "Spearman's rho 1.00" in said
+
+
+STATED = (
+    "The correct answer is {X}. {t}", "({X}) {t}", "{X}: {t}", "It is {t}.", "**{t}**", "$\\boxed{{{X}}}$",
+    "({Y}) is incorrect. ({X}) is correct: {t}.", "{X}\n\nThe other options ({Y}) {o} are not right.",
+    "{all}\n\nAnswer: {X}",
+)  # fmt: skip
+
+
+def test_letters_among_real_choices_are_read(real_data: RealData) -> None:
+    """Choices have letters, negations and "True" in them; those of equal wording can't be told apart by it."""
+    wrong = []
+    for path in sorted(real_data("mmlu/test").glob("*.csv")):
+        for place, question in enumerate(data.read_mmlu(path)[0][:8]):
+            texts, i = question["choices"], place % 4
+            j = (i + 1) % 4
+            listed = "\n".join(f"{name}. {text}" for name, text in zip("ABCD", texts, strict=True))
+            for stated in STATED:
+                reply = stated.format(X="ABCD"[i], t=texts[i], Y="ABCD"[j], o=texts[j], all=listed)
+                if letter(reply, "ABCD", texts).value != "ABCD"[i]:
+                    wrong.append(reply)
+    assert len(wrong) <= 0.01 * 57 * 8 * len(STATED), wrong[:9]

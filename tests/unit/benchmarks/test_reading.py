@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import held_out
+import human_eval_replies
 import pytest
 import replies
 import unseen
 from hypothesis import given
 from hypothesis import strategies as st
 
+from falsepromise.benchmarks import humaneval
+from falsepromise.benchmarks.data import read_problems
 from falsepromise.benchmarks.reading import ERRORS, code
 from falsepromise.benchmarks.reading.letters import letter as read_letter
 from falsepromise.benchmarks.reading.numbers import (
@@ -23,6 +26,8 @@ from falsepromise.benchmarks.reading.numbers import (
 )
 from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.benchmarks.reading.short import contains_answer, exact_match, first_line, normalise
+
+PROBLEMS = read_problems(None)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +174,7 @@ def read(reader: str, case: Any) -> tuple[object, object]:
 # that opens a sentence.
 KNOWN = {
     "LETTERS": ["C Paris", "The note after A is B.", "A Paris resident", "None of these apart",
-                "Both scenarios"],
+                "Both scenarios", "Most infants crawl at 8"],
     "NUMBERS": ["She has 18 eggs left", "18 = 3 * 6", "He will be 18", "There are 18", "The answer is 18,5", "12:30",
                 "540. Each", "The cost is 64", "Kylar should pay", "The answer is 1 234.", "**Total: 36**"],
     "SHORT": ["Paris or Lyon", "the letter A", "Yes it is.", "Will Smith", "May 5"],
@@ -203,6 +208,25 @@ def passes(problem: tuple[str, ...], reply: str) -> bool:
         return program_runs(problem, reply)
     except Exception:
         return False
+
+
+@pytest.mark.parametrize("reply", [*human_eval_replies.REPLIES, *human_eval_replies.MEASURED])
+def test_replies_to_human_evals_problems(reply: human_eval_replies.Reply) -> None:
+    number, right, text = reply
+    problem = PROBLEMS[f"HumanEval/{number}"]
+    found = humaneval.read_program(problem, text, continues=False)
+    program: dict[str, object] = {}
+    test: dict[str, object] = {}
+    try:
+        exec(found.value or "", program)
+        exec(problem["prompt"], test)
+        test[problem["entry_point"]] = program[problem["entry_point"]]
+        exec(problem["test"], test)
+        test["check"](program[problem["entry_point"]])  # type: ignore[operator]
+    except Exception:
+        assert not right, found
+    else:
+        assert right, found
 
 
 def test_the_published_rates_are_of_these_replies() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 Choices = tuple[str, ...]
 
-# 26 of 279, 0 of 40 (of public reports) and 13 of 60 were read wrongly at first.
+# 26 of 279, 1 of 40 (of public reports), 13 of 60 and 5 of 60 were read wrongly at first.
 LETTERS_OF: dict[Choices, list[tuple[str, str | None]]] = {
     ('Paris', 'London', 'Berlin', 'Rome'): [
         ('A', 'A'),
@@ -421,8 +421,6 @@ LETTERS_OF: dict[Choices, list[tuple[str, str | None]]] = {
         ('Although I first wrote C, the right answer is A.', 'A'),
         ("Choose B only if the question is about transcription; here it's about replication, so choose A.", 'A'),
     ],
-}  # fmt: skip
-LETTERS_OF_MEASURED: dict[Choices, list[tuple[str, str | None]]] = {
     ('Mercury', 'Venus', 'Mars', 'Jupiter'): [
         ("It's Jupiter, the largest planet in the solar system.", 'D'),
         ('D) Jupiter\n\nJupiter has a mass of 318 Earths. Mercury (A), Venus (B), and Mars (C) are much smaller.', 'D'),
@@ -494,6 +492,82 @@ LETTERS_OF_MEASURED: dict[Choices, list[tuple[str, str | None]]] = {
         ('A. Wrong, Wrong is incorrect. C. Not wrong, Wrong is correct.', 'C'),
         ("I would say that the correct answer should be A but I'm not 100% sure.", 'A'),
         ('It depends on the culture.', None),
+    ],
+}  # fmt: skip
+LETTERS_OF_MEASURED: dict[Choices, list[tuple[str, str | None]]] = {
+    ('Sodium', 'Potassium', 'Lithium', 'Calcium'): [
+        ("Let's look at each element:\n\nA. Sodium: symbol Na\nB. Potassium: symbol K\nC. Lithium: symbol Li\nD. Calcium: symbol Ca\n\nThe symbol K stands for potassium, so the answer is B.", 'B'),
+        ('The element with symbol K is potassium. Note that calcium (D) has the symbol Ca.\n\n**Answer: B. Potassium**', 'B'),
+        ("K is potassium's symbol.", 'B'),
+        ('Potassium (K)', 'B'),
+        ('B because K comes from the Latin word kalium', 'B'),
+        ("Not sodium (that's Na), not lithium (Li), not calcium (Ca). It's potassium.", 'B'),
+        ('Both sodium and potassium are alkali metals.', None),
+        ('Answer: Option (B) - Potassium', 'B'),
+        ('`Answer: B`', 'B'),
+        ('The answer is: B\nExplanation: A, C and D have other symbols.', 'B'),
+    ],
+    ('P → Q', '¬P ∨ Q', 'P ∧ ¬Q', 'Q → P'): [
+        ('The contrapositive preserves truth, so A and B are equivalent. The odd one out is D.', 'D'),
+        ('P → Q is equivalent to ¬P ∨ Q. So the answer is (B).', 'B'),
+        ('The negation of P → Q is P ∧ ¬Q, thus C.', 'C'),
+        ('Hence, the correct choice is **(C) P ∧ ¬Q**.', 'C'),
+        ('D is the converse, not the contrapositive. Therefore D is not the answer; B is.', 'B'),
+        ('Truth table:\n\n| P | Q | A | B |\n|---|---|---|---|\n| T | T | T | T |\n\nSo B.', 'B'),
+    ],
+    ('Vitamin A', 'Vitamin B12', 'Vitamin C', 'Vitamin D'): [
+        ('Scurvy is caused by a lack of vitamin C.', 'C'),
+        ('Scurvy is caused by a lack of vitamin C, so the answer is C.', 'C'),
+        ('Vitamin D deficiency causes rickets. Scurvy comes from a lack of vitamin C. Answer: C', 'C'),
+        ('Vitamin B12', 'B'),
+        ('The answer is Vitamin D.', 'D'),
+        ("It's vitamin A, which is option A.", 'A'),
+        ('(D) Vitamin D', 'D'),
+        ('Vitamins are organic compounds.', None),
+    ],
+    ('Product', 'Price', 'Place', 'Promotion'): [
+        ('The four Ps are product, price, place, and promotion.', None),
+        ('Advertising belongs to promotion. The right answer is therefore D.', 'D'),
+        ('Advertising belongs to Promotion.', 'D'),
+        ('(D), as advertising is a form of promotion.', 'D'),
+        ('Choice "D" is the most appropriate one here.', 'D'),
+        ("Out of these, I'd select D.", 'D'),
+        ('While A is part of the mix, D is what the question is after.', 'D'),
+        ('D\n\n---\n\nLet me know if you need more help!', 'D'),
+        ("Hi! The answer you're looking for is letter D.", 'D'),
+    ],
+    ('45°', '60°', '90°', '120°'): [
+        ('The angles of an equilateral triangle are all 60°.', 'B'),
+        ('180° / 3 = 60°. Answer: (B)', 'B'),
+        ("Since 180/3 = 60, it's B.", 'B'),
+        ('∠A = 90° so the triangle is right-angled at A. The answer is C.', 'C'),
+        ('Angle A plus angle B equals 90°, hence C = 90°.', 'C'),
+        ('\\boxed{60^\\circ}', 'B'),
+        ('\\boxed{B) 60^\\circ}', 'B'),
+        ('x = 120. \n\nFinal answer: D', 'D'),
+    ],
+    ('an enveloped RNA virus', 'a naked DNA virus', 'a prion', 'a viroid'): [
+        ('HIV is an enveloped RNA virus.', 'A'),
+        ("A prion is a misfolded protein; HIV isn't one. HIV is an enveloped RNA virus, answer A.", 'A'),
+        ('A prion', 'C'),
+        ("It's a prion.", 'C'),
+        ('A is correct: HIV is an enveloped RNA virus.', 'A'),
+    ],
+    ('between 3 and 6 months', 'between 6 and 9 months', 'between 9 and 12 months', 'after 12 months'): [
+        ('Most infants crawl between 6 and 9 months, so B is the best answer.', 'B'),
+        ('between 6 and 9 months of age', 'B'),
+        ('At about 7 months, i.e. between 6 and 9 months (B).', 'B'),
+        ("Most infants crawl at 8 months. That falls into B's range.", 'B'),
+        ("A: too early. B: plausible. C: plausible but late. D: too late. I'd go with B.", 'B'),
+        ('C would be too late for most infants. So would D. A is too early. B!', 'B'),
+        ('Some infants crawl at A, some at B.', None),
+        ("The question can't be answered without more context.", None),
+        ('Correct Answer: B) between 6 and 9 months. Incorrect: A), C), D).', 'B'),
+        ('B. between 6 and 9 months\n\nWhy the others are wrong:\nA. between 3 and 6 months – too early\nC. between 9 and 12 months – too late\nD. after 12 months – far too late', 'B'),
+        ('Réponse correcte : B', 'B'),
+        ('Richtig ist Antwort B.', 'B'),
+        ('La respuesta es la opción B.', 'B'),
+        ('答え：B', 'B'),
     ],
 }  # fmt: skip
 # Shapes, as in replies.py: 22 of 419 right ones were lost and 2 of 335 wrong ones passed at first.

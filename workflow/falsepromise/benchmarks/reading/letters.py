@@ -20,7 +20,7 @@ _COPULA = r"(?:\bis\b|\bare\b|\bwas\b|\bbe\b|\bwould be\b|'s\b|\bist\b|\blautet\
 _FILLER = (
     r"(?:\s|[\"'(\[{<“‘«,:]|\b(?:therefore|thus|clearly|definitely|most|very|probably|likely|indeed|actually|simply|then|also"
     r"|just|still|obviously|certainly|surely|in fact|option|choice|letter|answer|number|the|that|it|is|be|to|correct|one"
-    r"|labell?ed|marked|und|also|la|el|die|der|a(?= letra\b)|lettera|letra|lettre|buchstabe|literka)\b){0,8}"
+    r"|labell?ed|marked|und|also|la|el|die|der|ist|est|es|antwort|r[eé]ponse|respuesta|risposta|resposta|opci[oó]n|opzione|op[cç][aã]o|a(?= letra\b)|lettera|letra|lettre|buchstabe|literka)\b){0,8}"
 )
 _NOT = re.compile(
     r"\b(?:not|never|neither|nor|no|cannot|hardly|rather than|instead of|other than|incorrect|wrong|false|unlikely|eliminate\w*"
@@ -59,7 +59,7 @@ def _rules(letters: str) -> tuple[list[tuple[str, re.Pattern[str]]], list[tuple[
     return [
         ("boxed or tagged", re.compile(rf"⟦{_FILLER}{one}")),
         ("the answer is", re.compile(rf"(?<![a-z]){_CUE}(?!s)[^\n.;!?⟦]{{0,70}}?{_COPULA}{_FILLER}{one}", re.IGNORECASE)),
-        ("the answer is", re.compile(rf"(?:\b(?:correct|answer|ans|final)\b:?|\bans\.)\s{{0,3}}{_FILLER}{one}{end}", re.IGNORECASE)),
+        ("the answer is", re.compile(rf"(?:\b(?:correct|answer|ans|final|richtig|korrekt)\b:?|\bans\.)\s{{0,3}}{_FILLER}{one}{end}", re.IGNORECASE)),
         ("is correct", re.compile(
             rf"(?:\b(?:option|choice|answer|letter|statement|{begins})\s{{1,3}}|(?<![a-z] ))[\"'(\[]?{one}(?P<gap>[)\].:\"']{{0,2}}[^\n.!?;⟦]{{0,70}}?)"
             rf"\s(?:(?:is|seems|appears|looks|must be|has to be|would be|fits|as)\s(?:to be |also |indeed |therefore |thus |(?!partially|nearly|hardly|rarely)[a-z]{{3,12}}ly )?(?:the )?"
@@ -93,6 +93,7 @@ def _rules(letters: str) -> tuple[list[tuple[str, re.Pattern[str]]], list[tuple[
             rf"(?:\b(?:false|incorrect|wrong|untrue|inaccurate|invalid) (?:statement|sentence|claim|assertion|equation|pair|match|one|example|term|word)"
             rf"\s(?:is|would be|must be)|\bexcept(?: for)?\b|\b(?:none|nothing|no option)\b[^\n.;!?]{{0,30}}\b(?:apart|aside) from\b){_FILLER}{one}{end}", re.IGNORECASE)),
         ("in apposition", re.compile(rf"(?:[-–—,:(]|\bi\.e\.|\bthat is,?|\bnamely)\s{{0,2}}(?:option|choice|answer|letter|(?<=one, )|(?<=option, ))\s?[(\"]?{one}(?=[)\"]?\W{{0,3}}(?:$|\n))", re.IGNORECASE)),
+        ("is", re.compile(rf"[;,]\s(?:but |while )?{one}\sis(?=[.!]?\s*(?:$|\n))")),
         ("the last word", re.compile(rf"[.!?)]\s{{1,3}}{one}[.!]?\Z")),
         ("behind a colon", re.compile(rf"(?<=[:?])\s{{1,3}}{one}[)\].!\"']{{0,3}}(?=\s*(?:$|\n))")),
         ("is", re.compile(rf"\b(?:is|was|be|are|remains)\s(?:therefore |thus |clearly |probably |most likely )?(?:(?:option|choice|letter|statement|answer)\s)?[(\"]?{one}{end}", re.IGNORECASE)),
@@ -199,6 +200,10 @@ def _affirmed(rule: str, text: str, found: re.Match[str], letters: str, choices:
         return False  # "A dog is the answer"
     if gap is None and name in "AI" and re.match(r" [A-Za-z]", after) and not _connects(after):
         return False  # an article or the pronoun
+    if rule == "marked as right" and choices[letters.find(name) :]:
+        own = _normal(choices[letters.find(name)])
+        if re.match(r"(?:yes|correct|true|right|valid)\b", own) and own in _normal(text[end : end + len(own) + 20]):
+            return False  # "(A) True, False" is the choice itself
     noun = found.groupdict().get("noun")
     if noun and any(f"{noun} {name}".casefold() in choice.casefold() for choice in choices):
         return False  # "vitamin C" is a choice's text
@@ -267,6 +272,10 @@ def _by_text(text: str, letters: str, choices: Sequence[str]) -> str | None:
     """The one choice whose text a reply is, alone or behind "the answer is"."""
     if not choices or not text:
         return None
+    text = re.sub(r"\A(?:it|that|this)(?:'s| is)\s", "", text, flags=re.IGNORECASE)
+    alike = [name for name, choice in zip(letters, choices, strict=False) if choice.strip() == text.rstrip(".").strip()]
+    if len(alike) == 1:
+        return alike[0]
     first = text.partition("\n")[0]
     said = {_normal(text), _normal(first)}
     found = re.findall(rf"\b{_CUE}(?!s)[^\n.;!?]{{0,60}}?(?:\bis\b|:)\s*([^\n]{{1,300}})", text[-2000:], re.IGNORECASE)
@@ -293,12 +302,21 @@ def _lines(text: str, letters: str, choices: Sequence[str]) -> Reading:
         return UNREADABLE  # "C. elegans is a worm"
     if opened and re.match(pattern, text) and opened.count(opened[0]) > 1 and opened[1:] == sorted(opened[1:]):
         return Reading(opened[0], "an option's line")  # the answer, then the list
+    if len(opened) > 1 and re.match(pattern, text):  # the answer, then the others
+        between = text[lines[0].end() : lines[1].start()]
+        if opened[0] not in opened[1:] and (opened[1] < opened[0] or _OTHERS.search(between)):
+            return Reading(opened[0], "an option's line")
     first = re.match(
         rf"[^\w\n]{{0,6}}([{letters}])(?![\w'’+#-])(?:[,;!]|\s+(?:because|since|as|for|due|rather than|instead of|over)\b|\s[-–—(\[])",
         text,
     )
     several = first and re.match(rf"[,\s]+(?:and |or )?[(\[]?(?!{first[1]})[{letters}]\b(?!')", text[first.end(1) :])
     return Reading(first[1], "opening letter") if first and not several else UNREADABLE
+
+
+_OTHERS = re.compile(
+    r"\b(?:why|others?|explanation|reason\w*)\b[^\n]{0,60}:[^\w\n]{0,4}$", re.MULTILINE | re.IGNORECASE
+)
 
 
 def _mentioned(text: str, letters: str, choices: Sequence[str]) -> str | None:
@@ -338,7 +356,7 @@ def _by_value(reply: str, letters: str, choices: Sequence[str]) -> str | None:
         return None
     stated = stated_number(reply)
     ends = re.search(
-        r"(?:=|\b(?:is|are|equals?|gives?|get|makes?|becomes|of)\b|≈)\s{0,3}[-$\d.,/^{}]{1,30}[^\d\n=]{0,30}\Z",
+        r"(?:=|\b(?:is|are|equals?|gives?|get|makes?|becomes|of)\b(?:\s[a-z]{2,12}){0,2}|≈)\s{0,3}[-$\d.,/^{}]{1,30}[^\d\n=]{0,30}\Z",
         reply.strip(),
     )
     if stated.rule == "last number" and not ends:
