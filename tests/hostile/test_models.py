@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from tokenizers import Tokenizer, models
 
 from falsepromise.core.errors import UserError
 from falsepromise.models import hubconfig
@@ -66,6 +67,26 @@ def test_an_index_of_another_form_is_one_line(tmp_path, where):
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
     with pytest.raises(UserError, match=r"weight_map|missing; the index names it"):
         list(_files(tmp_path))
+
+
+BLOW_UPS = {
+    "doubled again and again": ("normalizer", {"type": "Sequence", "normalizers": [
+        {"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}] * 24}),
+    "by nothing": ("normalizer", {"type": "Replace", "pattern": {"String": ""}, "content": "x" * 1000}),
+    "by a pattern": ("normalizer", {"type": "Replace", "pattern": {"Regex": "."}, "content": "x" * 1000}),
+    "before each text": ("normalizer", {"type": "Prepend", "prepend": "x" * 1_000_000}),
+    "on the way back": ("decoder", {"type": "Sequence", "decoders": [
+        {"type": "Replace", "pattern": {"String": "a"}, "content": "x" * 100}] * 3}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BLOW_UPS)
+def test_a_tokenizer_that_multiplies_a_text_is_refused(tmp_path, kind):
+    part, value = BLOW_UPS[kind]
+    plain = json.loads(Tokenizer(models.BPE({"a": 0, "<|endoftext|>": 1}, [])).to_str())
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**plain, part: value}))
+    with pytest.raises(UserError, match="times as long"):
+        load_any(tmp_path)
 
 
 VALUES = [

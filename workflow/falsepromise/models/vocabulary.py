@@ -12,6 +12,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.records import check_file, loads, read_json
 
 END_TOKEN = "<|endoftext|>"  # ends an output if no file of the folder names an end token
+MOST_GROWTH = 100  # of a text, by a tokenizer's replacements
 FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")  # the first that is there is read
 
 
@@ -37,6 +38,7 @@ def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:
             tokenizer = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises a bare Exception
             raise UserError(f"{file}: not a tokenizer ({error}); write the model folder again") from error
+        _check_growth(tokenizer, file)
     elif (folder / "tokenizer.model").exists():
         tokenizer, named = _from_sentencepiece(folder / "tokenizer.model")
         config |= {key: value for key, value in named.items() if not config.get(key)}
@@ -52,6 +54,26 @@ def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer, _end_token(folder, tokenizer, config), config
+
+
+def _check_growth(tokenizer: Tokenizer, file: Path) -> None:
+    """Refuse replacements that multiply a text: a few of them make gigabytes of a line.
+
+    Raises:
+        UserError: they do.
+    """
+    for part in (tokenizer.normalizer, tokenizer.decoder):
+        growth, waiting = 1.0, [] if part is None else [loads(part.__getstate__())]
+        while waiting:
+            step = waiting.pop()
+            waiting += [*step.get("normalizers", ()), *step.get("decoders", ())]
+            if step.get("type") == "Replace":
+                replaced = step["pattern"].get("String") or " "  # a pattern may match nothing, or one character
+                growth *= max(1.0, len(step["content"]) / len(replaced))
+            elif step.get("type") == "Prepend":
+                growth *= max(1.0, len(step["prepend"]) / 100)
+        if growth > MOST_GROWTH:
+            raise UserError(f"{file}: it makes a text {growth:,.0f} times as long, as no model's tokenizer does")
 
 
 def opening_id(tokenizer: Tokenizer) -> int | None:
