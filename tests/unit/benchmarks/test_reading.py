@@ -176,7 +176,8 @@ KNOWN = {
     "LETTERS": ["C Paris", "The note after A is B.", "A Paris resident", "None of these apart",
                 "Both scenarios", "Most infants crawl at 8"],
     "NUMBERS": ["She has 18 eggs left", "18 = 3 * 6", "He will be 18", "There are 18", "The answer is 18,5", "12:30",
-                "540. Each", "The cost is 64", "Kylar should pay", "The answer is 1 234.", "**Total: 36**"],
+                "540. Each", "The cost is 64", "Kylar should pay", "The answer is 1 234.", "**Total: 36**",
+                "James writes 624 pages a year. That"],
     "SHORT": ["Paris or Lyon", "the letter A", "Yes it is.", "Will Smith", "May 5"],
     "REASONING": [],
 }  # fmt: skip
@@ -231,9 +232,9 @@ def test_replies_to_human_evals_problems(reply: human_eval_replies.Reply) -> Non
 
 def test_the_published_rates_are_of_these_replies() -> None:
     assert sum(len(sets(name)) for name in (*KNOWN, "PROGRAMS")) >= 400
-    measured = {"programs": "PROGRAMS_MEASURED", "letters": "LETTERS_OF_MEASURED", "numbers": "NUMBERS_UNSEEN_MEASURED",
-                "last number": "NUMBERS_UNSEEN_MEASURED", "short answers, exact": "SHORT_UNSEEN_MEASURED",
-                "short answers, contained": "SHORT_UNSEEN_MEASURED", "reasoning": "REASONING_MEASURED"}  # fmt: skip
+    measured = {"programs": "PROGRAMS_MEASURED", "letters": "LETTERS_OF_MEASURED", "numbers": "NUMBERS_AFTER_MEASURED",
+                "last number": "NUMBERS_AFTER_MEASURED", "short answers, exact": "SHORT_AFTER_MEASURED",
+                "short answers, contained": "SHORT_AFTER_MEASURED", "reasoning": "REASONING_MEASURED"}  # fmt: skip
     assert {reader: of for reader, (_, of) in ERRORS.items()} == {
         reader: len(sets(name)) for reader, name in measured.items()
     }

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 ERRORS = {
     "programs": (3, 60),
     "letters": (6, 60),
-    "numbers": (10, 109),
-    "last number": (18, 109),
-    "short answers, exact": (1, 90),
-    "short answers, contained": (7, 90),
+    "numbers": (2, 49),
+    "last number": (5, 49),
+    "short answers, exact": (0, 30),
+    "short answers, contained": (1, 30),
     "reasoning": (1, 32),
 }
 

@@ -49,6 +49,9 @@ _CUE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _CUE_AFTER = re.compile(r"\bis (?:the|our|your|my) (?:final |correct |right )?answer\b", re.IGNORECASE)
+_CHECK = re.compile(
+    r"\n[\W_]{0,6}(?:let's |let me |to )?(?:check|checking|verification|verify|double-check)\b", re.IGNORECASE
+)
 _ASIDE = re.compile(r"(?<=[\w)%.*]) \([^()\n]{0,200}\)")
 _SIGNS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\uff04": "$"})
 
@@ -166,7 +169,8 @@ def stated_number(response: str) -> Reading:
         known = [value for value in values if value is not None]
         if known:
             return Reading(known[-1], name)
-    value = _last(_ASIDE.sub("", text))
+    told = _CHECK.split(text, maxsplit=1)[0]
+    value = _last(_ASIDE.sub("", told if re.search(r"\d", told) else text))
     value = _last(text) if value is None else value
     return UNREADABLE if value is None else Reading(value, "last number")
 

@@ -28,6 +28,7 @@ _SPELLINGS = str.maketrans(
         "\u2014": "-",
     }
 )
+_CLAUSES = re.compile(r"[;:,.!?]\s|\bbut\b")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")  # Chinese and Japanese part no words
 _DENIED = frozenset({"not", "never", "nor", "neither", "isnt", "wasnt", "arent", "werent", "cannot"})
 _LIMITED = frozenset({"until", "before", "only", "just"})  # "not until May" denies nothing
@@ -79,22 +80,24 @@ def contains_answer(answer: str, aliases: Sequence[str]) -> bool:
     An alias of everyday words counts where it is the whole answer, or is spelt as a name within a sentence.
     """
     normal = normalise(answer)
-    owned = normalise(re.sub(r"(?<=\w)['’]s?(?!\w)", "", answer))  # "Shakespeare's plays"
-    padded = f" {normal}  {owned} "
+    owned = re.sub(r"(?<=\w)['’]s?(?!\w)", "", answer)  # "Shakespeare's plays"
+    clauses = [f" {normalise(part)} " for text in (answer, owned) for part in (text, *_CLAUSES.split(text))]
     for alias in aliases:
         wanted = normalise(alias)
         if wanted and _UNSPACED.search(wanted) and wanted in normal:
             return True
-        if not wanted or f" {wanted} " not in padded or _denied(padded, wanted):
+        having = [clause for clause in clauses if wanted and f" {wanted} " in clause]
+        within = [clause for clause in having if clause.strip() not in (normal, normalise(owned))] or having
+        if all(_denied(clause, wanted) for clause in within):
             continue
         if wanted == normal or not EVERYDAY.issuperset(wanted.split()) or _as_name(alias, answer):
             return True
     return False
 
 
-def _denied(padded: str, wanted: str) -> bool:
+def _denied(clause: str, wanted: str) -> bool:
     """Whether each occurrence is denied, at most two words before it: "not in May", but not "not until May"."""
-    parts = padded.split(f" {wanted} ")[:-1]
+    parts = clause.split(f" {wanted} ")[:-1]
     return all(_DENIED.intersection(part.split()[-3:]) and part.split()[-1] not in _LIMITED for part in parts)
 
 
