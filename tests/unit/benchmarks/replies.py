@@ -59,7 +59,7 @@ def fill(shape: str, problem: tuple[str, ...]) -> str:
         "ADDED": added, "ADDEDBODY": "".join(f"+{line}\n" for line in inside.splitlines()), "CELL": json.dumps(code.splitlines(True)),
         "BARRED": "".join(f"{i:3d} | {line}\n" for i, line in enumerate(code.splitlines(), 1)), "STATIC": method, "BR": code.replace("\n", "<br>"),
         "METHOD": method.replace("(", "(self, ", 1), "IPYTHON": f"In [1]: {signature}\n" + "".join(f"   ...: {line}\n" for line in inside.splitlines()),
-        "BODY5": " " + textwrap.indent(body, "    "), "BODYL3": textwrap.indent(body, "    ")[1:],
+        "ESCAPED": code.replace("_", "\\_"), "BODY5": " " + textwrap.indent(body, "    "), "BODYL3": textwrap.indent(body, "    ")[1:],
     }  # fmt: skip
     return re.sub(r"<<(\w+)>>", lambda found: parts[found[1]], shape)
 

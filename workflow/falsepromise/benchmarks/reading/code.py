@@ -314,6 +314,8 @@ def _repairs(reply: str, entry_point: str) -> Iterator[tuple[str, str]]:
     """The reply without what servers, pages and shells put around code, more and more of it."""
     marked = _OPENING_MARKS.sub("", _END_MARKS.sub("", reply))
     yield "end markers removed", marked
+    if re.search(r"\w\\_", reply):
+        yield "escapes undone", re.sub(r"\\(?=[_*\[\]])", "", reply)
     if re.search(r"^[ \t]*>>> ", reply, re.MULTILINE):
         yield "shell prompts removed", re.sub(r"^[ \t]*(?:>>>|\.\.\.)(?: |$)", "", reply, flags=re.MULTILINE)
     if re.search(r"^(?:> ?){1,3}\S", reply, re.MULTILINE):
