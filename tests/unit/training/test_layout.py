@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -45,6 +47,7 @@ def trained(config: ModelConfig, recipe: Recipe) -> tuple[list[float], dict[str,
     ("config", "change"),
     [
         (LLAMA, {}),
+        pytest.param(replace(LLAMA, num_layers=1), {}, marks=pytest.mark.slow),  # a stack of one
         pytest.param(GPT2, {"weight_decay": 0.1, "remat": "dots"}, marks=pytest.mark.slow),
         pytest.param(LLAMA, {"optimizer": "easylm"}, marks=pytest.mark.slow),
         pytest.param(LLAMA, {"optimizer": "muon", "remat": "full", "learning_rate": 1e-2}, marks=pytest.mark.slow),

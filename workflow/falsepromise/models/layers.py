@@ -26,7 +26,7 @@ def through(
 ) -> tuple[jax.Array, Cache]:
     """The stream after all layers, and the cache with the tokens' keys and values; arguments as `Llama.hidden`."""
     new: Cache = []
-    if cache is None and len(layers) < layers[0].config.num_layers:  # they are stacked: see training.layout
+    if cache is None and layers[0].attention_norm[...].ndim > 1:  # they are stacked: see training.layout
         graph, stacked = nnx.split(layers[0])
         call = _checkpointed(graph, remat, in_loop=True)
         x_btd, _ = jax.lax.scan(lambda x, state: (call(state, x, rope, view, attention), None), x_btd, stacked)

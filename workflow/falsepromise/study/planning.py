@@ -275,10 +275,12 @@ def memory_by_part(
         remat = "none"  # XLA for CPUs merges recomputed values with the first ones and keeps them
     kept, worked_on = _activations(shape, r, remat, block_size, tensor, platform)
     gradients = weights * (1 if r["accumulate"] == 1 else 2)  # of all parts so far, and of this one
-    # A layer's weights in the computation's type and, if devices exchange them, their gradients before that;
-    # during one layer's work, the next one's weights arrive.
+    # A layer's weights in the computation's type and, if devices exchange them, their gradients before that; in a loop
+    # the next layer's weights arrive during one layer's work. Written-out layers pass each matrix on as soon as it is
+    # made.
     layer = in_layers / shape.layers / tensor
-    gathered = 2 * (itemsize + 4.0) * layer if fsdp > 1 else itemsize * layer * (itemsize == 2)
+    in_loop = r["layers"] == "scan" or platform != "cuda"
+    gathered = 2 * (itemsize + 4.0) * layer if fsdp > 1 and in_loop else itemsize * layer * (itemsize == 2)
     in_backward = gathered + tokens * itemsize * worked_on
     # At the loss no layer has a gradient yet: only logits of a chunk, the projection, and their gradients.
     at_loss = tokens / chunks * shape.vocab_size / tensor * (4.0 + itemsize)
