@@ -212,6 +212,19 @@ def test_no_program_ends_the_tests_own_loop(sandbox: Sandbox) -> None:
     assert found == Verdict(False, "RuntimeError: StopIteration:")
 
 
+def test_programs_may_use_asyncio(sandbox: Sandbox) -> None:
+    body = """    import asyncio
+    async def part(n):
+        await asyncio.sleep(0.001)
+        return n
+    async def whole():
+        return sum(await asyncio.gather(*[part(x) for _ in range(abs(x))])) * (1 if x > 0 else -1)
+    return asyncio.run(whole())
+"""
+    (found,) = verdicts(sandbox, [program(body)])
+    assert found == Verdict(True, "passed")
+
+
 def test_sources_beside_python_are_covered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the working directory, this package and sources lie below what a program sees."""
     shown, work = tmp_path / "shown", tmp_path / "shown/app"
