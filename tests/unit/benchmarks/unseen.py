@@ -8,7 +8,7 @@ from __future__ import annotations
 
 Choices = tuple[str, ...]
 
-# 26 of 279, 1 of 40 (of public reports), 13 of 60 and 5 of 60 were read wrongly at first.
+# 26 of 279, 1 of 40 (of public reports), 13, 5 and 6 of 60 were read wrongly at first.
 LETTERS_OF: dict[Choices, list[tuple[str, str | None]]] = {
     ('Paris', 'London', 'Berlin', 'Rome'): [
         ('A', 'A'),
@@ -493,8 +493,6 @@ LETTERS_OF: dict[Choices, list[tuple[str, str | None]]] = {
         ("I would say that the correct answer should be A but I'm not 100% sure.", 'A'),
         ('It depends on the culture.', None),
     ],
-}  # fmt: skip
-LETTERS_OF_MEASURED: dict[Choices, list[tuple[str, str | None]]] = {
     ('Sodium', 'Potassium', 'Lithium', 'Calcium'): [
         ("Let's look at each element:\n\nA. Sodium: symbol Na\nB. Potassium: symbol K\nC. Lithium: symbol Li\nD. Calcium: symbol Ca\n\nThe symbol K stands for potassium, so the answer is B.", 'B'),
         ('The element with symbol K is potassium. Note that calcium (D) has the symbol Ca.\n\n**Answer: B. Potassium**', 'B'),
@@ -568,6 +566,82 @@ LETTERS_OF_MEASURED: dict[Choices, list[tuple[str, str | None]]] = {
         ('Richtig ist Antwort B.', 'B'),
         ('La respuesta es la opción B.', 'B'),
         ('答え：B', 'B'),
+    ],
+}  # fmt: skip
+LETTERS_OF_MEASURED: dict[Choices, list[tuple[str, str | None]]] = {
+    ('Increase the discount rate', 'Decrease the reserve ratio', 'Sell government bonds', 'Raise taxes'): [
+        ('To expand the money supply, a central bank can lower the reserve requirement so that banks can lend more. Raising the discount rate (A) or selling bonds (C) would contract it. Raising taxes (D) is fiscal policy.\n\nTherefore, the correct answer is (B) Decrease the reserve ratio.', 'B'),
+        ('A and C are contractionary, D is fiscal. Only B is expansionary.', 'B'),
+        ('Decreasing the reserve ratio expands the money supply, so B.', 'B'),
+        ('The Fed would decrease the reserve ratio.', 'B'),
+        ('Correct: **Decrease the reserve ratio**', 'B'),
+        ("I'm inclined to say B.", 'B'),
+        ('B - decreasing the ratio leaves banks more to lend', 'B'),
+        ('Eliminating A, C and D, we are left with B.', 'B'),
+        ('After ruling out A, C, and D, B is the only remaining choice.', 'B'),
+        ('The discount rate is the rate at which banks borrow.', None),
+    ],
+    ('Hamlet', 'Macbeth', 'Othello', 'King Lear'): [
+        ('"To be, or not to be" is from Hamlet.', 'A'),
+        ('Hamlet (Act 3, Scene 1)', 'A'),
+        ('This famous soliloquy appears in *Hamlet*, not *Macbeth*.', 'A'),
+        ('A. *Hamlet*', 'A'),
+        ('The play in question is Hamlet, which makes A correct.', 'A'),
+        ('It is spoken by Hamlet in the play of the same name.', 'A'),
+        ('Shakespeare wrote Hamlet, Macbeth, Othello and King Lear.', None),
+        ("Sadly I can't recall which play it is.", None),
+        ("Is it Macbeth? No, the line is Hamlet's. A.", 'A'),
+        ('Answer: a', 'A'),
+    ],
+    ('I only', 'II only', 'I and II', 'Neither I nor II'): [
+        ('Statement I is true. Statement II is false. Hence the answer is A.', 'A'),
+        ('Both I and II are correct, so the answer is (C).', 'C'),
+        ('I only', 'A'),
+        ('I and II', 'C'),
+        ('Neither I nor II', 'D'),
+        ('Only statement II holds. Answer: B', 'B'),
+        ('(B) II only', 'B'),
+        ('The answer is D: Neither I nor II.', 'D'),
+    ],
+    ('0.05', '0.10', '0.50', '0.95'): [
+        ('P = 1 - 0.95 = 0.05, so (A).', 'A'),
+        ('P(X > 2) = 0.05', 'A'),
+        ('The probability is 0.5.', 'C'),
+        ('The probability is 50%, i.e. 0.50, which is C.', 'C'),
+        ('0.10.', 'B'),
+        ('p ≈ 0.1, answer B', 'B'),
+    ],
+    ('The mean', 'The median', 'The mode', 'The range'): [
+        ("The median is not affected by outliers, so it's the best measure here.", 'B'),
+        ("The mean is pulled up by outliers; the median isn't. Answer: B.", 'B'),
+        ('B) The median\n\n**Why:** The mean (A) and the range (D) depend on extreme values.', 'B'),
+        ('The best measure is the median.', 'B'),
+        ('Median', 'B'),
+        ('Definitely not the mean or the range. The median.', 'B'),
+        ('Choose the median (option B).', 'B'),
+        ('Mean, median, and mode are measures of centre.', None),
+    ],
+    ('He was tired.', 'He was hungry.', 'He was angry.', 'He was late.'): [
+        ('He was late.', 'D'),
+        ('The passage says that he missed the bus. So he was late: D.', 'D'),
+        ('He missed the bus because he was late. (D)', 'D'),
+        ("The text doesn't say that he was tired or hungry. He was late. So, D.", 'D'),
+        ('D. He was late', 'D'),
+        ('Based on the text, option D, "He was late," is correct.', 'D'),
+        ('A passage like this leaves it open.', None),
+    ],
+    ('meiosis', 'mitosis', 'binary fission', 'budding'): [
+        ('Gametes are produced by meiosis.', 'A'),
+        ('Gametes are produced by meiosis, not mitosis. A', 'A'),
+        ('Somatic cells divide by mitosis, while gametes are produced by meiosis. The answer: A.', 'A'),
+        ('The process is called Meiosis.', 'A'),
+        ('Option A: meiosis', 'A'),
+        ('Answer:\n\n```\nA\n```', 'A'),
+        ('Answer → **A**', 'A'),
+        ('My final answer is\n\n(A)', 'A'),
+        ('A (meiosis). B is for somatic cells; C and D are asexual.', 'A'),
+        ('Meiosis and mitosis both divide cells.', None),
+        ('Sure! Gametes → meiosis → A.', 'A'),
     ],
 }  # fmt: skip
 # Shapes, as in replies.py: 22 of 419 right ones were lost and 2 of 335 wrong ones passed at first; of the last 45, none.
