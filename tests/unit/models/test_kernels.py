@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from falsepromise.core.errors import UserError
 from falsepromise.models import kernels, weights
 from falsepromise.models.attention import View, attend, fused
 from falsepromise.models.config import ModelConfig
@@ -85,6 +86,16 @@ def test_what_is_kept_by_dots_includes_a_kernels_output(attention):
 
     plain = kernel_calls(None)
     assert (kernel_calls("dots"), kernel_calls("full")) == (plain, plain + config.num_layers)
+
+
+def test_what_cudnn_can_not_do_is_one_line(monkeypatch):
+    def refused(*_, **__):
+        raise NotImplementedError("The head dim must be <= 128 and a multiple of 8, but got 256.")
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", refused)
+    x = jnp.zeros((1, 8, 2, 256), jnp.bfloat16)
+    with pytest.raises(UserError, match=r"cudnn can't be used here: The head dim must be <= 128 .*attention: auto"):
+        attend(x, x, x, View(), "cudnn")
 
 
 def test_the_platform_chooses():

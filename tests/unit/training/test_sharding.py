@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from flax import nnx
 
 from falsepromise.core.errors import UserError
+from falsepromise.models import weights
 from falsepromise.models.config import ModelConfig
 from falsepromise.training.program import collectives
 from falsepromise.training.recipe import Recipe
-from falsepromise.training.sharding import check_mesh, check_rows, use_gpu_memory
+from falsepromise.training.sharding import check_mesh, check_rows, make_mesh, use_gpu_memory
+from falsepromise.training.step import loss_function
 
 ROOT = Path(__file__).resolve().parents[3]
 LAYERS, HIDDEN, INNER, VOCABULARY, ROWS, LENGTH = 2, 256, 688, 2047, 16, 96
@@ -118,6 +121,16 @@ def test_a_mesh_that_does_not_divide_is_one_line_that_says_what_would() -> None:
         check_rows(Recipe(batch_size=16, accumulate=8), sizes | {"fsdp": 8})
     with pytest.raises(UserError, match=r"can't be spread over 5 devices .*batch_size 20 could"):
         check_rows(Recipe(batch_size=16), sizes | {"data": 5})
+
+
+@pytest.mark.parametrize(
+    ("attention", "made_for"), [("triton", "NVIDIA GPUs"), ("cudnn", "NVIDIA GPUs"), ("splash", "TPUs")]
+)
+def test_attention_of_another_platform_is_one_line(attention: str, made_for: str) -> None:
+    with pytest.raises(
+        UserError, match=f"attention: {attention} is for {made_for}, here is a cpu; use attention: auto"
+    ):
+        loss_function(nnx.graphdef(weights.abstract(CONFIG)), Recipe(attention=attention), make_mesh("data=1"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"])

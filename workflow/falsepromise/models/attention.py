@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from falsepromise.core.errors import UserError
 from falsepromise.models import kernels
 from falsepromise.models.parts import turned
 
@@ -137,9 +138,13 @@ def attend(
     if implementation == "cudnn":
         mask = None if plain else view.mask(t)[:, None]
         local = (window - 1, 0) if plain and window is not None else None
-        out_btnh = jax.nn.dot_product_attention(
-            q_btnh, k_btkh, v_btkh, mask=mask, is_causal=plain, local_window_size=local, implementation="cudnn"
-        )
+        try:
+            out_btnh = jax.nn.dot_product_attention(
+                q_btnh, k_btkh, v_btkh, mask=mask, is_causal=plain, local_window_size=local, implementation="cudnn"
+            )
+        except (NotImplementedError, RuntimeError) as error:  # of heads, types, cards
+            why = str(error).splitlines()[0]
+            raise UserError(f"attention: cudnn can't be used here: {why} attention: auto takes what can") from error
         return out_btnh.reshape(b, t, n * h)
     visible_bts = view.mask(t)
     q_bkgth = grouped(q_btnh, k_btkh.shape[2])

@@ -12,6 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from falsepromise.core.errors import UserError
 from falsepromise.models import parallel
 from falsepromise.models.attention import fused
 from falsepromise.training.loss import cross_entropy_sum
@@ -25,6 +26,14 @@ def loss_function(graph: nnx.GraphDef, recipe: Recipe, mesh: Mesh | None = None)
     """`f(params, batch) -> (sum of the losses, number of tokens that count)`, of one device's rows."""
     dtype = jnp.dtype(recipe.dtype)
     platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    for names, made_for, wanted in (
+        (("cudnn", "triton"), ("gpu", "cuda"), "NVIDIA GPUs"),
+        (("splash",), ("tpu",), "TPUs"),
+    ):
+        if recipe.attention in names and platform not in made_for:
+            raise UserError(
+                f"recipe: attention: {recipe.attention} is for {wanted}, here is a {platform}; use attention: auto"
+            )
 
     def of(params: Tree, batch: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
         model = nnx.merge(graph, params)
