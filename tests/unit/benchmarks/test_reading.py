@@ -284,7 +284,9 @@ def test_everyday_words_are_no_answers(answer: str, aliases: list[str], right: b
     "piece",
     ["(", "[", '"""', "'", "\\", "\n", "\t\n", "lambda:", "not ", "-", ".a", "#\n", "@\n", "> ", "> x\n", "`",
      "```\n", "{", "1/", "1e", "#### 1+", "½", "answer: ", "A ", "(A", "the answer is ", "\\boxed{", "<think>",
-     "</think>", "x=1\n", "return x\n", "def solve(x):\n return\n", "\x00", "\ud800", "<|channel|>a<|message|>"],
+     "</think>", "x=1\n", "return x\n", "def solve(x):\n return\n", "\x00", "\ud800", "<|channel|>a<|message|>",
+     "Paris. ", "not a, ", "A. a\n", "`return x` ", "+def solve(x):\n+ return x\n",
+     "class A:\n def solve(self, x): return x\n"],
 )  # fmt: skip
 def test_no_text_makes_a_reader_raise(piece: str) -> None:
     text = piece * (50_000 // len(piece))

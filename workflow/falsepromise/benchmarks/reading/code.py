@@ -40,6 +40,7 @@ _QUOTES = str.maketrans({
     "\u3000": " ", "\u200b": None, "\u200c": None, "\u2060": None, "\ufeff": None, "\x00": None, "\u2212": "-",
 })  # fmt: skip
 _MOST_CUTS = 6
+_MOST_DEFINITIONS = 50  # that are compared; the last ones
 _INLINE = re.compile(r"(?<!`)`([^`\n]{6,300})`(?!`)")
 _SHOWN_AS_WRONG = re.compile(  # the line before a block
     r"\b(?:don't|don’t|do not|never|avoid)\s(?:ever\s)?(?:write|use|do|writing|using|doing)\b[^.\n]{0,30}"
@@ -132,7 +133,8 @@ def _program(
     One that gives something back goes before one that doesn't, and a whole one before its own beginning, repeated, or
     one that may have been cut off in a fence that stays open.
     """
-    found = [s for s in (pool if own is None else own) if entry_point in s.names and _defines(s.node)][::-1]
+    found = [s for s in (pool if own is None else own) if entry_point in s.names and _defines(s.node)]
+    found = found[: -_MOST_DEFINITIONS - 1 : -1]
     whole = [
         s for s in found if not any(o.text.startswith(s.text.rstrip()) and o.text.rstrip() > s.text for o in found)
     ]
@@ -200,7 +202,7 @@ def _method(pool: list[Statement], entry_point: str) -> str | None:
 
 def _inline_imports(reply: str) -> list[Statement]:
     """Imports that a reply names in its sentences."""
-    spans = (span for span in _INLINE.findall(reply) if span.startswith(("import ", "from ")))
+    spans = [span for span in _INLINE.findall(reply) if span.startswith(("import ", "from "))][:_MOST_DEFINITIONS]
     return [s for span in spans for s in statements(span + "\n") if isinstance(s.node, ast.Import | ast.ImportFrom)]
 
 

@@ -81,13 +81,14 @@ def contains_answer(answer: str, aliases: Sequence[str]) -> bool:
     """
     normal = normalise(answer)
     owned = re.sub(r"(?<=\w)['’]s?(?!\w)", "", answer)  # "Shakespeare's plays"
+    whole = {normal, normalise(owned)}
     clauses = [f" {normalise(part)} " for text in (answer, owned) for part in (text, *_CLAUSES.split(text))]
     for alias in aliases:
         wanted = normalise(alias)
         if wanted and _UNSPACED.search(wanted) and wanted in normal:
             return True
         having = [clause for clause in clauses if wanted and f" {wanted} " in clause]
-        within = [clause for clause in having if clause.strip() not in (normal, normalise(owned))] or having
+        within = [clause for clause in having if clause.strip() not in whole] or having
         if all(_denied(clause, wanted) for clause in within):
             continue
         if wanted == normal or not EVERYDAY.issuperset(wanted.split()) or _as_name(alias, answer):
