@@ -281,6 +281,21 @@ def test_everyday_words_are_no_answers(answer: str, aliases: list[str], right: b
 
 
 @pytest.mark.parametrize(
+    ("reply", "line"),
+    [
+        ("Great question!\n\nThe capital is Paris.", "The capital is Paris."),
+        ("Sure, I can help with that.\nParis", "Paris"),
+        ("Hello!\n\nAnswer: Paris", "Paris"),
+        ("Good Omens\nby Pratchett", "Good Omens"),
+        ("Sure.", "Sure."),
+        ("Thanks to Fleming. He found it.\nIn 1928", "Thanks to Fleming. He found it."),
+    ],
+)
+def test_a_greeting_is_no_answer(reply: str, line: str) -> None:
+    assert first_line(reply).value == line
+
+
+@pytest.mark.parametrize(
     "piece",
     ["(", "[", '"""', "'", "\\", "\n", "\t\n", "lambda:", "not ", "-", ".a", "#\n", "@\n", "> ", "> x\n", "`",
      "```\n", "{", "1/", "1e", "#### 1+", "½", "answer: ", "A ", "(A", "the answer is ", "\\boxed{", "<think>",

@@ -13,6 +13,11 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _LABEL = re.compile(
     r"(?:the )?(?:final |short |correct |right )?(?:answer|ans|a)\s{0,3}(?:is\s{0,3})?[:\-–—][\s*_]{0,4}", re.IGNORECASE
 )
+_PREAMBLE = re.compile(
+    r"(?:sure|certainly|of course|absolutely|okay|ok|hi|hello|great|good|thanks?|thank you|happy to help)\b"
+    r"[^.!?:]{0,60}[.!]\Z",
+    re.IGNORECASE,
+)
 _SPELLINGS = str.maketrans(
     {
         "\u2026": "...",
@@ -53,6 +58,8 @@ def first_line(response: str) -> Reading:
     lines = [line for line in (line.strip().strip("*_# `") for line in text.strip().split("\n")) if line]
     if not lines or lines[0].startswith("Q:"):
         return UNREADABLE
+    if len(lines) > 1 and _PREAMBLE.match(lines[0]):
+        lines = lines[1:]
     line = lines[0]
     if line[-1] in ":：" and len(lines) > 1:
         return Reading(lines[1], "behind a label")
