@@ -72,6 +72,7 @@ def latex(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Text for a cell of CSV that no spreadsheet reads as a formula."""
-    return "'" + text if text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] in ("\t", "\r") else text
+    """Text for a cell of CSV that no spreadsheet reads as a formula, without control characters."""
+    formula = text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] in ("\t", "\r")
+    return ("'" if formula else "") + terminal(text)
 

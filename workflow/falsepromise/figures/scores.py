@@ -277,12 +277,26 @@ def check_score(record: Any) -> str | None:
         return f"'metrics' is {type(metrics).__name__}, expected an object"
     if not metrics and not record.get("not_scored"):
         return "no 'metrics' and no 'not_scored' that says why; expected one of them"
+    made = record.get("manifest") or {}
+    for key, part in (("manifest", made), ("manifest.config", isinstance(made, dict) and (made.get("config") or {}))):
+        if not isinstance(part, dict):
+            return f"{key!r} is {part!r:.60}, expected an object"
+    for key in ("second", "absent"):
+        if not isinstance(record.get(key) or {}, dict):
+            return f"{key!r} is {record[key]!r:.60}, expected an object"
+    if not isinstance(record.get("limits") or [], str | list):
+        return f"'limits' is {record['limits']!r:.60}, expected texts"
     second = (record.get("second") or {}).get("metrics") or {}
+    if not isinstance(second, dict):
+        return f"'second.metrics' is {second!r:.60}, expected an object"
     for name, metric in [*metrics.items(), *second.items()]:
         problem = _check_metric(name, metric)
         if problem:
             return problem
     return None
+
+
+LARGEST = 1e300  # of a metric; whole numbers can be larger than any that is computed with
 
 
 def _check_metric(name: str, metric: Any) -> str | None:
@@ -293,8 +307,8 @@ def _check_metric(name: str, metric: Any) -> str | None:
     if not isinstance(interval, list) or len(interval) != 2:
         return f"metric '{name}': 'ci95' is {interval!r:.60}, expected [low, high]"
     for number in (metric["value"], *interval):
-        if not isinstance(number, int | float) or not math.isfinite(number) or not low - 1e-9 <= number <= high + 1e-9:
-            return f"metric '{name}': {number!r} is out of range; expected a number from {low:g} to {high:g}"
+        if not isinstance(number, int | float) or not low - 1e-9 <= number <= high + 1e-9 or abs(number) > LARGEST:
+            return f"metric '{name}': {number!r:.60} is out of range; expected a number from {low:g} to {high:g}"
     if not isinstance(metric.get("n"), int) or metric["n"] < 1:
         return f"metric '{name}': 'n' is {metric.get('n')!r}, expected the number of items"
     return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from falsepromise.core.errors import UserError
@@ -65,7 +67,7 @@ class Study:
 
     @property
     def seeds(self) -> list[int]:
-        return sorted({int(m["seed"]) for m in self.models.values() if m.get("mixture")})
+        return sorted({int(m.get("seed") or 0) for m in self.models.values() if m.get("mixture")})
 
     def base_label(self, base: str) -> str:
         return str(self.bases.get(base, {}).get("label") or base)
@@ -151,6 +153,9 @@ def read_study(path: str | Path) -> Study:
     for key in ("study", "bases", "models", "runs"):
         if key not in data:
             raise UserError(f"{path}: no {key!r}; expected the expanded study with study, bases, models, runs")
+    problem = next(_wrong_types(data), None)
+    if problem:
+        raise UserError(f"{path}: {problem}; expected the expanded study, as study.expand writes it")
     for name, model in data["models"].items():
         if not isinstance(model, dict) or model.get("base") not in data["bases"]:
             base = model.get("base") if isinstance(model, dict) else model
@@ -175,3 +180,41 @@ def read_study(path: str | Path) -> Study:
         roles=data.get("roles") or {},
         prompts=data.get("prompts") or {},
     )
+
+
+def _wrong_types(data: dict[str, Any]) -> Iterator[str]:
+    """Parts of another type than `study.expand` writes."""
+    of_mappings = ("bases", "models", "mixtures", "benchmarks", "judges", "raters", "prompts")
+    for key in (*of_mappings, "runs", "roles", "teacher", "style"):
+        if not isinstance(data.get(key, {}), dict) and (key in ("bases", "models", "runs") or data[key]):
+            yield f"{key!r} is {data[key]!r:.60}"
+    if type(data.get("seed") or 0) is not int:
+        yield f"'seed' is {data['seed']!r:.60}"
+    for key in of_mappings:
+        for name, entry in (data.get(key) or {}).items():
+            if not isinstance(entry, dict):
+                yield f"{key}.{name:.60} is {entry!r:.60}"
+            elif not isinstance(entry.get("label"), str | None):
+                yield f"{key}.{name:.60}.label is {entry['label']!r:.60}"
+    for name, base in data["bases"].items():
+        if not _number(base.get("parameters")):
+            yield f"bases.{name:.60}.parameters is {base['parameters']!r:.60}"
+    for name, model in data["models"].items():
+        for key, types in (("base", (str,)), ("mixture", (str, NoneType)), ("seed", (int, NoneType))):
+            if type(model.get(key)) not in types:
+                yield f"models.{name:.60}.{key} is {model.get(key)!r:.60}"
+        for key in ("tokens", "seed"):
+            if not _number(model.get(key)):
+                yield f"models.{name:.60}.{key} is {model[key]!r:.60}"
+    lists = [(f"runs.{name:.60}", names) for name, names in data["runs"].items()]
+    lists += [(f"mixtures.{name:.60}.targets", e.get("targets")) for name, e in (data.get("mixtures") or {}).items()]
+    lists += [("style.models", (data.get("style") or {}).get("models"))]
+    for where, names in lists:
+        absent = names is None and not where.startswith("runs.")
+        if not absent and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            yield f"{where} is {names!r:.60}"
+
+
+def _number(value: object) -> bool:
+    """Whether a count is one, or left out."""
+    return value is None or (type(value) in (int, float) and 0 <= value < 1e18)  # type: ignore[operator]  # a number

@@ -108,7 +108,8 @@ class Table:
                 else:
                     cells += [cell(value) if isinstance(value, str) else value] + [None] * (3 if i in wide else 0)
             rows.append(cells)
-        return pandas.DataFrame(rows, columns=header, dtype=object).to_csv(index=False, lineterminator="\n")
+        frame = pandas.DataFrame(rows, columns=[cell(name) for name in header], dtype=object)
+        return frame.to_csv(index=False, lineterminator="\n")
 
     def markdown(self) -> str:
         """A GitHub table; texts from data are escaped."""
