@@ -114,6 +114,8 @@ def test_mesh_sizes() -> None:
     assert mesh_sizes("fsdp=4, tensor=2") == {"data": 1, "fsdp": 4, "tensor": 2}
     with pytest.raises(UserError, match="found 'fdsp=4', expected AXIS=SIZE with AXIS out of data, fsdp, tensor"):
         mesh_sizes("fdsp=4")
+    with pytest.raises(UserError, match="'fsdp=2,fsdp=4': fsdp twice; give each axis once"):
+        mesh_sizes("fsdp=2,fsdp=4")
 
 
 def test_the_rules_can_ask_without_heavy_imports() -> None:

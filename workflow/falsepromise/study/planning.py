@@ -174,12 +174,16 @@ def mesh_sizes(setting: str) -> dict[str, int]:
         UserError: an unknown axis, or not a size.
     """
     sizes = dict.fromkeys(AXES, 1)
+    given: set[str] = set()
     for part in setting.split(","):
         match = re.fullmatch(r"\s*(\w+)\s*=\s*([1-9]\d*)\s*", part)
         if not match or match[1] not in AXES:
             raise UserError(
                 f"--mesh {setting!r}: found {part!r}, expected AXIS=SIZE with AXIS out of {', '.join(AXES)}"
             )
+        if match[1] in given:
+            raise UserError(f"--mesh {setting!r}: {match[1]} twice; give each axis once")
+        given.add(match[1])
         sizes[match[1]] = int(match[2])
     return sizes
 
