@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import jax
 from flax import nnx
 
 from falsepromise.models import parallel
-from falsepromise.models.attention import Cache, Implementation, View
+from falsepromise.models.attention import Cache, Implementation, LayerCache, View
 
 Remat = Literal["full", "dots"]
 
@@ -36,9 +37,17 @@ def through(
             graph, state = nnx.split(layer)
             x_btd = _checkpointed(graph, remat)(state, x_btd, rope, view, attention)
         else:
-            x_btd, kept = layer(x_btd, rope, view, attention, cache[index], positions_bt)
+            x_btd, kept = _with_cache(*nnx.split(layer), x_btd, rope, view, cache[index], positions_bt)
             new.append(kept)
     return x_btd, new
+
+
+@partial(jax.jit, static_argnums=0)
+def _with_cache(
+    graph: nnx.GraphDef, state: Any, x: jax.Array, rope: Any, view: View, cache: LayerCache, positions: jax.Array
+) -> tuple[jax.Array, LayerCache]:
+    """A layer's call with a cache: a function of its own, so that layers of one form are traced once."""
+    return nnx.merge(graph, state)(x, rope, view, "xla", cache, positions)
 
 
 def _checkpointed(graph: nnx.GraphDef, remat: Remat | None, in_loop: bool = False) -> Any:

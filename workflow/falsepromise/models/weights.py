@@ -12,7 +12,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -149,7 +150,9 @@ def save(
 
 def abstract(config: ModelConfig, sharding: Sharding | None = None, param_dtype: Any = jnp.float32) -> Model:
     """A model of shapes and types (and places, with `sharding` as in `load`) instead of arrays."""
-    model = nnx.eval_shape(lambda: _class(config)(config, rngs=nnx.Rngs(0), param_dtype=param_dtype))
+    # nnx.Rngs counts its draws in a variable, and setting one while tracing takes time by all that was traced before.
+    same = cast("nnx.Rngs", SimpleNamespace(params=lambda: jax.random.key(0)))
+    model = nnx.eval_shape(lambda: _class(config)(config, rngs=same, param_dtype=param_dtype))
     if sharding is None:
         return model
     graph, state = nnx.split(model)
@@ -229,7 +232,7 @@ def _changed_tables(
         if path in leaves:
             place = sharding(path, (config.vocab_size, config.hidden_size)) if sharding else None
             leaves[path] = jax.jit(change, out_shardings=place)(leaves[path])
-    return _from_leaves(config, leaves)
+    return _from_leaves(abstract(config), leaves)
 
 
 def flatten(model: Model) -> dict[str, jax.Array]:
@@ -243,15 +246,17 @@ def _class(config: ModelConfig) -> type[Llama] | type[GPT2]:
     return classes.get(config.model_type, Llama)
 
 
-def _from_leaves(config: ModelConfig, leaves: Mapping[str, jax.Array]) -> Model:
-    graph, state = nnx.split(abstract(config))
+def _from_leaves(form: Model, leaves: Mapping[str, jax.Array]) -> Model:
+    """The model of these weights; `form` is abstract, or has others."""
+    graph, state = nnx.split(form)
     flat = [(path, leaf.replace(leaves[".".join(map(str, path))])) for path, leaf in nnx.to_flat_state(state)]
     return nnx.merge(graph, nnx.from_flat_state(flat))
 
 
 def _assemble(config: ModelConfig, tensors: Mapping[str, Tensor], sharding: Sharding | None, param_dtype: Any) -> Model:
     check_layers(config, tensors, "the weights")
-    shapes = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(abstract(config)))}
+    form = abstract(config)
+    shapes = {".".join(map(str, path)): leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(form))}
     table = entries(config)
     known = {entry.key for entry in table}
     unknown = sorted(key for key in tensors if key not in known)
@@ -267,7 +272,7 @@ def _assemble(config: ModelConfig, tensors: Mapping[str, Tensor], sharding: Shar
             missing = sorted(known - set(tensors))
             raise UserError(f"{source}: key {missing[0]!r} is missing ({len(missing)} in all); is the file whole?")
         leaves[entry.path] = _place(entry, tensors[entry.key], shapes[entry.path], sharding, param_dtype)
-    return _from_leaves(config, leaves)
+    return _from_leaves(form, leaves)
 
 
 def _place(entry: Entry, tensor: Tensor, shape: tuple[int, ...], sharding: Sharding | None, dtype: Any) -> jax.Array:
