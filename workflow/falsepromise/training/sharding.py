@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -16,7 +17,9 @@ from falsepromise.core.errors import UserError
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.parallel import ROWS, axes_of
 from falsepromise.study.planning import AXES, USABLE, mesh_sizes
-from falsepromise.training.recipe import Recipe
+
+if TYPE_CHECKING:  # with it come the study's keys, which generation doesn't need
+    from falsepromise.training.recipe import Recipe
 
 
 def make_mesh(setting: str | None) -> Mesh:
