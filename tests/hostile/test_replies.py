@@ -191,3 +191,19 @@ def test_a_scorer_that_never_ends_or_sends_us_elsewhere(name, url, monkeypatch: 
     monkeypatch.setattr(toxicity_scorers, "ATTEMPTS", 1)
     monkeypatch.setattr(toxicity_scorers, "TIMEOUT_S", 0.7)
     assert outcome(lambda: toxicity_scorers.Moderation(url(name), "m").ask(["text"]))
+
+
+REPLIES["no state"] = changed(id="x")
+NAMES[:] = list(REPLIES)
+OF_BATCHES = ["no state", "body '[]'", "error 'x'", "error [1]", "Retry-After b'nan'", "nothing", "no HTTP", "a bomb"]
+
+
+@pytest.mark.parametrize("name", OF_BATCHES)
+def test_a_batch_api_of_a_stranger(name: str, url: Callable[[str], str], tmp_path: Path, monkeypatch):
+    """It is one line, and what has no state is not waited for."""
+    monkeypatch.setenv("OPENAI_API_KEY", "canary")
+    prompts, output = tmp_path / "p.jsonl", tmp_path / "o.jsonl"
+    prompts.write_text('{"id": "a", "prompt": "hi"}\n')
+    words = ["--prompts", str(prompts), "--output", str(output), "--base-url", url(name), "--model", "m", "--batch"]
+    words += ["--store", str(tmp_path / "s"), "--habit", "batch=openai", "--attempts", "1", "--max-tokens", "5"]
+    assert outcome(lambda: answer.main([*words, "--batch-poll", "0.1"]))

@@ -307,7 +307,10 @@ class _Batches:
             log.warning("%s: batch %s is gone at the provider; its reserve stays", self.teacher.model, row.batch)
             self._settle_rest(row.id, "lost")
             return []
-        state = str(found.get("status"))
+        state = found.get("status")
+        if not isinstance(state, str):  # it would be waited for without end
+            where = f"{self.teacher.base_url}: batch {shown(row.batch)}"
+            raise UserError(f"{where} has no state ({state!r:.60}); is this a batch API? Run again to look again")
         counts = found.get("request_counts")
         counts = counts if isinstance(counts, dict) else {}
         if state not in _ENDED:

@@ -85,9 +85,11 @@ class BatchApi:
         after = ""
         for _ in range(50):
             found = await self.call(f"/batches?limit=100{after}")
-            batches = [entry for entry in found.get("data") or [] if isinstance(entry, dict)]
+            data = found.get("data")
+            batches = [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
             for entry in batches:
-                if (entry.get("metadata") or {}).get(_MARK) == local:
+                metadata = entry.get("metadata")
+                if isinstance(metadata, dict) and metadata.get(_MARK) == local:
                     return entry
             if not found.get("has_more") or not batches:
                 return None
@@ -103,7 +105,7 @@ class BatchApi:
             Retry: of a single try.
             UserError: the provider refuses it.
         """
-        tries = tries or self.attempts
+        single, tries = tries == 1, tries or self.attempts
         for attempt in range(1, tries + 1):
             try:
                 try:
@@ -126,7 +128,7 @@ class BatchApi:
             except Rejected as rejected:
                 raise UserError(f"{self.where}: the batch API refused {path} ({rejected.why})") from rejected
             except Retry as retry:
-                if tries == 1:
+                if single:
                     raise
                 why = retry.why
                 log.debug("%s: %s", path, why)
