@@ -1,8 +1,8 @@
 """Run the quickstart's study with other seeds, and count how often each of the paper's claims comes out.
 
-A seed changes everything that is drawn: which subjects are asked about, the replayed text, the order of the imitation
-data, the held-out prompts. The base models are the same. Finished jobs are kept, so a run that was stopped goes on
-where it was.
+A seed changes what is drawn for the study: which subjects are asked about, the order of the imitation data and of the
+replayed text, the held-out prompts. The base models and the text that they have read are the same. Finished jobs are
+kept, so a run that was stopped goes on where it was.
 
     python benchmarks/quickstart_seeds.py --seeds 1 2 3 4 5       # run and collect
     python benchmarks/quickstart_seeds.py --seeds 1 2 3 4 5 --collect   # collect what is there
@@ -142,8 +142,8 @@ def write(output: Path, claims: dict[int, list[Claim]], costs: dict[int, float],
     parts = [
         "# The quickstart with other seeds\n",
         f"`benchmarks/quickstart_seeds.py`, beside the quickstart's own 0: {', '.join(map(str, seeds))}. Each draws "
-        "facts, text, imitation data and prompts anew; the base models are the same. The study and the tests were "
-        f"fixed before the first of them was looked at. Processor minutes (user and system, of all jobs): {minutes}."
+        "facts, imitation data and prompts anew; the base models and their text are the same. The study and the tests "
+        f"were fixed before the first of them was looked at. Processor minutes (all jobs, user and system): {minutes}."
         + (f" Planned and not finished: {', '.join(map(str, missing))}." if missing else "")
         + "\n",
         "## How often each claim comes out\n",
