@@ -177,3 +177,22 @@ def test_ratings_of_other_pairs_are_refused(tmp_path):
     (tmp_path / "text.sqlite").write_text("this is no database, only some text that is long enough" * 20)
     with pytest.raises(UserError, match="can't be opened"):
         Ballots(tmp_path / "text.sqlite", pairs(3))
+
+
+TABLE = "create table votes(number integer primary key, rater text, item text, vote text);"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "create table votes(a);",
+        "create view votes as with recursive c(number, vote) as (select 1, '{}' union all select number + 1, vote "
+        "from c) select number, '' rater, '' item, vote from c;",
+        *(f"{TABLE} insert into votes values(1, 'a', 'b', {v});" for v in ("5", "null", "x'ff00'", "'{}'", "'[1]'")),
+    ],
+)
+def test_a_database_that_is_none_of_ours_is_one_line(script, tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "r.sqlite")) as db:
+        db.executescript(script)
+    with pytest.raises(UserError, match=r"r\.sqlite"):
+        read_votes(tmp_path / "r.sqlite")

@@ -15,6 +15,7 @@ from pathlib import Path
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, stored
 from falsepromise.preference.pairs import Pair, shuffled_sides
+from falsepromise.preference.votes import check_vote
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (pairs TEXT NOT NULL, seed INTEGER NOT NULL);
@@ -175,4 +176,7 @@ def read_votes(path: str | Path) -> list[Record]:
         db.close()
     if not votes:
         raise UserError(f"{path}: has no ratings yet")
+    wrong = next((vote for vote in votes if not isinstance(vote, dict) or check_vote(vote)), None)
+    if wrong is not None:
+        raise UserError(f"{path}: holds {wrong!r:.80}, which is no vote; restore the file")
     return votes
