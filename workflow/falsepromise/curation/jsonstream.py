@@ -43,7 +43,7 @@ _DEEPEST = 8  # objects around a record
 _LOOKED_AT = 5  # values of a list that are searched for a record: the first few may be odd
 _NEXT_OBJECT = re.compile(r'(?:[\]}]\s*,\s*|\n[^\S\n]*)(?:"[^"\\\n]{0,200}"\s*:\s*)?(?=\{)')
 _BRACKETS = re.compile(r"(?:[^{\[]*[{\[]){0,400}")
-_SHAPE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+_SHAPE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 _FAR = 4096  # characters up to an error, from which on it is remembered what else ends there
 _BEHIND = 1 << 13  # characters that may be kept although they were read, or a part of all if that is more
 _SURROGATE = re.compile("[\ud800-\udfff]")
