@@ -114,13 +114,7 @@ def download(url: str, out: Writable, checked: bool) -> None:
                     raise UserError(f"{shown}: {why}") from error
                 asked = error.headers.get("Retry-After", "")
                 wait = min(float(asked), _LONGEST_WAIT) if asked.isdecimal() and len(asked) < 9 else 0.0
-            except (
-                http.client.HTTPException,
-                urllib.error.URLError,
-                TimeoutError,
-                ConnectionError,
-                UnicodeError,
-            ) as error:
+            except _BROKEN as error:
                 why = str(getattr(error, "reason", error))
             breaks = 0 if done > before else breaks + 1
             if breaks >= (_BREAKS if total is not None else _REFUSALS):
