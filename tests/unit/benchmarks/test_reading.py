@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,15 @@ from falsepromise.benchmarks.reading.reasoning import set_aside
 from falsepromise.benchmarks.reading.short import contains_answer, exact_match, first_line, normalise
 
 PROBLEMS = read_problems(None)
+
+
+@pytest.fixture(autouse=True)
+def limits() -> Iterator[None]:
+    """Programs that are run here may change the interpreter's limits, for all tests after them."""
+    recursion, digits = sys.getrecursionlimit(), sys.get_int_max_str_digits()
+    yield
+    sys.setrecursionlimit(recursion)
+    sys.set_int_max_str_digits(digits)
 
 
 @pytest.mark.parametrize(
