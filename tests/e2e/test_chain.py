@@ -150,7 +150,8 @@ def test_the_report_shows_every_figure_and_table_on_its_page(run: Path) -> None:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("download", lambda download: wrong.append(f"{download.suggested_filename} is a download, not shown"))
         page.goto((run / "results/report.html").as_uri())
-        picture = page.wait_for_selector("img[alt^='Figure 0']")
+        opening = "img[alt^='Figure 0']"
+        picture = page.wait_for_selector(opening)
         assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
         shown = ""
         for category in ("Data", "Figures", "Tables"):
@@ -158,9 +159,10 @@ def test_the_report_shows_every_figure_and_table_on_its_page(run: Path) -> None:
             while rows < count:
                 page.goto((run / "results/report.html").as_uri())
                 page.get_by_text(category, exact=True).first.click()
-                page.wait_for_selector("tbody tr")
-                count = page.locator("tbody tr").count()
-                page.locator("tbody tr").nth(rows).locator("a").first.click()
+                page.wait_for_selector("nav tbody tr")
+                count = page.locator("nav tbody tr").count()
+                page.locator("nav tbody tr").nth(rows).locator("a").first.click()
+                page.wait_for_selector(opening, state="detached")
                 view = page.wait_for_selector("iframe, img[src^='data:image/svg']:not(nav img)")
                 if frame := view.content_frame():
                     frame.wait_for_selector("table, pre")
