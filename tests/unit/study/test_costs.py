@@ -31,5 +31,5 @@ def test_a_step_on_a_cpu_takes_the_memory_that_the_last_one_freed() -> None:
     by_default = faults(["env", "-u", "GLIBC_TUNABLES", "JAX_PLATFORMS=cpu"])
     if by_default < 16_000:  # pages of 64 MB
         pytest.skip("the kernel gives huge pages, or this glibc keeps the block anyway: there is nothing to save")
-    launch = costs.launch(0, 1, 1).replace("${JAX_PLATFORMS:-cpu}", "cpu").split()
+    launch = costs.launch(0, 1, 1, costs.KEEP_FREED).replace("${JAX_PLATFORMS:-cpu}", "cpu").split()
     assert faults(launch) < 2000

@@ -31,7 +31,8 @@ PLAIN = {
     "blocks": (1, 8000, 120),
 }
 # On a CPU, XLA allocates a step's temporary memory as one block. By default glibc gets such a block from the kernel
-# and returns it each time, and clearing its pages takes 8 to 24 % of a small model's step.
+# and returns it each time, and clearing its pages takes 8 to 24 % of a small model's step. Decoding, whose steps are
+# small, loses 14 to 15 % by it (benchmarks/generation_results.md).
 KEEP_FREED = "GLIBC_TUNABLES=glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000"
 # Rules whose work can be split over jobs, and the section whose entries have the key `shards`.
 SPLIT = {"clean_pool": "pools", "generate": "prompts", "score": "benchmarks"}
@@ -98,7 +99,7 @@ def need(study: Study, rule: str, model: str, attempt: int = 1, shards: int = 1)
             "mem_mb": (2000 + 8 * size // 10**6) * attempt,
             "runtime": (60 + 30 * size // 10**9) * attempt,
             "nodes": 1,
-            "launch": launch(min(1, gpus), 1, 8),
+            "launch": launch(min(1, gpus), 1, 8, KEEP_FREED if rule == "score" else ""),
         }
     found, hosts = plan_training(study, model), hosts_of(study, base)
     cpus = 8 * math.ceil(gpus / hosts) if gpus else 1
@@ -114,7 +115,7 @@ def need(study: Study, rule: str, model: str, attempt: int = 1, shards: int = 1)
         "tasks_per_gpu": 0,
         "mpi": "srun" if hosts > 1 else "",
         "gres": f"gpu:{math.ceil(gpus / hosts)}" if hosts > 1 and gpus else "",
-        "launch": launch(gpus, hosts, cpus),
+        "launch": launch(gpus, hosts, cpus, KEEP_FREED),
         "mesh": f"--mesh {study.config.bases[base].mesh}" if study.config.bases[base].mesh else "",
         "seconds_to_save": save,  # so long before its time limit, the job is asked to save and stop
         "checkpoints": f"{study.results}/training/checkpoints/{model}",
@@ -164,13 +165,16 @@ def table(study: Study) -> Iterator[dict[str, Any]]:
             yield {"rule": rule, "model": f"any of {base}", **need(study, rule, first)}
 
 
-def launch(gpus: int, hosts: int, cpus: int) -> str:
-    """The words before a program: how it gets GPUs, or avoids them, and how its processes start, one for each host."""
+def launch(gpus: int, hosts: int, cpus: int, settings: str = "") -> str:
+    """The words before a program: how it gets GPUs, or avoids them, and how its processes start, one for each host.
+
+    `settings` are variables for a program on the CPU.
+    """
     if hosts == 1 and gpus:
         return f"python -m falsepromise.core.gpus {gpus} --"
     # By default JAX takes one GPU a process.
     devices = ",".join(map(str, range(gpus // hosts)))
-    on_cpu = f"JAX_PLATFORMS=${{JAX_PLATFORMS:-cpu}} {KEEP_FREED}"
+    on_cpu = f"JAX_PLATFORMS=${{JAX_PLATFORMS:-cpu}} {settings}".rstrip()
     chosen = f"env JAX_LOCAL_DEVICE_IDS={devices}" if gpus else f"env {on_cpu}"
     if hosts == 1:
         return chosen
