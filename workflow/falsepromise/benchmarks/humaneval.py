@@ -214,13 +214,12 @@ def extra_tests(
         return second_test(record, known[name])
 
     found, said = data.read_records(path, extra)
-    tests = {record["task_id"]: record["test"] for record in found if record["task_id"] in problems}
-    own = {record["task_id"]: record for record in found}
-    able, more = judged({name: {**problems[name], **own[name]} for name in tests}, limits)
+    second = {record["task_id"]: record for record in found if record["task_id"] in problems}
+    able, more = judged({name: {**problems[name], **record} for name, record in second.items()}, limits)
     said += [f"second tests: {sentence}" for sentence in more]
     if len(able) < len(problems):
         said.append(f"second tests are of {len(able)} of {len(problems)} problems")
-    return {name: tests[name] for name in able}, said
+    return {name: second[name]["test"] for name in able}, said
 
 
 def judged(problems: Mapping[str, Record], limits: Limits | None = None) -> tuple[dict[str, Record], list[str]]:

@@ -30,7 +30,7 @@ from falsepromise.models.parallel import name
 from falsepromise.study.expand import load_files
 from falsepromise.study.planning import USABLE
 from falsepromise.training.compile import GB, configs, parser_of, shape_of, sliced
-from falsepromise.training.program import collectives
+from falsepromise.training.program import collectives, memory_of
 from falsepromise.training.sharding import check_mesh
 from falsepromise.training.targets import Target
 
@@ -75,13 +75,6 @@ def decoding(
     }
 
 
-def peak_of(done: jax.stages.Compiled) -> int:
-    """Bytes that a compiled part takes on one device."""
-    memory: Any = done.memory_analysis()
-    peak = memory.argument_size_in_bytes + memory.temp_size_in_bytes
-    return int(peak + memory.output_size_in_bytes - memory.alias_size_in_bytes)
-
-
 def rows_that_fit(part: str, config: ModelConfig, mesh: Mesh, room: float, **options: Any) -> int:
     """The most rows with which a part fits into `room` bytes, halved until the compiler agrees; 0 if not one does.
 
@@ -91,7 +84,7 @@ def rows_that_fit(part: str, config: ModelConfig, mesh: Mesh, room: float, **opt
     share = mesh.shape["data"] * mesh.shape["fsdp"]
     rows = options["rows"] // 2 // share * share
     while rows:
-        if peak_of(decoding(config, mesh, **options | {"rows": rows})[part].compile()) <= room:
+        if memory_of(decoding(config, mesh, **options | {"rows": rows})[part].compile())["peak"] <= room:
             return rows
         rows = rows // 2 // share * share
     return 0
@@ -123,23 +116,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         for part, lowered in parts.items():
             begun = time.monotonic()
             done = lowered.compile()
-            memory: Any = done.memory_analysis()
-            peak = peak_of(done)
+            memory = memory_of(done)
             found = collectives(done.as_text() or "")
             link = target.link
             # Each token reads all weights and the cache; a loop of unknown length counts one round.
             seconds = {
-                "memory": memory.argument_size_in_bytes / link.memory,
+                "memory": memory["arguments"] / link.memory,
                 "links": sum(c.sent * c.count for c in found) / link.near,
             }
             records.append({
-                "model": model, "part": part, "target": target.name, "mesh": setting, "rows": args.rows, "peak": peak,
-                "arguments": memory.argument_size_in_bytes, "temporary": memory.temp_size_in_bytes,
-                "fits": peak <= room, "compile_s": round(time.monotonic() - begun, 1),
+                "model": model, "part": part, "target": target.name, "mesh": setting, "rows": args.rows, **memory,
+                "fits": memory["peak"] <= room, "compile_s": round(time.monotonic() - begun, 1),
                 "collectives": [asdict(c) for c in found], **{f"{k}_s": v for k, v in seconds.items()},
             })  # fmt: skip
             print(f"{model}, {part} of {args.rows} rows, on {target.name} ({setting})")
-            print(f"  GB a device     peak {peak / GB:.2f}, arguments {memory.argument_size_in_bytes / GB:.2f}", end="")
+            print(f"  GB a device     peak {memory['peak'] / GB:.2f}, arguments {memory['arguments'] / GB:.2f}", end="")
             if records[-1]["fits"]:
                 print()
             else:

@@ -42,7 +42,7 @@ from falsepromise.study.shapes import known
 from falsepromise.study.study import Study
 from falsepromise.training import optimizer
 from falsepromise.training.layout import stacked_graph
-from falsepromise.training.program import Collective, collectives, largest, operations
+from falsepromise.training.program import Collective, collectives, largest, memory_of, operations
 from falsepromise.training.recipe import Recipe
 from falsepromise.training.sharding import check_mesh, check_rows, padded
 from falsepromise.training.state import check_length, shapes
@@ -135,12 +135,8 @@ def compiled_memory(step: jax.stages.Traced) -> tuple[dict[str, int], str, list[
         # TPU's compiler refuses what doesn't fit, and names the largest allocations itself.
         peak = round(float(used[1]) * (2**30 if used[2] == "G" else 2**20))
         return {"peak": peak}, "", re.findall(r"Size: ([\d.]+[GM])\s+Operator: op_name=\"([^\"]*)", str(error))[:8]
-    found: Any = done.memory_analysis()
-    arguments, temporary = found.argument_size_in_bytes, found.temp_size_in_bytes
-    peak = arguments + temporary + found.output_size_in_bytes - found.alias_size_in_bytes
     text = done.as_text() or ""
-    biggest = [[f"{size / GB:.2f} GB", name] for size, name in largest(text)[:8]]
-    return {"peak": peak, "arguments": arguments, "temporary": temporary}, text, biggest
+    return memory_of(done), text, [[f"{size / GB:.2f} GB", name] for size, name in largest(text)[:8]]
 
 
 def that_fits(case: Case) -> dict[str, Any] | None:

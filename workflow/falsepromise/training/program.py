@@ -1,4 +1,4 @@
-"""Read from XLA's text of a compiled program what it exchanges between devices."""
+"""Read from a compiled program what it exchanges between devices, and what memory it takes."""
 
 from __future__ import annotations
 
@@ -125,6 +125,14 @@ def _calls(name: str, bodies: dict[str, list[str]]) -> Iterator[tuple[str, int]]
 
 _RESULT = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (\w+)\[([\d,]+)\]\S* (\w[\w\-]*)\(")
 _VIEWS = ("parameter", "bitcast", "get-tuple-element", "constant", "tuple")
+
+
+def memory_of(compiled: Any) -> dict[str, int]:
+    """Bytes of a `jax.stages.Compiled` on one device: `peak`, and in it `arguments` and `temporary`."""
+    found = compiled.memory_analysis()
+    arguments, temporary = found.argument_size_in_bytes, found.temp_size_in_bytes
+    peak = arguments + temporary + found.output_size_in_bytes - found.alias_size_in_bytes
+    return {"peak": peak, "arguments": arguments, "temporary": temporary}
 
 
 def largest(text: str) -> list[tuple[int, str]]:

@@ -349,9 +349,8 @@ def _mentioned(text: str, letters: str, choices: Sequence[str]) -> str | None:
 def _by_value(reply: str, letters: str, choices: Sequence[str]) -> str | None:
     """The one choice that is the number which a reply boxes, calls its answer, or ends with ("3 * 6 = 18")."""
     units = {re.sub(r"[-+$\d.,/^ ]", "", choice) for choice in choices}
-    values = [
-        number(choice.strip().removesuffix(units.copy().pop()) if len(units) == 1 else choice) for choice in choices
-    ]
+    unit = next(iter(units)) if len(units) == 1 else ""
+    values = [number(choice.strip().removesuffix(unit) if unit else choice) for choice in choices]
     if not values or None in values:
         return None
     stated = stated_number(reply)
