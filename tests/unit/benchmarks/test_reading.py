@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from falsepromise.benchmarks import humaneval
 from falsepromise.benchmarks.data import read_problems
-from falsepromise.benchmarks.reading import ERRORS, code
+from falsepromise.benchmarks.reading import ERRORS, code, letters
 from falsepromise.benchmarks.reading.letters import letter as read_letter
 from falsepromise.benchmarks.reading.numbers import (
     flexible_number,
@@ -253,6 +253,19 @@ def test_the_published_rates_are_of_these_replies() -> None:
     rows = {cells[0].strip(): cells[1:] for line in page.splitlines() if len(cells := line.strip("| ").split("|")) == 4}
     for reader, (wrong, of) in ERRORS.items():
         assert [int(cell) for cell in rows[reader][1:]] == [of, wrong]
+
+
+@pytest.mark.parametrize("rule", [*letters.AFFIRMED, *letters.IMPLIED], ids=lambda rule: rule.example)
+def test_a_rule_reads_its_example(rule: letters.Rule) -> None:
+    found = read_letter(rule.example, "ABCD")
+    assert (found.value, found.rule) == ("B", rule.name)
+
+
+@pytest.mark.parametrize("denial", letters.DENIED, ids=lambda denial: denial.example)
+def test_only_its_denial_refuses_an_example(denial: letters.Denial, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_letter(denial.example, "ABCD").value != "B"
+    monkeypatch.setattr(letters, "DENIED", [other for other in letters.DENIED if other is not denial])
+    assert read_letter(denial.example, "ABCD").value == "B"
 
 
 @pytest.mark.parametrize(

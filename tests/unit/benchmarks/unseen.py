@@ -568,6 +568,24 @@ LETTERS_OF: dict[Choices, list[tuple[str, str | None]]] = {
         ('答え：B', 'B'),
     ],
 }  # fmt: skip
+# Kinds that 7,764 real replies of 15 chat models to MMLU-Pro showed, in words of our own.
+LETTERS_REAL: list[tuple[str, str | None]] = [
+    ("Both of these raise the yield. The answer is (B) and (D).", None),
+    ("None is excluded but one. The answer is (A), (C), (D).", None),
+    ("Each of them counts: (A), (B), and (C).", None),
+    ("It moves faster there, making (B) the correct answer.", "B"),
+    ("The rate is $k [\\text{NO}]^2 [\\text{O}_2]$ The answer is (C).", "C"),
+    ("The area is pi r^2.\n\nArea (A) = pi (3 in)^2\nA = 28.3 in^2\nA =", None),
+    ("The options are:\n\nA. closure\nB. an inverse\nC", None),
+    ("a) The loss is 12 W. b) The foil is at 250 K, which gives 10", None),
+    (
+        "The gas warms. The answer is (C).\n\nNow, let's summarize all the answers:\nThe answer is A.\nThe answer is D.",
+        "C",
+    ),
+    ("The gas warms. The answer is (C).\n\nNow, let's总结以上问题的答案：\nThe answer is A.", "C"),
+    ("The dimensions are:\n\n* Q: L^3/T\n* r: L\n\nSo the power is four. The answer is (D).", "D"),
+    ("Here's the last question:\n\n**Question:** How far does it fall?\n\nIt falls 9 m. The answer is (B).", "B"),
+]
 LETTERS_OF_MEASURED: dict[Choices, list[tuple[str, str | None]]] = {
     ('Increase the discount rate', 'Decrease the reserve ratio', 'Sell government bonds', 'Raise taxes'): [
         ('To expand the money supply, a central bank can lower the reserve requirement so that banks can lend more. Raising the discount rate (A) or selling bonds (C) would contract it. Raising taxes (D) is fiscal policy.\n\nTherefore, the correct answer is (B) Decrease the reserve ratio.', 'B'),

@@ -36,7 +36,15 @@ class Reading:
 
 
 UNREADABLE = Reading(None, "unreadable")
-_QUESTION = re.compile(r"^[ \t*#]{0,4}(?:question|q)(?: ?\d{1,3})?[ \t*]{0,3}(?:[:.]|$)", re.MULTILINE | re.IGNORECASE)
+_QUESTION = re.compile(
+    r"^(?!\* q\b)[ \t*#]{0,4}(?:question|q)(?: ?\d{1,3})?[ \t*]{0,3}(?:[:.]|$)", re.MULTILINE | re.IGNORECASE
+)
+# "Now, let's summarize all the answers:", behind which some models answer the questions that were shown to them again.
+_SUMS_UP = re.compile(
+    r"^[ \t*#]{0,4}now,[^\n]{0,30}(?:\b(?:summari[sz]e|combin(?:e|ing)|consider(?:ing)?) (?:all|the)\b[^\n]{0,30}"
+    r"\banswers?\b|总结)",
+    re.MULTILINE | re.IGNORECASE,
+)
 _TURN_ENDS = re.compile(
     r"<\|(?:eot_id|im_end|endoftext|end_of_text|end_of_turn|end|return|eom_id)\|>|<end_of_turn>|<｜end▁of▁sentence｜>|</s>"
 )
@@ -46,5 +54,9 @@ def before_next_question(reply: str) -> str:
     """The reply up to where a model that doesn't stop ends its turn, or asks itself the next question."""
     ends = [found.start() for found in _TURN_ENDS.finditer(reply) if reply[: found.start()].strip()]
     reply = reply[: ends[0]] if ends else reply
-    starts = [found.start() for found in _QUESTION.finditer(reply) if reply[: found.start()].strip()]
-    return reply[: starts[0]] if starts else reply
+    for pattern in (_QUESTION, _SUMS_UP):
+        for found in pattern.finditer(reply):
+            if reply[: found.start()].strip(" \t\n*#")[-1:] not in ("", ":"):  # "The last question:" announces it
+                reply = reply[: found.start()]
+                break
+    return reply
