@@ -1,6 +1,6 @@
 """Many requests to a local server that fails a share of them: is each answered once, at what cost?
 
-    PYTHONPATH=workflow python benchmarks/teacher_client.py
+    PYTHONPATH=workflow:tests/providers python benchmarks/teacher_client.py
 
 One process asks through the client with its store; beside it the bare `openai` client asks the same
 server in a loop of tasks, with the same concurrency and as many attempts by its own retries: with the
@@ -20,10 +20,10 @@ from collections.abc import Sequence
 
 import openai
 import sides
+from faulty import PASSING, FaultyServer
 
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request
-from falsepromise.teacher.faulty import PASSING, FaultyServer
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
 from falsepromise.teacher.store import Store

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from faulty import PASSING, FaultyServer
 
 from falsepromise.core.errors import UserError
 from falsepromise.teacher import pace
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Prices, Request
-from falsepromise.teacher.faulty import PASSING, FaultyServer
 from falsepromise.teacher.ledger import Limits
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
@@ -306,7 +306,5 @@ def test_another_models_name_is_said_once(
 @pytest.mark.parametrize(
     "address", ["https://h", "https://h/", "https://h/v1", "https://h/v1/", "https://h/v1/chat/completions"]
 )
-def test_an_address_is_one_however_it_is_written(
-    address: str, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_address_is_one_however_it_is_written(address: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Teacher(address, "m", store).name == "https://h/v1 m"

@@ -78,9 +78,7 @@ def test_json_is_every_entry(filled: Path, capsys: pytest.CaptureFixture[str]) -
     assert records[3]["answer"]["text"].startswith("Paris\x1b")
 
 
-def test_a_terminal_is_paged(
-    filled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_is_paged(filled: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     said = iter(["", "/question 11", "4", "/nowhere", "q"])
     monkeypatch.setattr("builtins.input", lambda _: next(said))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)

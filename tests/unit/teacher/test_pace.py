@@ -6,11 +6,11 @@ import random
 import time
 
 import pytest
+from faulty import FaultyServer
 
 from falsepromise.teacher import pace
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Request
-from falsepromise.teacher.faulty import FaultyServer
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
 from falsepromise.teacher.store import Store

@@ -11,12 +11,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from faulty import FaultyServer
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, check_dialogue, check_response, read_json, read_jsonl, write_jsonl
 from falsepromise.curation import annotate
 from falsepromise.teacher import answer, categorize, cleaning, nq_synthetic, prompts, tldr_synthetic
-from falsepromise.teacher.faulty import FaultyServer
 from falsepromise.teacher.local import serving
 from falsepromise.teacher.standin import NAME, StandIn
 
@@ -357,5 +357,3 @@ def test_nq_synthetic_ends_at_a_limit_with_the_pairs_that_it_paid_for(tmp_path: 
 
 
 # The common options and the plan -------------------------------------------------------------
-
-

@@ -126,7 +126,7 @@ class Server(protocol.Server):
     Args:
         known: What it knows.
         port: The port, or 0 for any free one.
-        handler: The handler; `falsepromise.teacher.faulty` brings one that fails on purpose.
+        handler: The handler.
     """
 
     def __init__(self, known: StandIn, port: int = 0, handler: type[Handler] = Handler):
