@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -63,11 +63,9 @@ class Progress:
         log.info("; ".join(parts))
 
 
-def track(items: Iterable[T], desc: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
+def track(items: Iterable[T], desc: str, unit: str = "it") -> Iterator[T]:
     """Go through `items`, showing progress."""
-    if total is None and hasattr(items, "__len__"):
-        total = len(items)  # type: ignore[arg-type]
-    with Progress(total, desc, unit) as progress:
+    with Progress(len(items) if isinstance(items, Sized) else None, desc, unit) as progress:
         for item in items:
             yield item
             progress.update()

@@ -280,17 +280,17 @@ def find(
     return result, count["turns"]
 
 
-def turns_in(path: Path, field: str | None = None) -> Iterator[Turn]:
+def turns_in(path: Path) -> Iterator[Turn]:
     """The turns of a file's dialogues or prompts without the system's; for other records, their text as a user's."""
     for name, record in _records(path):
         messages = record.get("messages")
-        if field is None and isinstance(messages, list):
+        if isinstance(messages, list):
             for message in messages:
                 text = message.get("content") if isinstance(message, dict) else None
                 if isinstance(text, str) and message.get("role") != "system":
                     yield Turn(path.name, name, str(message.get("role")), text)
         else:
-            yield Turn(path.name, name, "user", _text(path, name, record, field))
+            yield Turn(path.name, name, "user", _text(path, name, record, None))
 
 
 def queries_in(path: Path, field: str | None = None) -> Iterator[tuple[str, str, Record]]:

@@ -12,6 +12,8 @@ from falsepromise.figures.study import Cell, Study
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Label = tuple[str, float, str]  # a line's name, its height, its colour
+
 
 def by_amount(
     axes: Axes, scores: Scores, name: str, metric: str, floor: float | None = 0.0, named: bool = False
@@ -41,20 +43,15 @@ def by_amount(
             labels.append((text, estimate.value * scale, draw.BASE))
     groups = series(cells)
     for index, group in enumerate(groups):
-        last = _line(axes, [c.tokens or 0 for c in group], group, scores, name, metric, scale, index)
+        estimates = [scores.cell(cell, name, metric) for cell in group]
+        last = _line(axes, [cell.tokens or 0 for cell in group], estimates, scale, index)
         if last and len(groups) == 1:
             labels.append(("imitation", last.value * scale, draw.PALETTE[0]))
-    references = finish(axes, scores, name, metric, floor)
-    if named and len(groups) == 1:
-        draw.name_lines(axes, labels + references)
-    elif len(groups) == 1:
-        draw.name_levels(axes, references)
+    _name(axes, labels, finish(axes, scores, name, metric, floor), named, len(groups))
     return unplaced + scores.missing([*(study.base_cell(b) for b in bases), *cells], name, metric)
 
 
-def by_size(
-    axes: Axes, scores: Scores, name: str, metric: str, floor: float | None = 0.0, named: bool = False
-) -> list[Missing]:
+def by_size(axes: Axes, scores: Scores, name: str, metric: str, named: bool = False) -> list[Missing]:
     """Imitation models and their base models over the base model's parameters."""
     study, scale = scores.study, scores.known(name, metric).scale
     cells = study.cells("size")
@@ -68,24 +65,17 @@ def by_size(
         draw.points(
             axes, [draw.nudge(axes, x, -0.01) for x, _ in found], [e for _, e in found], draw.BASE, scale, marker="s"
         )
-        labels.append(("base models", found[-1][1].value * scale, draw.BASE))
     groups = series(cells, by_base=False)
     for index, group in enumerate(groups):
         xs = [draw.nudge(axes, study.parameters(c.base), 0.01) for c in group]
-        last = _line(axes, xs, group, scores, name, metric, scale, index)
+        last = _line(axes, xs, [scores.cell(cell, name, metric) for cell in group], scale, index)
         if last and len(groups) == 1:
             labels.append(("imitation", last.value * scale, draw.PALETTE[0]))
-    references = finish(axes, scores, name, metric, floor)
-    if named and len(groups) == 1:
-        draw.name_lines(axes, labels + references)
-    elif len(groups) == 1:
-        draw.name_levels(axes, references)
+    _name(axes, labels, finish(axes, scores, name, metric, 0.0), named, len(groups))
     return scores.missing([*bases, *cells], name, metric)
 
 
-def finish(
-    axes: Axes, scores: Scores, name: str, metric: str, floor: float | None
-) -> list[tuple[str, float, str]]:
+def finish(axes: Axes, scores: Scores, name: str, metric: str, floor: float | None) -> list[Label]:
     """The value axis, then the reference lines: chance, the teacher, its second sample.
 
     A line that would leave the data less than half of the panel is replaced by an arrow with its number.
@@ -148,21 +138,21 @@ def key_entries(scores: Scores, names: Sequence[str], metric: str | None = None)
     return entries
 
 
+def _name(axes: Axes, labels: Sequence[Label], references: Sequence[Label], named: bool, lines: int) -> None:
+    """Write names beside a single line and its references; several lines have a key instead."""
+    if named and lines == 1:
+        draw.name_lines(axes, [*labels, *references])
+    elif lines == 1:
+        draw.name_levels(axes, references)
+
+
 def _line(
-    axes: Axes,
-    xs: Sequence[float],
-    group: Sequence[Cell],
-    scores: Scores,
-    name: str,
-    metric: str,
-    scale: float,
-    index: int,
+    axes: Axes, xs: Sequence[float], estimates: Sequence[Estimate | None], scale: float, index: int
 ) -> Estimate | None:
-    # A missing cell breaks the line.
+    """One line, broken at a missing estimate; returns its last estimate."""
     run_x: list[float] = []
     run_e: list[Estimate] = []
     color, marker = draw.PALETTE[index % len(draw.PALETTE)], draw.MARKERS[index % len(draw.MARKERS)]
-    estimates = [scores.cell(cell, name, metric) for cell in group]
     for x, estimate in zip([*xs, 0.0], [*estimates, None], strict=True):
         if estimate:
             run_x.append(x)

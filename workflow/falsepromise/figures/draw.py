@@ -89,7 +89,7 @@ def settle(figure: Figure) -> None:
         axes.set_position((x, y, width, height))
 
 
-def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None:
+def foot(figure: Figure, lines: Sequence[str]) -> None:
     """Small print below the panels, wrapped to the figure's width; the panels make room for it."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -99,13 +99,9 @@ def foot(figure: Figure, lines: Sequence[str], title: str | None = None) -> None
     figure.text(
         0.07 / width, 0.04 / height, "\n".join(wrapped), fontsize=pages.FOOT, color=QUIET, va="bottom", linespacing=1.25
     )
-    top = 0.0
-    if title:
-        top = 0.2 / height
-        figure.text(0.07 / width, 1 - 0.05 / height, title, fontsize=8.5, fontweight="bold", va="top")
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)  # new_figure's
-    engine.set(rect=(0, share, 1, 1 - share - top), w_pad=0.05, h_pad=0.04, wspace=0.06, hspace=0.06)
+    engine.set(rect=(0, share, 1, 1 - share), w_pad=0.05, h_pad=0.04, wspace=0.06, hspace=0.06)
 
 
 def points(
@@ -275,20 +271,19 @@ def empty(axes: Axes, title: str, reason: str) -> None:
     )  # fmt: skip
 
 
-def named_points(axes: Axes, labels: Mapping[str, tuple[float, float, str]], gap: float = 0.055) -> None:
+def named_points(axes: Axes, labels: Mapping[str, tuple[float, float, str]]) -> None:
     """Write points' names to their left, or to the right if they need more room; moved apart if they would overlap.
 
     Args:
         axes: The panel, its limits final.
         labels: Text -> (x, y, colour), in data units.
-        gap: The least distance of two names, as a share of the panel's height.
     """
     bottom, top = axes.get_ylim()
     left, right = axes.get_xlim()
     placed = sorted(
         ((y - bottom) / (top - bottom), (x - left) / (right - left), t, c) for t, (x, y, c) in labels.items()
     )
-    heights = spread([y + 0.02 for y, *_ in placed], gap)
+    heights = spread([y + 0.02 for y, *_ in placed], 0.055)
     for (_, x, text, color), height in zip(placed, heights, strict=True):
         fits = len(text) * 0.068 < x * panel_width(axes)  # inches, of a bold letter on average
         axes.text(

@@ -46,7 +46,7 @@ def _two_sided(successes: int, n: int) -> float:
     return float(binomtest(successes, n).pvalue) if n else 1.0
 
 
-def _sign_flips(d: np.ndarray, seed: int, draws: int = 10_000) -> float:
+def _sign_flips(d: np.ndarray, seed: int) -> float:
     """Two-sided p of the sum of `d` when each sign is as likely as its opposite."""
     n = len(d)
     reached = abs(d.sum()) - 1e-12 * np.abs(d).sum()  # sums of the same numbers in another order are equal
@@ -54,7 +54,7 @@ def _sign_flips(d: np.ndarray, seed: int, draws: int = 10_000) -> float:
         flips = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
         return float((np.abs(flips @ d) >= reached).mean()) if n else 1.0
     rng = np.random.default_rng(seed)
-    extreme = 0
+    extreme, draws = 0, 10_000
     for start in range(0, draws, 500):
         flips = 1 - 2 * rng.integers(0, 2, (min(500, draws - start), n), dtype=np.int8)
         extreme += int((np.abs(flips @ d) >= reached).sum())
