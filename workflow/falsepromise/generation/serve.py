@@ -36,13 +36,12 @@ from falsepromise.core.place import PACKAGE
 from falsepromise.core.records import dumps
 from falsepromise.generation import protocol
 from falsepromise.generation.engine import Engine
-from falsepromise.teacher.protocol import HOST, MAX_BODY, BadRequest, decoded
+from falsepromise.teacher.protocol import HOST, MAX_BODY, PAGE_HEADERS, BadRequest, decoded, rater_name
 from falsepromise.teacher.protocol import Handler as BaseHandler
 from falsepromise.teacher.protocol import Server as BaseServer
 
 log = logging.getLogger(__name__)
 KEY_ENV = "FALSEPROMISE_SERVE_KEY"
-LOOPBACK = ("127.0.0.1", "localhost")
 PAGE = Path(__file__).resolve().parent / "page"
 FILES = {
     "": (PAGE / "index.html", "text/html; charset=utf-8"),
@@ -50,13 +49,8 @@ FILES = {
     "chat.css": (PAGE / "chat.css", "text/css; charset=utf-8"),
     "style.css": (PACKAGE / "preference/page/style.css", "text/css; charset=utf-8"),
 }
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 CHOICES = {"first": 0, "second": 1, "tie": None}
 KEPT = 1000  # dialogues with two models that may still be voted on
-MAX_RATER = 60  # characters of a rater's name
 STRANGERS_BODY = 1 << 16  # bytes that are read of a request without the key
 
 
@@ -89,7 +83,6 @@ class Server(BaseServer):
 
     def __init__(self, engines: Mapping[str, Engine], key: str, votes: Path, port: int = 0, host: str = HOST):
         self.engines, self.key, self.votes = dict(engines), key, votes
-        self.local = host in LOOPBACK
         self.worker = protocol.Worker()
         self.meetings: collections.OrderedDict[str, Meeting] = collections.OrderedDict()
         self.lock = threading.Lock()
@@ -149,8 +142,7 @@ class Server(BaseServer):
             BadRequest: there is no such dialogue or choice, no answer of both yet, or it was voted on before.
         """
         body = body if isinstance(body, dict) else {}
-        name = body["rater"] if isinstance(body.get("rater"), str) else ""
-        rater = "".join(c for c in name if c.isprintable()).strip()[:MAX_RATER]
+        rater = rater_name(body["rater"] if isinstance(body.get("rater"), str) else "")
         if not rater:
             raise BadRequest(400, "'rater' must be the name of who votes", "rater")
         choice = body.get("choice")
@@ -202,7 +194,7 @@ class Handler(BaseHandler):
         """The models, the page."""
         try:
             parts = urlsplit(self.path).path.lstrip("/").partition("/")
-            if self._own_host() and parts[1] and hmac.compare_digest(parts[0].encode(), self._page_part()):
+            if self.own_host() and parts[1] and hmac.compare_digest(parts[0].encode(), self._page_part()):
                 return self._page(parts[2])
             self._check()
             if not self.send_models(list(self.server.engines)):
@@ -293,17 +285,12 @@ class Handler(BaseHandler):
     def _page_part(self) -> bytes:
         return (self.server.key or "chat").encode()
 
-    def _own_host(self) -> bool:
-        """Whether the request uses this server's own name, not another site's name that resolves to this machine."""
-        host = self.headers.get("Host", "")
-        return not self.server.local or (host.rpartition(":")[0] or host) in LOOPBACK
-
     def _knows_key(self) -> bool:
         given = self.headers.get("authorization", "")
         return not self.server.key or hmac.compare_digest(given.encode(), f"Bearer {self.server.key}".encode())
 
     def _check(self) -> None:
-        if not self._own_host():
+        if not self.own_host():
             raise BadRequest(403, "this server answers on the loopback address alone")
         if not self._knows_key():
             raise BadRequest(401, "wrong or missing API key: give the one that was printed", code="invalid_api_key")
@@ -312,19 +299,7 @@ class Handler(BaseHandler):
         if name not in FILES:
             raise BadRequest(404, "no such page")
         path, kind = FILES[name]
-        body = path.read_bytes()
-        self.send_response(200)
-        for header, value in (
-            ("content-type", kind),
-            ("content-length", str(len(body))),
-            ("content-security-policy", POLICY),
-            ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
-            ("cache-control", "no-store"),
-        ):
-            self.send_header(header, value)
-        self.end_headers()
-        self.wfile.write(body)
+        self.send(200, path.read_bytes(), kind, PAGE_HEADERS)
 
 
 def named(folders: Sequence[Path]) -> dict[str, Path]:

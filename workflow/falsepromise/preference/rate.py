@@ -44,13 +44,7 @@ FILES = {
     "app.js": ("app.js", "text/javascript; charset=utf-8"),
     "style.css": ("style.css", "text/css; charset=utf-8"),
 }
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-LOOPBACK = ("127.0.0.1", "localhost")
 MAX_BODY = 16_384  # bytes; a vote takes a few hundred, and a note
-MAX_NAME = 60  # characters
 MAX_NOTE = 2000  # characters
 
 
@@ -96,7 +90,7 @@ class Server(protocol.Server):
     def __init__(
         self,
         ballots: Ballots,
-        host: str = "127.0.0.1",
+        host: str = protocol.HOST,
         port: int = 0,
         token: str | None = None,
         both_bad: bool = False,
@@ -104,7 +98,6 @@ class Server(protocol.Server):
         self.ballots, self.token, self.markdown = ballots, token or secrets.token_urlsafe(16), markdown()
         self.organisers_token, self.both_bad = secrets.token_urlsafe(16), both_bad
         super().__init__(Handler, port, host)
-        self.local = host in LOOPBACK
         # Items name the models, so raters get numbers instead.
         self.items = dict(enumerate(ballots.pairs))
         self.numbers = {item: number for number, item in self.items.items()}
@@ -149,6 +142,7 @@ class Handler(protocol.Handler):
 
     server: Server
     timeout = 60
+    always = protocol.PAGE_HEADERS
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -159,10 +153,10 @@ class Handler(protocol.Handler):
             return
         if name in FILES:
             file, kind = FILES[name]
-            self._send(200, (PAGE / file).read_bytes(), kind)
+            self.send(200, (PAGE / file).read_bytes(), kind)
         elif name == "state":
-            rater = _rater(parse_qs(parts.query).get("rater", [""])[0])
-            self._json(200, self.server.state(rater)) if rater else self._problem(400, "a rater's name is missing")
+            rater = protocol.rater_name(parse_qs(parts.query).get("rater", [""])[0])
+            self.send_json(200, self.server.state(rater)) if rater else self._problem(400, "a rater's name is missing")
         else:
             self._problem(404, "no such page")
 
@@ -180,7 +174,7 @@ class Handler(protocol.Handler):
             return self._problem(400, "expected a request with content-type application/json")
         try:
             body = loads(sent)
-            rater, item = _rater(body["rater"]), self.server.items[body["item"]]
+            rater, item = protocol.rater_name(body["rater"]), self.server.items[body["item"]]
             if not rater:
                 return self._problem(400, "a rater's name is missing")
             if name == "vote":
@@ -195,25 +189,23 @@ class Handler(protocol.Handler):
                 stored = self.server.ballots.undo(rater, item)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return self._problem(400, "expected a rater, an item of this list and a choice")
-        self._json(200, {**self.server.state(rater), "stored": stored})
+        self.send_json(200, {**self.server.state(rater), "stored": stored})
 
     def _overview(self, name: str) -> None:
         if name == "":
-            self._send(200, overview.page(self.server.ballots).encode("utf-8", "replace"), FILES[""][1])
+            self.send(200, overview.page(self.server.ballots).encode("utf-8", "replace"), FILES[""][1])
         elif name == "style.css":
-            self._send(200, (PAGE / name).read_bytes(), FILES[name][1])
+            self.send(200, (PAGE / name).read_bytes(), FILES[name][1])
         elif name == "votes.jsonl":
             lines = "".join(json.dumps(vote) + "\n" for vote in self.server.ballots.votes())
-            self._send(200, lines.encode(), "application/jsonl")
+            self.send(200, lines.encode(), "application/jsonl")
         else:
             self._problem(404, "no such page")
 
     def _below(self, path: str, token: str) -> bool:
         """Whether a path has the token before it and comes from the server's own name."""
         given, _, _ = path.lstrip("/").partition("/")
-        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
-        wrong_host = self.server.local and host not in LOOPBACK  # another site's name that resolves to this machine
-        return not wrong_host and hmac.compare_digest(given.encode(), token.encode()) and "/" in path[1:]
+        return self.own_host() and hmac.compare_digest(given.encode(), token.encode()) and "/" in path[1:]
 
     def _name(self, path: str) -> str | None:
         """The path below the token; None, after sending an error, if the token is wrong."""
@@ -222,34 +214,9 @@ class Handler(protocol.Handler):
             return None
         return path.lstrip("/").partition("/")[2]
 
-    def _json(self, status: int, value: Any) -> None:
-        self._send(status, json.dumps(value).encode(), "application/json")
-
     def _problem(self, status: int, message: str) -> None:
         self.close_connection = True  # a body may be unread
-        self._json(status, {"error": message})
-
-    def _send(self, status: int, body: bytes, kind: str) -> None:
-        self.send_response(status)
-        for name, value in (
-            ("Content-Type", kind),
-            ("Content-Length", str(len(body))),
-            ("Content-Security-Policy", POLICY),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Referrer-Policy", "no-referrer"),
-            ("Cache-Control", "no-store"),
-            ("Cross-Origin-Resource-Policy", "same-origin"),
-        ):
-            self.send_header(name, value)
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
-
-
-def _rater(name: Any) -> str:
-    """A rater's name without spaces around it and control characters; empty where there is none."""
-    return "".join(c for c in str(name) if c.isprintable()).strip()[:MAX_NAME]
+        self.send_json(status, {"error": message})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The common part of this package's servers of the OpenAI protocol: requests, answers, errors, the socket."""
+"""The common part of this package's servers: requests and errors of the OpenAI protocol, pages, the socket."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -18,6 +18,16 @@ from falsepromise.core.records import loads
 log = logging.getLogger("falsepromise.teacher.protocol")
 MAX_BODY = 32 * 2**20  # bytes; a longer request is refused, not read
 HOST = "127.0.0.1"
+LOOPBACK = (HOST, "localhost")
+PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+}
+MAX_NAME = 60  # characters of a rater's name
 
 
 class BadRequest(Exception):
@@ -82,6 +92,11 @@ def stops(body: dict[str, Any]) -> list[str]:
     return found
 
 
+def rater_name(value: Any) -> str:
+    """A rater's name without control characters and spaces around it; empty where there is none."""
+    return "".join(c for c in str(value) if c.isprintable()).strip()[:MAX_NAME]
+
+
 class Handler(BaseHTTPRequestHandler):
     """One connection of a `Server`."""
 
@@ -90,6 +105,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True  # small answers must not wait for the client's delayed acknowledgement
     wbufsize = -1  # headers and body leave in one packet
     timeout = 600  # seconds until an idle connection is closed
+    always: Mapping[str, str] = {}  # headers of every answer
 
     def parse_request(self) -> bool:
         """As the library's, but refuses an address that can't be taken apart, and a body whose end only its parts tell:
@@ -139,18 +155,26 @@ class Handler(BaseHTTPRequestHandler):
             raise BadRequest(400, "the request's body is shorter than its content-length")
         return body
 
+    def own_host(self) -> bool:
+        """Whether the request uses this server's own name, not another site's name that resolves to this machine."""
+        host = self.headers.get("host", "")
+        return not self.server.local or (host.rpartition(":")[0] or host) in LOOPBACK
+
     def send_json(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
         """Send a JSON document."""
-        payload = json.dumps(value).encode()
+        self.send(status, json.dumps(value).encode(), "application/json", headers)
+
+    def send(self, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> None:
+        """Send a document of a content type."""
         self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(payload)))
-        for name, text in (headers or {}).items():
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        for name, text in {**self.always, **(headers or {})}.items():
             self.send_header(name, text)
         if self.close_connection:
             self.send_header("connection", "close")
         self.end_headers()
-        self.wfile.write(payload)
+        self.wfile.write(body)
         self.wfile.flush()
 
     def send_error_json(self, error: BadRequest) -> None:
@@ -178,6 +202,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 1024
 
     def __init__(self, handler: type[Handler], port: int = 0, host: str = HOST):
+        self.local = host in LOOPBACK
         try:
             super().__init__((host, port), handler)
         except (OSError, OverflowError) as error:
