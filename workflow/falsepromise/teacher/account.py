@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ _TELLING = 20  # answers that are needed for an estimate of the next one's lengt
 _QUANTILE = 0.99
 
 
+@dataclass(eq=False, repr=False)
 class Account:
     """A model behind an OpenAI-compatible base URL, with the settings for requests, the limits and the spending.
 
@@ -45,58 +47,52 @@ class Account:
         most_failures: The share of requests that may fail before the run stops.
         batch: Whether requests go through the provider's batch API.
         batch_poll_s: Seconds between looks at a batch.
-
         seed: The seed of the back-off's jitter.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        model: str,
-        store: Store,
-        *,
-        api_key_env: str = "OPENAI_API_KEY",
-        identity: str | None = None,
-        habits: Habits | None = None,
-        concurrency: int = 16,
-        requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None,
-        limits: Limits | None = None,
-        prices: Prices | None = None,
-        timeout_s: float = 120.0,
-        attempts: int = 12,
-        expected_output_tokens: int = 256,
-        reserve_tokens: int = RESERVE_TOKENS,
-        most_failures: float = 0.5,
-        batch: bool = False,
-        batch_poll_s: float = 30.0,
-        seed: int = 0,
-    ):
-        parts = urlsplit(base_url)
+    base_url: str
+    model: str
+    store: Store
+    _: KW_ONLY
+    api_key_env: str = "OPENAI_API_KEY"
+    identity: str | None = None
+    habits: Habits = None  # type: ignore[assignment]  # set below
+    concurrency: int = 16
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    limits: Limits = field(default_factory=Limits)
+    prices: Prices | None = None
+    timeout_s: float = 120.0
+    attempts: int = 12
+    expected_output_tokens: int = 256
+    reserve_tokens: int = RESERVE_TOKENS
+    most_failures: float = 0.5
+    batch: bool = False
+    batch_poll_s: float = 30.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"base URL {base_url!r}: expected http://HOST/v1 or https://HOST/v1 (or 'local')")
+            raise UserError(f"base URL {self.base_url!r}: expected http://HOST/v1 or https://HOST/v1 (or 'local')")
         if parts.username or parts.password:
-            raise UserError(f"base URL: a user or password in it would appear in logs; put the key into ${api_key_env}")
-        limits = limits or Limits()
-        if limits.usd is not None and prices is None:
+            raise UserError(
+                f"base URL: a user or password in it would appear in logs; put the key into ${self.api_key_env}"
+            )
+        if self.limits.usd is not None and self.prices is None:
             raise UserError("max_usd is set without prices: also give the prices of input and output tokens")
-        if limits.usd is not None and prices is not None and prices.zero and identity is None:
+        if self.limits.usd is not None and self.prices and self.prices.zero and self.identity is None:
             raise UserError("max_usd is set but both prices are 0, so it would never stop; give the prices")
-        self.secret = _key(base_url, api_key_env, parts.scheme)
-        self.base_url, self.model, self.store, self.api_key_env = base_url, model, store, api_key_env
-        self.habits = habits or providers.habits(providers.guess(base_url), model)
-        self.name = f"{identity or providers.address(base_url, self.habits, model)} {model}"
-        self.limits, self.prices = limits, prices
-        self.concurrency, self.timeout_s, self.attempts = concurrency, timeout_s, attempts
-        self.expected_output_tokens, self.reserve_tokens = expected_output_tokens, reserve_tokens
-        self.batch, self.batch_poll_s = batch, batch_poll_s
-        self.paces, self.seed = (Pace(requests_per_minute), Pace(tokens_per_minute)), seed
-        if prices is not None and (count := store.price(self.name, prices)):
-            log.info("%s: %d earlier requests without a price have one now", model, count)
-        self._before = store.spent(self.name)
-        self._lengths = store.lengths(self.name)
+        self.secret = _key(self.base_url, self.api_key_env, parts.scheme)
+        self.habits = self.habits or providers.habits(providers.guess(self.base_url), self.model)
+        self.name = f"{self.identity or providers.address(self.base_url, self.habits, self.model)} {self.model}"
+        self.paces = Pace(self.requests_per_minute), Pace(self.tokens_per_minute)
+        if self.prices is not None and (count := self.store.price(self.name, self.prices)):
+            log.info("%s: %d earlier requests without a price have one now", self.model, count)
+        self._before = self.store.spent(self.name)
+        self._lengths = self.store.lengths(self.name)
         self._usual: int | None = None
-        self.watch = Watch(base_url, most_failures)
+        self.watch = Watch(self.base_url, self.most_failures)
         self.retries: dict[str, int] = {}
         self.snapshots: dict[str, int] = {}
         self._unpriced_said = False

@@ -23,70 +23,40 @@ from falsepromise.teacher.store import Store
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the teacher's options to a verb."""
-    group = parser.add_argument_group("teacher")
-    group.add_argument("--base-url", default="local", metavar="URL", help="https://HOST/v1, or 'local': the stand-in")
-    group.add_argument("--model", default=local.NAME, metavar="NAME", help="the model to ask for")
-    group.add_argument("--store", type=cli.FileName, required=True, metavar="DIR", help="folder of stored answers")
-    group.add_argument(
-        "--facts", type=cli.FileName, metavar="FILE", help="facts.jsonl with the local stand-in's knowledge"
-    )
-    group.add_argument(
-        "--api-key-env",
-        default=default("teacher.api_key_env"),
-        metavar="NAME",
-        help="environment variable with the key",
-    )
-    group.add_argument(
-        "--concurrency",
-        type=positive,
-        default=default("teacher.concurrency"),
-        metavar="N",
-        help="simultaneous requests",
-    )
-    group.add_argument("--requests-per-minute", type=amount, metavar="N", help="the account's limit")
-    group.add_argument("--tokens-per-minute", type=amount, metavar="N", help="the account's limit")
-    group.add_argument("--max-usd", type=amount, metavar="X", help="most US dollars that this store may spend")
-    group.add_argument("--max-requests", type=positive, metavar="N", help="most requests of this store")
-    group.add_argument("--max-tokens-total", type=positive, metavar="N", help="most tokens of this store")
-    group.add_argument("--price-input", type=price, metavar="USD", help="US dollars for a million input tokens")
-    group.add_argument("--price-output", type=price, metavar="USD", help="US dollars for a million output tokens")
-    group.add_argument("--timeout", type=amount, default=120.0, metavar="S", help="seconds for one complete reply")
-    group.add_argument("--attempts", type=positive, default=12, metavar="N", help="most attempts for one request")
-    group.add_argument(
-        "--max-failures",
-        type=share,
-        default=default("teacher.max_failures"),
-        metavar="X",
-        help="share of the latest requests that may fail",
-    )
-    group.add_argument(
-        "--reserve-tokens",
-        type=positive,
-        default=RESERVE_TOKENS,
-        metavar="N",
-        help="tokens that an answer without --max-tokens counts as for a limit, until answers give an estimate",
-    )
-    group.add_argument(
-        "--provider", choices=PROVIDERS, help="the server's API; default: by its address, else openai"
-    )
-    group.add_argument(
-        "--habit",
-        action="append",
-        default=[],
-        metavar="NAME=JSON",
-        help='override a habit, such as system=user or force={"temperature": null}; may be repeated',
-    )
-    group.add_argument("--batch", action="store_true", help="use the provider's batch API, at its price")
-    group.add_argument("--batch-poll", type=amount, default=30.0, metavar="S", help="seconds between checks of a batch")
-    group.add_argument("--again", action="store_true", help="ask (and pay) again for failed replies")
-    group.add_argument("--share-store", action="store_true", help="let the user's group use a new store")
-    group.add_argument(
-        "--parameter",
-        action="append",
-        default=[],
-        metavar="NAME=JSON",
-        help="another request parameter, such as max_completion_tokens=500 or reasoning_effort=low; may be repeated",
-    )
+    add = parser.add_argument_group("teacher").add_argument
+    add("--base-url", default="local", metavar="URL", help="https://HOST/v1, or 'local': the stand-in")
+    add("--model", default=local.NAME, metavar="NAME", help="the model to ask for")
+    add("--store", type=cli.FileName, required=True, metavar="DIR", help="folder of stored answers")
+    add("--facts", type=cli.FileName, metavar="FILE", help="facts.jsonl with the local stand-in's knowledge")
+    for name, kind, key, metavar, what in (
+        ("--api-key-env", str, "api_key_env", "NAME", "environment variable with the key"),
+        ("--concurrency", positive, "concurrency", "N", "simultaneous requests"),
+        ("--max-failures", share, "max_failures", "X", "share of the latest requests that may fail"),
+    ):
+        add(name, type=kind, default=default(f"teacher.{key}"), metavar=metavar, help=what)
+    for name, kind, metavar, what in (
+        ("--requests-per-minute", amount, "N", "the account's limit"),
+        ("--tokens-per-minute", amount, "N", "the account's limit"),
+        ("--max-usd", amount, "X", "most US dollars that this store may spend"),
+        ("--max-requests", positive, "N", "most requests of this store"),
+        ("--max-tokens-total", positive, "N", "most tokens of this store"),
+        ("--price-input", price, "USD", "US dollars for a million input tokens"),
+        ("--price-output", price, "USD", "US dollars for a million output tokens"),
+    ):
+        add(name, type=kind, metavar=metavar, help=what)
+    add("--timeout", type=amount, default=120.0, metavar="S", help="seconds for one complete reply")
+    add("--attempts", type=positive, default=12, metavar="N", help="most attempts for one request")
+    text = "tokens that an answer without --max-tokens counts as for a limit, until answers give an estimate"
+    add("--reserve-tokens", type=positive, default=RESERVE_TOKENS, metavar="N", help=text)
+    add("--provider", choices=PROVIDERS, help="the server's API; default: by its address, else openai")
+    text = 'override a habit, such as system=user or force={"temperature": null}; may be repeated'
+    add("--habit", action="append", default=[], metavar="NAME=JSON", help=text)
+    add("--batch", action="store_true", help="use the provider's batch API, at its price")
+    add("--batch-poll", type=amount, default=30.0, metavar="S", help="seconds between checks of a batch")
+    add("--again", action="store_true", help="ask (and pay) again for failed replies")
+    add("--share-store", action="store_true", help="let the user's group use a new store")
+    text = "another request parameter, such as max_completion_tokens=500 or reasoning_effort=low; may be repeated"
+    add("--parameter", action="append", default=[], metavar="NAME=JSON", help=text)
 
 
 def add_sampling(parser: argparse.ArgumentParser, temperature: float) -> None:
