@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
 from falsepromise.style import compare
-from falsepromise.style.tone import is_assured
+from falsepromise.style.hedging import is_assured
 from falsepromise.style.words import unigram_intersection, words
 
 LIST = "Here:\n\n- one\n- two"

@@ -76,3 +76,19 @@ def cell(text: str) -> str:
     formula = text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] in ("\t", "\r")
     return ("'" if formula else "") + terminal(text)
 
+
+def shown(text: object, key: str = "", longest: int = 200) -> str:
+    """A server's message on one line of at most `longest` characters, without the key and invisible characters."""
+    words = str(text)[: 50 * longest]
+    words = words.replace(key, "***") if key else words
+    return " ".join("".join(c if c.isprintable() else " " for c in masked(words)).split())[:longest]
+
+
+def page_words(page: str) -> str:
+    """The content of an HTML page for an error message: its title and the beginning of its text."""
+    head = page[:20_000]
+    title = re.search(r"<title[^>]{0,200}>([^<]{0,300})", head, re.IGNORECASE)
+    body = re.sub(r"<(script|style)\b[^>]{0,500}>.{0,5000}?</\1>", " ", head, flags=re.IGNORECASE | re.DOTALL)
+    text = _html.unescape(re.sub(r"<[^<>]{0,2000}>", " ", body[:4_000]))
+    name = _html.unescape(title[1]).strip() if title else ""
+    return shown(f"{name}: {text}" if name else text, longest=120)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from falsepromise.figures import draw
 from falsepromise.preference.ballots import Ballots
 from falsepromise.preference.pairs import Pair, read_pairs
 from falsepromise.preference.rate import Server
+from falsepromise.teacher.protocol import serving
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,28 +81,21 @@ def photograph(pair: Pair) -> bytes:
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.closing(Ballots(Path(folder) / "votes.sqlite", [pair], 0)) as ballots,
-        Server(ballots) as server,
+        serving(Server(ballots)) as url,
+        sync_playwright() as driver,
+        # The page is from this process, on the loopback address: it needs no sandbox, which root can't use.
+        contextlib.closing(driver.chromium.launch(executable_path=browser.chromium(), args=["--no-sandbox"])) as opened,
     ):
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            with sync_playwright() as driver:
-                # The page is from this process, on the loopback address: it needs no sandbox, which root can't use.
-                opened = driver.chromium.launch(executable_path=browser.chromium(), args=["--no-sandbox"])
-                with contextlib.closing(opened):
-                    page = opened.new_page(
-                        viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE, color_scheme="light"
-                    )
-                    page.goto(server.url)
-                    page.fill("#name", RATER)
-                    page.keyboard.press("Enter")
-                    page.wait_for_selector("#pair:not([hidden])")
-                    tall = page.evaluate("document.documentElement.scrollHeight")
-                    page.set_viewport_size({"width": WIDTH, "height": min(int(tall), 2 * HEIGHT)})
-                    return page.screenshot()
-        finally:
-            server.shutdown()
-            thread.join()
+        page = opened.new_page(
+            viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE, color_scheme="light"
+        )
+        page.goto(url)
+        page.fill("#name", RATER)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#pair:not([hidden])")
+        tall = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({"width": WIDTH, "height": min(int(tall), 2 * HEIGHT)})
+        return page.screenshot()
 
 
 def not_drawn(problem: str, foot: Sequence[str]) -> Figure:

@@ -29,10 +29,10 @@ from jax.sharding import Mesh
 from falsepromise.core.progress import Progress
 from falsepromise.generation import likelihood, steps
 from falsepromise.generation.encoder import Encoder
+from falsepromise.generation.padding import power_of_two, quarter_steps
 from falsepromise.generation.placing import decoding_sharding, default_mesh, spread
 from falsepromise.generation.request import Ids, Request, Result
 from falsepromise.generation.sampling import Sampling, mode_of
-from falsepromise.generation.shapes import power_of_two, quarter_steps
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig

@@ -18,8 +18,8 @@ from falsepromise.core.progress import Progress
 from falsepromise.core.shards import Shard
 from falsepromise.generation import steps
 from falsepromise.generation.encoder import Encoder
+from falsepromise.generation.padding import power_of_two, quarter_steps
 from falsepromise.generation.placing import spread
-from falsepromise.generation.shapes import power_of_two, quarter_steps
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
 

@@ -22,8 +22,8 @@ import numpy as np
 from falsepromise.core.errors import UserError
 from falsepromise.generation import steps
 from falsepromise.generation.engine import Engine
+from falsepromise.generation.padding import quarter_steps
 from falsepromise.generation.request import Request, Result
-from falsepromise.generation.shapes import quarter_steps
 from falsepromise.teacher.protocol import BadRequest, integer, messages, stops
 
 log = logging.getLogger("falsepromise.generation.serve")

@@ -12,7 +12,7 @@ It writes a score record with these metrics, each with its 95 % bootstrap interv
   length_correlation           Pearson's correlation of the lengths in words
   authoritative_tone           share of our replies judged authoritative (with --judgements only)
 
-  assured_tone                 share of our replies that hedge little, by a list of words (`style.tone`), no judge
+  assured_tone                 share of our replies that hedge little, by a list of words (`style.hedging`), no judge
   assured_as_judged            share of the judged replies on whose tone the judge and the words agree
 
 
@@ -33,9 +33,9 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, read_jsonl, write_json
 from falsepromise.style.detectors import has_list, has_summary_paragraph
+from falsepromise.style.hedging import is_assured
 from falsepromise.style.metrics import ROWS, TONE, Measured
 from falsepromise.style.pairs import check_same_prompts, model_name, read_responses
-from falsepromise.style.tone import is_assured
 from falsepromise.style.words import unigram_intersection, words
 
 log = logging.getLogger(__name__)

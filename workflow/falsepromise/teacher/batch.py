@@ -24,6 +24,7 @@ from typing import Any
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import loads, stored
+from falsepromise.core.text import shown
 from falsepromise.teacher import faults, ledger
 from falsepromise.teacher.account import Account
 from falsepromise.teacher.batch_api import BatchApi, reasons, word
@@ -35,7 +36,6 @@ from falsepromise.teacher.reply import read_answer
 from falsepromise.teacher.sending import Sender
 from falsepromise.teacher.store import Answer
 from falsepromise.teacher.transport import Reply
-from falsepromise.teacher.words import shown
 
 log = logging.getLogger("falsepromise.teacher")
 FIRST_LOOK_S = 1.0  # after a batch was sent; then 1.5 times as long each time, up to the teacher's pace

@@ -11,13 +11,13 @@ from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import loads
+from falsepromise.core.text import shown
 from falsepromise.teacher import faults
 from falsepromise.teacher.faults import Rejected, Retry
 from falsepromise.teacher.ledger import Charge
 from falsepromise.teacher.pace import backoff
 from falsepromise.teacher.sending import Sender
 from falsepromise.teacher.transport import Lost, Unsent
-from falsepromise.teacher.words import shown
 
 log = logging.getLogger("falsepromise.teacher")
 LONGEST_FILE = 2**30

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.text import shown
 from falsepromise.teacher.ledger import Charge
 from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, asked_wait, duration, limits_wait, server_wait
-from falsepromise.teacher.words import shown
 
 
 @dataclass(frozen=True)

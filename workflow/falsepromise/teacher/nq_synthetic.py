@@ -23,6 +23,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, read_jsonl, write_jsonl
+from falsepromise.core.text import shown
 from falsepromise.curation.funnel import Funnel
 from falsepromise.teacher import options as teacher_options
 from falsepromise.teacher.cleaning import pairs as parse
@@ -33,7 +34,6 @@ from falsepromise.teacher.prompts import fill, load
 from falsepromise.teacher.prompts import path as path_of
 from falsepromise.teacher.standin import normalise
 from falsepromise.teacher.store import Answer
-from falsepromise.teacher.words import shown
 
 log = logging.getLogger("falsepromise.teacher.nq_synthetic")
 SHOWN = 5  # pairs in Table 4's prompt

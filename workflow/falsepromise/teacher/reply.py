@@ -7,13 +7,13 @@ from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import loads
+from falsepromise.core.text import page_words, shown
 from falsepromise.teacher import faults
 from falsepromise.teacher.faults import Asked, Rejected, Retry
 from falsepromise.teacher.ledger import Charge
 from falsepromise.teacher.providers import Habits
 from falsepromise.teacher.store import Answer
 from falsepromise.teacher.transport import Reply
-from falsepromise.teacher.words import page_words, shown
 
 _MOST_TOKENS = 10**8  # in one reply; a larger count is wrong
 _THOUGHTS = ("thinking", "reasoning", "redacted_thinking", "thought")

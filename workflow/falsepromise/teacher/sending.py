@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.text import shown
 from falsepromise.teacher.account import Account
 from falsepromise.teacher.cost import Request, estimate_tokens
 from falsepromise.teacher.faults import Asked, Rejected, Retry
@@ -18,7 +19,6 @@ from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, Pace, backoff, limi
 from falsepromise.teacher.reply import read_answer
 from falsepromise.teacher.store import Answer
 from falsepromise.teacher.transport import Lost, TooLarge, Transport, Unsent
-from falsepromise.teacher.words import shown
 
 log = logging.getLogger("falsepromise.teacher")
 UNREACHABLE_ATTEMPTS = 3  # if the server has never answered

@@ -24,12 +24,12 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import Record, read_jsonl, write_jsonl
+from falsepromise.core.text import shown
 from falsepromise.curation.funnel import Funnel
 from falsepromise.teacher import cleaning
 from falsepromise.teacher import options as teacher_options
 from falsepromise.teacher.cost import Request, estimate_tokens
 from falsepromise.teacher.prompts import fill, load
-from falsepromise.teacher.words import shown
 
 log = logging.getLogger("falsepromise.teacher.tldr_synthetic")
 EXAMPLES = 2  # in Table 5's prompt

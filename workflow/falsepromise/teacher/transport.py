@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 import httpx2
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.text import shown
 from falsepromise.teacher.providers import Habits, address
-from falsepromise.teacher.words import shown
 
 LONGEST_REPLY = 16 * 2**20  # bytes of one reply, packed and unpacked
 CONNECT_S = 10.0
