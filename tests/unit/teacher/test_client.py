@@ -293,7 +293,7 @@ def test_cut_answers_count_as_failures_only_where_a_whole_one_is_wanted(known: S
 def test_another_models_name_is_said_once(
     known: StandIn, store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from falsepromise.teacher import faulty
+    import faulty
 
     complete = faulty.complete
     monkeypatch.setattr(faulty, "complete", lambda *a: {**complete(*a), "model": "other-9b\x1b[2J"})
