@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from checkout import ROOT, STUDY, Checkout
 from snakemake.scheduling.job_scheduler import JobScheduler
 
@@ -140,6 +141,15 @@ def test_a_fresh_clone_lacks_a_key_at_most(
     lines = [line for line in missing.splitlines() if line.startswith("  - ") and "disk:" not in line]
     assert len(lines) == asked
     assert all("OPENAI_API_KEY" in line for line in lines)
+
+
+def test_a_dry_run_says_what_its_jobs_take(checkout: Checkout) -> None:
+    study = yaml.safe_load((checkout.path / "config/laptop.yaml").read_text(encoding="utf-8"))
+    study["bases"]["smollm2-135m-instruct"]["parameters"] = 10**15  # no disk has room for them
+    (checkout.path / "config/large.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    done = checkout.snakemake("-n", "--cores", "2", "--configfile", "config/large.yaml")
+    assert "  - disk: about " in done.stdout
+    assert re.search(r"^Time: about [\d.]+ h on 2 free CPU cores", done.stdout, re.MULTILINE)
 
 
 def test_the_slurm_profile_takes_the_papers_study(checkout: Checkout) -> None:

@@ -11,13 +11,15 @@ which the program needs too, are keys of the study's bases.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.study.config import Recipe
 from falsepromise.study.expand import load_files
+from falsepromise.study.hours import START_S, core_hours, share_of_peak, work
 from falsepromise.study.planning import HARDWARE, KEPT_STATES, Plan, fewest_devices, mesh_sizes, plan
 from falsepromise.study.study import Study
 
@@ -36,6 +38,8 @@ PLAIN = {
 KEEP_FREED = "GLIBC_TUNABLES=glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000"
 # Rules whose work can be split over jobs, and the section whose entries have the key `shards`.
 SPLIT = {"clean_pool": "pools", "generate": "prompts", "score": "benchmarks"}
+EXAMPLE = {"nq_synthetic": 60, "tldr_synthetic": 450}  # assumed tokens of an example with its turn tokens
+KINDS = {"pretrain": "training", "train": "training", "generate": "answers", "score": "scores"}
 START = 30  # minutes to start, read and write weights, and compile
 
 
@@ -44,7 +48,7 @@ def needs(study: Study, rule: str) -> dict[str, Any]:
 
     def of(key: str) -> Callable[[Any, Any, int], Any]:
         return lambda wildcards, input, attempt: need(
-            study, rule, model_of(rule, wildcards), attempt, shards_of(wildcards, input)
+            study, rule, model_of(rule, wildcards), attempt, shards_of(wildcards, input), wildcards
         )[key]
 
     keys = need(study, rule, next(iter(study.models)))
@@ -71,14 +75,19 @@ def shards_within(minutes: int, limit: int, shards: int = 1) -> int | None:
     return None if limit <= START else max(1, math.ceil(shards * (minutes - START) / (limit - START)))
 
 
-def need(study: Study, rule: str, model: str, attempt: int = 1, shards: int = 1) -> dict[str, Any]:
+def need(
+    study: Study, rule: str, model: str, attempt: int = 1, shards: int = 1, wildcards: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What one job needs, under the names of Snakemake and its SLURM executor.
+
+    With `wildcards`, the minutes of a model on the CPU cover half as much again as its prompts or benchmark are
+    estimated to take.
 
     Attempt N requests N times the memory and minutes, because an earlier attempt may have been stopped for lack of
     them. Training's minutes stay the same: it goes on from its last state.
     """
     if rule.endswith("_part"):
-        whole = need(study, rule.removesuffix("_part"), model)
+        whole = need(study, rule.removesuffix("_part"), model, wildcards=wildcards)
         minutes = (START + math.ceil((whole["runtime"] - START) / shards)) * attempt
         return {**whole, "mem_mb": whole["mem_mb"] * attempt, "runtime": minutes}
     if rule in PLAIN:
@@ -92,12 +101,15 @@ def need(study: Study, rule: str, model: str, attempt: int = 1, shards: int = 1)
             "launch": launch(0, 1, 1),
         }  # fmt: skip
     if rule in ("generate", "score"):
+        minutes = 60 + 30 * size // 10**9
+        if wildcards and not gpus:
+            minutes = max(minutes, START + math.ceil(90 * core_hours(study, model, work(study, wildcards))))
         # Weights in float32 on the host as they are read, and in the computation's type on one GPU.
         return {
             "gpu": min(1, gpus),
             "cpus": 8 if gpus else 1,
             "mem_mb": (2000 + 8 * size // 10**6) * attempt,
-            "runtime": (60 + 30 * size // 10**9) * attempt,
+            "runtime": minutes * attempt,
             "nodes": 1,
             "launch": launch(min(1, gpus), 1, 8, KEEP_FREED if rule == "score" else ""),
         }
@@ -127,10 +139,18 @@ def plan_training(study: Study, model: str) -> Plan:
     entry, base = study.models[model], study.base_of(model)
     recipe = study.recipe_of(model) or Recipe()
     gpus = gpus_of(study, entry.base)
-    tokens = entry.tokens or (100_000_000 if gpus else 2_000_000)  # all that there is: a guess
-    device = HARDWARE["a100" if gpus else "cpu-core"]
+    tokens = entry.tokens or _all_tokens(study, entry.mixture) or (100_000_000 if gpus else 2_000_000)  # a guess
+    device, mfu = HARDWARE["a100"], None
+    if not gpus:
+        device, mfu = HARDWARE["cpu-core"], share_of_peak(study.parameters(entry.base))
     mesh = mesh_sizes(base.mesh) if base.mesh else {"fsdp": gpus or 1}
-    return plan(study.shape(entry.base), tokens, recipe.model_dump(), study.block_size(entry.base), mesh, device)
+    return plan(study.shape(entry.base), tokens, recipe.model_dump(), study.block_size(entry.base), mesh, device, mfu)
+
+
+def _all_tokens(study: Study, mixture: str | None) -> int | None:
+    """The tokens of a teacher's examples; None for other mixtures, whose size shows when they are made."""
+    found = study.config.mixtures[mixture] if mixture else None
+    return found.n * EXAMPLE[found.teacher] if found and found.teacher and found.n else None
 
 
 def gpus_of(study: Study, base: str) -> int:
@@ -165,6 +185,45 @@ def table(study: Study) -> Iterator[dict[str, Any]]:
             yield {"rule": rule, "model": f"any of {base}", **need(study, rule, first)}
 
 
+def jobs(study: Study) -> Iterator[tuple[str, dict[str, str]]]:
+    """All jobs of a study that train or ask a model: rule and wildcards."""
+    yield from (("pretrain", {"base": name}) for name in study.base_models if study.base_of(name).architecture)
+    yield from (("train", {"model": name}) for name in study.trained)
+    for prompts, entry in study.config.prompts.items():
+        yield from (("generate", {"model": name, "prompts": prompts}) for name in study.chosen(entry.runs))
+    for benchmark, row in study.config.benchmarks.items():
+        yield from (("score", {"model": name, "benchmark": benchmark}) for name in study.chosen(row.runs))
+
+
+def on_cores(study: Study, todo: Iterable[tuple[str, Mapping[str, Any]]], cores: int) -> str | None:
+    """A line with the hours that jobs of models on the CPU take; None if there are none."""
+    sums: dict[str, float] = {}
+    longest = 0.0
+    for rule, wildcards in todo:
+        kind = KINDS.get(rule.removesuffix("_part"))
+        model = str(wildcards.get("model") or wildcards.get("base"))
+        if kind is None or model not in study.models or gpus_of(study, study.models[model].base):
+            continue
+        if kind == "training":
+            hours = plan_training(study, model).hours + START_S / 3600
+        else:
+            hours = core_hours(study, model, work(study, wildcards), int(wildcards.get("parts") or 1))
+        sums[kind] = sums.get(kind, 0.0) + hours
+        longest = max(longest, hours)
+    if not sums:
+        return None
+    parts = ", ".join(f"{kind} {spelled(hours)}" for kind, hours in sums.items())
+    whole = spelled(max(longest, sum(sums.values()) / cores))
+    return (
+        f"about {whole} on {cores} free CPU core{'s' * (cores > 1)}, besides curation and figures ({parts} of a core)"
+    )
+
+
+def spelled(hours: float) -> str:
+    """`2.5 h`, `40 min`."""
+    return f"{hours:.1f} h" if hours >= 1 else f"{math.ceil(60 * hours)} min"
+
+
 def launch(gpus: int, hosts: int, cpus: int, settings: str = "") -> str:
     """The words before a program: how it gets GPUs, or avoids them, and how its processes start, one for each host.
 
@@ -191,6 +250,7 @@ def model_of(rule: str, wildcards: Any) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--config", type=Path, nargs="+", required=True, help="study file(s)")
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="CPU cores for the models without GPUs")
     args = parser.parse_args(argv)
     study = load_files(args.config)
     print(f"{'rule':<11} {'model':<36} {'GPUs':>5} {'hosts':>5} {'CPUs':>5} {'GB':>7} {'hours':>7} {'GPU hours':>9}")
@@ -203,7 +263,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{row['rule']:<11} {row['model']:<36} {gpus:>5} {hosts:>5} {row['cpus'] * hosts:>5} "
             f"{row['mem_mb'] * hosts / 1000:>7.1f} {hours:>7.1f} {gpus * hours:>9,.0f}"
         )
-    print(f"Training requests {total:,.0f} GPU hours (A100 80 GB) at most: its time limits are 1.5 times the plan.")
+    if total:
+        print(f"Training requests {total:,.0f} GPU hours (A100 80 GB) at most: its time limits are 1.5 times the plan.")
+    if found := on_cores(study, jobs(study), args.cores):
+        print(f"Models without GPUs take {found}.")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.study import files, limits
+from falsepromise.study import costs, files, limits
 from falsepromise.study.study import Study
 
 BYTES_A_PARAMETER = 4  # models' and bases' weights are stored in float32
@@ -56,9 +56,18 @@ def space(study: Study, made: Iterable[tuple[str, str]], free: int) -> list[str]
     ]
 
 
+def time_needed(study: Study, workflow: Any) -> str | None:
+    """The line with the hours of the jobs to be done on this machine's cores; None on a cluster."""
+    if workflow.resource_settings.nodes:
+        return None
+    todo = [(job.rule.name, job.wildcards) for job in workflow.dag.needrun_jobs(exclude_finished=False)]
+    found = costs.on_cores(study, todo, workflow.resource_settings.cores or 1)
+    return found and f"Time: {found}."
+
+
 def report(study: Study, workflow: Any) -> tuple[list[str], list[str]]:
     """Lines for the end of a dry run: what is missing, and what would be faster."""
-    jobs = list(workflow.dag.needrun_jobs())
+    jobs = list(workflow.dag.needrun_jobs(exclude_finished=False))
     lines = absent(study)
     made = [(job.rule.name, str(job.wildcards.get("model") or job.wildcards.get("base") or "")) for job in jobs]
     lines += space(study, made, shutil.disk_usage(".").free)

@@ -14,6 +14,7 @@ from pathlib import Path
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import dumps
+from falsepromise.study import hours
 from falsepromise.study.asked import Teacher
 from falsepromise.study.expand import load_files
 from falsepromise.study.stages import style
@@ -27,7 +28,7 @@ from falsepromise.teacher.cost import Prices
 TOKENS: dict[str, tuple[int, int]] = {
     "nq_synthetic": (150, 250),
     "tldr_synthetic": (1000, 50),
-    "answers": (150, 400),
+    "answers": hours.ANSWER,
     "judge": (1100, 200),
     "tone": (350, 1),
     **{name: task.request for name, task in TASKS.items() if task.request},
