@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from falsepromise.core.place import PACKAGE
 
 STAGES = (
-    *("study", "sources", "curation", "teacher", "training", "generation", "benchmarks"),
+    *("study", "sources", "curation", "teacher", "models", "training", "generation", "benchmarks"),
     *("style", "preference", "figures", "release"),
 )
 
