@@ -37,6 +37,15 @@ READ = {
     'Here: {"assistant_a": {"score": 8}, "assistant_b": {"score": 3}}': (8, 3),
     "<score1>8</score1><score2>6</score2>": (8, 6),
     "[[8]] [[6]]": (8, 6),
+    "| | Assistant 1 | Assistant 2 |\n|---|---|---|\n| Depth | 7 | 6 |\n| **Overall** | **8** | **6** |": (8, 6),
+    "得分：8 7\n\n第一个更准确。": (8, 7),
+    "助手1：8分\n助手2：9分": (8, 9),
+    "アシスタント1: 8\nアシスタント2: 6": (8, 6),
+    "Bewertung: 8 9\n\nBeide sind hilfreich.": (8, 9),
+    "Asistente 1: 9\nAsistente 2: 7": (9, 7),
+    "1. Assistant 1: It is right. Score: 8\n2. Assistant 2: It is wrong. Score: 3": (8, 3),
+    "\\boxed{8, 7}": (8, 7),
+    "First answer: 7\nSecond answer: 8": (7, 8),
     "<think>Perhaps 3 9, as [[B]] says.</think>\n9 8": (9, 8),
 }
 CHOSEN = {
@@ -47,6 +56,9 @@ CHOSEN = {
     "b>a": "second",
     "Winner: Assistant B": "second",
     "The better answer is Assistant 2.": "second",
+    "Overall, Assistant 2 provides the better answer.": "second",
+    "I prefer the response of Assistant 2, because it answers the question.": "second",
+    "Assistant 1 wins this comparison.": "first",
     "Tie": "tie",
     "It's a tie.": "tie",
     '{"winner": "model_2", "why": "x"}': "second",
@@ -56,6 +68,8 @@ CHOSEN = {
     "Accuracy: Assistant 1 - 5/5, Assistant 2 - 4/5\nDetail: Assistant 1 - 4/5, Assistant 2 - 5/5\n\n3": "tie",
 }
 NOT_READ = {
+    "Assistant 1: 7-8\nAssistant 2: 6": "prose",
+    "Assistant 1 gives the better answer.\nI prefer Assistant 2.": "contradictory",
     "": "empty",
     " \n": "empty",
     "8": "prose",
@@ -119,9 +133,36 @@ def test_of_a_verdict_that_was_cut_off_only_what_is_whole_counts(text, choice):
 
 
 PIECES = st.sampled_from(
-    ["assistant 1", "Assistant B", ": ", "8", "/10", " ", "\n", "[[A]]", "[[", "{", '"a": ', "```json\n", "```",
-    "<think>", "</think>", "**", "is better", "winner", "overall ", "٨", "\ud800", "\x00", "1e999", "NaN",
-    "9" * 400, "-", "|", "＜"]
+    [
+        "assistant 1",
+        "Assistant B",
+        ": ",
+        "8",
+        "/10",
+        " ",
+        "\n",
+        "[[A]]",
+        "[[",
+        "{",
+        '"a": ',
+        "```json\n",
+        "```",
+        "<think>",
+        "</think>",
+        "**",
+        "is better",
+        "winner",
+        "overall ",
+        "٨",
+        "\ud800",
+        "\x00",
+        "1e999",
+        "NaN",
+        "9" * 400,
+        "-",
+        "|",
+        "＜",
+    ]
 )
 
 
@@ -136,8 +177,25 @@ def test_nothing_raises_and_each_answer_has_a_choice_or_a_reason(text, cut):
 
 @pytest.mark.parametrize(
     "piece",
-    ["assistant ", "assistant 1 the score of is a ", "8/10 ", "[[a ", '{"a":', "```json\n", "<think></thin>",
-    "the final ", "a is ", "winner ", "8 and ", "(((", "i'm ", "score ", "[", "_*", "</a"],
+    [
+        "assistant ",
+        "assistant 1 the score of is a ",
+        "8/10 ",
+        "[[a ",
+        '{"a":',
+        "```json\n",
+        "<think></thin>",
+        "the final ",
+        "a is ",
+        "winner ",
+        "8 and ",
+        "(((",
+        "i'm ",
+        "score ",
+        "[",
+        "_*",
+        "</a",
+    ],
 )
 def test_hostile_answers_are_read_in_bounded_steps(piece):
     """A pattern that went back and forth over a text of this length would not end within the suite's life."""

@@ -22,20 +22,29 @@ Labelled = tuple[set[tuple[float, float]], set[tuple[float, float]]]  # the scor
 MAX_CHARACTERS = 100_000  # of an answer; a verdict beyond them is not looked for
 HIGHEST = 10.0
 
-_NAME = r"(?:assistant|answer|response|reply|model|output|candidate|chatbot|system|ai)"
-_WHO = rf"(?:\b{_NAME} (?:{_NAME} )?#?\(?([12ab])\b\)?|(?:^|[,;|{{(] ?|\b(?:score|rating) )([ab])\b(?! ?/))(?:'s)?"
+_NAME = (
+    r"(?:assistant|answer|response|reply|model|output|candidate|chatbot|system|ai"
+    r"|asistente|assistente|assistent|antwort|respuesta|resposta|réponse|risposta)"
+)
+_WHO = (
+    rf"(?:\b{_NAME} (?:{_NAME} )?#?\(?([12ab])\b\)?|(?:^|[,;|{{(] ?|\b(?:score|rating) )([ab])\b(?! ?/)"
+    rf"|(?:助手|回答|模型|アシスタント) ?([12ab])(?![0-9a-z])|\b(first|second) {_NAME}\b)(?:'s)?"
+)
 _NUMBER = r"(?<![\w.,/-])([0-9]{1,3}(?:\.[0-9]{1,4})?)"
-_OF = r"(?: ?/ ?([0-9]{1,3})| out of ([0-9]{1,3}))?(?: ?(?:points?|pts))?"
+_OF = r"(?: ?/ ?([0-9]{1,3})| out of ([0-9]{1,3}))?(?: ?(?:points?|pts|punkte|puntos|pontos|punti|分|点))?"
 _AFTER = r"(?![\w%/]|\.[0-9])"
 _SCORE = rf"{_NUMBER}{_OF}{_AFTER}"
 _BETWEEN = r"(?: ?(?:,|;|\||&|-|–|—|/(?= )|:| and | vs\.? | to )? ?)"
 _PAIR = re.compile(rf"[\[(]?{_SCORE}{_BETWEEN}{_SCORE}[\])]?[.]?")
 _ONE = re.compile(_SCORE)
 _LEAD = re.compile(
-    r"(?:(?:my|the|final|overall|total|here are the|two) ){0,3}(?:scores?|ratings?|verdict|evaluation|result)"
+    r"(?:(?:my|the|final|overall|total|here are the|two) ){0,3}(?:scores?|ratings?|verdict|evaluation|result|overall"
+    r"|total|bewertung(?:en)?|puntuaci(?:ón|ones)|pontuaç(?:ão|ões)|notes?|punteggi[oi]?|得分|评分|評分|分数|スコア|評価)"
     r"(?: are| is)? ?[:=-]? ?"
 )
-_MARKS = re.compile(r"(?<![a-z0-9])_+|_+(?![a-z0-9])|[*`#~\"“”]+|</?[a-z_0-9]{1,24}>|^(?:[>•|] ?|- )+")
+_MARKS = re.compile(
+    r"\\boxed\{|(?<=\d)\}\$?\Z|(?<![a-z0-9])_+|_+(?![a-z0-9])|[*`#~\"“”]+|</?[a-z_0-9]{1,24}>|^(?:[>•|] ?|- )+"
+)
 _JOINTS = re.compile(r"[_|]+")
 _SPACE = re.compile(r"\s+")
 _SAYS = (
@@ -43,13 +52,17 @@ _SAYS = (
     r"deserves|with|at|would|be|scored|as) ?){0,6}[:=(|>–—-]{0,2} ?"
 )
 _END = r"(?= ?(?:$|[,;|.)\]&(/–—-]|and\b|vs\b|while\b|but\b|because\b|for\b))"
-_LABELLED = re.compile(rf"{_WHO}{_SAYS}{_SCORE}{_END}")
+_RANGE = r"(?! ?[–—-] ?[0-9])"  # "7-8" is no score
+_LABELLED = re.compile(rf"{_WHO}{_SAYS}{_SCORE}{_RANGE}{_END}")
+_OPENS = re.compile(rf"(?:[12][.)] ?)?{_WHO} ?[:=–—-]")
+_LAST = re.compile(rf"\b(?:score|rating) ?[:=] ?{_SCORE}[.]?\Z")  # "Assistant 1: It is right. Score: 8"
 _REVERSED = re.compile(rf"{_SCORE} (?:for|to) (?:the )?{_NAME} #?([12ab])\b")
 _WORDS = re.compile(r"[a-z']+|[0-9]+")
 _FILLERS = frozenset(
-    ("i", "i'd", "i'll", "my", "the", "a", "would", "give", "assign", "rate", "score", "scores", "rating", "ratings",
-    "verdict", "are", "is", "as", "follows", "and", "vs", "while", "with", "of", "overall", "final", "total", "here",
-    "to", "for", "points", "point", "out", "each", "get", "gets")
+    """
+    i i'd i'll my the a would give assign rate score scores rating ratings verdict are is as follows and vs while with
+    of overall final total here to for points point out each get gets
+    """.split()  # noqa: SIM905
 )
 _DECIDES = re.compile(r"\b(?:overall|final|total)\b")
 _BRACKETS = re.compile(r"\[\[ ?([^\[\]]{1,24}) ?\]\]")
@@ -59,9 +72,13 @@ _WINNER = re.compile(
     r"(.{1,40})"
 )
 _IS_BETTER = re.compile(
-    r"(?:so,? |therefore,? |thus,? |overall,? ){0,2}(.{1,24}?) (?:is|was) (?:the )?(?:clearly |slightly |much )?"
+    r"(?:so,? |therefore,? |thus,? |overall,? ){0,2}(?:(.{1,24}?) (?:(?:is|was) (?:the )?(?:clearly |slightly |much )?"
     r"(?:better|winner|best|preferred)(?: (?:one|answer|response|reply|assistant|output))?"
+    r"|(?:gives|provides|offers|has) (?:the|a) (?:clearly |slightly |much )?(?:better|best) (?:answer|response|reply)"
+    r"|wins(?: (?:the|this) (?:comparison|round))?)|i (?:prefer|choose|pick) (.{1,40}?))"
+    r"(?:,? (?:because|since|as) .{1,400})?"
 )
+_OF_WHOM = re.compile(rf"\A(?:the )?{_NAME} (?:of|from|by|given by) ")
 _SIDE = re.compile(rf"(?:the )?(?:{_NAME} ){{0,2}}#?\(?(1|2|a|b|first|second)\)?(?: {_NAME})?")
 _TIE = re.compile(
     r"(?:it is |it's )?(?:a |an )?(?:c|tie|tied|draw|equal|equally good|both equal|same|the same|no preference)"
@@ -191,7 +208,10 @@ def _labelled(line: str) -> tuple[Labelled, str]:
     found: Labelled = (set(), set())
     rest = line
     for match in _LABELLED.finditer(line):
-        found[(match[1] or match[2]) in ("2", "b")].add(_number(*match.group(3, 4, 5)))
+        found[_is_second(match)].add(_number(*match.group(5, 6, 7)))
+    if not any(found) and (opens := _OPENS.match(line)) and (last := _LAST.search(line)):
+        found[_is_second(opens)].add(_number(*last.group(1, 2, 3)))
+        return found, line
     if any(found):
         rest = _LABELLED.sub(" ", line)
     else:
@@ -199,6 +219,11 @@ def _labelled(line: str) -> tuple[Labelled, str]:
             found[match[4] in ("2", "b")].add(_number(*match.group(1, 2, 3)))
         rest = _REVERSED.sub(" ", line)
     return found, rest
+
+
+def _is_second(match: re.Match[str]) -> bool:
+    """Whether the name that `_WHO` found is the second reply's."""
+    return match[1] in ("2", "b") or match[2] == "b" or match[3] in ("2", "b") or match[4] == "second"
 
 
 def _of_labels(lines: list[Labelled]) -> Verdict | None:
@@ -353,8 +378,11 @@ def _explicit(lines: list[str], text: str) -> Iterator[Verdict]:
         yield Verdict(_DIGITS[lines[-1]])
     for line in lines:
         match = _WINNER.fullmatch(line) or _IS_BETTER.fullmatch(line.rstrip(" .!"))
-        found = _of_mark(match[1]) if match else None
-        if found is None and match and match[1].strip(" .") in ("1", "2"):
-            found = Verdict("first" if match[1].strip(" .") == "1" else "second")
+        if match is None:
+            continue
+        name = next(name for name in match.groups() if name)
+        found = _of_mark(_OF_WHOM.sub("", name))
+        if found is None and name.strip(" .") in ("1", "2"):
+            found = Verdict("first" if name.strip(" .") == "1" else "second")
         if found:
             yield found
