@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import log_ndtr, ndtr, ndtri
+from scipy.special import ndtr, ndtri
 
 from falsepromise.core.records import Record
 from falsepromise.statistics.intervals import middle95
@@ -82,7 +82,8 @@ def _sample(
 ) -> dict[str, np.ndarray]:
     """Draws of what `fit` reports, by name; item, rater, place and level have the shape (votes,)."""
     n_items, n_raters, n = item.max() + 1, rater.max() + 1, len(item)
-    has_ties, several = bool((level == 1).any()), n_raters > 1
+    right, tie, left = sides = [np.flatnonzero(level == k) for k in range(3)]
+    has_ties, several = bool(len(tie)), n_raters > 1
     x = np.column_stack([np.ones(n), place])
     per_rater = np.bincount(rater, minlength=n_raters)
     b, u, lean, s2 = np.zeros(2), np.zeros(n_items), np.zeros(n_raters), np.ones(n_raters)
@@ -96,13 +97,15 @@ def _sample(
         if has_ties:
             # Delta is drawn with z integrated out: given z it would hardly move.
             proposed = delta * np.exp(0.25 * rng.standard_normal())
-            gain = _log_likelihood(eta, sd, proposed, level) - _log_likelihood(eta, sd, delta, level)
+            gain = _log_likelihood(eta, sd, proposed, sides) - _log_likelihood(eta, sd, delta, sides)
             gain += (delta**2 - proposed**2) / 2 + np.log(proposed / delta)
             if np.log(rng.random()) < gain:
                 delta = proposed
-        low = np.where(level == 2, delta, np.where(level == 1, -delta, -np.inf))
-        high = np.where(level == 0, -delta, np.where(level == 1, delta, np.inf))
-        z = eta + sd * _truncated((low - eta) / sd, (high - eta) / sd, rng)
+        noise, share = np.empty(n), rng.random(n)
+        noise[left] = -_below((eta[left] - delta) / sd[left], 1 - share[left])
+        noise[right] = _below((-delta - eta[right]) / sd[right], share[right])
+        noise[tie] = _between((-delta - eta[tie]) / sd[tie], (delta - eta[tie]) / sd[tie], share[tie])
+        z = eta + sd * noise
 
         precision = 1 / sd**2
         u = _normal(item, n_items, precision, (z - x @ b - lean[rater]) * precision, 1 / rho, rng)
@@ -137,18 +140,29 @@ def _sample(
     return kept
 
 
-def _log_likelihood(eta: np.ndarray, sd: np.ndarray, delta: float, level: np.ndarray) -> float:
-    above, below = (eta - delta) / sd, (-delta - eta) / sd
-    tie = np.log(np.maximum(1 - ndtr(above) - ndtr(below), 1e-300))
-    return float(np.where(level == 2, log_ndtr(above), np.where(level == 0, log_ndtr(below), tie)).sum())
+def _log_likelihood(eta: np.ndarray, sd: np.ndarray, delta: float, sides: Sequence[np.ndarray]) -> float:
+    """Of all votes; `sides` has the places of those for the right, of ties, and of those for the left."""
+    right, tie, left = sides
+    middle, spread = eta[tie], sd[tie]
+    p = (
+        ndtr((-delta - eta[right]) / sd[right]),
+        1 - ndtr((middle - delta) / spread) - ndtr((-delta - middle) / spread),
+        ndtr((eta[left] - delta) / sd[left]),
+    )
+    return float(sum(np.log(np.maximum(some, 1e-300)).sum() for some in p))
 
 
-def _truncated(low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _below(high: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Standard normal draws below `high`: those with these shares of the probability below them."""
+    return np.minimum(ndtri(np.maximum(ndtr(high) * share, 1e-300)), high)
+
+
+def _between(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Standard normal draws between `low` and `high`, by the inverse of the distribution on its precise side."""
     flip = low > 0
     low, high = np.where(flip, -high, low), np.where(flip, -low, high)
-    p = ndtr(low) + (ndtr(high) - ndtr(low)) * rng.random(len(low))
-    drawn = np.clip(ndtri(np.maximum(p, 1e-300)), low, high)
+    below = ndtr(low)
+    drawn = np.clip(ndtri(np.maximum(below + (ndtr(high) - below) * share, 1e-300)), low, high)
     return np.where(flip, -drawn, drawn)
 
 
