@@ -133,36 +133,9 @@ def test_of_a_verdict_that_was_cut_off_only_what_is_whole_counts(text, choice):
 
 
 PIECES = st.sampled_from(
-    [
-        "assistant 1",
-        "Assistant B",
-        ": ",
-        "8",
-        "/10",
-        " ",
-        "\n",
-        "[[A]]",
-        "[[",
-        "{",
-        '"a": ',
-        "```json\n",
-        "```",
-        "<think>",
-        "</think>",
-        "**",
-        "is better",
-        "winner",
-        "overall ",
-        "٨",
-        "\ud800",
-        "\x00",
-        "1e999",
-        "NaN",
-        "9" * 400,
-        "-",
-        "|",
-        "＜",
-    ]
+    ["assistant 1", "Assistant B", ": ", "8", "/10", " ", "\n", "[[A]]", "[[", "{", '"a": ', "```json\n", "```",
+    "<think>", "</think>", "**", "is better", "winner", "overall ", "٨", "\ud800", "\x00", "1e999", "NaN",
+    "9" * 400, "-", "|", "＜"]
 )
 
 
@@ -177,25 +150,8 @@ def test_nothing_raises_and_each_answer_has_a_choice_or_a_reason(text, cut):
 
 @pytest.mark.parametrize(
     "piece",
-    [
-        "assistant ",
-        "assistant 1 the score of is a ",
-        "8/10 ",
-        "[[a ",
-        '{"a":',
-        "```json\n",
-        "<think></thin>",
-        "the final ",
-        "a is ",
-        "winner ",
-        "8 and ",
-        "(((",
-        "i'm ",
-        "score ",
-        "[",
-        "_*",
-        "</a",
-    ],
+    ["assistant ", "assistant 1 the score of is a ", "8/10 ", "[[a ", '{"a":', "```json\n", "<think></thin>",
+    "the final ", "a is ", "winner ", "8 and ", "(((", "i'm ", "score ", "[", "_*", "</a"],
 )
 def test_hostile_answers_are_read_in_bounded_steps(piece):
     """A pattern that went back and forth over a text of this length would not end within the suite's life."""
