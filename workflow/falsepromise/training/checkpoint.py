@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,7 @@ class Checkpoints:
         if self._manager is None:
             import orbax.checkpoint as ocp
 
-            # Failures are raised here as one line; Orbax also logs the tracebacks of each of its threads.
-            logging.getLogger("absl").setLevel(logging.CRITICAL)
+            _hush_background_threads()
             if not self._mark.exists():
                 write_json(self._mark, self._fingerprint)
             self._manager = ocp.CheckpointManager(
@@ -120,9 +120,11 @@ class Checkpoints:
             if wait:
                 self.manager.wait_until_finished()
         except Exception as error:  # of many kinds, and from a background thread
+            kept = max(ocp.utils.checkpoint_steps(self.folder / "steps"), default=None)
+            good = "no earlier one was saved" if kept is None else f"the last good one, of step {kept}, is kept"
             raise UserError(
-                f"{self.folder}: the state after step {step} can't be saved ({_first_line(error)}); the last good one "
-                "is kept; make room and start again"
+                f"{self.folder}: the state after step {step} can't be saved ({_first_line(error)}); {good}; "
+                "make room and start again"
             ) from error
 
     def restore(self, like: Any) -> tuple[int, Any] | None:
@@ -154,6 +156,23 @@ class Checkpoints:
             self._manager.close()
         except Exception as error:  # of many kinds, from a background thread
             log.warning("%s: the last state could not be saved (%s)", self.folder, _first_line(error))
+
+
+def _hush_background_threads() -> None:
+    """Hide the tracebacks of a failed save, which is raised as one line.
+
+    Each write that fails would print its own: in Orbax's log, as a task's exception that nobody retrieved, or from a
+    callback of tensorstore, whose event loop is closed by then.
+    """
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    shown = sys.unraisablehook
+
+    def hook(found: Any) -> None:
+        if found.object is not None or str(found.exc_value) != "Event loop is closed":
+            shown(found)
+
+    sys.unraisablehook = hook
 
 
 def _first_line(error: Exception) -> str:
