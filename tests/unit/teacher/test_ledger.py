@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import socket
@@ -53,6 +54,7 @@ class BillingHandler(Handler):
 
     def do_POST(self) -> None:
         request = json.loads(self.read_body())
+        self.server.wait_at_mark()
         with self.server.lock:
             fate = self.server.rng.random()
             answered = self.server.rng.randint(1, request["max_tokens"])
@@ -80,6 +82,12 @@ class BillingServer(Server):
     def __init__(self, seed: int):
         super().__init__(StandIn(), 0, BillingHandler)
         self.lock, self.over, self.rng, self.billed = threading.Lock(), threading.Event(), random.Random(seed), 0.0
+        self.mark = math.inf
+
+    def wait_at_mark(self) -> None:
+        """From the mark on nothing is billed or answered until it moves: whoever asks is then in the middle of work."""
+        while self.billed >= self.mark and not self.over.is_set():
+            time.sleep(0.005)
 
 
 def account(store: Path) -> float:
@@ -124,14 +132,15 @@ def test_a_bill_keeps_to_the_limit_through_kills(tmp_path: Path, seed: int) -> N
     with serving(server) as url:
         command = [sys.executable, "-c", PROCESS, url, str(tmp_path), str(limit), str(concurrency)]
         for _ in range(5):
-            enough = server.billed + rng.uniform(0.05, 0.4)
+            server.mark = server.billed + rng.uniform(0.05, 0.4)
             both = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
-            while server.billed < enough and any(process.poll() is None for process in both):
+            while server.billed < server.mark and any(process.poll() is None for process in both):
                 time.sleep(0.005)
             for process in both:
                 killed += process.poll() is None
                 process.kill()
             ended = [process.wait() for process in both]
+            server.mark = math.inf
             assert server.billed <= limit + 2 * concurrency * RESERVE
             if 1 in ended:  # the limit is reached
                 break
