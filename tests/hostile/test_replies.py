@@ -16,6 +16,7 @@ import pytest
 from falsepromise.benchmarks import toxicity_scorers
 from falsepromise.core.errors import UserError
 from falsepromise.generation.endpoint import served_model
+from falsepromise.preference import judge
 from falsepromise.teacher import answer
 
 GOOD = {
@@ -207,3 +208,46 @@ def test_a_batch_api_of_a_stranger(name: str, url: Callable[[str], str], tmp_pat
     words = ["--prompts", str(prompts), "--output", str(output), "--base-url", url(name), "--model", "m", "--batch"]
     words += ["--store", str(tmp_path / "s"), "--habit", "batch=openai", "--attempts", "1", "--max-tokens", "5"]
     assert outcome(lambda: answer.main([*words, "--batch-poll", "0.1"]))
+
+
+DECLINED = {"role": "assistant", "content": None, "refusal": "I can't."}
+CALL = {"id": "1", "type": "function", "function": {"name": "verdict", "arguments": '{"score_1": 8, "score_2": 6}'}}
+CALLED = {"message": {"role": "assistant", "content": None, "tool_calls": [CALL]}, "finish_reason": "tool_calls"}
+CHUNK = {"model": "m", "choices": [{"index": 0, "delta": {"content": "8 6"}, "finish_reason": None}]}
+# What a judge's server may answer with, and the choice or the category of each of its votes; "" is one line.
+JUDGED: dict[str, tuple[Behaviour, str]] = {
+    "parts": (said([{"type": "text", "text": "8 6\n"}, {"type": "text", "text": "Why."}]), "left"),
+    "thoughts apart": (said([{"type": "thinking", "thinking": "3 9?"}, {"type": "text", "text": "8 6"}]), "left"),
+    "no content": (said(None), "empty"),
+    "a call": (changed(choices=[CALLED]), "tool_calls"),
+    "declined": (said(None, message=DECLINED), "refusal"),
+    "thoughts only": (said("", finish_reason="length"), "cut"),
+    "a stream": (reply(f"data: {json.dumps(CHUNK)}\n\n" * 9), "rejected"),
+    "an endless stream": (flood(OK + b"Content-Type: text/event-stream\r\n\r\n", b"data: {}\n\n" * 999), "rejected"),
+    "an error as an answer": (reply('{"error": {"message": "overloaded, request 77"}}'), "no answer"),
+    "half of JSON": (reply('{"choices": [{"message": {"content": "8 6"}}'), "no answer"),
+    "too many": (refused({"message": "slow down, request 78"}, "429 x", b"Retry-After: 0\r\n"), "no answer"),
+    "no quota": (refused({"message": "no quota", "code": "insufficient_quota"}, "429 x"), ""),
+    "a judge elsewhere": (reply("", "301 x", b"Location: https://o.example/\r\n"), ""),
+}  # fmt: skip
+REPLIES |= {name: behaviour for name, (behaviour, _) in JUDGED.items()}
+NAMES[:] = list(REPLIES)
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_a_judge_of_a_stranger(name: str, url: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each vote has a choice or a category without the server's own words, or the run ends with one line."""
+    monkeypatch.setenv("OPENAI_API_KEY", "canary")
+    record = '{"id": "a", "prompt_id": "a", "prompt": "hi", "response": "%s"}\n'
+    files = {key: tmp_path / f"{key}.jsonl" for key in ("prompts", "responses", "reference")}
+    for key, file in files.items():
+        file.write_text(record % key)
+    output = tmp_path / "votes.jsonl"
+    words = [word for key, file in files.items() for word in (f"--{key}", str(file))]
+    words += ["--output", str(output), "--base-url", url(name), "--model", "m", "--store", str(tmp_path / "s")]
+    words += ["--timeout", "1", "--attempts", "1", "--order", "ours-first"]
+    line = outcome(lambda: judge.main(words))
+    assert bool(line) is not bool(JUDGED[name][1])
+    if not line:
+        (vote,) = map(json.loads, output.read_text().splitlines())
+        assert (vote["choice"] or vote["unreadable"]) == JUDGED[name][1]

@@ -94,7 +94,8 @@ def judge(
         rater: The judge's name in the votes; default: its model's name.
 
     Yields:
-        Vote records with `raw` (the judge's words), `scores` (left's, right's) where it gave some, or `unreadable`.
+        Vote records with `raw` (the judge's words), `scores` (left's, right's) where it gave some, or `unreadable`, and
+        `error`, a server's words, where it gave no answer.
     """
     template = template or rubric(RUBRIC)
     asked = [(pair, first) for pair in pairs for first in orders]
@@ -107,7 +108,8 @@ def judge(
             other = "right" if first == "left" else "left"
             vote["choice"] = {"first": first, "second": other, "tie": "tie"}[verdict.choice]
         else:
-            vote["unreadable"] = verdict.why
+            vote["unreadable"], _, told = (verdict.why or "").partition(": ")
+            vote |= {"error": told} if told else {}
         if verdict.scores:
             vote["scores"] = list(verdict.scores if first == "left" else verdict.scores[::-1])
         yield {**vote, "raw": answer.text}
