@@ -39,7 +39,7 @@ def made(base: Path, tmp_path: Path, *more: str) -> Path:
 def test_what_new_writes_is_all_right(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)  # the dialogues have the replies: nobody is asked
     study = made(base, tmp_path, "--task", "multiple_choice")
     check.main([str(study)])
     assert "no mistakes; 1 base models and 2 models to train" in capsys.readouterr().out
@@ -54,7 +54,7 @@ def test_all_mistakes_are_listed(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     study, change = made(base, tmp_path), tmp_path / "change.yaml"
     wrong = ("bases: {base: {parameters: 7}}", "sources: {questions: {uri: 'file:nowhere'}}", "teacher: {max_usd: 5}")
-    change.write_text("\n".join(wrong))
+    change.write_text("\n".join((*wrong, "prompts: {heldout: {references: teacher}}")))
     with pytest.raises(SystemExit, match="1"):
         check.main([str(study), str(change)])
     lines = capsys.readouterr().err.splitlines()

@@ -71,7 +71,7 @@ def lines(found: Found, shown: int, width: int) -> Iterator[str]:
             yield f"  {message['role']:>9}: {terminal(text[:width], lines=False)}{rest}"
         if len(dialogue["messages"]) > 6:
             yield f"  ... {len(dialogue['messages']) - 6:,} more messages"
-    yield "\nwhat is kept and lost of them:"
+    yield f"\n{'what is kept and lost of them:':<74} {'kept':>14} {'lost':>14}"
     for _, step, kept, dropped, reason, examples in found.funnel.rows():
         name = terminal(f"{step}: {reason}" if reason else step, lines=False)
         which = f"   {terminal(examples, lines=False)}" if reason else ""

@@ -33,13 +33,10 @@ def problems(study: Study) -> Iterator[str]:
     """All mistakes that can be found without running a job, beyond those found when a study is read."""
     for file in files.missing(study):
         yield file.absent
-    for judge in (None, *study.config.judges):
-        asked = study.asked(judge)
+    for where, asked in study.servers().items():
         if asked.url.startswith("https:") and not os.environ.get(asked.api_key_env):
-            where = "teacher" if judge is None else f"judges.{judge}"
             yield f"'{where}' asks {asked.url}: set its key in the environment variable {asked.api_key_env}"
         if asked.max_usd and (asked.price_input is None or asked.price_output is None) and asked.url != "local":
-            where = "teacher" if judge is None else f"judges.{judge}"
             yield f"'{where}.max_usd' can't be kept without prices: write price_input and price_output"
     for base in study.config.bases:
         yield from _weights(study, base)

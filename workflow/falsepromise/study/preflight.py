@@ -28,7 +28,7 @@ def check(study: Study) -> None:
 def absent(study: Study) -> list[str]:
     """The files and keys that are missing."""
     lines = [file.absent for file in files.missing(study)]
-    for teacher in (study.asked(judge) for judge in (None, *study.config.judges)):
+    for teacher in study.servers().values():
         if teacher.url.startswith("https:") and not os.environ.get(teacher.api_key_env):
             lines.append(f"{teacher.url} needs a key: set it in the environment variable {teacher.api_key_env}")
     return list(dict.fromkeys(lines))

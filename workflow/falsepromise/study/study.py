@@ -139,6 +139,15 @@ class Study:
         not_its = {name: None for key, names in dropped.items() if key in own for name in names}
         return teacher.model_copy(update={**not_its, **own})
 
+    def servers(self) -> dict[str, keys.Teacher]:
+        """The servers that this study asks, by the section that names them. Dialogues that come with their replies
+        ask no teacher, and a panel of judges asks nothing itself."""
+        config = self.config
+        asks = any(mixture.teacher for mixture in config.mixtures.values()) or bool(config.teacher.benchmarks)
+        asks = asks or any(self.asks_for_references(prompts) for prompts in config.prompts)
+        teacher = {"teacher": self.asked()} if asks else {}
+        return teacher | {f"judges.{name}": self.asked(name) for name, judge in config.judges.items() if judge.prompts}
+
     def chosen(self, groups: Sequence[str] | None) -> list[str]:
         """The models of the groups of runs that a benchmark, prompt set or judge names; None: all models."""
         if groups is None:
