@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 PAGE = Path(__file__).resolve().parent / "page"
 SHEETS = (PACKAGE / "preference/page/style.css", PAGE / "browse.css")
 TEACHER = "teacher"
+OWN_REPLY = "The dialogue's own reply"
 FORMS = {"nq": data.question, "gsm8k": data.gsm8k, "cnn": data.article}  # tasks with readable questions
 NOT_MARKS = ("id", "prompt_id", "response", "completions", "failure")
 EXACT = ("exact_match", "contains_answer", "exact_match_strict", "exact_match_flexible", "acc")  # 1.0 is yes
@@ -78,12 +79,16 @@ class Room:
                 for prompt, question in questions.items()
             ]
             label = study.benchmarks.get(name, {}).get("label") or name
-            columns = [text.terminal(self._label(model), lines=False) for model in models]
-            sets.append({"name": text.terminal(str(label), lines=False), "columns": columns, "items": items})
+            asked = study.prompts.get(name, {"references": "teacher"})  # else: a benchmark
+            own = asked.get("references", "dialogue") == "dialogue"
+            labels = [OWN_REPLY if own and model == TEACHER else self._label(model) for model in models]
+            stand_in = study.teacher.get("stand_in") if TEACHER in models and not own else None
+            note = f"The teacher is a stand-in: {stand_in}." if stand_in else ""
+            named = {"name": str(label), "note": note}
+            shown = {key: text.terminal(value, lines=False) for key, value in named.items()}
+            sets.append({**shown, "columns": [text.terminal(label, lines=False) for label in labels], "items": items})
         title = f"{study.name}: {study.title}" if study.title != study.name else study.name
-        stand_in = study.teacher.get("stand_in")
-        note = f"The teacher is a stand-in: {stand_in}." if stand_in else ""
-        return {"title": text.terminal(title, lines=False), "note": text.terminal(note, lines=False), "sets": sets}
+        return {"title": text.terminal(title, lines=False), "sets": sets}
 
     def _label(self, model: str) -> str:
         if model == TEACHER:

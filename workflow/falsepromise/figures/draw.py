@@ -210,7 +210,7 @@ def value_axis(axes: Axes, floor: float | None = 0.0) -> None:
 def titled(axes: Axes, title: str, verdict: str = "") -> None:
     """A panel's title, with the verdict on its claim in small print below."""
     width = panel_width(axes) * 72
-    axes.set_title(textwrap.fill(title, max(int(width / 4.4), 12)), pad=14 if verdict else None)
+    axes.set_title(textwrap.fill(title, max(int(width / 4.4), 12)), pad=14)
     if verdict:
         size = 5.8 if width > len(verdict) * 2.9 else 5.0
         axes.annotate(

@@ -67,7 +67,7 @@ def draw_figure(scores: Scores) -> Figure:
     for axes, curves in named:
         ends = [(m.label.removesuffix(" above false alarms"), 100 * found[-1][1].value) for m, found in curves.items()]
         colors = [draw.PALETTE[index % len(draw.PALETTE)] for index in range(len(ends))]
-        draw.name_lines(axes, [(*end, color) for end, color in zip(ends, colors, strict=True)], 15)
+        draw.name_lines(axes, [(*end, color) for end, color in zip(ends, colors, strict=True)], 21)
     note = f"Grey: less than {100 * MARGIN:.0f} points. Agreement: above its false alarms; correlations: times 100."
     draw.foot(figure, [*foot_lines(scores, used, form="points", cells=cells), *([note] if cells else [])])
     return figure

@@ -85,11 +85,14 @@ def _panel(axes: Axes, name: str, record: Record, paper: Numbers) -> None:
         if published is not None:
             name = title.replace("NaturalInstructions", "Natural\nInstructions")  # room to the right of its line
             marks.append((published, f"paper:\n{name}", draw.QUIET))
-    for height, (value, text, color) in zip((0.98, 0.81, 0.71), sorted(marks), strict=False):
+    marks.sort()
+    for place, (height, (value, text, color)) in enumerate(zip((0.98, 0.81, 0.71), marks, strict=False)):
         axes.axvline(value, color=color, linewidth=1.1, linestyle="--" if color == draw.QUIET else "-")
         side = 1.2 if value < 65 else -1.2
+        # Beside the next line, if the text would run into it.
+        beside = max([value, *(other for other, *_ in marks[place + 1 :] if 0 < other - value < 25)])
         axes.text(
-            value + side, height * axes.get_ylim()[1], f"{text} {value:.3g} %", color=color, fontsize=6,
+            beside + side, height * axes.get_ylim()[1], f"{text} {value:.3g} %", color=color, fontsize=6,
             ha="left" if side > 0 else "right", va="top", path_effects=draw.halo(),
         )  # fmt: skip
 

@@ -47,7 +47,8 @@ def foot_lines(
             counts.append(f"{scores.label(benchmark)} {span}")
     if counts:
         lines.append("n: " + "; ".join(counts) + ".")
-    notes = [f"teacher: {study.teacher['stand_in']}"] if touches_teacher(scores, used, cells) else []
+    teacher = touches_teacher(scores, used, cells, drawn=form != "points")
+    notes = [f"teacher: {study.teacher['stand_in']}"] if teacher else []
     for benchmark in dict.fromkeys(b for b, _ in used):
         notes += [f"{scores.label(benchmark)}: {note}" for note in scores.stand_ins(benchmark)]
     if notes:
@@ -69,8 +70,10 @@ def foot_lines(
     return lines
 
 
-def touches_teacher(scores: Scores, used: Sequence[tuple[str, str]], cells: Sequence[Cell] | None = None) -> bool:
-    """Whether shown numbers depend on the teacher's own answers: as scores, as references, or as data."""
+def touches_teacher(
+    scores: Scores, used: Sequence[tuple[str, str]], cells: Sequence[Cell] | None = None, drawn: bool = True
+) -> bool:
+    """Whether shown numbers depend on the teacher's own answers: as scores (if `drawn`), as references, or as data."""
     study = scores.study
     if not study.teacher.get("stand_in"):
         return False
@@ -81,7 +84,8 @@ def touches_teacher(scores: Scores, used: Sequence[tuple[str, str]], cells: Sequ
         mixtures = {cell.mixture for cell in cells}
     made = any(study.mixtures.get(mixture or "", {}).get("teacher") for mixture in mixtures)
     return made or any(
-        asks_teacher(study, benchmark) or scores.teacher(benchmark, metric) or scores.second_sample(benchmark, metric)
+        asks_teacher(study, benchmark)
+        or (drawn and (scores.teacher(benchmark, metric) or scores.second_sample(benchmark, metric)))
         for benchmark, metric in used
     )
 

@@ -57,7 +57,7 @@ function filters() { // yes-or-no marks and verdicts of this set, each with its 
 
 function said(name, value) {
   if (value === true) return name;
-  if (value === false) return `no ${name}`;
+  if (value === false) return `${name}: no`;
   return `${name}: ${value}`;
 }
 
@@ -150,6 +150,7 @@ function choose(place, keep) {
   set = room.sets[place];
   at("set").value = String(place);
   at("search").value = "";
+  at("note").textContent = set.note;
   filters();
   models();
   look(keep);
@@ -184,7 +185,6 @@ at("list").addEventListener("scroll", () => {
   if (list.scrollTop + list.clientHeight > list.scrollHeight - 400 && drawn < found.length) more(0);
 });
 
-at("note").textContent = room.note;
 at("set").replaceChildren(...room.sets.map((those, place) => {
   const option = make("option", `${those.name} (${those.items.length})`);
   option.value = String(place);

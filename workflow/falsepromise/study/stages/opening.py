@@ -17,6 +17,15 @@ from falsepromise.core.text import html
 from falsepromise.study.stages.figures import FIGURES, TABLES, Shown, final
 from falsepromise.study.study import Study
 
+# Snakemake centres a page of any height, so that the top of a tall one can't be reached, and puts the graph of rules
+# beside it. Here the page begins at its top, the graph comes below, and a phone has the menu above.
+LAYOUT = (
+    "<style>.h-screen.overflow-auto{align-items:flex-start}.gap-3.p-3.items-start{flex-direction:column}"
+    ".prose.max-w-lg{max-width:52rem}.prose td:first-child{white-space:nowrap}"
+    "@media(max-width:40rem){.w-screen.h-screen{flex-direction:column;height:auto}"
+    ".w-screen.h-screen>.h-screen{height:auto;width:100%;justify-content:flex-start}"
+    ".gap-3.p-3.items-start{max-width:100vw}.gap-3.p-3.items-start>*{max-width:100%;overflow-x:auto}}</style>"
+)
 LINE = 1000  # characters; docutils, which reads the opening, refuses lines of more than 10,000
 MARKS = {"supported": "✓", "not supported": "✗", "can't tell": "?"}
 
@@ -35,7 +44,7 @@ class Report:
         """The study's name, figure 0, each claim's verdict, what is missing: lines of HTML, everything escaped."""
         study = self.study
         title = study.config.title or study.name
-        parts = [f"<p>Study <strong>{html(study.name)}</strong>: {html(title)}</p>"]
+        parts = [LAYOUT, f"<p>Study <strong>{html(study.name)}</strong>: {html(title)}</p>"]
         picture = Path(study.results, "figures/fig0.svg")
         if picture.exists():
             data = " ".join(textwrap.wrap(base64.b64encode(picture.read_bytes()).decode(), LINE))  # blanks don't count
