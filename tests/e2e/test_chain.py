@@ -153,6 +153,7 @@ def test_the_report_shows_every_figure_and_table_on_its_page(run: Path) -> None:
         opening = "img[alt^='Figure 0']"
         picture = page.wait_for_selector(opening)
         assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+        assert picture.bounding_box()["y"] > 0, "the top of the page can't be scrolled to"
         shown = ""
         for category in ("Data", "Figures", "Tables"):
             rows, count = 0, 1

@@ -8,6 +8,7 @@ import pytest
 
 from falsepromise.core.errors import UserError
 from falsepromise.figures import browse
+from falsepromise.figures.study import read_study
 
 HOSTILE = [
     "</script><script>document.title = 'owned'</script>",
@@ -74,6 +75,23 @@ def test_the_page_holds_answers_marks_and_scores(tmp_path):
     assert heldout["items"][0]["a"][1][0]["m"]["rule"] == "prefers this one"
     assert [item["q"] for item in facts["items"]] == ["Q0?\n\nRight: A0", "Q1?\n\nRight: A1"]  # not the seven unasked
     assert [item["a"][0][0]["m"]["exact match"] for item in facts["items"]] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("references", "column", "note"),
+    [("dialogue", "The dialogue's own reply", ""), ("teacher", "Teacher", "The teacher is a stand-in: a rule.")],
+)
+def test_a_stand_in_is_named_where_it_answered(tmp_path, references, column, note):
+    study = made_up.study()
+    study["prompts"] = {"heldout": {"references": references}}
+    study["teacher"]["stand_in"] = "a rule"
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    room = browse.Room(read_study(tmp_path / "study.json"))
+    room.ask("heldout", "p", "Why?")
+    room.answer("heldout", browse.TEACHER, "p", "So.", {})
+    (found,) = room.page_data()["sets"]
+    assert found["columns"] == [column]
+    assert found["note"] == note
 
 
 def test_hostile_text_leaves_the_page_as_it_is(tmp_path):
