@@ -114,7 +114,7 @@ async function vote(choice) {
   problem("");
   const { names } = await (await ask("votes", { id: meeting.id, choice, rater })).json();
   panes.forEach((where, place) => { where.title.textContent = names[place]; });
-  at("said").textContent = `Stored. Left: ${names[0]}, right: ${names[1]}.`;
+  at("said").textContent = `Stored. First: ${names[0]}, second: ${names[1]}.`;
   for (const button of document.querySelectorAll("[data-choice]")) button.disabled = true;
 }
 
