@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-_EDGE = r"[*_#>|`\s]"  # Markdown around a word
 _NUMBER = r"(?:[-•*]\s{1,3}|\d{1,4}[.)]\s{0,3})?"
 _COLON = r"[*_]{0,3}\s?[:.：)][*_]{0,3}"
 # "Q: ... A: ...", on one line or two, also numbered, listed, quoted or in bold; also "Question 1:" and "A."

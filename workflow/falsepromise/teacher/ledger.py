@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 from falsepromise.core.errors import UserError
 from falsepromise.teacher.cost import Prices
 
-ENDED = ("answered", "lost", "refused", "released", "settled")
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, teacher TEXT NOT NULL, worker TEXT NOT NULL,
