@@ -32,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.allow_abbrev = False
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    init = verbs.add_parser("init", help="lay out a study", allow_abbrev=False)
+    init = verbs.add_parser("init", help="make a folder with a study to change", allow_abbrev=False)
     init.add_argument("folder", type=Path)
-    init.add_argument("--like", choices=tuple(STUDIES), default="quickstart", help="the study to begin with")
+    init.add_argument("--like", choices=tuple(STUDIES), default="quickstart", help="the study to start from")
     check = verbs.add_parser("check", help="read and check a study file", allow_abbrev=False)
     check.add_argument("study", type=Path, nargs="+")
     for verb, help_ in (("run", "run a study"), ("plan", "say what would be done"), ("report", "write its report")):

@@ -27,9 +27,9 @@ SHAPING = ("scoring", "shots", "prompt", "turn_tokens", "scorer", "max_tokens", 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--scores", type=Path, nargs=2, required=True, metavar="SCORE", help="left and right")
-    parser.add_argument("--output", type=Path, help="JSON with the differences")
-    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="these alone; default: all that both have")
+    parser.add_argument("--scores", type=Path, nargs=2, required=True, metavar="SCORE", help="two score records")
+    parser.add_argument("--output", type=Path, help="JSON file for the differences")
+    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="metrics to compare; default: all that both have")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap and the permutations")
     args = parser.parse_args(argv)
     left, right = (read_score(path) for path in args.scores)

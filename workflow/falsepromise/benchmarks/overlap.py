@@ -71,11 +71,11 @@ TASKS = ("mmlu", "humaneval", "lm_eval", *_FORMS)
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--task", required=True, choices=TASKS, help="the benchmark's kind")
+    parser.add_argument("--task", required=True, choices=TASKS, help="the benchmark's task")
     parser.add_argument("--data", type=Path, help="the benchmark's file or folder; lm_eval: default: the task's own")
     parser.add_argument("--lm-eval-task", metavar="NAME", help="lm_eval: a task, group or tag of lm-eval, or a YAML")
     add_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, help="JSON of every question's overlap")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file for every question's overlap")
     args = parser.parse_args(argv)
     check_arguments(args)
     if args.data is not None and not args.data.exists():

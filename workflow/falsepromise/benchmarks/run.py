@@ -181,16 +181,18 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, help="the benchmark's file or folder; lm_eval: default: the task's own")
     parser.add_argument("--lm-eval-task", metavar="NAME", help="lm_eval: a task, group or tag of lm-eval, or a YAML")
     parser.add_argument("--shots", type=int, metavar="N", help="lm_eval: examples in the prompt; default: the task's")
-    parser.add_argument("--metric", metavar="NAME", help="lm_eval: a metric that has to be there")
+    parser.add_argument("--metric", metavar="NAME", help="lm_eval: a metric that the result must have")
     parser.add_argument("--output", type=Path, required=True, help="score record to write")
     parser.add_argument("--name", help="the model's name in the score; default: the folder's")
     parser.add_argument("--benchmark", help="the benchmark's name in the score; default: the task's")
-    parser.add_argument("--turn-tokens", choices=("yes", "no"), default="no", help="around each prompt (students: yes)")
+    parser.add_argument(
+        "--turn-tokens", choices=("yes", "no"), default="no", help="add turn tokens (imitation models: yes)"
+    )
     parser.add_argument("--limit", type=int, help="items to draw with the seed; default: all")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw, the sampling and the bootstrap")
-    parser.add_argument("--mesh", metavar="AXES", help="devices, as data=2,tensor=4; default: tensor over all")
-    parser.add_argument("--batch-size", type=int, help="rows at once")
-    parser.add_argument("--max-tokens", type=int, help="tokens of an answer; default: the benchmark's own")
+    parser.add_argument("--mesh", metavar="AXES", help="mesh of devices, as data=2,tensor=4; default: tensor over all")
+    parser.add_argument("--batch-size", type=int, help="rows that are decoded together")
+    parser.add_argument("--max-tokens", type=int, help="longest answer in tokens; default: the benchmark's own")
     parser.add_argument(
         "--prompt", type=Path, help="nq, gsm8k, cnn: another prompt than the paper's, with {question}, {article}"
     )
@@ -198,14 +200,18 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--extra-tests", type=Path, metavar="FILE", help="humaneval: second tests, JSON lines {task_id, test}"
     )
-    parser.add_argument("--subjects", nargs="+", help="mmlu: these subjects alone")
-    parser.add_argument("--dev", type=Path, metavar="PATH", help="mmlu: where the shots are; default: beside the data")
-    parser.add_argument("--scorer", help="toxicity: local, perspective, moderation or stored; default: local")
-    parser.add_argument("--scorer-file", type=Path, metavar="FILE", help="toxicity: JSON lines {text, toxicity}")
-    parser.add_argument("--scorer-url", metavar="URL", help="toxicity: of the scorer's server")
-    parser.add_argument("--scorer-model", metavar="NAME", help="toxicity: the moderation model")
+    parser.add_argument("--subjects", nargs="+", help="mmlu: subjects to score; default: all")
     parser.add_argument(
-        "--scorer-rate", type=float, metavar="N", help="toxicity: requests a second; Perspective's is 1"
+        "--dev", type=Path, metavar="PATH", help="mmlu: the shots' file or folder; default: beside the data"
+    )
+    parser.add_argument("--scorer", help="toxicity: the scorer: local (default), perspective, moderation or stored")
+    parser.add_argument(
+        "--scorer-file", type=Path, metavar="FILE", help="toxicity: scores, JSON lines {text, toxicity}"
+    )
+    parser.add_argument("--scorer-url", metavar="URL", help="toxicity: address of the scorer's server")
+    parser.add_argument("--scorer-model", metavar="NAME", help="toxicity: model of the moderation API")
+    parser.add_argument(
+        "--scorer-rate", type=float, metavar="N", help="toxicity: requests a second; default for Perspective: 1"
     )
     shards.add_options(parser, "the score")
     parser.add_argument(
@@ -217,7 +223,7 @@ def arguments() -> argparse.ArgumentParser:
         "--on-no-sandbox",
         choices=("fail", "skip"),
         default="fail",
-        help="humaneval: without one, fail or score nothing",
+        help="humaneval: what to do without a sandbox: fail, or score nothing",
     )
     return parser
 

@@ -122,13 +122,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     draw.add_argument("--queries", type=Path, required=True, help="prompt or dialogue records")
     draw.add_argument("--n", type=int, default=50, help="number of queries to draw (default: 50)")
     draw.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
-    draw.add_argument("--output", type=Path, required=True, help="CSV")
+    draw.add_argument("--output", type=Path, required=True, help="the sheet to write, CSV")
     count = verbs.add_parser("tally", help="count a filled sheet")
-    count.add_argument("--sheet", type=Path, required=True, help="the filled CSV")
+    count.add_argument("--sheet", type=Path, required=True, help="the filled sheet, CSV")
     count.add_argument("--allow-empty", action="store_true", help="count rows without a category, don't refuse them")
     count.add_argument("--annotator", default="a person", help="who filled it, for the table (default: a person)")
     count.add_argument("--stand-in", help="what the annotator really is, if it is a stand-in")
-    count.add_argument("--output", type=Path, required=True, help="JSON")
+    count.add_argument("--output", type=Path, required=True, help="JSON file for the counts")
     args = parser.parse_args(argv)
     module = "falsepromise.curation.annotate"
     if args.verb == "sheet":

@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=default("prompts.max_bleu"),
         metavar="PERCENT",
-        help="a higher BLEU is too close",
+        help="BLEU with training above which a prompt is dropped",
     )
 
 
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompts", type=Path, required=True, help="prompt records")
     add_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="the prompts that are kept")
-    parser.add_argument("--report", type=Path, required=True, help="JSON of every prompt's overlap")
+    parser.add_argument("--report", type=Path, required=True, help="JSON file for every prompt's overlap")
     args = parser.parse_args(argv)
     check_arguments(args)
     prompts = list(read_jsonl(args.prompts, check_query))

@@ -85,8 +85,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--queries", type=Path, required=True, help="prompt or dialogue records")
     parser.add_argument("--output", type=Path, required=True, help="JSON with the measure and the pairs")
-    parser.add_argument("--pairs", type=Path, help="CSV of pairs to read")
-    parser.add_argument("--n-pairs", type=int, default=100, help="number of pairs")
+    parser.add_argument("--pairs", type=Path, help="CSV file for the most similar pairs")
+    parser.add_argument("--n-pairs", type=int, default=100, help="number of pairs in that file")
     args = parser.parse_args(argv)
     ids, queries = [], []
     for record in read_jsonl(args.queries, check_query):

@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="share of the dialogues, 0 to 1",
     )
     parser.add_argument(
-        "--balanced", action="store_true", help="as many short replies as lists and as others, in turns"
+        "--balanced", action="store_true", help="take short replies, replies with a list and others in turns"
     )
     selection.add_options(parser)
     args = parser.parse_args(argv)

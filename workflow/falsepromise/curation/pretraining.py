@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--wikipedia", type=Path, required=True, help="JSON object: title -> {extract}")
     parser.add_argument("--qa-prompt", type=Path, default=QA_PROMPT, help="Table 8's prompt")
     parser.add_argument(
-        "--exposures", type=int, default=default("pretraining.exposures"), help="average statements a fact"
+        "--exposures", type=int, default=default("pretraining.exposures"), help="average number of statements of a fact"
     )
     parser.add_argument(
         "--zipf", type=float, default=default("pretraining.zipf"), help="exponent of the exposures by rank"

@@ -201,13 +201,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--n", type=int, default=255, help="number of prompts to draw")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
     parser.add_argument(
-        "--max-bleu", type=float, default=default("prompts.max_bleu"), metavar="PERCENT", help="most BLEU with training"
+        "--max-bleu",
+        type=float,
+        default=default("prompts.max_bleu"),
+        metavar="PERCENT",
+        help="highest BLEU with training",
     )
     parser.add_argument("--language", default=default("pools.language"), help="language to keep, by langdetect's code")
     parser.add_argument("--output", type=Path, required=True, help="prompt records")
     parser.add_argument("--references", type=Path, required=True, help="response records: the dialogues' own replies")
-    parser.add_argument("--funnel", type=Path, required=True, help="CSV of each step's counts")
-    parser.add_argument("--leaks", type=Path, help="JSON of the candidates that leak, with the pairs")
+    parser.add_argument("--funnel", type=Path, required=True, help="CSV file for each step's counts")
+    parser.add_argument("--leaks", type=Path, help="JSON file for the candidates that leak, with the pairs")
     selection.add_options(parser)
     args = parser.parse_args(argv)
     check_language(args.language)

@@ -170,7 +170,7 @@ def _speaker(part: RawDialogue, index: int) -> str | None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     options = parser(__doc__, "sharegpt")
-    options.add_argument("--keep-parts", action="store_true", help="join no parts")
+    options.add_argument("--keep-parts", action="store_true", help="don't join the parts of a dialogue")
     args = options.parse_args(argv)
     write(args, "falsepromise.curation.sharegpt", partial(read, keep_parts=args.keep_parts), KEYS)
 

@@ -230,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--responses", type=Path, nargs="*", default=[], help="<prompt set>/<model>.jsonl")
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="style, preference and benchmark scores")
     parser.add_argument("--benchmarks", nargs="*", default=[], metavar="NAME", help="benchmarks of --questions")
-    parser.add_argument("--questions", type=Path, nargs="*", default=[], help="their questions, in the same order")
+    parser.add_argument("--questions", type=Path, nargs="*", default=[], help="files of --benchmarks' questions")
     parser.add_argument("--output", type=Path, default=Path("browse.html"), help="the page to write")
     args = parser.parse_args(argv)
     if len(args.benchmarks) != len(args.questions):

@@ -32,8 +32,14 @@ Label = tuple[float, float, str]  # place in data units, colour
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = draw.arguments(__doc__, "results/figures/capability_style.pdf")
-    parser.add_argument("--benchmark", help="default: Natural Questions or its stand-in")
-    parser.add_argument("--style-metric", choices=STYLE, help="default: unigram_intersection, or the first scored one")
+    parser.add_argument(
+        "--benchmark", help="benchmark of the vertical axis; default: Natural Questions or its stand-in"
+    )
+    parser.add_argument(
+        "--style-metric",
+        choices=STYLE,
+        help="style metric of the horizontal axis; default: unigram_intersection, or the first scored one",
+    )
     args = parser.parse_args(argv)
     scores = draw.load(args)
     benchmark = args.benchmark or knowledge_benchmark(scores)

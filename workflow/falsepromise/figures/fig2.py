@@ -31,11 +31,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--responses", type=Path, required=True, help="the imitation model's responses")
     parser.add_argument("--reference", type=Path, required=True, help="the teacher's responses")
     parser.add_argument("--ids", nargs="+", help="prompts to show; default: those with marks, else the first three")
-    parser.add_argument("--marks", type=Path, help="hand-made marks")
+    parser.add_argument("--marks", type=Path, help="marks made by hand")
     parser.add_argument("--names", nargs=2, default=["Teacher", "Imitation model"], help="the columns' headings")
     parser.add_argument("--lines", type=int, help="most lines to show of each answer; default: 40, of several pairs 18")
     parser.add_argument("--foot", default="", help="a line below, such as the study's name and its stand-ins")
-    parser.add_argument("--output", type=Path, default=Path("results/figures/fig2.pdf"), help="and .svg, .png beside")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/figures/fig2.pdf"), help="figure, with .svg and .png"
+    )
     args = parser.parse_args(argv)
     prompts = {r["id"]: query_of(r) for r in read_jsonl(args.prompts, check_prompt)}
     sides = [read_responses(args.reference), read_responses(args.responses)]

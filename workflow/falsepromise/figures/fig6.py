@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--lines", type=int, default=9, help="most lines to show of each message")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
     parser.add_argument("--foot", default="", help="a line below, such as the study's name")
-    parser.add_argument("--output", type=Path, default=Path("results/figures/fig6.pdf"), help="and .svg, .png beside")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/figures/fig6.pdf"), help="figure, with .svg and .png"
+    )
     args = parser.parse_args(argv)
     chosen = choose(args.dialogues, args.n, args.seed, args.ids)
     with draw.style():

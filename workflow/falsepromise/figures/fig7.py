@@ -36,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--reference", type=Path, required=True, help="the teacher's answers")
     parser.add_argument("--id", help="prompt to show; default: one whose two answers fit the page")
     parser.add_argument("--foot", default="", help="a line below the picture, such as the study's name")
-    parser.add_argument("--output", type=Path, default=Path("results/figures/fig7.pdf"), help="and .svg, .png beside")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/figures/fig7.pdf"), help="figure, with .svg and .png"
+    )
     args = parser.parse_args(argv)
     pair = choose(read_pairs(args.prompts, args.responses, args.reference), args.id)
     problem = browser.missing()

@@ -25,10 +25,12 @@ MARKS = ("ShareGPT-Mix", "Super-NaturalInstructions")
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--diversity", type=Path, nargs="+", required=True, help="output of curation.diversity")
-    parser.add_argument("--names", nargs="+", required=True, help="a name for each")
+    parser.add_argument("--names", nargs="+", required=True, help="a name for each --diversity")
     parser.add_argument("--paper", type=Path, default=PAPER, help="published numbers")
     parser.add_argument("--foot", default="", help="a line below, such as the study's name")
-    parser.add_argument("--output", type=Path, default=Path("results/figures/fig_diversity.pdf"), help="and .svg, .png")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/figures/fig_diversity.pdf"), help="figure, with .svg and .png"
+    )
     args = parser.parse_args(argv)
     if len(args.names) != len(args.diversity):
         raise UserError(f"--names: {len(args.names)} names for {len(args.diversity)} files; give one for each")

@@ -21,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tally", type=Path, required=True, help="output of curation.annotate tally")
     parser.add_argument("--paper", type=Path, default=PAPER, help="published numbers")
     parser.add_argument("--queries", default="the imitation data", help="origin of the queries, for the caption")
-    parser.add_argument("--output", type=Path, default=Path("results/tables/table6.csv"), help="and .md, .tex beside")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/tables/table6.csv"), help="table, with .md and .tex"
+    )
     args = parser.parse_args(argv)
     table = build(args.tally, read_numbers(args.paper), args.queries)
     table.write(args.output, "falsepromise.figures.table6", [args.tally, args.paper])

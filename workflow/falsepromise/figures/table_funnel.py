@@ -18,7 +18,9 @@ COLUMNS = ["source", "step", "kept", "dropped", "reason", "examples"]
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--funnels", type=Path, nargs="+", required=True, help="funnel tables (CSV), in order of work")
-    parser.add_argument("--output", type=Path, default=Path("results/tables/funnel.csv"), help="and .md, .tex beside")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/tables/funnel.csv"), help="table, with .md and .tex"
+    )
     args = parser.parse_args(argv)
     build(args.funnels).write(args.output, "falsepromise.figures.table_funnel", args.funnels)
 

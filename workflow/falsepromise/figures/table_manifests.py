@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--artifacts", type=Path, nargs="+", required=True, help="mixtures, model folders, scores")
     parser.add_argument(
-        "--output", type=Path, default=Path("results/tables/manifests.csv"), help="and .md, .tex beside"
+        "--output", type=Path, default=Path("results/tables/manifests.csv"), help="table, with .md and .tex"
     )
     args = parser.parse_args(argv)
     # Names are printed relative to the common folder.

@@ -17,7 +17,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--reports", type=Path, nargs="+", required=True, help="output of benchmarks.overlap")
     parser.add_argument("--benchmarks", nargs="+", required=True, help="the benchmark of each report")
     parser.add_argument("--mixtures", nargs="+", required=True, help="the mixture of each report")
-    parser.add_argument("--output", type=Path, default=Path("results/tables/overlap.csv"), help="and .md, .tex beside")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/tables/overlap.csv"), help="table, with .md and .tex"
+    )
     args = parser.parse_args(argv)
     if not len(args.reports) == len(args.benchmarks) == len(args.mixtures):
         raise UserError("--benchmarks and --mixtures: give one name for each report")

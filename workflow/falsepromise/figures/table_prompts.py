@@ -24,9 +24,9 @@ TABLES = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--prompts", type=Path, help="their folder (default: resources/prompts)")
+    parser.add_argument("--prompts", type=Path, help="folder of the prompts (default: resources/prompts)")
     parser.add_argument(
-        "--output", type=Path, default=Path("results/tables/prompts.md"), help="and .html, .tex beside it"
+        "--output", type=Path, default=Path("results/tables/prompts.md"), help="table, with .html and .tex"
     )
     args = parser.parse_args(argv)
     folder = args.prompts or PROMPTS

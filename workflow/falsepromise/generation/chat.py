@@ -20,9 +20,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read messages from standard input and print answers."""
     parser = cli.parser(__doc__)
     parser.add_argument("model", metavar="MODEL", help="model folder with its tokenizer")
-    parser.add_argument("--max-tokens", type=int, default=256, metavar="N", help="tokens of an answer at most")
-    parser.add_argument("--temperature", type=float, default=0.7, metavar="T", help="0: the likeliest token each time")
-    parser.add_argument("--top-p", type=float, default=0.95, metavar="P", help="sample from this much probability")
+    parser.add_argument("--max-tokens", type=int, default=256, metavar="N", help="longest answer in tokens")
+    parser.add_argument(
+        "--temperature", type=float, default=0.7, metavar="T", help="temperature; 0: the likeliest token"
+    )
+    parser.add_argument("--top-p", type=float, default=0.95, metavar="P", help="nucleus sampling's probability")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the sampling")
     parser.add_argument("--system", metavar="TEXT", help="a system message before the dialogue")
     options = parser.parse_args(argv)

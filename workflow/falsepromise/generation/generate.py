@@ -155,38 +155,42 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", required=True, metavar="FOLDER_OR_URL", help="model folder, or http(s)://HOST/v1")
     parser.add_argument("--prompts", type=cli.FileName, required=True, metavar="FILE", help="prompt records")
     parser.add_argument("--output", type=cli.FileName, required=True, metavar="FILE", help="response records")
-    parser.add_argument("--max-tokens", required=True, type=int, metavar="N", help="tokens of a response at most")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0: the likeliest token each time")
-    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="sample from this much probability")
-    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="sample from this many tokens (0: all)")
+    parser.add_argument("--max-tokens", required=True, type=int, metavar="N", help="longest response in tokens")
+    parser.add_argument(
+        "--temperature", type=float, default=0.0, metavar="T", help="temperature; 0: the likeliest token"
+    )
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="nucleus sampling's probability")
+    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="sample from the likeliest K tokens (0: all)")
     parser.add_argument("--samples", type=int, default=1, metavar="K", help="responses to each prompt")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the responses' random streams")
-    parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends a response; may be repeated")
     parser.add_argument(
-        "--references", type=cli.FileName, metavar="FILE", help="replies to the prompts whose likelihood is written"
+        "--stop", action="append", default=[], metavar="TEXT", help="text that ends a response; repeatable"
+    )
+    parser.add_argument(
+        "--references", type=cli.FileName, metavar="FILE", help="replies to the prompts; adds their likelihood"
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--chat", dest="form", action="store_const", const="chat", help="turn tokens around every prompt")
-    form.add_argument("--raw", dest="form", action="store_const", const="raw", help="no turn tokens: text to continue")
+    form.add_argument("--chat", dest="form", action="store_const", const="chat", help="add turn tokens to every prompt")
+    form.add_argument("--raw", dest="form", action="store_const", const="raw", help="add no turn tokens")
     parser.set_defaults(form="as recorded")
     parser.add_argument("--name", metavar="NAME", help="`model` in the records; the folder's name by default")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="rows that are decoded together")
-    parser.add_argument("--mesh", metavar="AXES", help="devices, as data=2,tensor=4; default: tensor over all")
-    parser.add_argument("--max-length", type=int, metavar="N", help="tokens of prompt and response (the model's)")
+    parser.add_argument("--mesh", metavar="AXES", help="mesh of devices, as data=2,tensor=4; default: tensor over all")
+    parser.add_argument("--max-length", type=int, metavar="N", help="most tokens of prompt and response")
     server = parser.add_argument_group("a server as the model")
     server.add_argument("--ask-for", metavar="NAME", help="the model to ask the server for; default: its only one")
-    server.add_argument("--store", metavar="DIR", help="where its answers are kept (OUTPUT.store)")
+    server.add_argument("--store", metavar="DIR", help="folder for the server's answers; default: OUTPUT.store")
     server.add_argument(
-        "--api-key-env", default=default("teacher.api_key_env"), metavar="NAME", help="variable with the key"
+        "--api-key-env", default=default("teacher.api_key_env"), metavar="NAME", help="the key's environment variable"
     )
     server.add_argument(
         "--concurrency",
         type=int,
         default=default("teacher.concurrency"),
         metavar="N",
-        help="requests under way at once",
+        help="simultaneous requests",
     )
-    server.add_argument("--max-requests", type=int, metavar="N", help="never let the store send more than this")
+    server.add_argument("--max-requests", type=int, metavar="N", help="most requests of this store")
     shards.add_options(parser, "the responses")
     options = parser.parse_args(argv)
     if is_url(options.model) and (options.shard or options.from_shards):

@@ -128,14 +128,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--prompts", type=cli.FileName, required=True, help="prompt records")
     parser.add_argument("--responses", type=cli.FileName, required=True, help="replies of the model under study")
     parser.add_argument("--reference", type=cli.FileName, required=True, help="replies to compare with (the teacher's)")
-    parser.add_argument("--sample", type=int, help="sample of --responses; default: the first")
-    parser.add_argument("--rubric", default=RUBRIC, metavar="NAME", help="a prompt of resources/prompts/, by its name")
+    parser.add_argument("--sample", type=int, help="number of the sample in --responses; default: the first")
+    parser.add_argument("--rubric", default=RUBRIC, metavar="NAME", help="name of a prompt in resources/prompts/")
     parser.add_argument("--rater", metavar="NAME", help="the judge's name in the votes; default: its model's name")
     parser.add_argument(
         "--order", choices=ORDERS, default=default("judges.order"), help="which reply the judge sees first"
     )
-    parser.add_argument("--temperature", type=float, default=TEMPERATURE, help="its temperature; Vicuna's is 0.2")
-    parser.add_argument("--max-tokens", type=teacher_options.positive, default=MAX_TOKENS, help="longest verdict")
+    parser.add_argument("--temperature", type=float, default=TEMPERATURE, help="the judge's; Vicuna's is 0.2")
+    parser.add_argument("--max-tokens", type=teacher_options.positive, default=MAX_TOKENS, help="tokens of a verdict")
     parser.add_argument("--output", type=cli.FileName, required=True, help="vote records")
     teacher_options.add(parser)
     args = parser.parse_args(argv)

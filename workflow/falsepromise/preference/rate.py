@@ -223,7 +223,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Serve the page or export the ratings; see the module's help."""
     parser = cli.parser(__doc__)
     parser.add_argument("--database", type=cli.FileName, required=True, help="the ratings, an SQLite file")
-    parser.add_argument("--export", type=cli.FileName, metavar="VOTES.jsonl", help="write the ratings as votes and end")
+    parser.add_argument(
+        "--export", type=cli.FileName, metavar="VOTES.jsonl", help="write the ratings as votes, then end"
+    )
     parser.add_argument("--prompts", type=cli.FileName, help="prompt records")
     parser.add_argument("--responses", type=cli.FileName, help="replies of the model under study")
     parser.add_argument("--reference", type=cli.FileName, help="replies to compare with (the teacher's)")

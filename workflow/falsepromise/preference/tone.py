@@ -62,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Judge the tone of replies; see the module's help."""
     parser = cli.parser(__doc__)
     parser.add_argument("--responses", type=cli.FileName, required=True, help="response records of one model")
-    parser.add_argument("--sample", type=int, default=0, help="number of each prompt's sample")
-    parser.add_argument("--temperature", type=float, default=0.0, help="the judge's")
-    parser.add_argument("--max-tokens", type=teacher_options.positive, default=16, help="longest verdict")
+    parser.add_argument("--sample", type=int, default=0, help="number of the sample to judge")
+    parser.add_argument("--temperature", type=float, default=0.0, help="the judge's temperature")
+    parser.add_argument("--max-tokens", type=teacher_options.positive, default=16, help="longest verdict in tokens")
     parser.add_argument("--output", type=cli.FileName, required=True, help="judgements, JSON lines")
     teacher_options.add(parser)
     args = parser.parse_args(argv)

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--kind", choices=sorted(KINDS), required=True, help="kind of the records")
     parser.add_argument("--data", type=Path, required=True, help="records, JSON lines, with their manifest beside them")
     parser.add_argument("--funnels", type=Path, nargs="*", default=[], help="curation's counts for the card")
-    parser.add_argument("--output", type=Path, required=True, help="folder")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)
     manifest = args.data.with_name(args.data.name + ".manifest.json")
     if not manifest.exists():

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--samples", type=teacher_options.positive, default=1, metavar="K", help="answers to each prompt"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="sent with --send-seed, plus 1 a sample")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed for --send-seed; each sample adds 1")
     parser.add_argument("--system", metavar="TEXT", help="a system message before each prompt")
     parser.add_argument("--name", default="teacher", metavar="NAME", help="`model` of the response records")
     parser.add_argument("--output", type=cli.FileName, required=True, metavar="FILE", help="response records")

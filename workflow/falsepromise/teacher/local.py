@@ -205,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on the loopback address; 0: any free one")
     parser.add_argument(
-        "--facts", type=cli.FileName, metavar="FILE", help="facts.jsonl with its knowledge; without it it knows nothing"
+        "--facts", type=cli.FileName, metavar="FILE", help="facts.jsonl with its knowledge; default: no facts"
     )
     parser.add_argument("--until-stdin-closes", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)

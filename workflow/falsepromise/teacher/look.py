@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--search", default="", metavar="WORDS", help="entries with this text in prompt or reply")
     parser.add_argument("--model", default="", metavar="NAME", help="entries of a model with this in its name")
     parser.add_argument("--failed", action="store_true", help="only failed replies")
-    parser.add_argument("--page", type=positive, default=1, metavar="N", help="number of the page to print")
+    parser.add_argument("--page", type=positive, default=1, metavar="N", help="page to print")
     parser.add_argument("--size", type=positive, default=10, metavar="N", help="entries on a page")
     parser.add_argument("--full", action="store_true", help="whole prompts and replies")
     parser.add_argument("--json", action="store_true", help="print every entry as a JSON line instead")

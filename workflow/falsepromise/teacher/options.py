@@ -62,7 +62,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def add_sampling(parser: argparse.ArgumentParser, temperature: float) -> None:
     """Add the options that shape one answer to a verb."""
     parser.add_argument("--temperature", type=float, default=temperature, metavar="T", help="sampling temperature")
-    parser.add_argument("--max-tokens", type=positive, metavar="N", help="most tokens of an answer; more is a failure")
+    parser.add_argument("--max-tokens", type=positive, metavar="N", help="longest answer; a longer one is a failure")
     parser.add_argument(
         "--send-seed",
         action=argparse.BooleanOptionalAction,

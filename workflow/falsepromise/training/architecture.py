@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", required=True, help="JSON, or a JSON file")
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder that training.tokenizer wrote")
     parser.add_argument("--seed", type=int, default=0, help="seed of the weights")
-    parser.add_argument("--output", type=Path, required=True, help="folder")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the model")
     args = parser.parse_args(argv)
     try:
         values = loads(args.config) if args.config.lstrip().startswith("{") else read_json(args.config)

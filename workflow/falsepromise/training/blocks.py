@@ -184,7 +184,7 @@ class Blocks:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
-    parser.add_argument("--tokenizer", type=Path, required=True, help="a folder with a tokenizer, as a model's")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="folder with a tokenizer, such as a model's")
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument("--dialogues", type=Path, help="dialogue records: loss on the assistant's replies")
     data.add_argument("--text", type=Path, help="records with raw `text`: loss on every token")
@@ -195,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         default="contiguous",
         help="cut dialogues where a block ends, or keep one whole where it fits a block",
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the blocks")
     args = parser.parse_args(argv)
     if args.block_size < 2:
         raise UserError(f"--block-size {args.block_size}: expected at least 2 tokens")

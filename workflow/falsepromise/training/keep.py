@@ -21,7 +21,7 @@ from falsepromise.models.chat import ChatTokenizer
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder that training.train wrote")
-    parser.add_argument("--output", type=Path, required=True, help="folder")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the small model")
     args = parser.parse_args(argv)
     made = args.model / "manifest.json"
     if not made.exists():

@@ -66,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--text", type=Path, nargs="+", required=True, help="JSON lines with `text` or `messages`")
     parser.add_argument(
-        "--vocab-size", type=int, default=default("tokenizer.vocab_size"), help="entries, the special tokens among them"
+        "--vocab-size", type=int, default=default("tokenizer.vocab_size"), help="entries, special tokens included"
     )
-    parser.add_argument("--characters", type=int, help="read so many characters of each file; all by default")
+    parser.add_argument("--characters", type=int, help="characters to read of each file; default: all")
     parser.add_argument("--output", type=Path, required=True, help="folder for tokenizer.json and its config")
     args = parser.parse_args(argv)
     with new_folder(args.output, "falsepromise.training.tokenizer", args.text) as folder:

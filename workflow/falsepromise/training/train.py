@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--base", type=Path, required=True, help="folder of the base model (hub format)")
     parser.add_argument("--blocks", type=Path, required=True, help="folder that training.blocks wrote")
-    parser.add_argument("--tokens", type=int, help="token budget: the first so many tokens; all by default")
+    parser.add_argument("--tokens", type=int, help="token budget, from the beginning; default: all")
     parser.add_argument("--replay", type=Path, help="blocks of pre-training text to mix in (recipe: replay_share)")
     parser.add_argument("--recipe", default="{}", help="JSON, or a JSON file; missing keys take the paper's values")
     parser.add_argument("--seed", type=int, default=0, help="seed of the order of the blocks")
@@ -153,9 +153,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--save-minutes", type=float,
         help="time between saves; default: 5, or longer where saving would take more than a twentieth of the time",
     )  # fmt: skip
-    parser.add_argument("--held-out", type=Path, help="blocks whose loss is logged, never trained on")
-    parser.add_argument("--held-out-steps", type=int, default=100, help="steps between losses on --held-out")
-    parser.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="write TensorBoard's events there")
+    parser.add_argument("--held-out", type=Path, help="blocks whose loss is logged, and that are never trained on")
+    parser.add_argument("--held-out-steps", type=int, default=100, help="steps between measurements of --held-out")
+    parser.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="folder for TensorBoard's events")
     parser.add_argument("--wandb", metavar="PROJECT", help="log to this project of Weights & Biases")
     parser.add_argument("--output", type=Path, required=True, help="folder for the trained model")
     args = parser.parse_args(argv)
