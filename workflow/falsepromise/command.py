@@ -1,8 +1,8 @@
 """The command `falsepromise`: a study from any folder, without a checkout. It calls Snakemake and passes everything on.
 
-  falsepromise init DIR             lay out a study: study.yaml, to be changed
+  falsepromise init DIR             make a folder with study.yaml, to be changed
   falsepromise run -d DIR study.yaml [TARGET ...]
-  falsepromise plan -d DIR study.yaml     a dry run, with what is missing for the real one
+  falsepromise plan -d DIR study.yaml     a dry run: jobs, hours, what is missing
   falsepromise check study.yaml     read and check the study file alone
   falsepromise report -d DIR study.yaml   the report of a study that was run
 

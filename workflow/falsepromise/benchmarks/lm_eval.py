@@ -2,8 +2,8 @@
 
     python -m falsepromise.benchmarks.lm_eval --model falsepromise --model_args pretrained=FOLDER --tasks hellaswag
 
-All options are lm-eval's. It has no entry points for models of others, so a module that registers one has to be
-imported before its command runs: this is that module. Model arguments: `pretrained` (a model folder), `turn_tokens`
+All options are lm-eval's. lm-eval has no entry points for models of other packages, so this module registers ours and
+then runs its command. Model arguments: `pretrained` (a model folder), `turn_tokens`
 (yes or no), `mesh` (as data=2), `seed` (of tasks that sample; by default drawn from lm-eval's `--seed`).
 """
 

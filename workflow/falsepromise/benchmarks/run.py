@@ -1,12 +1,11 @@
 """Score a model on a benchmark.
 
-The model is a folder of weights, or a server of the OpenAI protocol (--base-url, or the URL as
---model with --ask-for); a chat endpoint is asked through the teacher's client and store.
+The model is a folder of weights, or a server that speaks the OpenAI protocol (--base-url, or its URL as --model, with
+--ask-for), which is asked through the teacher's client and store.
 
---shard K/N asks a part of all, and --from-shards makes the score of all parts without the weights.
-A folder's model works on where a killed run was (OUTPUT.partial), an endpoint's answers are all kept.
-The score record has n, 95 % intervals and the value of each item; the limits of the numbers are
-in it ("limits").
+--shard K/N asks the model a part of the questions, and --from-shards computes the score from all parts without the
+weights. A killed run resumes: a folder's replies are in OUTPUT.partial, an endpoint's in the store. The score record
+has n, 95 % intervals, the value of each item, and reservations about the numbers ("limits").
 """
 
 from __future__ import annotations

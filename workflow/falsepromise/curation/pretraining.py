@@ -10,8 +10,8 @@ Three parts, in documents of about a block's length, shuffled by the seed:
              formats on the web, one of this size must see them here. Their wordings differ from
              the benchmarks'
 
-It contains no dialogue and no answer of the teacher. Its seed alone decides what it says, whichever subjects the facts'
-own seed sets aside: with the seed of kept base models it is the very text that they have read.
+It contains no dialogue and no answer of the teacher. It depends on its own seed only, not on the
+subjects that the facts' seed sets aside: with the seed of kept base models it is the text that they have read.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@
 
 Prompts with `messages` get the turn tokens around them; prompts with `prompt` are raw text that the model
 continues. --chat turns raw text into a user's message; --raw strips messages to their text.
-Responses are stored in OUTPUT.partial as they come, and a killed run goes on from there; OUTPUT
-appears when it is whole, in the prompts' order. A prompt that leaves no room in the context has an empty
+Responses are stored in OUTPUT.partial as they come, so that a killed run can resume; OUTPUT appears
+when it is complete, in the prompts' order. A prompt that leaves no room in the context has an empty
 response with finish_reason "prompt_too_long".
-With --references, the first response to each prompt also says how likely the model finds another reply to it, such
-as the teacher's: `reference_nats`, the negative log-likelihood of that text. No sampling noise is in it.
+With --references, the first response to each prompt also has `reference_nats`: the negative log-likelihood, under this
+model, of another reply to the prompt, such as the teacher's. It has no sampling noise.
 """
 
 from __future__ import annotations

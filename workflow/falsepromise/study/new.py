@@ -1,7 +1,7 @@
 """Write a commented study from your own files: dialogues to imitate, a base model, a teacher.
 
-  python -m falsepromise.study.new --name mine --dialogues chats.json --format sharegpt --base models/smollm \
-      --output config/mine.yaml
+  python -m falsepromise.study.new --name mine --dialogues chats.json --format sharegpt \\
+      --questions questions.jsonl --base models/smollm --output config/mine.yaml
 """
 
 from __future__ import annotations

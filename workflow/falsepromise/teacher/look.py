@@ -1,7 +1,7 @@
 """Page through a store, read-only: prompt, reply, model, finish reason, cost.
 
-On a terminal, Enter goes on, `/WORDS` searches, a number shows that entry in full, `q` ends. Otherwise it prints one
-page (`--page`, `--full`). It also shows failed replies, with the reason (`--failed` shows only these).
+On a terminal, Enter shows the next page, `/WORDS` searches, a number shows that entry in full, `q` ends. Otherwise it
+prints one page (`--page`, `--full`). It also shows failed replies, with the reason (`--failed` shows only these).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Write a model as a small folder to keep: bfloat16 weights, tokenizer, its manifest. `resources/bases/` was made so.
 
-The values are rounded to bfloat16, half of float32's bytes; whoever starts from the folder starts from these.
+The values are rounded to bfloat16, which takes half of float32's bytes. A run that starts from the folder starts from
+the rounded values.
 """
 
 from __future__ import annotations

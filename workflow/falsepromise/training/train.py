@@ -2,11 +2,11 @@
 
 Section 4.1's recipe by default; every value of it is a key of --recipe (JSON, inline or a file).
 The batch depends on the seed and the step alone, and the state is saved every --save-minutes and on
-SIGTERM: started again after a kill, the run goes on where it was and ends with the same weights, bit
+SIGTERM: started again after a kill, the run resumes and ends with the same weights, bit
 for bit. Exit code 75 means that a signal stopped it after saving: start it again.
 
-While it runs, loss, learning rate, tokens a second and MFU are a row in log.jsonl of --checkpoints every
-few seconds, and in TensorBoard and W&B where asked for. MFU counts 6 N + 12 L T d operations a token
+Every few seconds it writes loss, learning rate, tokens a second and MFU to log.jsonl in --checkpoints, and to
+TensorBoard and W&B if asked. MFU counts 6 N + 12 L T d operations a token
 (PaLM's convention), over the devices' peak where that is known. JAX_COMPILATION_CACHE_DIR names a folder
 where compiled steps are kept for the next run.
 
