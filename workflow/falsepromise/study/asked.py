@@ -25,7 +25,7 @@ class Habits(Section):
         'meaning of finish reasons, for example `{"done": stop}`; without it, only `stop` is an answer', None
     )
     think: bool | None = key("remove `<think>` at the head of an answer", None, otherwise="true")
-    batch: Literal["", "openai", "azure"] | None = key("the form of its batch API; empty: none", None)
+    batch: Literal["", "openai", "azure"] | None = key("the form of its batch API, empty for none", None)
     batch_price: Number | None = key("price of a batch, as a share of the full price", None, otherwise="half")
     batch_requests: Count | None = key("most requests of a batch", None)
     batch_bytes: Count | None = key("most bytes of a batch", None)
@@ -53,7 +53,7 @@ class Teacher(Asked):
     url: Url = key("`local`, a stand-in that answers from the facts, or an OpenAI-compatible API's address")
     model: str = key("the name to ask for", paper="`gpt-3.5-turbo`")
     label: str = key("its name on figures", paper="ChatGPT")
-    api_key_env: Variable = key("the environment variable that holds the key", "OPENAI_API_KEY")
+    api_key_env: Variable = key("the environment variable with the key", "OPENAI_API_KEY")
     concurrency: Count = key("requests at a time", 16)
     batch: bool = key("`true` uses the provider's batch API, at its lower price and within a day", False)
     max_failures: Annotated[float, Field(gt=0, le=1)] = key(

@@ -34,8 +34,11 @@ def table(section: type[Section]) -> str:
 
 def _what(field: Any) -> str:
     values = next((get_args(kind) for kind in _inside(field.annotation) if get_origin(kind) is Literal), ())
-    unsaid = [f"`{value}`" for value in values if f"`{value}`" not in field.description]
-    return f"{field.description}: {', '.join(unsaid)}" if len(unsaid) > 1 else field.description
+    unsaid = [f"`{value}`" for value in values if value and f"`{value}`" not in field.description]
+    if len(unsaid) < 2:
+        return str(field.description)
+    some = len(unsaid) < len([value for value in values if value])  # the text explains the others
+    return f"{field.description}{'; also' if some else ':'} {', '.join(unsaid)}"
 
 
 def _inside(annotation: Any) -> list[Any]:
