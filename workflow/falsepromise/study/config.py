@@ -195,7 +195,7 @@ class Recipe(Section):
     (EasyLM) where the paper gives none; docs/recipe.md names the source of each."""
 
     optimizer: Literal["scaled_adamw", "easylm", "adamw", "muon"] = key(
-        "`scaled_adamw`: as the paper describes, steps relative to each weight's size; `easylm`: as its code computes it",
+        "`scaled_adamw`: as in the paper, steps relative to each weight's size; `easylm`: as in the authors' code",
         "scaled_adamw", paper="`scaled_adamw` (section 4.1)",
     )  # fmt: skip
     learning_rate: float = key("learning rate after warm-up", 2e-3, gt=0, paper="2e-3 (section 4.1)")
