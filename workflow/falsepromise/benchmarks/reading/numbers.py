@@ -53,6 +53,12 @@ _CHECK = re.compile(
     r"\n[\W_]{0,6}(?:let's |let me |to )?(?:check|checking|verification|verify|double-check)\b", re.IGNORECASE
 )
 _ASIDE = re.compile(r"(?<=[\w)%.*]) \([^()\n]{0,200}\)")
+# What a last clause adds to its number: "69 billion in 2018", "500 units to earn 10 %".
+_ADDS = re.compile(
+    r",? (?:in (?:19|20)\d\d|(?:in order )?to (?:achieve|represent|reach|earn|cover|break even)\b[^.!?\n=]{0,160}"
+    r"|(?:since|because)\b[^.!?\n]{0,160})(?=[.!]?\s{0,9}\Z)"
+)
+_WHOLE = re.compile(r"\d(?!\d{0,9}(?:st|nd|rd|th)\b)")
 _SIGNS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\uff04": "$"})
 
 
@@ -170,7 +176,10 @@ def stated_number(response: str) -> Reading:
         if known:
             return Reading(known[-1], name)
     told = _CHECK.split(text, maxsplit=1)[0]
-    value = _last(_ASIDE.sub("", told if re.search(r"\d", told) else text))
+    told = _ASIDE.sub("", told if re.search(r"\d", told) else text).rstrip()
+    shorter = _ADDS.sub("", told)
+    clause = re.split(r"[.!?,;]\s|\n", shorter[-400:])[-1]
+    value = _last(shorter if _WHOLE.search(clause) else told)
     value = _last(text) if value is None else value
     return UNREADABLE if value is None else Reading(value, "last number")
 
