@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import resource
 import shutil
@@ -150,6 +151,20 @@ def test_a_dry_run_says_what_its_jobs_take(checkout: Checkout) -> None:
     done = checkout.snakemake("-n", "--cores", "2", "--configfile", "config/large.yaml")
     assert "  - disk: about " in done.stdout
     assert re.search(r"^Time: about [\d.]+ h on 2 free CPU cores", done.stdout, re.MULTILINE)
+
+
+def test_a_dry_run_names_jobs_that_slurm_would_never_start(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition of two hours and four GPUs a node, by a sinfo that prints it."""
+    for name, line in {"sinfo": "main*|2:00:00|32|64000|gpu:a100:4", "scontrol": "", "sacctmgr": ""}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{line}'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    said = checkout.snakemake("--profile", "slurm", "results/figures/fig4.pdf", "-n").stdout
+    assert "SLURM would never start 8 of train: requests 8 GPUs a node, partition 'main' has 4 GPUs a node" in said
+    assert said.count("of train: requests") == 3  # GPUs, memory, minutes: the largest request of each
+    assert "Would be faster:" in said
 
 
 def test_the_slurm_profile_takes_the_papers_study(checkout: Checkout) -> None:

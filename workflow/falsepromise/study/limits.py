@@ -138,25 +138,27 @@ class Cluster:
 
 
 def never_started(jobs: Iterable[Planned], cluster: Cluster) -> list[str]:
-    """The jobs that request more than SLURM would ever give them, by rule, and what to change."""
-    found: dict[tuple[str, str], int] = defaultdict(int)
+    """The jobs that request more than SLURM would ever give them, by rule and limit, and what to change."""
+    found: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
     for job in jobs:
-        for why in _refusals(job, cluster):
-            found[job.rule, why] += 1
-    return [f"SLURM would never start {count} of {rule}: {why}" for (rule, why), count in found.items()]
+        for limit, wanted, why in _refusals(job, cluster):
+            found[job.rule, limit].append((wanted, why))
+    return [f"SLURM would never start {len(whys)} of {rule}: {max(whys)[1]}" for (rule, _), whys in found.items()]
 
 
-def _refusals(job: Planned, cluster: Cluster) -> Iterator[str]:
+def _refusals(job: Planned, cluster: Cluster) -> Iterator[tuple[str, int, str]]:
+    """The limit that refuses a job, the amount that the job requests, and a message; the largest is shown."""
     partition, account = cluster.partition_of(job), cluster.account_of(job)
     if job.partition and cluster.partitions and partition is None:
-        yield f"there is no partition {job.partition!r}"
+        yield job.partition, 0, f"there is no partition {job.partition!r}"
     if partition is not None and not partition.up:
-        yield f"partition {partition.name!r} is down"
+        yield partition.name, 0, f"partition {partition.name!r} is down"
     if job.account and cluster.accounts and account is None:
         names = ", ".join(sorted({account.name for account in cluster.accounts}))
-        yield f"you have no account {job.account!r} (set slurm_account; you have {names})"
+        yield job.account, 0, f"you have no account {job.account!r} (set slurm_account; you have {names})"
     if job.qos and account is not None and account.qos and job.qos not in account.qos:
-        yield f"your account {account.name!r} has no QOS {job.qos!r} (set qos; it has {', '.join(account.qos)})"
+        has = ", ".join(account.qos)
+        yield job.qos, 0, f"your account {account.name!r} has no QOS {job.qos!r} (set qos; it has {has})"
     for limit in cluster.limits_of(job):
         for a_node, most_of in ((True, limit.each), (False, limit.all)):
             for resource, most in most_of.items():
@@ -167,7 +169,8 @@ def _refusals(job: Planned, cluster: Cluster) -> Iterator[str]:
                     changes = [f"set {key}", *(["slurm_partition"] if limit.where.startswith("partition") else [])]
                     if resource == "minutes" and (shards := _shards(job, most)):
                         changes.append(f"`shards: {shards}`")
-                    yield f"requests {wanted} {unit}, {limit.where} {most} {unit} ({', or '.join(changes)})"
+                    why = f"requests {wanted} {unit}, {limit.where} {most} {unit} ({', or '.join(changes)})"
+                    yield f"{limit.where} {resource} {a_node}", wanted, why
 
 
 def _shards(job: Planned, minutes: int) -> int | None:

@@ -73,5 +73,7 @@ def report(study: Study, workflow: Any) -> tuple[list[str], list[str]]:
     lines += space(study, made, shutil.disk_usage(".").free)
     if not workflow.resource_settings.nodes:  # not on a cluster
         return lines, []
-    asked, cluster = [limits.planned(job) for job in jobs if not job.is_local], limits.cluster()
+    # In a dry run Snakemake calls every job local.
+    submitted = [job for job in jobs if not (job.rule.norun or job.rule.name in workflow._localrules)]
+    asked, cluster = [limits.planned(job) for job in submitted], limits.cluster()
     return lines + limits.never_started(asked, cluster), limits.advice(asked, cluster)
