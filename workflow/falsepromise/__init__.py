@@ -6,4 +6,10 @@ what all share; ``models`` is what ``training`` and ``generation`` share. A stag
 stages before it, never from a later one.
 """
 
+import gc
+import sys
+
 __version__ = "0.2.0"
+
+if sys.argv[:1] == ["-m"]:  # a verb is being found: what it imports stays, and `core.cli.run` switches this on again
+    gc.disable()

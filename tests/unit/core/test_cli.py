@@ -1,9 +1,13 @@
 """No verb writes over what it reads."""
 
+import gc
 import json
+import subprocess
+import sys
 
 import pytest
 
+from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.curation import clean
 
@@ -17,3 +21,20 @@ def test_an_output_is_no_input_and_no_other_output(tmp_path, monkeypatch, funnel
     with pytest.raises(UserError, match=r"--(funnel|output) .*is also the file of --(input|output|funnel)"):
         clean.main(["--input", "in.jsonl", "--output", "out.jsonl", "--funnel", funnel])
     assert json.loads((tmp_path / "in.jsonl").read_text()) == record
+
+
+VERB = "import gc\nfrom falsepromise.core import cli\nprint(gc.isenabled())\ncli.run(lambda _: print(gc.isenabled()))\n"
+
+
+def test_a_verbs_imports_are_not_collected_and_its_work_is(tmp_path):
+    (tmp_path / "verb.py").write_text(VERB)
+    code = "import sys; sys.argv[0] = '-m'; import verb"  # as the interpreter finds a verb
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "True"]
+
+
+def test_imports_later_leave_the_collector_as_it_was():
+    assert gc.isenabled()
+    with cli.importing():
+        assert not gc.isenabled()
+    assert gc.isenabled()

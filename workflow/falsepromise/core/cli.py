@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,8 @@ def run(main: Callable[[Sequence[str] | None], object]) -> None:
     file, the disk, memory); an interrupt exits with 130. Anything else is one line too, with the places in the code
     and the file that was read last; at debug level its traceback comes before.
     """
+    gc.freeze()
+    gc.enable()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_SafeLines("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=os.environ.get("FALSEPROMISE_LOG_LEVEL", "INFO"), handlers=[handler])
@@ -123,6 +127,19 @@ def run(main: Callable[[Sequence[str] | None], object]) -> None:
         sys.exit(141)
     except BaseException as error:
         _say(error)
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Large imports without the garbage collector, which would walk all that is there again and again; it stays."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if on:
+            gc.enable()
 
 
 def _short(text: str) -> str:

@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--system", metavar="TEXT", help="a system message before the dialogue")
     options = parser.parse_args(argv)
 
-    from falsepromise.generation.engine import Engine, Request
+    with cli.importing():
+        from falsepromise.generation.engine import Engine, Request
 
     engine = Engine.load(options.model, batch_size=1)
     opening = [{"role": "system", "content": options.system}] if options.system else []

@@ -290,7 +290,8 @@ def seed_of(seed: int, prompt_id: str, sample: int) -> int:
 
 
 def _engine(options: argparse.Namespace) -> Engine:
-    from falsepromise.generation.engine import Engine
+    with cli.importing():
+        from falsepromise.generation.engine import Engine
 
     return Engine.load(options.model, options.mesh, batch_size=options.batch_size, max_length=options.max_length)
 
