@@ -1,5 +1,6 @@
 """A folder is replaced only where it is empty or ours; other files survive."""
 
+import json
 import os
 from pathlib import Path
 
@@ -38,8 +39,39 @@ def test_files_that_come_while_it_is_made_survive(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes").write_text("x")
     with pytest.raises(UserError, match="notes"):
-        finish(new, tmp_path / "out")
+        finish(new, tmp_path / "out", "test")
     assert (tmp_path / "out" / "notes").exists()
+
+
+@pytest.mark.parametrize("mark", ["{}", "[1", '{"made_by": "other", "files": ["notes"]}'])
+def test_a_mark_that_was_copied_or_downloaded_says_nothing(tmp_path, mark):
+    """A folder of ours that somebody published has one: its files count, not what it lists."""
+    with new_folder(tmp_path / "out", "test") as new:
+        (new / MARK).write_text(mark)
+        (new / "a").write_text("1")
+    assert json.loads((tmp_path / "out" / MARK).read_text()) == {"made_by": "test", "files": ["a"]}
+    write(tmp_path / "out", a="2")
+    (tmp_path / "out" / "notes").write_text("x")
+    with pytest.raises(UserError, match="notes"):
+        write(tmp_path / "out", a="3")
+
+
+def test_nothing_is_left_of_a_folder_that_could_not_be_finished(tmp_path, monkeypatch):
+    """The disk refuses the last step: the old folder is in its place again."""
+    write(tmp_path / "out", a="1")
+    moves = []
+
+    def refuse(source, target):
+        moves.append(target)
+        if len(moves) == 2:
+            raise OSError("refused")
+        os.rename(source, target)
+
+    monkeypatch.setattr(os, "replace", lambda s, t: refuse(s, t) if Path(s).is_dir() else os.rename(s, t))
+    with pytest.raises(OSError, match="refused"):
+        write(tmp_path / "out", a="2")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / "a").read_text() == "1"
 
 
 def test_a_file_and_a_foreign_unfinished_folder_survive(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.server
 import json
 import ssl
@@ -34,7 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(data)
 
     def part(self, data: bytes) -> tuple[int, bytes, str]:
@@ -76,10 +77,10 @@ class Hub(Handler):
             self.reply(200, json.dumps(about).encode())
         elif kind == "tree":
             below = {k: v for k, v in files.items() if k.startswith(f"{wanted}/" if wanted else "")}
-            listed = [{"type": "file", "oid": "0", "size": len(v), "path": k} for k, v in below.items()]
+            listed = [entry(k, v) for k, v in below.items()]
             if "recursive=false" in self.path:
                 depth = wanted.count("/") + 1 if wanted else 0
-                listed = [entry for entry in listed if str(entry["path"]).count("/") == depth]
+                listed = [e for e in listed if str(e["path"]).count("/") == depth]
                 folders = {"/".join(k.split("/")[: depth + 1]) for k in below if k.count("/") > depth}
                 listed += [{"type": "directory", "oid": "0", "size": 0, "path": k} for k in sorted(folders)]
             self.reply(200, json.dumps(listed).encode())
@@ -90,6 +91,23 @@ class Hub(Handler):
             )
         else:
             self.reply(404, b"{}", X_Error_Code="EntryNotFound")
+
+    def do_POST(self) -> None:
+        """The list of some files (`paths-info`)."""
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Type", "").startswith("application/json"):
+            paths = json.loads(asked)["paths"]
+        else:
+            paths = urllib.parse.parse_qs(asked.decode())["paths"]
+        name = "/".join(self.path.split("/")[3:5])
+        _, files = self.more.get(name, (COMMIT, self.files if name == "org/name" else {}))
+        self.reply(200, json.dumps([entry(path, files[path]) for path in paths if path in files]).encode())
+
+
+def entry(path: str, data: bytes) -> dict[str, object]:
+    """A file in the hub's list, with git's hash of it."""
+    oid = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    return {"type": "file", "oid": oid, "size": len(data), "path": path}
 
 
 class Breaking(Handler):
@@ -160,6 +178,7 @@ class Versions(Handler):
 def serving(handler: type[Handler], certificate: Path | None = None) -> Iterator[str]:
     """Run a server for the length of the block; its address. With a certificate it speaks TLS."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hang up
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)

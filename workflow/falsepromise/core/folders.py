@@ -35,10 +35,10 @@ def new_folder(output: Path, made_by: str, apart_from: Iterable[Path | None] = (
     unfinished = begin(output, made_by, apart_from)
     try:
         yield unfinished
+        finish(unfinished, output, made_by)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    finish(unfinished, output)
 
 
 def begin(output: Path, made_by: str, apart_from: Iterable[Path | None] = ()) -> Path:
@@ -64,8 +64,10 @@ def begin(output: Path, made_by: str, apart_from: Iterable[Path | None] = ()) ->
     return unfinished
 
 
-def finish(unfinished: Path, output: Path) -> None:
+def finish(unfinished: Path, output: Path, made_by: str) -> None:
     """Move a complete folder to its place. Its files get the permissions that the user's umask gives.
+
+    A mark among them came with what was copied or downloaded, and says nothing about this folder: it is replaced.
 
     Raises:
         UserError: `output` has become a folder that may not be replaced.
@@ -77,7 +79,6 @@ def finish(unfinished: Path, output: Path) -> None:
     for path in unfinished.rglob("*"):
         if not path.is_symlink():
             path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)  # some libraries write private files
-    made_by = read_json(unfinished / MARK)["made_by"]
     write_json(unfinished / MARK, {"made_by": made_by, "files": _contents(unfinished)})
     aside = _beside(output, "old")
     if os.path.lexists(output):
@@ -85,7 +86,12 @@ def finish(unfinished: Path, output: Path) -> None:
             check_replaceable(aside)  # a killed run's
             shutil.rmtree(aside)
         os.replace(output, aside)
-    os.replace(unfinished, output)
+    try:
+        os.replace(unfinished, output)
+    except OSError:
+        if os.path.lexists(aside):
+            os.replace(aside, output)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
 
 

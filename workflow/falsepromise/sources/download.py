@@ -14,10 +14,14 @@ from typing import IO, Protocol
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.core.text import masked
+from falsepromise.sources.room import check_room
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
+_LOOK = 1 << 26  # bytes after which the disk is looked at again
+SLOW_S = 300.0  # seconds in which a server must send `SLOWEST` bytes for each, or it counts as broken off
+SLOWEST = 1024
 _BREAKS = 4  # give up after so many breaks in a row without a new byte
 _VERSIONS = 4  # give up after so many versions of the file within one download
 _REFUSALS = 2  # give up after so many breaks if the server never answered
@@ -35,19 +39,36 @@ class Writable(Protocol):
     def restart(self) -> None:
         """Delete all that was written."""
 
+    def check_room(self, needed: int) -> None:
+        """Raise a `UserError` if the disk has no room for so many more bytes."""
+
 
 class Hashing:
-    """A file that keeps the SHA-256 of what was written."""
+    """A file that keeps the SHA-256 of what was written, and that doesn't fill its disk.
 
-    def __init__(self, stream: IO[bytes]):
-        self._stream = stream
+    Args:
+        stream: The file.
+        name: What is written, for messages.
+    """
+
+    def __init__(self, stream: IO[bytes], name: str):
+        self._stream, self._name = stream, name
+        self._unseen = 0  # bytes since the disk was looked at
         self.digest = hashlib.sha256()
 
     def write(self, data: bytes, /) -> int:
+        self._unseen += len(data)
+        if self._unseen > _LOOK:
+            self.check_room(len(data))
         self.digest.update(data)
         return self._stream.write(data)
 
+    def check_room(self, needed: int) -> None:
+        self._unseen = 0
+        check_room(self._stream.fileno(), needed, self._name)
+
     def restart(self) -> None:
+        self._unseen = 0
         self._stream.seek(0)
         self._stream.truncate()
         self.digest = hashlib.sha256()
@@ -71,7 +92,7 @@ def download(url: str, out: Writable, checked: bool) -> None:
     name = urllib.parse.urlsplit(url).path.rpartition("/")[2] or shown
     with Progress(None, f"downloading {name}", unit="B") as progress:
         while True:
-            before, wait = done, 0.0
+            before, wait, crept = done, 0.0, False
             if done and version is None and not checked:
                 done = _again(out, progress, done)
             request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
@@ -96,13 +117,21 @@ def download(url: str, out: Writable, checked: bool) -> None:
                             raise UserError(f"{shown}: changed several times during the download; try again later")
                     version = found or version
                     length = answer.headers.get("Content-Length")
-                    if total is None and length and length.isdecimal() and len(length) < 19:
+                    if total is None and length and length.isdecimal() and len(length) < 40:
                         total = progress.total = int(length)
-                    while chunk := answer.read(_CHUNK):
+                        out.check_room(total)
+                    since, mark = time.monotonic(), 0
+                    while chunk := answer.read1(_CHUNK):
                         new, skip = chunk[skip:], max(skip - len(chunk), 0)
                         out.write(new)
                         done += len(new)
                         progress.update(len(new))
+                        mark += len(chunk)
+                        if time.monotonic() - since > SLOW_S:
+                            crept = mark < SLOWEST * SLOW_S
+                            if crept:
+                                raise TimeoutError(f"{mark:,} bytes in {SLOW_S:.0f} s")
+                            since, mark = time.monotonic(), 0
                 if total is None or done >= total:
                     return
                 why = f"received {done:,} of {total:,} bytes"
@@ -116,7 +145,7 @@ def download(url: str, out: Writable, checked: bool) -> None:
                 wait = min(float(asked), _LONGEST_WAIT) if asked.isdecimal() and len(asked) < 9 else 0.0
             except _BROKEN as error:
                 why = str(getattr(error, "reason", error))
-            breaks = 0 if done > before else breaks + 1
+            breaks = 0 if done > before and not crept else breaks + 1
             if breaks >= (_BREAKS if total is not None else _REFUSALS):
                 heard = total is not None or why.startswith("the server")
                 raise UserError(f"{shown}: {'' if heard else 'cannot be reached: '}{masked(why)}; try again")

@@ -182,7 +182,7 @@ def _remove_leftovers(output: Path) -> None:
 
 def _write(output: Path, digest: str | None, uri: str, fill: Callable[[Writable], None]) -> str:
     with atomic_open(output, "wb") as stream:
-        hashing = Hashing(stream)
+        hashing = Hashing(stream, uri)
         fill(hashing)
         found = hashing.digest.hexdigest()
         if digest is not None and found != digest.lower():

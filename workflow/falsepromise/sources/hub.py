@@ -2,66 +2,64 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import errno
 import gzip
 import json
 import logging
 import math
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import loads
+from falsepromise.sources import hubclient
 from falsepromise.sources.download import Writable
+from falsepromise.sources.hubclient import errors
 
 log = logging.getLogger(__name__)
 
 _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 
-def commit(name: str) -> tuple[str, str]:
-    """A data set's name, and the commit of its revision (the newest, if none is named)."""
+def commit(name: str, kind: str = "dataset") -> tuple[str, str]:
+    """The name of a data set or model, and the commit of its revision (the newest, if none is named)."""
     match = _HUB.fullmatch(name)
     if not match:
         raise UserError(f"hub:{name}: expected ORG/NAME@REVISION; pin the revision, or the data may change")
-    import huggingface_hub
-
     with errors(f"hub:{name}"):
-        found = huggingface_hub.HfApi().dataset_info(match["name"], revision=match["revision"]).sha
+        import huggingface_hub
+
+        found = huggingface_hub.HfApi().repo_info(match["name"], revision=match["revision"], repo_type=kind).sha
+        if not isinstance(found, str) or not _COMMIT.fullmatch(found):
+            raise UserError(f"the server gives {str(found)[:60]!r} as its commit; is it a hub?")
+        if _COMMIT.fullmatch(match["revision"] or "") and found != match["revision"]:
+            raise UserError(f"the server gives another commit, {found}")
     if found != match["revision"]:
         log.warning("hub:%s is commit %s now; pin this commit, because a branch or tag may move", name, found)
-    return match["name"], str(found)
+    return match["name"], found
 
 
 def file(name: str, revision: str, member: str, folder: Path) -> Path:
     """One file of a data set's repository, downloaded into a folder."""
-    import huggingface_hub
-
     with errors(f"hub:{name}@{revision}, file {member}"):
-        path = huggingface_hub.hf_hub_download(name, member, repo_type="dataset", revision=revision, local_dir=folder)
-    return Path(path)
+        (path,) = hubclient.download(name, "dataset", revision, folder, member)
+    return path
 
 
 def folder(name: str, revision: str, member: str | None, output: Path) -> None:
     """Download a folder of a data set's repository (all of it without `member`), its files unchanged."""
-    import huggingface_hub
-
     where = f"hub:{name}@{revision}, folder {member or '/'}"
     inside = PurePosixPath(member or ".")
     if inside.is_absolute() or ".." in inside.parts:  # its files are moved, so they must be inside the download
         raise UserError(f"{where}: expected a folder of the repository, without '..'")
     # In the unfinished output, which the next run deletes if this one is killed.
     with errors(where), tempfile.TemporaryDirectory(dir=output, prefix=".hub-") as whole:
-        wanted = [f"{member}/*"] if member else None
-        huggingface_hub.snapshot_download(
-            name, repo_type="dataset", revision=revision, allow_patterns=wanted, local_dir=whole
-        )
+        hubclient.download(name, "dataset", revision, Path(whole), below=str(inside) if member else None)
         found = Path(whole, inside)
         if not found.is_dir():
             raise UserError(f"{where}: the repository has no such folder")
@@ -82,6 +80,7 @@ def rows(
     Raises:
         UserError: the data set, split or column doesn't exist or can't be read.
     """
+    hubclient.guard()
     import datasets
 
     where = f"hub:{name}@{revision}, split {split}"
@@ -175,22 +174,3 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(inner) for key, inner in value.items()}
     return [_without_nan(inner) for inner in value] if isinstance(value, list) else value
-
-
-@contextlib.contextmanager
-def errors(where: str) -> Iterator[None]:
-    """Turn errors of the hub and its libraries into a one-line `UserError`."""
-    import huggingface_hub.errors
-
-    try:
-        yield
-    except UserError:
-        raise
-    except huggingface_hub.errors.GatedRepoError as error:
-        raise UserError(f"{where}: it is gated: accept its terms on the hub, and set HF_TOKEN") from error
-    except Exception as error:  # datasets passes on any error of its readers
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-            raise  # writing failed, not reading
-        cause = error.__cause__ if type(error).__name__ == "DatasetGenerationError" and error.__cause__ else error
-        scripts = "; name one of its files with --member" if "script" in str(cause) else ""
-        raise UserError(f"{where}: {type(cause).__name__}: {str(cause)[:600]}{scripts}") from error

@@ -19,6 +19,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.folders import new_folder
 from falsepromise.core.records import write_json
+from falsepromise.sources import hub, hubclient
 
 WANTED = ("*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt", "*.jinja")
 
@@ -39,16 +40,9 @@ def fetch(uri: str, folder: Path) -> None:
 
 
 def _from_hub(name: str, revision: str, folder: Path) -> None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        snapshot_download(name, revision=revision, local_dir=folder, allow_patterns=list(WANTED))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(
-            f"hub:{name}@{revision}: can't be fetched ({type(error).__name__}: {str(error).splitlines()[0]:.150}); "
-            "check the name, the network, and whether its licence is accepted; for a folder of yours write file:PATH"
-        ) from error
+    name, commit = hub.commit(f"{name}@{revision}", "model")
+    with hubclient.errors(f"hub:{name}@{revision}"):
+        hubclient.download(name, "model", commit, folder, patterns=WANTED)
     shutil.rmtree(folder / ".cache", ignore_errors=True)
 
 

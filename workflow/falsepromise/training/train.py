@@ -62,6 +62,8 @@ from falsepromise.training.step import loss_function, make_loss, make_step
 log = logging.getLogger(__name__)
 __all__ = ["STOPPED", "loss_function", "main", "make_step", "train"]
 
+_VERB = "falsepromise.training.train"
+
 
 def train(
     base: Path,
@@ -212,16 +214,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     inputs += sorted(args.held_out.glob("*.npy")) if args.held_out else []
     first = jax.process_index() == 0  # the weights are gathered from all processes; the first one writes
-    unfinished = folders.begin(args.output, "falsepromise.training.train") if first else args.output
+    unfinished = folders.begin(args.output, _VERB) if first else args.output
     weights.save(model, config, unfinished, tokenizer)  # type: ignore[arg-type]
     if not first:
         return
     write_jsonl(unfinished / "train.jsonl", [{"step": i, "loss": loss} for i, loss in enumerate(loop.losses, 1)])
     shutil.copyfile(args.checkpoints / "log.jsonl", unfinished / "log.jsonl")
     of_run = {"recipe": recipe.model_dump(), "tokens": blocks.budget}
-    made = manifest("falsepromise.training.train", inputs=inputs, config=of_run, seed=args.seed, extra=facts)
+    made = manifest(_VERB, inputs=inputs, config=of_run, seed=args.seed, extra=facts)
     write_json(unfinished / "manifest.json", made)
-    folders.finish(unfinished, args.output)
+    folders.finish(unfinished, args.output, _VERB)
     checkpoints.delete()  # the result is whole: its states are no longer needed
 
 

@@ -1,0 +1,262 @@
+"""Download files of a Hugging Face repository, whatever its server says.
+
+`huggingface_hub` believes the server: it writes as many bytes as come, waits as long as it is told, and follows a list
+to its next page on any host with the user's token. Here a file has the size and the hash that the repository's list
+gives, the token goes to the hub alone, and each reply has limits of size and time.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import errno
+import fnmatch
+import functools
+import hashlib
+import json
+import os
+import re
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.progress import Progress
+from falsepromise.core.text import masked
+from falsepromise.sources.room import check_room
+
+LONGEST_LIST = 64 << 20  # bytes of one reply that is no file; a page of a list has 1,000 files in less than 1 MiB
+LONGEST_LIST_S = 300.0  # seconds of such a reply
+MOST_PAGES = 500  # of 1,000 files each: a list's pages may follow each other without end
+SLOWEST = 1024  # bytes a second of a file, over each `SLOW_S` seconds
+SLOW_S = 300.0
+LONGEST_WAIT_S = 120  # most seconds that a server may ask to wait before it is asked again
+SILENT_S = 60.0  # longest silence of a server in seconds
+_WAITS = ("connect", "read", "write", "pool")
+_CHUNK = 1 << 20
+_AT_ONCE = 8  # files
+_WRAPPERS = ("DatasetGenerationError", "LocalEntryNotFoundError")  # errors that say less than their cause
+_OWN = ("https://huggingface.co", "https://hub-ci.huggingface.co", "https://hf.co")
+
+
+@functools.cache
+def guard() -> None:
+    """Put the limits on all requests of `huggingface_hub` and `datasets` in this process."""
+    os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its downloads pass none of this
+    import httpx2
+    import huggingface_hub
+    from huggingface_hub.constants import ENDPOINT
+    from huggingface_hub.utils._http import default_client_factory
+
+    hosts, pages = {_origin(address) for address in (ENDPOINT, *_OWN)}, 0
+
+    class Watched(httpx2.SyncByteStream):
+        def __init__(self, stream: Any, url: str, is_list: bool):
+            self._stream, self._url, self._is_list = stream, url, is_list
+
+        def __iter__(self) -> Iterator[bytes]:
+            size = mark = 0
+            start = since = time.monotonic()
+            for part in self._stream:
+                size, now = size + len(part), time.monotonic()
+                if self._is_list and (size > LONGEST_LIST or now - start > LONGEST_LIST_S):
+                    raise UserError(f"{self._url}: the reply is too long for a list of files, or too slow")
+                if now - since > SLOW_S:
+                    if size - mark < SLOWEST * SLOW_S:
+                        raise UserError(
+                            f"{self._url}: sent {size - mark:,} bytes in {now - since:.0f} s; try again later"
+                        )
+                    since, mark = now, size
+                yield part
+
+        def close(self) -> None:
+            self._stream.close()
+
+    def asked(request: Any) -> None:
+        if _origin(str(request.url)) not in hosts:
+            request.headers.pop("Authorization", None)
+        limits = request.extensions.get("timeout", {})  # most requests have none
+        request.extensions["timeout"] = {what: limits.get(what) or SILENT_S for what in _WAITS}
+
+    def answered(response: Any) -> None:
+        nonlocal pages
+        url, is_list = masked(str(response.request.url)), "/api/" in response.request.url.path
+        pages += "/tree/" in response.request.url.path
+        if pages > MOST_PAGES:
+            raise UserError(f"{url}: the server's list of files doesn't end ({MOST_PAGES:,} pages)")
+        if response.headers.get("Content-Encoding", "identity") != "identity" and response.request.method == "GET":
+            raise UserError(f"{url}: the reply is packed, which was not requested; is there a proxy between?")
+        wait = response.headers.get("Retry-After", "")
+        if wait.isdecimal() and (len(wait) > 6 or int(wait) > LONGEST_WAIT_S):
+            response.headers["Retry-After"] = str(LONGEST_WAIT_S)
+        response.headers.pop("RateLimit", None)  # it can ask for any time as well
+        response.stream = Watched(response.stream, url, is_list)
+
+    def client() -> Any:
+        made = default_client_factory()
+        made.headers["Accept-Encoding"] = "identity"
+        hooks = made.event_hooks
+        made.event_hooks = {"request": [*hooks["request"], asked], "response": [*hooks["response"], answered]}
+        return made
+
+    huggingface_hub.set_client_factory(client)
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def download(
+    name: str,
+    kind: str,
+    revision: str,
+    folder: Path,
+    member: str | None = None,
+    below: str | None = None,
+    patterns: Sequence[str] = ("*",),
+) -> list[Path]:
+    """Download files of a repository into a folder, and compare each with the size and hash of the repository's list.
+
+    Args:
+        name: `ORG/NAME`.
+        kind: `model` or `dataset`.
+        revision: The commit.
+        folder: An empty folder, which gets the files under their names.
+        member: One file; otherwise all files below `below` whose names fit one of `patterns`.
+        below: A folder of the repository; all of it by default.
+        patterns: Shell patterns for names.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: a file is not what the list says, or the disk has no room for all.
+        Exception: those of `huggingface_hub`; see `errors`.
+    """
+    guard()
+    import huggingface_hub
+
+    api = huggingface_hub.HfApi()
+    about: Any = {"revision": revision, "repo_type": kind}
+    listed = (
+        api.get_paths_info(name, [member], **about) if member else api.list_repo_tree(name, recursive=True, **about)
+    )
+    files = {
+        entry.path: entry
+        for entry in listed
+        if isinstance(entry, huggingface_hub.hf_api.RepoFile)
+        and (not below or entry.path.startswith(f"{below.rstrip('/')}/"))
+        and (member or any(fnmatch.fnmatchcase(entry.path, pattern) for pattern in patterns))
+    }
+    if member and not files:
+        raise UserError("Entry Not Found: the repository has no such file")
+    sizes = {path: _size(path, entry) for path, entry in files.items()}
+    check_room(folder, sum(sizes.values()), f"the files of {name}")
+    stop = threading.Event()
+    with Progress(sum(sizes.values()), f"downloading {name}", unit="B") as progress:
+
+        def get(path: str) -> Path:
+            if stop.is_set():
+                raise UserError("the download was given up")
+            counter = _counter(path, sizes[path], folder, progress, stop)
+            found = huggingface_hub.hf_hub_download(
+                name, path, repo_type=kind, revision=revision, local_dir=folder, tqdm_class=counter
+            )
+            _check(Path(found), files[path])
+            return Path(found)
+
+        with concurrent.futures.ThreadPoolExecutor(min(_AT_ONCE, len(files) or 1)) as pool:
+            doing = [pool.submit(get, path) for path in sorted(files)]
+            try:
+                for done in concurrent.futures.as_completed(doing):
+                    done.result()
+            except BaseException:
+                stop.set()
+                for waiting in doing:
+                    waiting.cancel()
+                raise
+    return [done.result() for done in doing]
+
+
+def _size(path: str, entry: Any) -> int:
+    size = entry.lfs.size if entry.lfs else entry.size
+    if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < 1 << 60:
+        raise UserError(f"{path}: the repository's list gives the size {str(size)[:40]}")
+    return size
+
+
+def _counter(path: str, most: int, folder: Path, progress: Progress, stop: threading.Event) -> Any:
+    """The bar that `huggingface_hub` moves with each piece of a file: it ends a download that is too long."""
+
+    class Counter:
+        def __init__(self, *_: object, **options: Any):
+            self.done = options.get("initial") or 0
+
+        def __enter__(self) -> Counter:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def update(self, n: float | None = 1) -> None:
+            self.done += int(n or 0)
+            if stop.is_set():
+                raise UserError("the download was given up")
+            if self.done > most:
+                raise UserError(
+                    f"{path}: the server sends more than the {most:,} bytes that the repository's list gives"
+                )
+            check_room(folder, 0, path)
+            progress.update(int(n or 0))
+
+        def close(self) -> None:
+            pass
+
+        def set_postfix_str(self, *_: object, **__: object) -> None:
+            pass
+
+    return Counter
+
+
+def _check(path: Path, entry: Any) -> None:
+    """Compare a file with the list: by SHA-256 if it is large (LFS), or by git's hash of it."""
+    size = path.stat().st_size
+    found: Any = hashlib.sha256() if entry.lfs else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+    with open(path, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            found.update(chunk)
+    expected = str(entry.lfs.sha256 if entry.lfs else entry.blob_id)
+    if size != _size(entry.path, entry) or found.hexdigest() != expected:
+        kind = "SHA-256" if entry.lfs else "git's hash"
+        raise UserError(
+            f"{entry.path}: {size:,} bytes with {kind} {found.hexdigest()}, but the repository's list has "
+            f"{_size(entry.path, entry):,} and {expected[:80]}; it was damaged on its way: try again"
+        )
+
+
+@contextlib.contextmanager
+def errors(where: str) -> Iterator[None]:
+    """Turn errors of the hub and its libraries into a one-line `UserError`, under the limits of `guard`."""
+    guard()
+    import huggingface_hub.errors
+
+    try:
+        yield
+    except UserError as error:
+        if str(error).startswith("hub:"):
+            raise
+        raise UserError(f"{where}: {error}") from error
+    except huggingface_hub.errors.GatedRepoError as error:
+        raise UserError(f"{where}: it is gated: accept its terms on the hub, and set HF_TOKEN") from error
+    except Exception as error:  # datasets passes on any error of its readers
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise  # writing failed, not reading
+        cause = (type(error).__name__ in _WRAPPERS and error.__cause__) or error
+        if isinstance(cause, json.JSONDecodeError):
+            raise UserError(f"{where}: the server's answer is not JSON; is something else than a hub there?") from error
+        scripts = "; name one of its files with --member" if re.search(r"\bscripts?\b", str(cause)) else ""
+        raise UserError(f"{where}: {type(cause).__name__}: {str(cause)[:600]}{scripts}") from error
