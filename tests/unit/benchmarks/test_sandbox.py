@@ -96,7 +96,7 @@ def nothing_left(run: Hostile) -> None:
     assert run.secret == "nobody may read this"
     for path in (f"/{MARKER}", f"/dev/{MARKER}", f"/tmp/{MARKER}", f"{os.path.dirname(os.__file__)}/{MARKER}"):
         assert not os.path.exists(path)
-    deadline = time.monotonic() + 5  # another test run on this machine may be at work
+    deadline = time.monotonic() + 60  # another test run on this machine may be at work
     while processes() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert processes() == []

@@ -45,7 +45,8 @@ def test_each_job_gets_its_own_and_the_third_waits(tmp_path: Path) -> None:
     first, second = (start(tmp_path, 1, command.format(name)) for name in ("a", "b"))
     assert {given(tmp_path, "a"), given(tmp_path, "b")} == {"0", "1"}
     third = start(tmp_path, 1, command.format("c"))
-    time.sleep(2)
+    assert third.stderr is not None
+    waiting = third.stderr.readline()
     assert not (tmp_path / "c").exists()
     (tmp_path / "stop-a").touch()
     assert given(tmp_path, "c") == given(tmp_path, "a")
@@ -54,8 +55,8 @@ def test_each_job_gets_its_own_and_the_third_waits(tmp_path: Path) -> None:
     for process in (first, second, third):
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0, said
-    assert "waiting for 1 of the GPUs 0, 1" in said
-    assert f"'s process {first.pid} (sh -c echo $CUDA_VISIBLE_DEVICES > a;" in said
+    assert "waiting for 1 of the GPUs 0, 1" in waiting
+    assert f"'s process {first.pid} (sh -c echo $CUDA_VISIBLE_DEVICES > a;" in waiting
 
 
 def test_a_killed_jobs_gpus_are_free_at_once_and_not_before_its_last_process(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_the_child_ends_with_its_parent_even_when_that_is_killed(facts: Path) ->
         body = json.dumps({"model": NAME, "messages": MESSAGES}).encode()
         assert post(url, body)[1]["choices"][0]["message"]["content"] == "City5"
         os.kill(parent.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     with pytest.raises(OSError, match=r"refused|reset"):  # noqa: PT012 - it ends a moment later
         while time.monotonic() < deadline:
             post(url, body)
