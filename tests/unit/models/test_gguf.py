@@ -13,6 +13,7 @@ from falsepromise.models import gguf as verb
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
+from falsepromise.models.gguf_head import read_head
 
 gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
 CONFIG = ModelConfig("llama", 67, 32, 64, 2, 4, 2, 8, 256, bos_id=1, eos_id=2)
@@ -90,6 +91,41 @@ def test_odd_files_are_named(leaves, tmp_path):
         weights.load(tmp_path / "cut.gguf")
     with pytest.raises(UserError, match="no such file"):
         weights.load(tmp_path / "none.gguf")
+
+
+@pytest.mark.parametrize("order", ["LITTLE", "BIG"])
+def test_the_head_is_what_the_library_reads(tmp_path, order):
+    """Each type of value and of tensor, in both orders of bytes."""
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama", endianess=gguf.GGUFEndian[order])
+    for kind in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"):
+        getattr(writer, f"add_{kind}")(f"a.{kind}", 3)
+    writer.add_bool("a.bool", True)
+    writer.add_string("a.text", "ü")
+    writer.add_array("a.texts", ["x", "", "é" * 50])
+    writer.add_array("a.numbers", [1, -2, 3])
+    writer.add_array("a.fractions", [1.5, -0.25])
+    writer.add_array("a.truths", [True, False])
+    writer.add_custom_alignment(64)
+    rng = np.random.default_rng(0)
+    for kind in (np.float16, np.float32, np.float64, np.int8, np.int16, np.int32, np.int64):
+        writer.add_tensor(f"t.{kind.__name__}", (rng.normal(size=(3, 5)) * 9).astype(kind))
+    for name in ("Q8_0", "Q4_0", "BF16"):
+        kind = gguf.GGMLQuantizationType[name]
+        packed = gguf.quants.quantize(rng.normal(size=(2, 64)).astype(np.float32), kind)
+        writer.add_tensor(f"t.{name}", packed, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    fields, tensors = read_head(tmp_path / "m.gguf")
+    theirs = gguf.GGUFReader(tmp_path / "m.gguf")
+    assert fields == {name: f.contents() for name, f in theirs.fields.items() if not name.startswith("GGUF.")}
+    assert len(fields) == 18
+    assert len(tensors) == len(theirs.tensors) == 10
+    for ours, other in zip(tensors, theirs.tensors, strict=True):
+        assert (ours.name, ours.kind) == (other.name, other.tensor_type)
+        assert ours.shape == tuple(int(n) for n in reversed(other.shape))
+        np.testing.assert_array_equal(ours.data, other.data, err_msg=ours.name)
 
 
 def test_the_verb_writes_a_folder_with_its_tokenizer(tmp_path):

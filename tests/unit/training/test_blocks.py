@@ -73,6 +73,60 @@ def test_a_budget_beyond_the_data_is_refused(tmp_path: Path) -> None:
         Blocks.open(tmp_path, 16)
 
 
+def changed(folder: Path, name: str, change) -> None:
+    np.save(folder / f"{name}.npy", change(np.load(folder / f"{name}.npy")))
+
+
+DAMAGE = {
+    "cut off": lambda folder: (folder / "tokens.npy").write_bytes((folder / "tokens.npy").read_bytes()[:-3]),
+    "head cut off": lambda folder: (folder / "loss_mask.npy").write_bytes((folder / "tokens.npy").read_bytes()[:50]),
+    "empty": lambda folder: (folder / "tokens.npy").write_bytes(b""),
+    "not NumPy": lambda folder: (folder / "tokens.npy").write_bytes(b"<html>" * 50),
+    "a pickle": lambda folder: np.save(folder / "tokens.npy", np.array([{}] * 15), allow_pickle=True),
+    "an archive": lambda folder: (np.savez(folder / "x", a=1), (folder / "x.npz").rename(folder / "tokens.npy")),
+    "half an archive": lambda folder: (folder / "tokens.npy").write_bytes(b"PK\x03\x04" + b"0" * 50),
+    "missing": lambda folder: (folder / "documents.npy").unlink(),
+    "a folder": lambda folder: ((folder / "tokens.npy").unlink(), (folder / "tokens.npy").mkdir()),
+    "a head that lies": lambda folder: (folder / "tokens.npy").write_bytes(
+        (folder / "tokens.npy").read_bytes().replace(b"(15,), ", b"(1" + b"0" * 3 + b",)")
+    ),
+    "a head that nests": lambda folder: (folder / "tokens.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + (9000).to_bytes(2, "little") + b"(" * 8999 + b"\n"
+    ),
+    "fractions": lambda folder: changed(folder, "tokens", lambda a: a.astype(np.float32)),
+    "signed": lambda folder: changed(folder, "tokens", lambda a: a.astype(np.int64) - 20),
+    "text": lambda folder: changed(folder, "tokens", lambda a: a.astype(str)),
+    "two axes": lambda folder: changed(folder, "tokens", lambda a: a.reshape(3, 5)),
+    "a weight without a value": lambda folder: changed(folder, "loss_mask", lambda a: np.full(len(a), np.nan)),
+    "lengths": lambda folder: changed(folder, "loss_mask", lambda a: a[:-1]),
+    "no documents": lambda folder: changed(folder, "documents", lambda a: a[:0]),
+    "a late start": lambda folder: changed(folder, "documents", lambda a: a[1:]),
+    "backwards": lambda folder: changed(folder, "documents", lambda a: np.array([0, 9, 3, 15])),
+    "another end": lambda folder: changed(folder, "documents", lambda a: a + (a == a[-1])),
+    "size 0": lambda folder: write_json(folder / "blocks.json", {"block_size": 0}),
+    "size of a text": lambda folder: write_json(folder / "blocks.json", {"block_size": "8"}),
+    "size beyond memory": lambda folder: write_json(folder / "blocks.json", {"block_size": 10**15}),
+    "a list": lambda folder: write_json(folder / "blocks.json", [8]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_folder_is_one_line(tmp_path: Path, damage: str) -> None:
+    assert opened(tmp_path, DOCUMENTS, 4).budget == 15
+    DAMAGE[damage](tmp_path)
+    with pytest.raises(UserError, match=f"^{tmp_path}"):
+        Blocks.open(tmp_path)
+
+
+@pytest.mark.parametrize(("budget", "rows"), [(0, None), (-5, None), (1, None), (None, 9)])
+def test_what_a_model_can_not_learn_from_is_refused(tmp_path: Path, budget: int | None, rows: int | None) -> None:
+    """The largest token is 9: of a table with 9 rows, jax would read the last one instead."""
+    opened(tmp_path, DOCUMENTS, 4)
+    Blocks.open(tmp_path, None, 10)
+    with pytest.raises(UserError, match=r"nothing to predict|has the token 9, but the model knows 9"):
+        Blocks.open(tmp_path, budget, rows)
+
+
 def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
     blocks = opened(tmp_path / "a", [([i + 1] * 4, [True] * 4) for i in range(25)], 4)
     replay = opened(tmp_path / "b", [([99] * 4, [True] * 4) for _ in range(3)], 4)

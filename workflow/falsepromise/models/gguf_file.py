@@ -8,16 +8,17 @@ stores q and k reordered for that, and here they are put back.
 from __future__ import annotations
 
 import contextlib
-import os
+import importlib.util
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from falsepromise.core.errors import UserError
 from falsepromise.models.config import ModelConfig, RopeScaling
+from falsepromise.models.gguf_head import GgufTensor, read_head
 from falsepromise.models.hubkeys import Tensor, check_layers, entries
 
 _TOP = {
@@ -48,14 +49,14 @@ def read_gguf(path: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
     Raises:
         UserError: not a whole GGUF file, another architecture, or an unknown tensor; it is named.
     """
-    reader = _open(path)
-    names = {tensor.name for tensor in reader.tensors}
+    fields, tensors = _open(path)
+    names = {tensor.name for tensor in tensors}
     with _as_expected(path):
-        config = _config(_fields(reader), names, path)
+        config = _config(fields, names, path)
     check_layers(config, names, path)
     heads = {"attn_q.weight": config.num_heads, "attn_k.weight": config.num_kv_heads}
     found: dict[str, Tensor] = {}
-    for tensor in reader.tensors:
+    for tensor in tensors:
         if tensor.name in _CONSTANTS:
             continue
         block, _, short = tensor.name.removeprefix("blk.").partition(".")
@@ -63,8 +64,7 @@ def read_gguf(path: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
             key = f"model.layers.{block}.{_BLOCK[short]}"
         else:
             key = _TOP.get(tensor.name, tensor.name)  # an unknown name is refused with all others' keys
-        shape = tuple(int(n) for n in reversed(tensor.shape))
-        found[key] = Tensor(str(path), shape, _reader(tensor, shape, heads.get(short)))
+        found[key] = Tensor(str(path), tensor.shape, _reader(tensor, heads.get(short)))
     missing = {entry.key for entry in entries(config)} - set(found)
     if "lm_head.weight" in missing:
         raise UserError(f"{path}: no output.weight although the config asks for one; fetch the file again")
@@ -78,7 +78,7 @@ def tokenizer_json(path: str | Path) -> dict[str, Any]:
         tokenizer.json's content for a byte-level BPE (GPT-2's kind); other kinds are refused.
     """
     with _as_expected(path):
-        return _tokenizer_json(_fields(_open(path)), path)
+        return _tokenizer_json(_open(path)[0], path)
 
 
 def _tokenizer_json(fields: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
@@ -114,79 +114,15 @@ def _tokenizer_json(fields: Mapping[str, Any], path: str | Path) -> dict[str, An
     }
 
 
-def _open(path: str | Path) -> Any:
-    try:
-        import gguf
-    except ImportError as error:
-        raise UserError(f"{path}: reading GGUF needs the package gguf; run `pip install gguf`") from error
+def _open(path: str | Path) -> tuple[dict[str, Any], list[GgufTensor]]:
+    if importlib.util.find_spec("gguf") is None:
+        raise UserError(f"{path}: reading GGUF needs the package gguf; run `pip install gguf`")
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file")
     try:
-        with open(path, "rb") as stream:
-            _check_counts(stream, os.path.getsize(path))
-        return gguf.GGUFReader(path)
+        return read_head(path)
     except (ValueError, KeyError, IndexError, OSError, OverflowError, MemoryError, struct.error) as error:
         raise UserError(f"{path}: not a whole GGUF file ({error}); fetch it again") from error
-
-
-# Bytes of a value by its type in the file; 8 is a text, 9 a list.
-_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-_LEAST = {**_BYTES, 8: 8, 9: 12}
-
-
-def _check_counts(stream: IO[bytes], size: int) -> None:
-    """Walk a file's head: what it counts (fields, texts, lists, tensors) must fit into the rest of it.
-
-    `gguf` believes the counts: a file of 24 bytes keeps it busy for ever.
-
-    Raises:
-        ValueError, struct.error: what doesn't fit.
-    """
-    magic, version = stream.read(4), stream.read(4)
-    if magic != b"GGUF":
-        raise ValueError("it does not begin with GGUF")
-    order = ">" if version[:2] == b"\0\0" else "<"
-
-    def numbers(form: str) -> tuple[int, ...]:
-        return struct.unpack(order + form, stream.read(struct.calcsize(order + form)))
-
-    def skip(count: int, each: int, what: str) -> None:
-        if count * each > size - stream.tell():
-            raise ValueError(f"{count} bytes or entries of {what}, more than the file has")
-
-    def text() -> None:
-        (length,) = numbers("Q")
-        skip(length, 1, "a text")
-        stream.seek(length, 1)
-
-    def value(kind: int, inside: bool = False) -> None:
-        if kind == 8:
-            text()
-        elif kind in _BYTES:
-            stream.seek(_BYTES[kind], 1)
-        elif kind == 9 and not inside:
-            of, count = numbers("IQ")
-            skip(count, _LEAST.get(of, 1), "a list")
-            if of in _BYTES:
-                stream.seek(count * _BYTES[of], 1)
-            else:
-                for _ in range(count):
-                    value(of, inside=True)
-        else:
-            raise ValueError("a list of lists" if kind == 9 else f"a value of the unknown type {kind}")
-
-    tensors, fields = numbers("QQ")
-    skip(fields, 13, "fields")
-    skip(tensors, 24, "tensors")
-    for _ in range(fields):
-        text()
-        value(numbers("I")[0])
-    for _ in range(tensors):
-        text()
-        (axes,) = numbers("I")
-        if axes > 8:
-            raise ValueError(f"a tensor of {axes} axes")
-        numbers(f"{axes}QIQ")
 
 
 @contextlib.contextmanager
@@ -200,15 +136,13 @@ def _as_expected(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def _fields(reader: Any) -> dict[str, Any]:
-    return {name: field.contents() for name, field in reader.fields.items()}
+def _reader(tensor: GgufTensor, heads: int | None) -> Callable[[tuple[slice, ...]], np.ndarray]:
+    shape = tensor.shape
 
-
-def _reader(tensor: Any, shape: tuple[int, ...], heads: int | None) -> Callable[[tuple[slice, ...]], np.ndarray]:
     def read(index: tuple[slice, ...]) -> np.ndarray:
         from gguf.quants import dequantize
 
-        array = dequantize(tensor.data, tensor.tensor_type).reshape(shape)
+        array = dequantize(tensor.data, tensor.kind).reshape(shape)
         if heads:
             # Rows of a head stand as (pair, half); the hub has (half, pair).
             array = array.reshape(heads, shape[0] // heads // 2, 2, shape[1]).swapaxes(1, 2).reshape(shape)

@@ -34,7 +34,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
-from falsepromise.core.records import atomic_open, check_dialogue, read_json, read_jsonl, write_json
+from falsepromise.core.records import atomic_open, check_dialogue, check_file, read_json, read_jsonl, write_json
 from falsepromise.models.chat import ChatTokenizer, load_any
 from falsepromise.models.vocabulary import FILES
 from falsepromise.study.config import default
@@ -102,6 +102,31 @@ def write_blocks(documents: Iterable[Encoded], folder: Path, vocab_size: int) ->
     }
 
 
+_KINDS = {"tokens": "u", "loss_mask": "b", "documents": "i"}  # arrays and NumPy's kind of their numbers
+_LONGEST_BLOCK = 1 << 24
+
+
+def _array(path: Path, kind: str) -> np.ndarray:
+    """One of the arrays, memory-mapped.
+
+    Raises:
+        UserError: it is missing, cut off, a pickle, or of another type or shape than `write_blocks` gives it.
+    """
+    check_file(path)
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # NumPy's reader has its own for each kind of damage
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0][:200]
+        raise UserError(f"{path}: can't be read ({reason}); make its folder again") from error
+    if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind != kind or not len(found):
+        what = f"{found.dtype} of shape {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+        raise UserError(f"{path}: is {what}, expected a row of {_NAMES[kind]}; make its folder again")
+    return found
+
+
+_NAMES = {"u": "unsigned integers", "b": "truth values", "i": "integers"}
+
+
 @dataclass(frozen=True)
 class Blocks:
     """A stream of tokens, opened memory-mapped and read block by block.
@@ -121,30 +146,40 @@ class Blocks:
     budget: int
 
     @classmethod
-    def open(cls, folder: str | Path, budget: int | None = None) -> Blocks:
+    def open(cls, folder: str | Path, budget: int | None = None, rows: int | None = None) -> Blocks:
         """Open a folder that this verb wrote.
 
         Args:
             folder: The folder.
             budget: Use the first so many tokens only; None for all.
+            rows: How many tokens the model knows: an id beyond them would read another row of its embeddings.
 
         Raises:
-            UserError: the budget is larger than the data or too small for one block's worth.
+            UserError: the folder is damaged or of another vocabulary, or the budget is larger than the data or has
+                nothing to predict.
         """
         folder = Path(folder)
         about = read_json(folder / "blocks.json")
-        tokens, mask, documents = (
-            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("tokens", "loss_mask", "documents")
-        )
-        if not len(tokens) == len(mask) == documents[-1]:
+        size = about.get("block_size") if isinstance(about, dict) else None
+        if type(size) is not int or not 0 < size <= _LONGEST_BLOCK:
+            raise UserError(f"{folder / 'blocks.json'}: block_size is {size!r:.60}, expected a number of tokens")
+        tokens, mask, documents = (_array(folder / f"{name}.npy", kind) for name, kind in _KINDS.items())
+        whole = len(tokens) == len(mask) and len(documents) > 1 and documents[0] == 0 and documents[-1] == len(tokens)
+        if not whole or (np.diff(documents) < 0).any():
             raise UserError(f"{folder}: its arrays don't belong together; delete the folder and make it again")
+        if rows is not None and int(tokens.max()) >= rows:
+            raise UserError(
+                f"{folder}: has the token {int(tokens.max())}, but the model knows {rows:,}; "
+                "make the folder again with this model's tokenizer"
+            )
+        if budget is not None and budget < 2:
+            raise UserError(f"{folder}: a budget of {budget} tokens has nothing to predict; expected at least 2")
         if budget is not None and budget > len(tokens):
             raise UserError(
                 f"{folder}: a budget of {budget:,} tokens is larger than the data ({len(tokens):,} tokens); "
                 "lower the budget or add sources"
             )
-        return cls(tokens, mask, documents, about["block_size"], budget or len(tokens))
+        return cls(tokens, mask, documents, size, budget or len(tokens))
 
     def __len__(self) -> int:
         """How many blocks; the last one may be partly padding."""

@@ -8,6 +8,7 @@ recipe.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -120,8 +121,10 @@ class Checkpoints:
             if wait:
                 self.manager.wait_until_finished()
         except Exception as error:  # of many kinds, and from a background thread
-            kept = max(ocp.utils.checkpoint_steps(self.folder / "steps"), default=None)
-            good = "no earlier one was saved" if kept is None else f"the last good one, of step {kept}, is kept"
+            kept = None
+            with contextlib.suppress(OSError):  # the folder may be what is wrong
+                kept = max(ocp.utils.checkpoint_steps(self.folder / "steps"), default=None)
+            good = "no earlier one is there" if kept is None else f"the last good one, of step {kept}, is kept"
             raise UserError(
                 f"{self.folder}: the state after step {step} can't be saved ({_first_line(error)}); {good}; "
                 "make room and start again"

@@ -90,9 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--colour", choices=("auto", "always", "never"), default="auto")
     args = parser.parse_args(argv)
     tokenizer, _ = load_any(args.tokenizer)
-    blocks = Blocks.open(args.blocks)
-    if int(blocks.tokens.max()) >= tokenizer.vocab_size:
-        raise UserError(f"{args.blocks}: has token {int(blocks.tokens.max())}, which {args.tokenizer} does not have")
+    blocks = Blocks.open(args.blocks, rows=tokenizer.vocab_size)
     colour = args.colour == "always" or (args.colour == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     for index in args.block:
         if not 0 <= index < len(blocks):

@@ -172,10 +172,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     start_processes()
     recipe = Recipe.read(args.recipe)
     tokenizer, _ = load_any(args.base)
-    blocks = Blocks.open(args.blocks, args.tokens)
+    rows = max(weights.read_config(args.base).vocab_size, tokenizer.vocab_size)
+    blocks = Blocks.open(args.blocks, args.tokens, rows)
     if recipe.replay_share and not args.replay:
         raise UserError(f"recipe: replay_share is {recipe.replay_share}, but there is no --replay")
-    replay = Blocks.open(args.replay) if recipe.replay_share else None
+    replay = Blocks.open(args.replay, rows=rows) if recipe.replay_share else None
     batches = Batches(blocks, recipe.batch_size, recipe.epochs, args.seed, replay, recipe.replay_share)
     inputs = [args.base / "config.json", *sorted(args.base.glob("*.safetensors"))]
     inputs += sorted(args.blocks.glob("*.npy")) + (sorted(args.replay.glob("*.npy")) if replay else [])
@@ -185,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "recipe": recipe.model_dump(),
         "tokens": blocks.budget,
         "seed": args.seed,
-        "padded rows": -max(weights.read_config(args.base).vocab_size, tokenizer.vocab_size) % mesh.shape["tensor"],
+        "padded rows": -rows % mesh.shape["tensor"],
     }
     checkpoints = Checkpoints(args.checkpoints, fingerprint, args.save_minutes and args.save_minutes * 60)
     log.info(
@@ -194,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         recipe.warmup(batches.steps), jax.devices()[0].device_kind,
     )  # fmt: skip
 
-    held_out = HeldOut(Blocks.open(args.held_out), args.held_out_steps) if args.held_out else None
+    held_out = HeldOut(Blocks.open(args.held_out, rows=rows), args.held_out_steps) if args.held_out else None
     open_log = partial(
         TrainingLog, args.checkpoints / "log.jsonl", tensorboard=args.tensorboard, wandb=args.wandb,
         name=args.output.name, config=recipe.model_dump(), writes=jax.process_index() == 0,
