@@ -32,7 +32,7 @@ def made(base: Path, tmp_path: Path, *more: str) -> Path:
     questions = tmp_path / "my questions.jsonl"
     questions.write_text('{"id": "1", "question": "a?", "answer": ["b"]}\n')
     files = ["--dialogues", str(dialogues), "--format", "sharegpt", "--questions", str(questions)]
-    new.main(["--name", "mine", *files, "--base", str(base), "--output", str(study), *more])
+    new.main(["--name", "mine", *files, "--base", str(base), "--block-size", "64", "--output", str(study), *more])
     return study
 
 
@@ -53,7 +53,8 @@ def test_all_mistakes_are_listed(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     study, change = made(base, tmp_path), tmp_path / "change.yaml"
-    wrong = ("bases: {base: {parameters: 7}}", "sources: {questions: {uri: 'file:nowhere'}}", "teacher: {max_usd: 5}")
+    wrong = ("bases: {base: {parameters: 7}}", "sources: {questions: {uri: 'file:nowhere'}}", "teacher: {max_usd: 5}",
+             "blocks: {size: 128}")  # fmt: skip
     change.write_text("\n".join((*wrong, "prompts: {heldout: {references: teacher}}")))
     with pytest.raises(SystemExit, match="1"):
         check.main([str(study), str(change)])
@@ -64,9 +65,10 @@ def test_all_mistakes_are_listed(
         "'teacher.max_usd' can't be kept without prices",
         "'bases.base.parameters' is 7, but the weights in",
         "'benchmarks.questions' needs at least",
+        "blocks have 128 tokens, 'bases.base' has a context of 64; write its block_size: 64",
     ):
         assert sum(said in line for line in lines) == 1, said
-    assert len(lines) == 5
+    assert len(lines) == 6
 
 
 def test_mistakes_of_keys_are_all_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,9 @@ def _weights(study: Study, base: str) -> Iterator[str]:
 
 
 def _contexts(study: Study, base: str) -> Iterator[str]:
-    context = context_of(study, base)
+    context, size = context_of(study, base), study.block_size(base)
+    if context and size > context:
+        yield f"blocks have {size} tokens, 'bases.{base}' has a context of {context}; write its block_size: {context}"
     for name, benchmark in study.config.benchmarks.items():
         task = TASKS[benchmark.task]
         if context is None or task.beside is None:
