@@ -90,25 +90,8 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         for name, between in bounds(votes, seed).items():
             metrics[name] |= between
     prompts = {vote["item"]: str(vote.get("prompt_id", vote["item"])) for vote in votes}
-    absent = {}
-    rows = [[list(given.values()).count(c) for c in CHOICES] for given in choices.values() if given]
-    table = np.array(rows).reshape(-1, len(CHOICES))
-    kappa = fleiss_kappa(table)
-    if np.isfinite(kappa):
-        rated = int((table.sum(axis=1) >= 2).sum())
-        interval = bootstrap(lambda drawn: fleiss_kappa(table[drawn]), len(table), seed)
-        metrics["fleiss_kappa"] = {"value": kappa, "ci95": interval, "n": rated}
-    else:
-        absent["fleiss_kappa"] = "it needs items with two raters, and more than one choice made"
-    agreeing = [
-        list(given.values()).count(outcomes[item]) / len(given)
-        for item, given in choices.items()
-        if len(given) > 1 and outcomes[item] != "no_majority"
-    ]
-    if agreeing:
-        metrics["with_majority"] = mean_metric(agreeing, seed)
-    else:
-        absent["with_majority"] = "no item has two votes or more and a majority"
+    agreement, absent = _agreement(choices, outcomes, seed)
+    metrics |= agreement
     model = fit(votes, seed) if outcomes else {}
     metrics |= {name: model[name] for name in ("win_rate", "place") if name in model}
     flips = _flips(votes)
@@ -140,6 +123,33 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
             for item, outcome in outcomes.items()
         ],
     }
+
+
+def _agreement(
+    choices: dict[str, dict[str, str]], outcomes: dict[str, str], seed: int
+) -> tuple[dict[str, Metric], dict[str, str]]:
+    """Fleiss' kappa and the share of votes with their item's majority; the reasons for those that are absent."""
+    metrics: dict[str, Metric] = {}
+    absent = {}
+    rows = [[list(given.values()).count(c) for c in CHOICES] for given in choices.values() if given]
+    table = np.array(rows).reshape(-1, len(CHOICES))
+    kappa = fleiss_kappa(table)
+    if np.isfinite(kappa):
+        rated = int((table.sum(axis=1) >= 2).sum())
+        interval = bootstrap(lambda drawn: fleiss_kappa(table[drawn]), len(table), seed)
+        metrics["fleiss_kappa"] = {"value": kappa, "ci95": interval, "n": rated}
+    else:
+        absent["fleiss_kappa"] = "it needs items with two raters, and more than one choice made"
+    agreeing = [
+        list(given.values()).count(outcomes[item]) / len(given)
+        for item, given in choices.items()
+        if len(given) > 1 and outcomes[item] != "no_majority"
+    ]
+    if agreeing:
+        metrics["with_majority"] = mean_metric(agreeing, seed)
+    else:
+        absent["with_majority"] = "no item has two votes or more and a majority"
+    return metrics, absent
 
 
 def bounds(votes: Sequence[Record], seed: int = 0) -> dict[str, Metric]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -123,13 +124,23 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
         if len(wins) <= features.shape[1]:
             raise ValueError("fewer items than it takes to tell the features apart")
         try:
-            if np.all(wins == wins[0]):
-                raise ValueError("all items have the same outcome")
-            weights, bread = fit_logistic(features, wins)
+            fitted = _likeliest_fit(features, wins, ["intercept", *used], prompts)
         except ValueError:
-            return {**_penalised_fit(features, wins, ["intercept", *used]), "constant": constant}
+            fitted = _penalised_fit(features, wins, ["intercept", *used])
     except ValueError as error:
         return {"absent": f"no fit on {len(wins)} items: {error}", "n": len(wins), "constant": constant}
+    return {**fitted, "constant": constant}
+
+
+def _likeliest_fit(features: np.ndarray, wins: np.ndarray, names: Sequence[str], prompts: Sequence[Any]) -> Record:
+    """The maximum of the likelihood in the form of `regress`, with robust errors.
+
+    Raises:
+        ValueError: there is no maximum.
+    """
+    if np.all(wins == wins[0]):
+        raise ValueError("all items have the same outcome")
+    weights, bread = fit_logistic(features, wins)
     # A tie is half a win, so the outcomes are no coin throws: the sandwich, not the Fisher information alone.
     # Items of one prompt share its difficulty and its style: their scores go together.
     residuals = features * (wins - expit(features @ weights))[:, None]
@@ -144,22 +155,18 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
             "p": float(2 * norm.sf(abs(b / se))),
             "ci95": [float(b - Z95 * se), float(b + Z95 * se)],
         }
-        for name, b, se in zip(["intercept", *used], weights, errors, strict=True)
+        for name, b, se in zip(names, weights, errors, strict=True)
     }
     statistic = float(weights[1:] @ np.linalg.pinv(covariance[1:, 1:]) @ weights[1:])
     null = _log_likelihood(np.full(len(wins), wins.mean()), wins)
+    interval = [float(expit(weights[0] + side * Z95 * errors[0])) for side in (-1, 1)]
     return {
         "coefficients": coefficients,
-        "wald": {"chi2": statistic, "df": len(used), "p": float(chi2.sf(statistic, len(used)))},
+        "wald": {"chi2": statistic, "df": len(names) - 1, "p": float(chi2.sf(statistic, len(names) - 1))},
         "pseudo_r2": 1 - _log_likelihood(expit(features @ weights), wins) / null if null else None,
-        "rate_at_equal_style": {
-            "value": float(expit(weights[0])),
-            "ci95": [float(expit(weights[0] + side * Z95 * errors[0])) for side in (-1, 1)],
-            "n": len(wins),
-        },
+        "rate_at_equal_style": {"value": float(expit(weights[0])), "ci95": interval, "n": len(wins)},
         "n": len(wins),
         "method": "maximum likelihood, robust errors",
-        "constant": constant,
     }
 
 
