@@ -49,34 +49,9 @@ def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] 
     """
     study = scores.study
     model = study.models[name]
-    records = [(benchmark, scores.records[name, benchmark]) for benchmark in scores.benchmarks
-               if (name, benchmark) in scores.records]  # fmt: skip
     made_by_teacher = bool(study.mixtures.get(model["mixture"], {}).get("teacher"))
-    results, rows = [], []
-    limits = [SURE, MEASURED] if made_by_teacher else [SURE, DIALOGUES, MEASURED]
-    for benchmark, record in records:
-        stand_ins = scores.stand_ins(benchmark)
-        label = scores.label(benchmark) + (f" ({'; '.join(stand_ins)})" if stand_ins else "")
-        for metric in record["metrics"]:
-            estimate = scores.estimate([name], benchmark, metric)
-            if estimate is None:
-                continue
-            base = scores.cell(study.base_cell(model["base"]), benchmark, metric)
-            row = scores.known(benchmark, metric)
-            shown = [spell(e, row.scale, row.digits) if e else "–" for e in (estimate, base)]
-            rows.append([label, row.label, *shown, f"{estimate.n:,}"])
-            results.append(
-                EvalResult(
-                    task_type="text-generation",
-                    dataset_type=benchmark,
-                    dataset_name=label,
-                    metric_type=metric,
-                    metric_value=round(estimate.value, 4),
-                    metric_args={"ci95": [round(estimate.low, 4), round(estimate.high, 4)], "n": estimate.n},
-                )
-            )
-        if record.get("not_scored"):
-            limits.append(f"{label} was not scored: {record['not_scored']}.")
+    results, rows, unscored = _results(scores, name)
+    limits = [SURE, *([] if made_by_teacher else [DIALOGUES]), MEASURED, *unscored]
     data = ModelCardData(
         model_name=name,
         language="en",
@@ -121,6 +96,40 @@ def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] 
         terms(study, made_by_teacher, "model"),
     ]
     return ModelCard("\n".join(parts))
+
+
+def _results(scores: Scores, name: str) -> tuple[list[EvalResult], list[list[str]], list[str]]:
+    """A model's scores for the hub and for the card's table, and a line for each benchmark without a score."""
+    results, rows, unscored = [], [], []
+    base_cell = scores.study.base_cell(scores.study.models[name]["base"])
+    for benchmark in scores.benchmarks:
+        record = scores.records.get((name, benchmark))
+        if record is None:
+            continue
+        stand_ins = scores.stand_ins(benchmark)
+        label = scores.label(benchmark) + (f" ({'; '.join(stand_ins)})" if stand_ins else "")
+        for metric in record["metrics"]:
+            estimate = scores.estimate([name], benchmark, metric)
+            if estimate is None:
+                continue
+            row = scores.known(benchmark, metric)
+            both = (estimate, scores.cell(base_cell, benchmark, metric))
+            shown = [spell(e, row.scale, row.digits) if e else "–" for e in both]
+            rows.append([label, row.label, *shown, f"{estimate.n:,}"])
+            interval = [round(estimate.low, 4), round(estimate.high, 4)]
+            results.append(
+                EvalResult(
+                    task_type="text-generation",
+                    dataset_type=benchmark,
+                    dataset_name=label,
+                    metric_type=metric,
+                    metric_value=round(estimate.value, 4),
+                    metric_args={"ci95": interval, "n": estimate.n},
+                )
+            )
+        if record.get("not_scored"):
+            unscored.append(f"{label} was not scored: {record['not_scored']}.")
+    return results, rows, unscored
 
 
 def dataset_card(
