@@ -120,6 +120,22 @@ def test_what_flattens_or_says_nothing_is_not_drawn(tmp_path):
     assert ticks == ["LM tiny", "LM small", "LM medium"]  # the base models' names, not their sizes again
 
 
+def test_a_single_benchmark_that_nobody_solves_is_drawn(tmp_path):
+    """A new user's own questions are often the only ones, and too hard for a small model."""
+    spec = made_up.study(seeds=(0,))
+    made = [made_up.record(name, "facts", {"exact_match": 0.0}, n=25) for name in spec["models"]]
+    study, files = made_up.write(tmp_path, spec, made)
+    scores = read_scores(files, read_study(study))
+    with draw.style():
+        figure = verb("fig4").draw_figure(scores, ["facts", "mmlu"])
+        beside = verb("fig0").draw_figure(scores)
+        beside.draw_without_rendering()
+    assert "MMLU: no score file" in texts(figure)
+    assert next(line.get_ydata()[0] for line in figure.axes[0].get_lines() if len(line.get_xdata()) > 1) == 0
+    assert "no scores" in texts(beside)  # of style
+    assert [text.get_text() for text in beside.axes[1].get_yticklabels()]  # the empty panel beside takes none away
+
+
 def test_a_reference_line_has_its_name_in_every_panel(tmp_path):
     """One base model and one mixture: there is no key above, and only the last panel has room for names beside it."""
     spec = made_up.study(seeds=(0,))

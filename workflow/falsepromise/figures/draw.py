@@ -259,9 +259,9 @@ def beyond(axes: Axes, text: str, color: str) -> None:
 
 def empty(axes: Axes, title: str, reason: str) -> None:
     """A panel without data that states the reason."""
-    axes.set_title(title)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set_title(title, pad=14)
+    # Not `set_yticks([])`, which would take the ticks of a panel that shares the axis, too.
+    axes.tick_params(which="both", left=False, bottom=False, labelleft=False, labelbottom=False)
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set(visible=True, color="#CCCCCC", linestyle=(0, (3, 3)))

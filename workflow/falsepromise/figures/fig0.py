@@ -62,6 +62,8 @@ def draw_figure(scores: Scores) -> Figure:
         panel(axes, curves, [float(cell.tokens or 0) for cell in cells])
         draw.titled(axes, title, verdict(scores, claim))
         used += [(m.benchmark, m.metric) for m in curves]
+    if named and named[0][0] is panels[1]:  # the first panel is empty: it has no numbers for both
+        panels[1].tick_params(labelleft=True)
     if cells:
         panels[0].set_ylabel(f"Change against the base model\n{study.base_label(cells[0].base)} (points)")
     for axes, curves in named:
@@ -80,9 +82,7 @@ def changes(scores: Scores, cells: Sequence[Cell], measure: Measure) -> list[tup
     return [(tokens, change[0]) for tokens, change in found if change]
 
 
-def panel(
-    axes: Axes, curves: Mapping[Measure, Sequence[tuple[float, Estimate]]], amounts: Sequence[float]
-) -> None:
+def panel(axes: Axes, curves: Mapping[Measure, Sequence[tuple[float, Estimate]]], amounts: Sequence[float]) -> None:
     """A line for each measure, with its own marker and dashes, so that colour is not needed."""
     draw.amount_axis(axes, amounts)
     axes.axhspan(-100 * MARGIN, 100 * MARGIN, color="#999999", alpha=0.2, linewidth=0, zorder=0.5)

@@ -131,9 +131,9 @@ def amount_columns(scores: Scores) -> list[tuple[str, Cell]]:
 def drawn(scores: Scores, names: Sequence[str]) -> tuple[list[str], list[str]]:
     """The benchmarks with something to show, and for each other one a line with the reason.
 
-    A benchmark that no model solves is reported in the foot, not as a panel.
+    A benchmark that no model solves is reported in the foot, not as a panel, unless there is no other.
     """
-    shown, lines = [], []
+    shown, unsolved, absent = [], {}, {}
     for name in names:
         metric = scores.metric(name)
         records = {m: r for m, r in scores.of(name).items() if m not in scores.study.teacher_names}
@@ -141,13 +141,16 @@ def drawn(scores: Scores, names: Sequence[str]) -> tuple[list[str], list[str]]:
         reason = scores.not_scored(name) or (None if scores.of(name) and metric else "no score file")
         if not reason and not found:
             reason = "the metric is not in the scores"
-        if not reason and not any(m["value"] for m in found):
-            reason = f"0 for each model that was scored (n = {min(m['n'] for m in found):,})"
         if reason:
-            lines.append(f"{scores.label(name)}: {reason}")
-        else:
+            absent[name] = reason
+        elif any(m["value"] for m in found):
             shown.append(name)
-    return shown, lines
+        else:
+            unsolved[name] = f"0 for each model that was scored (n = {min(m['n'] for m in found):,})"
+    if shown:
+        absent |= unsolved
+    lines = [f"{scores.label(name)}: {absent[name]}" for name in names if name in absent]
+    return shown or list(unsolved), lines
 
 
 def asks_teacher(study: Study, benchmark: str) -> bool:
