@@ -372,3 +372,44 @@ def test_a_download_that_creeps_counts_as_broken_off(tmp_path, certificate, monk
     monkeypatch.setattr(download, "_BREAKS", 2)
     creeping = type("E", (Endless,), {"piece": 1, "pause": 0.1})
     assert "bytes in 0 s" in fetched(tmp_path, certificate, monkeypatch, creeping)
+
+
+SPECIAL = {
+    "a link to a device": (lambda path: path.symlink_to("/dev/zero"), "is a pipe, a socket or a device"),
+    "a pipe": (os.mkfifo, "is a pipe, a socket or a device"),
+    "a link to a file of the kernel": (
+        lambda path: path.symlink_to("/proc/version"),
+        "is a pipe, a socket or a device",
+    ),
+    "a link to its folder": (lambda path: path.symlink_to("."), "is a link to a folder that it is in"),
+    "a link to nothing": (lambda path: path.symlink_to("nowhere"), "can't be copied: .*No such file"),
+}
+
+
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_a_folder_with_what_is_no_file_is_one_line(tmp_path, kind):
+    """A link to /dev/zero filled the disk, a circle of links was copied forty deep."""
+    make, said = SPECIAL[kind]
+    (tmp_path / "source" / "deep").mkdir(parents=True)
+    (tmp_path / "source" / "good").write_bytes(DATA)
+    make(tmp_path / "source" / "deep" / "odd")
+    with pytest.raises(UserError, match=f"^file:{tmp_path}/source/deep/odd: {said}"):
+        run(tmp_path, "--folder", "--uri", f"file:{tmp_path}/source")
+    assert nothing_written(tmp_path)
+
+
+def test_a_folder_may_have_links_to_files_and_to_other_folders(tmp_path):
+    for name in ("source/a", "elsewhere/b"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").write_bytes(DATA)
+    (tmp_path / "source" / "link").symlink_to("a/file")
+    (tmp_path / "source" / "twice").symlink_to("a")
+    (tmp_path / "source" / "out").symlink_to(tmp_path / "elsewhere")
+    output = run(tmp_path, "--folder", "--uri", f"file:{tmp_path}/source")
+    assert all((output / name).read_bytes() == DATA for name in ("a/file", "link", "twice/file", "out/b/file"))
+
+
+def test_a_file_of_the_kernel_is_refused(tmp_path):
+    """/proc/kmsg is a file like others by its mode, and waits for ever."""
+    with pytest.raises(UserError, match=r"^file:/proc/version: is a pipe, a socket or a device"):
+        run(tmp_path, "--uri", "file:/proc/version")

@@ -176,7 +176,8 @@ def read_jsonl(path: str | Path, check: Callable[[Record], str | None] | None = 
 
 
 def check_file(path: str | Path, name: str = "") -> None:
-    """Refuse a pipe, a socket or a device: files are read more than once, and some of these never end.
+    """Refuse a pipe, a socket, a device or a file of the kernel (/proc): files are read more than once, and some of
+    these never end.
 
     Args:
         path: A file, a folder, or a place where nothing is.
@@ -186,10 +187,13 @@ def check_file(path: str | Path, name: str = "") -> None:
         UserError: it is one of these.
     """
     try:
-        mode = os.stat(path).st_mode
+        about = os.stat(path)
     except (OSError, ValueError):
         return  # who reads it says why
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode) and os.path.realpath(path) != os.devnull:
+    if stat.S_ISDIR(about.st_mode) or (stat.S_ISREG(about.st_mode) and about.st_size):
+        return
+    place = os.path.realpath(path)
+    if place.startswith(("/proc/", "/sys/")) or (not stat.S_ISREG(about.st_mode) and place != os.devnull):
         raise UserError(f"{name}{path}: is a pipe, a socket or a device; write its content to a file and name that")
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -43,6 +44,7 @@ from falsepromise.core.records import atomic_open, check_file, check_unpacked
 from falsepromise.core.text import masked
 from falsepromise.sources import cache, hub
 from falsepromise.sources.download import Hashing, Writable, download
+from falsepromise.sources.room import check_room
 
 log = logging.getLogger(__name__)
 
@@ -152,11 +154,31 @@ def fetch_folder(uri: str, output: Path, member: str | None = None) -> dict[str,
     origin: dict[str, Any] = {}
     with new_folder(output, "falsepromise.sources.fetch", [Path(rest)] if scheme == "file" else []) as folder:
         if scheme == "file":
-            shutil.copytree(rest, folder, dirs_exist_ok=True)
+            _copy_folder(Path(rest), folder)
         else:
             name, origin["commit"] = hub.commit(rest)
             hub.folder(name, origin["commit"], member, folder)
     return origin
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    def entered(folder: str, _: list[str]) -> list[str]:
+        inside = Path(folder).relative_to(source)
+        if any((source / above).samefile(folder) for above in inside.parents):
+            raise UserError(f"file:{folder}: is a link to a folder that it is in; take the link out")
+        return []
+
+    def copied(file: str, to: str) -> str:
+        check_file(file, "file:")
+        check_room(target, os.path.getsize(file), f"file:{file}")
+        return shutil.copy2(file, to)
+
+    try:
+        shutil.copytree(source, target, ignore=entered, copy_function=copied, dirs_exist_ok=True)
+    except shutil.Error as error:
+        (file, _, why), *more = error.args[0]
+        others = f", and {len(more)} more" if more else ""
+        raise UserError(f"file:{file}{others}: can't be copied: {why}") from error
 
 
 class _Damaged(Exception):

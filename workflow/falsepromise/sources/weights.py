@@ -18,7 +18,7 @@ from pathlib import Path
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.folders import new_folder
-from falsepromise.core.records import write_json
+from falsepromise.core.records import check_file, write_json
 from falsepromise.sources import hub, hubclient
 
 WANTED = ("*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt", "*.jinja")
@@ -50,6 +50,7 @@ def _from_folder(source: Path, folder: Path) -> None:
     if not source.is_dir():
         raise UserError(f"file:{source}: no such folder; expected config.json, safetensors and a tokenizer in it")
     for file in sorted({path for pattern in WANTED for path in source.glob(pattern)}):
+        check_file(file, "file:")
         if file.suffix == ".safetensors":
             (folder / file.name).symlink_to(file.resolve())
         else:
