@@ -114,8 +114,11 @@ def _describe(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
         case "string_pattern_mismatch":
             form = "letters, digits, '.', '_' and '-'" if loc[-1] == "[key]" else bounds["pattern"]
             return f"{place} is {found}, which is not of the form {form}"
+        case "string_too_long":
+            return f"{place} is {found}, expected at most {bounds['max_length']} characters"
         case "dict_type" | "model_type":
-            return f"{place} is {found}, expected a mapping{_yaml(problem['input'])}"
+            hint = _yaml(None) if problem["input"] is None else ""
+            return f"{place} is {found}, expected a mapping{hint}"
         case "finite_number":
             return f"{place} is {found}, expected a number"
     if kind in _BOUNDS:

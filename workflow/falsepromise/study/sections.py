@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 REQUIRED = ...
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="letters, digits, '.', '_', '-'")]
+# File systems allow 255 bytes; a file's name has up to three of these and an ending.
+Name = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64, description="letters, digits, '.', '_', '-'")
+]
 Names = Annotated[list[Name], Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Shards = Annotated[int, Field(ge=1, le=1000)]
