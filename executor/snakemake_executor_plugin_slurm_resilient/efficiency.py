@@ -55,7 +55,7 @@ def table(names: Mapping[str, str]) -> list[dict[str, Any]]:
         return []
     command = ["sacct", "--noheader", "--parsable2", "--units", "M", "--format", FIELDS, "--jobs", ",".join(names)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return []
     jobs: dict[str, dict[str, Any]] = {}

@@ -128,6 +128,29 @@ def test_every_door_is_known(what):
     assert set(ALLOWED[what]) <= {module for module, _ in found}, "an entry that nothing needs any more"
 
 
+def decodes_by_chance(node: ast.AST) -> bool:
+    """Text whose bytes a program, the kernel or a file gives: by the user's locale, or a crash where it isn't UTF-8."""
+    if not isinstance(node, ast.Call):
+        return False
+    given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+    if given.get("text") == "True" and name_of(node.func).startswith("subprocess."):
+        return "errors" not in given
+    method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+    least = {"read_text": 1, "write_text": 2}.get(method)
+    return least is not None and len(node.args) < least and "encoding" not in given
+
+
+def test_what_programs_and_files_say_is_decoded_in_one_way():
+    files = [*PACKAGE.rglob("*.py"), *(ROOT / "executor").rglob("*.py")]
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if decodes_by_chance(node)
+    ]
+    assert not found, "give an encoding, and `errors` for what a program says"
+
+
 def shell_commands(node_text: str) -> Iterator[str]:
     """The texts of a rule file's `shell:` directives."""
     lines = node_text.split("\n")

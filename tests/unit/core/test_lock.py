@@ -137,6 +137,25 @@ def test_another_hosts_lock_stays(folder: Path) -> None:
     assert LOCKS.exists()
 
 
+def test_a_folder_whose_name_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bytes are not UTF-8: its programs are found all the same, and nothing is ended in another one."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    left = subprocess.Popen(["sleep", "600"], env={**os.environ, FOLDER_VARIABLE: str(folder)})
+    elsewhere = subprocess.Popen(["sleep", "600"], env={**os.environ, FOLDER_VARIABLE: f"{folder}x"})
+    try:
+        signal.signal(signal.SIGCHLD, lambda *_: left.poll())
+        end_orphans()
+        assert left.poll() == -signal.SIGTERM
+        assert elsewhere.poll() is None
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for process in (left, elsewhere):
+            process.kill()
+            process.wait()
+
+
 def test_what_a_killed_run_left_is_ended(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     saves = "trap 'sleep 1; touch saved; exit 75' TERM; touch ready; while :; do sleep 0.1; done"
     mark = {FOLDER_VARIABLE: str(folder)}

@@ -176,8 +176,8 @@ class _Judge:
 def waited(pid: int) -> float:
     """Seconds that a process and its children waited for a processor; infinite where the kernel doesn't say."""
     try:
-        found = float(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        found = float(Path(f"/proc/{pid}/schedstat").read_text("ascii").split()[1]) / 1e9
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
         return found + sum(waited(int(child)) for child in children)
     except (OSError, ValueError, IndexError):
         return float("inf")

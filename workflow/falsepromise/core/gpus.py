@@ -39,7 +39,9 @@ def visible() -> list[str]:
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
     try:
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=60, check=True)
+        listed = subprocess.run(
+            ["nvidia-smi", "--list-gpus"], capture_output=True, text=True, errors="replace", timeout=60, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return []
     return [str(number) for number, _ in enumerate(listed.stdout.splitlines())]
@@ -105,7 +107,7 @@ def holders(devices: Sequence[str], folder: Path) -> list[str]:
             places[number] = device
     said = []
     with contextlib.suppress(OSError):
-        for line in Path("/proc/locks").read_text().splitlines():
+        for line in Path("/proc/locks").read_text("ascii").splitlines():
             words = line.split()
             if len(words) > 5 and words[1] == "FLOCK" and words[5] in places:
                 said.append(f"{places[words[5]]}: {_process(words[4])}")

@@ -196,7 +196,7 @@ def _orphans() -> list[int]:
             environment = (folder / "environ").read_bytes().split(b"\0")
         except OSError:  # gone, or another user's
             continue
-        ours = f"{FOLDER_VARIABLE}={os.getcwd()}".encode() in environment
+        ours = os.fsencode(f"{FOLDER_VARIABLE}={os.getcwd()}") in environment
         if ours and not any(entry.startswith(b"SLURM_JOB_ID=") for entry in environment):
             found.append(int(folder.name))
     return [pid for pid in found if pid != os.getpid()]

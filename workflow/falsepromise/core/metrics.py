@@ -78,8 +78,10 @@ ROWS = (
     *(
         Metric(name, label, high=math.inf, scale=1.0, unit="lower is better")
         for name, label in {
-            "perplexity": "Perplexity", "word_perplexity": "Perplexity of a word",
-            "byte_perplexity": "Perplexity of a byte", "bits_per_byte": "Bits per byte",
+            "perplexity": "Perplexity",
+            "word_perplexity": "Perplexity of a word",
+            "byte_perplexity": "Perplexity of a byte",
+            "bits_per_byte": "Bits per byte",
         }.items()
     ),
     votes("preferred", "Preferred", "left"),

@@ -193,9 +193,7 @@ def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
         else:
             ledger.lose(MENTIONS, len(value["content"]) - len(text))
         ledger.unused(value, used)
-        yield from (
-            channel.answer(name, str(author.get("id")), target, text) if is_bot else channel.ask(name, text)
-        )
+        yield from (channel.answer(name, str(author.get("id")), target, text) if is_bot else channel.ask(name, text))
     yield from channel.end()
 
 

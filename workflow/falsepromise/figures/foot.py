@@ -18,7 +18,10 @@ RUNS = {
 
 
 def foot_lines(
-    scores: Scores, used: Sequence[tuple[str, str]], missing: Sequence[Any] = (), form: str = "lines",
+    scores: Scores,
+    used: Sequence[tuple[str, str]],
+    missing: Sequence[Any] = (),
+    form: str = "lines",
     cells: Sequence[Cell] | None = None,
 ) -> list[str]:
     """The foot's text: study, n, stand-ins, limits, gaps.

@@ -76,8 +76,7 @@ class Table:
         write_manifest(output.with_suffix(".csv"), module=module, inputs=inputs, config=config or {})
 
     def compact(self) -> Table:
-        """The table without empty columns and without rows that have no number; a note names those.
-        """
+        """The table without empty columns and without rows that have no number; a note names those."""
         numeric = [i for i in range(len(self.columns)) if any(isinstance(r[i], Estimate | Printed) for r in self.rows)]
         rows = [row for row in self.rows if not numeric or any(row[i] is not None for i in numeric)]
         full = [i for i in range(len(self.columns)) if not rows or any(row[i] is not None for row in rows)]
@@ -161,4 +160,3 @@ def webpage(markdown: str) -> str:
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     body = _INTERVAL.sub(r'<span class="number">\g<0></span>', body)
     return f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><style>{_CSS}</style>\n{body}</html>\n'
-

@@ -36,9 +36,7 @@ def build(scores: Scores) -> Table:
         estimates = [*(scores.cell(cell, name, metric) for _, cell in shown), scores.second_sample(name, metric)]
         rows.append([row.question, *(e and Printed(e, row.scale, row.digits) for e in estimates)])
         missing += scores.missing([cell for _, cell in shown], name, metric)
-    notes = foot_lines(
-        scores, [(name, row.name) for row in asked], list(dict.fromkeys(missing)), form="table"
-    )
+    notes = foot_lines(scores, [(name, row.name) for row in asked], list(dict.fromkeys(missing)), form="table")
     if "assured_tone" not in absent:
         records = scores.of(name).values()
         shares = [r["metrics"]["assured_as_judged"]["value"] for r in records if "assured_as_judged" in r["metrics"]]

@@ -70,9 +70,7 @@ def read_gamed(path: str | Path) -> Gamed:
     return Gamed(np.column_stack([np.tanh(values[:, 1]), values[:, 2]]), values[:, 0], difficulty)
 
 
-def alpaca_eval_rate(
-    prompts: Sequence[str], wins: np.ndarray, differences: np.ndarray, gamed: Gamed
-) -> dict[str, Any]:
+def alpaca_eval_rate(prompts: Sequence[str], wins: np.ndarray, differences: np.ndarray, gamed: Gamed) -> dict[str, Any]:
     """The rate of the module's docstring.
 
     Args:

@@ -88,7 +88,7 @@ def _disagreement(ballots: Ballots, votes: Sequence[Record], item: str) -> str:
             note = f" – {vote['note']}" if vote.get("note") else ""
             lines.append(f"<li><b>{html.escape(vote['rater'])}</b>: {html.escape(said + note)}</li>")
     texts = "".join(
-        f"<h4>{html.escape(name)}</h4><p class=\"plain\" dir=\"auto\">{html.escape(_short(text))}</p>"
+        f'<h4>{html.escape(name)}</h4><p class="plain" dir="auto">{html.escape(_short(text))}</p>'
         for name, text in ((pair.left_model, pair.left), (pair.right_model, pair.right))
     )
     question = f'<h3 class="plain" dir="auto">{html.escape(_short(pair.question))}</h3>'

@@ -133,7 +133,7 @@ def put(stream: IO[bytes], digest: str, name: str, origin: Mapping[str, Any]) ->
     entry = {"sha256": digest, "origin": dict(origin), "bundled": True}
     try:
         _write(place(base, digest), fill)
-        _write(base / "addresses" / name, lambda temporary: Path(temporary).write_text(json.dumps(entry)))
+        _write(base / "addresses" / name, lambda temporary: Path(temporary).write_text(json.dumps(entry), "ascii"))
     except _Wrong:
         return False
     except OSError as error:

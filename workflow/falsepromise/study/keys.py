@@ -1,7 +1,7 @@
 """Write the tables of keys in config/README.md from the descriptions in `study.config`.
 
-  python -m falsepromise.study.keys                            # print all tables
-  python -m falsepromise.study.keys --write config/README.md   # update the file's tables
+python -m falsepromise.study.keys                            # print all tables
+python -m falsepromise.study.keys --write config/README.md   # update the file's tables
 """
 
 from __future__ import annotations

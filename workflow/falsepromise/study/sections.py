@@ -26,7 +26,13 @@ Variable = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$", description="capi
 
 
 def key(
-    text: str, default: Any = REQUIRED, *, paper: str = "", otherwise: str = "", names: str = "", file: bool = False,
+    text: str,
+    default: Any = REQUIRED,
+    *,
+    paper: str = "",
+    otherwise: str = "",
+    names: str = "",
+    file: bool = False,
     **bounds: Any,
 ) -> Any:
     """One key of a study.

@@ -68,6 +68,4 @@ def known(base: config.Base, parameters: int, vocab_size: int) -> dict[str, Any]
         return read_json(local)
     if parameters in BY_PARAMETERS:
         return BY_PARAMETERS[parameters]
-    raise UserError(
-        f"a base of {parameters:,} parameters: its shape is unknown; give its config.json with --shape"
-    )
+    raise UserError(f"a base of {parameters:,} parameters: its shape is unknown; give its config.json with --shape")

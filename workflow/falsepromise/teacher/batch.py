@@ -84,9 +84,7 @@ def ask(
     return runner.run(all_answers())
 
 
-def wait(
-    teacher: Account, connect: Callable[[], Sender], runner: asyncio.Runner, progress: Progress | None
-) -> None:
+def wait(teacher: Account, connect: Callable[[], Sender], runner: asyncio.Runner, progress: Progress | None) -> None:
     """Wait for the batches of an earlier run, before their requests are asked one by one."""
 
     async def all_done() -> None:

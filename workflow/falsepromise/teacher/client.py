@@ -113,9 +113,7 @@ class Teacher(Account):
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
 
-    async def _work(
-        self, sender: Sender, source: Iterator[tuple[int, Request]], results: asyncio.Queue[Any]
-    ) -> None:
+    async def _work(self, sender: Sender, source: Iterator[tuple[int, Request]], results: asyncio.Queue[Any]) -> None:
         try:
             while not sender.stopped:
                 place = next(source, None)

@@ -204,9 +204,7 @@ def migrate(db: sqlite3.Connection, now: float) -> None:
     for teacher, requests, answers, asked, answered, usd in db.execute("SELECT * FROM spent").fetchall():
         charge = Charge(asked, answered, usd or (None if asked + answered else 0.0))
         settle(db, reserve(db, "", teacher, "", charge), "settled", now, charge, "before the ledger")
-        db.execute(
-            "UPDATE totals SET requests = ?, answers = ? WHERE teacher = ?", (requests, answers, teacher)
-        )
+        db.execute("UPDATE totals SET requests = ?, answers = ? WHERE teacher = ?", (requests, answers, teacher))
     for key, teacher, tokens, usd in db.execute("SELECT key, teacher, tokens, usd FROM claims").fetchall():
         charge = Charge(tokens, 0, usd or None)
         settle(db, reserve(db, key, teacher, "", charge), "lost", now, charge, "its process died")

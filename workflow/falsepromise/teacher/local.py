@@ -154,6 +154,7 @@ def child(facts: str | Path | None) -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        errors="replace",
         env={**os.environ, "PYTHONPATH": path},
     )
     stdin, stdout, stderr = process.stdin, process.stdout, process.stderr

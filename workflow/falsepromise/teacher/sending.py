@@ -124,9 +124,7 @@ class Sender:
             raise self.stop(error)
         return Answer("", "", "", 0, 0, failure=failure)
 
-    async def _send(
-        self, key: str, attempt: int, request: Request, body: bytes, charge: Charge, failed: int
-    ) -> Answer:
+    async def _send(self, key: str, attempt: int, request: Request, body: bytes, charge: Charge, failed: int) -> Answer:
         """One attempt, entered into the ledger with what it cost.
 
         Raises:

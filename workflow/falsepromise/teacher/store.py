@@ -187,9 +187,7 @@ class Store:
                     have.update(row[0] for row in db.execute(f"SELECT key FROM {table} WHERE key IN ({marks})", part))
         return [key for key in distinct if key not in have]
 
-    def take(
-        self, key: str, teacher: str, charge: Charge, limits: Limits, mine: bool = False
-    ) -> Answer | int | str:
+    def take(self, key: str, teacher: str, charge: Charge, limits: Limits, mine: bool = False) -> Answer | int | str:
         """Claim a request to send it now.
 
         Args:
@@ -234,9 +232,7 @@ class Store:
         with self.transaction() as db:
             ledger.settle(db, attempt, state, time.time(), charge, why)
 
-    def finish(
-        self, key: str, attempt: int, teacher: str, request: Request, answer: Answer, charge: Charge
-    ) -> None:
+    def finish(self, key: str, attempt: int, teacher: str, request: Request, answer: Answer, charge: Charge) -> None:
         """End a claim: count the cost, store the reply and the request."""
         with self.transaction() as db:
             self.keep(db, key, attempt, answer, charge)
@@ -371,7 +367,7 @@ def _statements(script: str) -> Iterator[str]:
 def _started(pid: int) -> str:
     """The start time of a process in the kernel's ticks, because process numbers are reused."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
 

@@ -14,9 +14,7 @@ from falsepromise.study.tasks import TASKS
 def best(study: Study) -> str:
     """The imitation model with the most parameters and data: the one whose answers are shown."""
     broad = study.of_role("size") + study.of_role("amount") or study.trained
-    return max(
-        broad, key=lambda name: (study.parameters(study.models[name].base), study.models[name].amount)
-    )
+    return max(broad, key=lambda name: (study.parameters(study.models[name].base), study.models[name].amount))
 
 
 def dialogues(study: Study) -> str:
