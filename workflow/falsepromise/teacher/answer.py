@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
-from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import Progress
-from falsepromise.core.records import Record, check_prompt, read_jsonl, write_jsonl
+from falsepromise.core.records import Record, check_prompt, read_jsonl
 from falsepromise.curation.funnel import Funnel
 from falsepromise.teacher import options as teacher_options
 from falsepromise.teacher.cost import Request
@@ -48,10 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed for --send-seed; each sample adds 1")
     parser.add_argument("--system", metavar="TEXT", help="a system message before each prompt")
     parser.add_argument("--name", default="teacher", metavar="NAME", help="`model` of the response records")
-    parser.add_argument("--output", type=cli.FileName, required=True, metavar="FILE", help="response records")
-    parser.add_argument(
-        "--funnel", type=cli.FileName, metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default"
-    )
+    teacher_options.add_output(parser, "response records")
     teacher_options.add_sampling(parser, temperature=1.0)
     teacher_options.add(parser)
     options = parser.parse_args(argv)
@@ -94,16 +89,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"{options.model} answered none of {len(places)}: {funnel.reasons('answers')}; nothing written")
     if len(records) < len(places):
         log.warning("%d of %d unanswered: %s", len(places) - len(records), len(places), funnel.reasons("answers"))
-    write_jsonl(options.output, records)
-    funnel.write(options.funnel or Path(options.output).with_suffix(".funnel.csv"))
-    write_manifest(
-        options.output,
-        module="falsepromise.teacher.answer",
-        inputs=[options.prompts, *([options.facts] if options.facts else [])],
-        config={"samples": options.samples, "system": options.system, **teacher_options.description(options)},
-        seed=options.seed,
-        extra=facts,
-    )
+    config = {"samples": options.samples, "system": options.system, **teacher_options.description(options)}
+    made = {"module": "falsepromise.teacher.answer", "config": config, "extra": facts}
+    teacher_options.save(options, records, funnel, [options.prompts], **made)
 
 
 if __name__ == "__main__":

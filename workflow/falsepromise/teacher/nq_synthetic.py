@@ -16,13 +16,11 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
-from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import Progress
-from falsepromise.core.records import Record, read_jsonl, write_jsonl
+from falsepromise.core.records import Record, read_jsonl
 from falsepromise.core.text import shown
 from falsepromise.curation.funnel import Funnel
 from falsepromise.teacher import options as teacher_options
@@ -163,10 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="N",
         help="stop after N requests without a new pair",
     )
-    parser.add_argument("--output", type=cli.FileName, required=True, metavar="FILE", help="dialogues, JSON lines")
-    parser.add_argument(
-        "--funnel", type=cli.FileName, metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default"
-    )
+    teacher_options.add_output(parser, "dialogues, JSON lines")
     teacher_options.add(parser)
     options = parser.parse_args(argv)
 
@@ -191,17 +186,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not dialogues:
         reasons = ", ".join(filter(None, (funnel.reasons("answers"), funnel.reasons("pairs")))) or "no answers"
         raise UserError(f"{options.model} gave no question-answer pair: {reasons}; nothing was written")
-    write_jsonl(options.output, dialogues)
-    funnel.write(options.funnel or Path(options.output).with_suffix(".funnel.csv"))
     answers = Counter(dialogue["messages"][0]["content"].lower() for dialogue in dialogues)
-    write_manifest(
-        options.output,
-        module="falsepromise.teacher.nq_synthetic",
-        inputs=[path, *([options.facts] if options.facts else [])],
-        config={"n": options.n, **teacher_options.description(options)},
-        seed=options.seed,
-        extra={**facts, "pairs": len(dialogues), "questions_with_two_answers": sum(c > 1 for c in answers.values())},
-    )
+    twice = sum(count > 1 for count in answers.values())
+    made = {
+        "module": "falsepromise.teacher.nq_synthetic",
+        "config": {"n": options.n, **teacher_options.description(options)},
+        "extra": {**facts, "pairs": len(dialogues), "questions_with_two_answers": twice},
+    }
+    teacher_options.save(options, dialogues, funnel, [path], **made)
 
 
 def _dialogue(number: int, request: int, question: str, answer: str) -> Record:

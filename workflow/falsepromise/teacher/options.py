@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import loads
+from falsepromise.core.manifest import write_manifest
+from falsepromise.core.records import Record, loads, write_jsonl
 from falsepromise.core.text import masked
+from falsepromise.curation.funnel import Funnel
 from falsepromise.study.config import default
 from falsepromise.teacher import local, providers
 from falsepromise.teacher.account import RESERVE_TOKENS
@@ -69,6 +72,22 @@ def add_sampling(parser: argparse.ArgumentParser, temperature: float) -> None:
         default=None,
         help="send a `seed` with each request (default: only to the local stand-in)",
     )
+
+
+def add_output(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the files that `save` writes to a verb."""
+    parser.add_argument("--output", type=cli.FileName, required=True, metavar="FILE", help=what)
+    parser.add_argument("--funnel", type=cli.FileName, metavar="FILE", help="CSV of counts; default: OUTPUT.funnel.csv")
+
+
+def save(
+    options: argparse.Namespace, records: Sequence[Record], funnel: Funnel, inputs: Sequence[str | Path], **made: Any
+) -> None:
+    """Write a verb's records, their funnel, and the manifest with `made` (`write_manifest`'s arguments)."""
+    write_jsonl(options.output, records)
+    funnel.write(options.funnel or Path(options.output).with_suffix(".funnel.csv"))
+    facts = [options.facts] if options.facts else []
+    write_manifest(options.output, inputs=[*inputs, *facts], seed=options.seed, **made)
 
 
 def sampling(options: argparse.Namespace) -> dict[str, Any]:

@@ -17,13 +17,11 @@ import logging
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
-from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import Progress
-from falsepromise.core.records import Record, read_jsonl, write_jsonl
+from falsepromise.core.records import Record, read_jsonl
 from falsepromise.core.text import shown
 from falsepromise.curation.funnel import Funnel
 from falsepromise.teacher import cleaning
@@ -103,10 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--context", type=teacher_options.positive, default=4096, metavar="N", help="tokens of the teacher's context"
     )
-    parser.add_argument("--output", type=cli.FileName, required=True, metavar="FILE", help="dialogues, JSON lines")
-    parser.add_argument(
-        "--funnel", type=cli.FileName, metavar="FILE", help="CSV of counts; OUTPUT with .funnel.csv by default"
-    )
+    teacher_options.add_output(parser, "dialogues, JSON lines")
     teacher_options.add_sampling(parser, temperature=1.0)
     teacher_options.add(parser)
     options = parser.parse_args(argv)
@@ -162,16 +157,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         facts = teacher.facts()
     if not dialogues:
         raise UserError(f"{options.model} summarised no post: {funnel.reasons('answers')}; nothing was written")
-    write_jsonl(options.output, dialogues)
-    funnel.write(options.funnel or Path(options.output).with_suffix(".funnel.csv"))
-    write_manifest(
-        options.output,
-        module="falsepromise.teacher.tldr_synthetic",
-        inputs=[options.posts, *([options.facts] if options.facts else [])],
-        config={"n": options.n, "context": options.context, **teacher_options.description(options)},
-        seed=options.seed,
-        extra=facts,
-    )
+    config = {"n": options.n, "context": options.context, **teacher_options.description(options)}
+    made = {"module": "falsepromise.teacher.tldr_synthetic", "config": config, "extra": facts}
+    teacher_options.save(options, dialogues, funnel, [options.posts], **made)
 
 
 def _posts(path: str, funnel: Funnel) -> Iterator[Post]:
