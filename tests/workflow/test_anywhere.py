@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT, Checkout
+
+from falsepromise import command
 
 ODD = "the study's {new} \"copy\" of ümlauts"
 # From raw dialogues to a figure and a table, by prompts and code of the workflow's own.
@@ -168,6 +171,23 @@ def test_from_the_wheel(expected: dict[str, str], tmp_path: Path) -> None:
     assert made(work) == expected
     assert contents(site) == before, "an installation may be read-only"
     assert (work / ".snakemake/falsepromise/falsepromise").resolve() == site / "falsepromise"
+
+
+def test_a_user_without_a_name_or_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container, whose user is any number: Snakemake itself asks for both."""
+    for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")  # it has its value again after the test
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(os, "getuid", lambda: 2_000_000_011)
+    with pytest.raises(RuntimeError):
+        Path.home()
+    command.settle(tmp_path)
+    assert getpass.getuser() == "user-2000000011"
+    assert Path.home() == tmp_path / ".snakemake" / "home"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    command.settle(tmp_path)
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / ".snakemake" / "cache")
 
 
 def test_a_study_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ Other options are Snakemake's: --cores 4, --profile DIR, --keep-going, ...
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 import shlex
 import shutil
@@ -53,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_study([str(file) for file in args.study])
     else:
         words = snakemake(args, rest)
+        settle(args.directory)
         os.execv(words[0], words)
 
 
@@ -89,6 +91,24 @@ def snakemake(args: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     if args.verb == "report":
         words += ["--report", str((args.directory / "results/report.html").absolute())]
     return [*words, *rest, *(["--", *args.targets] if args.targets else [])]
+
+
+def settle(folder: Path) -> None:
+    """Give Snakemake a user's name and a home where this machine has none, as in a container, or none to write to."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"user-{os.getuid()}"
+    own = folder.absolute() / ".snakemake"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = own / "home"
+        os.environ["HOME"] = str(home)
+    try:
+        Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache").mkdir(parents=True, exist_ok=True)
+    except OSError:
+        os.environ["XDG_CACHE_HOME"] = str(own / "cache")
 
 
 def start() -> None:

@@ -97,8 +97,8 @@ def _kept() -> dict[str, str]:
     package, everything = ROOT / PACKAGE, hashlib.sha256()
     for file in sorted(path for path in package.rglob("*.*") if path.suffix in SUFFIXES):
         everything.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes())
-    here, whole = hashlib.sha256(str(ROOT).encode()).hexdigest()[:16], everything.hexdigest()
-    file = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PACKAGE / f"code-{here}.json"
+    here, whole = hashlib.sha256(os.fsencode(ROOT)).hexdigest()[:16], everything.hexdigest()
+    file = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), PACKAGE) / f"code-{here}.json"
     kept: dict[str, str] = {}
     with suppress(OSError, ValueError, AttributeError):
         read = json.loads(file.read_text(encoding="utf-8"))

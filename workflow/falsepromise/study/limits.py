@@ -218,7 +218,10 @@ def cluster() -> Cluster:
     enforced = re.search(r"^AccountingStorageEnforce *= *(.*)$", _said("scontrol", "show", "config"), re.MULTILINE)
     if not partitions or (enforced and not {"limits", "safe"} & set(enforced[1].lower().split(","))):
         return Cluster(partitions)
-    user = pwd.getpwuid(os.getuid()).pw_name  # SLURM uses this name, not the variable USER
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name  # SLURM uses this name, not the variable USER
+    except KeyError:  # in a container without the users' names
+        return Cluster(partitions)
     shown = ("sacctmgr", "--noheader", "--parsable2", "show")
     return Cluster(
         partitions,
