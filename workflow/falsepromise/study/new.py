@@ -25,7 +25,7 @@ TEMPLATE = """\
 #   snakemake --cores 2 --configfile {output} --dry-run
 #   snakemake --cores 2 --configfile {output}
 study: {name} # everything is written below results/{name}/
-title: {name}
+title: {title} # on figures
 
 sources: # raw files, copied to results/{name}/sources
 {sources}
@@ -77,9 +77,10 @@ def study_text(given: Mapping[str, Any]) -> str:
     counted = given["parameters"] or (parameters(Path(base)) if local else None)
     if not counted:
         raise UserError(f"--base {base}: its number of weights is unknown; give --parameters")
+    title = json.dumps(f"{Path(base).name.partition('@')[0]} fine-tuned on {given['teacher_label']}'s replies")
     metric = {"nq": "exact_match", "multiple_choice": "acc"}[given["task"]]
     return TEMPLATE.format(
-        output=given["output"], name=given["name"], sources="\n".join(sources), url=json.dumps(given["teacher_url"]),
+        output=given["output"], name=given["name"], title=title, sources="\n".join(sources), url=json.dumps(given["teacher_url"]),
         model=json.dumps(given["teacher_model"]), label=json.dumps(given["teacher_label"]),
         base_label=json.dumps(Path(base).name.partition("@")[0]),
         weights=json.dumps(base if base.startswith(("hub:", "file:")) else f"file:{base}"), parameters=int(counted),
