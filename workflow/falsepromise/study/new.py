@@ -77,12 +77,13 @@ def study_text(given: Mapping[str, Any]) -> str:
     counted = given["parameters"] or (parameters(Path(base)) if local else None)
     if not counted:
         raise UserError(f"--base {base}: its number of weights is unknown; give --parameters")
-    title = json.dumps(f"{Path(base).name.partition('@')[0]} fine-tuned on {given['teacher_label']}'s replies")
+    base_label = Path(base).name.partition("@")[0]
+    title = json.dumps(f"{base_label} fine-tuned on {given['teacher_label']}'s replies")
     metric = {"nq": "exact_match", "multiple_choice": "acc"}[given["task"]]
     return TEMPLATE.format(
-        output=given["output"], name=given["name"], title=title, sources="\n".join(sources), url=json.dumps(given["teacher_url"]),
+        output=given["output"], name=given["name"], title=title, sources="\n".join(sources),
+        url=json.dumps(given["teacher_url"]), base_label=json.dumps(base_label),
         model=json.dumps(given["teacher_model"]), label=json.dumps(given["teacher_label"]),
-        base_label=json.dumps(Path(base).name.partition("@")[0]),
         weights=json.dumps(base if base.startswith(("hub:", "file:")) else f"file:{base}"), parameters=int(counted),
         names=", ".join(map(_name, given["dialogues"])), heldout=2 * given["prompts"], prompts=given["prompts"],
         tokens=", ".join(map(str, given["tokens"])), block=given["block_size"], task=given["task"], metric=metric,
