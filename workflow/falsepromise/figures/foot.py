@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from falsepromise.figures.metrics import KNOWN
 from falsepromise.figures.scores import Scores, limits_of
 from falsepromise.figures.select import asks_teacher
 from falsepromise.figures.study import Cell
@@ -15,6 +16,8 @@ RUNS = {
     "bases": "base models", "amount": "amounts", "size": "base sizes", "targeted": "targeted models",
     "replay": "models with pre-training text", "control": "controls",
 }  # fmt: skip
+
+_NAME = re.compile(rf"\b({'|'.join(name for name in KNOWN if '_' in name)})\b")  # a metric, as score records call it
 
 
 def foot_lines(
@@ -59,7 +62,8 @@ def foot_lines(
     limits = []
     for benchmark in dict.fromkeys(b for b, _ in used):
         texts = [text for r in scores.of(benchmark).values() for text in limits_of(r)]
-        limits += [f"{scores.label(benchmark)}: {text}" for text in merged(texts)]
+        said = (_NAME.sub(lambda name: KNOWN[name[0]].label.lower(), text) for text in merged(texts))
+        limits += [f"{scores.label(benchmark)}: {text}" for text in said]
     if limits:
         lines.append("Limits: " + "; ".join(limits) + ".")
     asked = {scores.label(b): study.benchmarks.get(b, {}).get("runs") for b in dict.fromkeys(b for b, _ in used)}
