@@ -15,8 +15,9 @@ import pytest
 from checkout import ROOT, Checkout
 
 from falsepromise import command
+from falsepromise.study import workflow
 
-ODD = "the study's {new} \"copy\" of ümlauts"
+ODD = 'the study\'s {new} "copy" of ümlauts'
 # From raw dialogues to a figure and a table, by prompts and code of the workflow's own.
 TARGETS = ("results/figures/fig6.pdf", "results/tables/prompts.md")
 MODULE = """\
@@ -196,6 +197,26 @@ def test_a_study_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr == (
-        "error: nosuch.yaml: no such study file, here or in .; `falsepromise init DIR` makes one\n"
-    )
+    assert done.stderr == ("error: nosuch.yaml: no such study file, here or in .; `falsepromise init DIR` makes one\n")
+
+
+def test_an_installed_package_is_found_where_no_links_are_possible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with SMB, exFAT and some FUSE file systems: jobs see this package, and nothing beside it."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    package = tmp_path / "site" / "falsepromise"
+    shutil.copytree(ROOT / "workflow" / "falsepromise", package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(workflow, "PACKAGE", package)
+    monkeypatch.setattr(workflow, "HOME", package / "_workflow")
+    monkeypatch.setattr(os, "symlink", refuse)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # a second run
+        workflow.link_package()
+    seen = "import falsepromise.core.text as t; print(t.__file__)"
+    found = call(sys.executable, "-c", seen, folder=tmp_path, PYTHONPATH=str(tmp_path / ".snakemake/falsepromise"))
+    assert Path(found.strip()) == package / "core" / "text.py"
+    monkeypatch.undo()

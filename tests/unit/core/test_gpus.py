@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -128,6 +129,15 @@ def test_a_trap_in_the_shared_folder_is_one_line(trap: str, tmp_path: Path) -> N
     with pytest.raises(UserError, match="can't be locked"):
         gpus.take(1, ["0"], tmp_path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_system_without_locks_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(gpus.fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=r"can't be locked .No locks available.*FALSEPROMISE_GPU_LOCKS"):
+        gpus.take(1, ["0"], tmp_path)
 
 
 def test_too_few_is_one_line(tmp_path: Path) -> None:

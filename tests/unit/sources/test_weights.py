@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ def test_a_local_folder_is_taken_without_its_pickles(tmp_path: Path) -> None:
     assert found == {"config.json", "tokenizer.json", "model.safetensors", "source.json"}
     assert (output / "model.safetensors").resolve() == (source / "model.safetensors").resolve()
     assert not list((tmp_path / "bases").glob(".b*"))
+
+
+def test_where_no_links_are_possible_files_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    source = folder(tmp_path / "model", "config.json", "tokenizer.json", "model.safetensors")
+    weights.main(["--uri", f"file:{source}", "--output", str(tmp_path / "b")])
+    assert (tmp_path / "b" / "model.safetensors").read_text() == "{}"
+    assert not (tmp_path / "b" / "model.safetensors").is_symlink()
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,8 @@ def take(count: int, devices: Sequence[str], folder: Path) -> list[str] | None:
         except BlockingIOError:
             os.close(descriptor)
             continue
+        except OSError as error:  # a file system without locks
+            raise _refused(folder, error) from error
         taken[device] = descriptor
         if len(taken) == count:
             for held in taken.values():
@@ -92,9 +94,13 @@ def _open(folder: Path, device: str) -> int:
             os.fchmod(descriptor, 0o644)  # whatever the umask: other users must be able to lock it
         return descriptor
     except OSError as error:
-        raise UserError(
-            f"{file}: can't be locked ({error.strerror}); remove it, or set FALSEPROMISE_GPU_LOCKS to another folder"
-        ) from error
+        raise _refused(file, error) from error
+
+
+def _refused(place: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{place}: can't be locked ({error.strerror}); remove it, or set FALSEPROMISE_GPU_LOCKS to another folder"
+    )
 
 
 def holders(devices: Sequence[str], folder: Path) -> list[str]:

@@ -20,6 +20,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.folders import new_folder
 from falsepromise.core.records import check_file, write_json
 from falsepromise.sources import hub, hubclient
+from falsepromise.sources.room import check_room
 
 WANTED = ("*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt", "*.jinja")
 
@@ -52,7 +53,11 @@ def _from_folder(source: Path, folder: Path) -> None:
     for file in sorted({path for pattern in WANTED for path in source.glob(pattern)}):
         check_file(file, "file:")
         if file.suffix == ".safetensors":
-            (folder / file.name).symlink_to(file.resolve())
+            try:
+                (folder / file.name).symlink_to(file.resolve())
+            except OSError:  # a file system without links
+                check_room(folder, file.stat().st_size, f"file:{file}")
+                shutil.copyfile(file, folder / file.name)
         else:
             shutil.copyfile(file, folder / file.name)
 

@@ -135,12 +135,20 @@ def _quoted(path: str) -> str:
 
 
 def link_package() -> None:
-    """Make a folder with a link to the installed package, and nothing else."""
+    """Make a folder with a link to the installed package, and nothing else.
+
+    Where the file system has no links, a package of this name there has the installed one's modules.
+    """
     link = Path(".snakemake/falsepromise") / PACKAGE.name
     if HOME.parent == PACKAGE and not (link.is_symlink() and link.resolve() == PACKAGE):
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(PACKAGE)
+        if link.is_symlink():
+            link.unlink()
+        try:
+            link.symlink_to(PACKAGE)
+        except OSError:
+            link.mkdir(exist_ok=True)
+            (link / "__init__.py").write_text(f"__path__ = [{str(PACKAGE)!r}]\n", encoding="utf-8")
 
 
 def own_limit(workflow: Any) -> bool:
