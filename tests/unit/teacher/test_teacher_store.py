@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import sqlite3
@@ -50,6 +51,21 @@ def test_an_answer_is_found_again_by_another_store_on_the_folder(tmp_path: Path)
     assert second.absent(["k", "other", "other"]) == ["other"]
     first.close()
     second.close()
+
+
+def test_steady_writing_does_not_let_the_log_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite starts its log anew only when all of it is in the file, which a writer without a pause prevents."""
+    monkeypatch.setattr("falsepromise.teacher.store.HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("falsepromise.teacher.store.LARGEST_LOG", 1 << 20)
+    store, log = Store(tmp_path), tmp_path / "answers.sqlite-wal"
+    sizes = []
+    for number in range(2000):
+        taken(store, str(number))
+        sizes.append(log.stat().st_size)
+    written = sum(max(after - before, 0) for before, after in itertools.pairwise(sizes))
+    assert written > 8 << 20
+    assert max(sizes) < written / 2
+    store.close()
 
 
 def test_a_failure_is_paid_once_and_is_no_answer(store: Store) -> None:

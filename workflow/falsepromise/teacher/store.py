@@ -34,6 +34,7 @@ from falsepromise.teacher.cost import Prices, Request
 from falsepromise.teacher.ledger import Charge, Limits, Spent
 
 HEARTBEAT_S = 2.0
+LARGEST_LOG = 64 << 20  # bytes of SQLite's log, after which a write waits until it is in the file
 DEAD_AFTER_S = 30.0
 VERSION = 2
 _REPLY = "key TEXT PRIMARY KEY, answer TEXT NOT NULL, stored REAL NOT NULL"
@@ -328,9 +329,13 @@ class Store:
         """Record that this process lives, and move SQLite's log into its file, which may wait for the disk."""
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self._connect()) as db:
             while not self._closed.wait(HEARTBEAT_S):
-                with contextlib.suppress(sqlite3.Error):
+                with contextlib.suppress(sqlite3.Error, OSError):
                     self._beat(db)
                     db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    # Under steady writing a passive one never reaches the log's end, and the log grows by gigabytes.
+                    if self.path.with_name(f"{self.path.name}-wal").stat().st_size > LARGEST_LOG:
+                        with self._lock:
+                            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextlib.contextmanager
     def transaction(self, begin: bool = True) -> Iterator[sqlite3.Connection]:
