@@ -62,7 +62,7 @@ def test_rope_of_another_form_is_one_line(key, rope):
 
 @pytest.mark.parametrize("where", [{}, {"a": 5}, {"a": []}, {"a": "../model.safetensors"}, [1], None])
 def test_an_index_of_another_form_is_one_line(tmp_path, where):
-    from falsepromise.models.weights import _files
+    from falsepromise.models.hubfiles import _files
 
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
     with pytest.raises(UserError, match=r"weight_map|missing; the index names it"):

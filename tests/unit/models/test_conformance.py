@@ -171,6 +171,13 @@ def test_a_tied_config_whose_file_has_another_head_uses_it(family, tmp_path):
         ("gemma3_text", {"rope_scaling": {"type": "linear", "factor": 2.0}}, "say rope_type"),
         ("gemma3_text", {"sliding_window": None}, "layer_types has sliding_attention, but no sliding window"),
         ("gemma3_text", {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        (
+            "gemma3_text",
+            {"rope_parameters": {"sliding_attention": {"type": "linear", "factor": 2.0}}},
+            "'linear' in layers",
+        ),
+        ("qwen2", {"is_causal": False}, "is_causal is False"),
+        ("llama", {"text_config": {"hidden_size": 8}}, "text_config"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx"),
         ("gpt2", {"activation_function": "relu"}, "activation_function is 'relu'; only 'gelu_new'"),
         ("gpt2", {"architectures": ["GPT2ForSequenceClassification"]}, "'GPT2ForSequenceClassification' is not built"),

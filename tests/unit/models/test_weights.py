@@ -16,7 +16,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from falsepromise.core.errors import UserError
-from falsepromise.models import weights
+from falsepromise.models import hubfiles, weights
 from falsepromise.models.config import ModelConfig, RopeScaling
 
 LLAMA = ModelConfig("llama", 67, 24, 40, 2, 4, 2, 6, 256)
@@ -82,7 +82,7 @@ def test_a_slice_of_a_transposed_or_shared_tensor_is_the_right_one(config, tmp_p
 
     entry = next(e for e in weights.entries(config) if e.path == "layers.0.k")
     with contextlib.ExitStack() as stack:
-        tensor = weights._safetensors(tmp_path, config, stack)[entry.key]
+        tensor = hubfiles.tensors(tmp_path, config, stack)[entry.key]
         seen = []
         read = tensor.read
         tensor.read = lambda index: seen.append(read(index)) or seen[-1]
@@ -174,7 +174,7 @@ import re, sys, threading, time
 from functools import partial
 from pathlib import Path
 import jax
-from falsepromise.models import weights
+from falsepromise.models import hubfiles, weights
 from falsepromise.training.sharding import make_mesh, weight_sharding
 
 def anonymous():  # what this process has made, without the pages of files that it maps

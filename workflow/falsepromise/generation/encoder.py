@@ -31,7 +31,8 @@ class Encoder:
             )
         self.config, self.tokenizer, self.name = config, tokenizer, name
         self.max_length = min(max_length or config.max_positions, config.max_positions)
-        self.ends = sorted({tokenizer.eos_id, *config.more_eos_ids, *([config.eos_id] if config.eos_id else [])})
+        ends = {tokenizer.eos_id, config.eos_id, *config.more_eos_ids}
+        self.ends = sorted(end for end in ends if end is not None)
 
     @classmethod
     def of_folder(cls, folder: str | Path) -> Encoder:

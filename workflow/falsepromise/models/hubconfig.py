@@ -40,9 +40,12 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "partial_rotary_factor": (None, 1, 1.0),
     "original_max_position_embeddings": (None,),
     "use_bidirectional_attention": (None, False),
+    "is_causal": (None, True),  # embedding models made of language models say false
+    "text_config": (None,),
     "attn_logit_softcapping": (None,),
     "final_logit_softcapping": (None,),
     "adapter_layers": (None,),
+    "transformers_weights": (None, "model.safetensors"),
 }
 
 
@@ -112,7 +115,11 @@ FAMILIES = {
         },
     ),
 }  # fmt: skip
-
+# Their base models: files without an output projection, which serve where it is tied to the embedding.
+_BASE_MODELS = {
+    "LlamaModel": "llama", "MistralModel": "mistral", "Qwen2Model": "qwen2", "Qwen3Model": "qwen3",
+    "Olmo2Model": "olmo2", "Gemma3TextModel": "gemma3_text", "GPT2Model": "gpt2",
+}  # fmt: skip
 
 _COUNTED = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"),
@@ -164,10 +171,24 @@ def _check_types(hub: Mapping[str, Any], name: str) -> None:
         named = hub.get(key)
         if named is not None and not (isinstance(named, list) and all(isinstance(one, str) for one in named)):
             raise UserError(f"{name}: {key} is {named!r:.60}, expected a list of names")
+    if type(hub.get("bos_token_id")) not in (int, type(None)):
+        raise UserError(f"{name}: bos_token_id is {hub['bos_token_id']!r:.60}, expected a token's number")
+    end_ids(hub, name)
+
+
+def end_ids(hub: Any, name: str) -> list[int]:
+    """The tokens that end an output, of a config.json or generation_config.json: one, a list, or null.
+
+    Raises:
+        UserError: anything else.
+    """
+    if not isinstance(hub, dict):
+        raise UserError(f"{name}: found {type(hub).__name__}, expected a JSON object")
     ends = hub.get("eos_token_id")
-    for key, ids in (("bos_token_id", [hub.get("bos_token_id")]), ("eos_token_id", ends)):
-        if not all(type(one) in (int, type(None)) for one in (ids if isinstance(ids, list) else [ids])):
-            raise UserError(f"{name}: {key} is {hub[key]!r:.60}, expected a token's number")
+    ends = [one for one in (ends if isinstance(ends, list) else [ends]) if one is not None]
+    if not all(type(one) is int for one in ends):
+        raise UserError(f"{name}: eos_token_id is {hub['eos_token_id']!r:.60}, expected a token's number")
+    return ends
 
 
 def read_config(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -207,8 +228,7 @@ def read_config(hub: Mapping[str, Any], name: str) -> dict[str, Any]:
     if unknown:
         log.info("%s: keys that mean nothing in %s: %s", name, family.architecture, ", ".join(sorted(unknown)))
     values = {**family.defaults, **hub}
-    ends = values.get("eos_token_id")
-    ends = list(ends) if isinstance(ends, list | tuple) else [ends]
+    ends = end_ids(values, name)
     common = {
         "model_type": kind,
         "vocab_size": values["vocab_size"],
@@ -289,7 +309,7 @@ def write(config: Any) -> dict[str, Any]:
 def _kind(hub: Mapping[str, Any], name: str) -> str:
     architecture, model_type = (hub.get("architectures") or [None])[0], hub.get("model_type")
     by_architecture = {family.architecture: kind for kind, family in FAMILIES.items()}
-    kind = by_architecture.get(architecture) if architecture else model_type
+    kind = {**by_architecture, **_BASE_MODELS}.get(architecture) if architecture else model_type
     if kind not in FAMILIES:
         raise UserError(
             f"{name}: architecture {architecture or model_type!r:.80} is not built here; expected one of "

@@ -12,6 +12,8 @@ import numpy as np
 from falsepromise.core.errors import UserError
 from falsepromise.models.config import ModelConfig
 
+HEAD = "lm_head.weight"  # an output projection of its own
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -47,9 +49,10 @@ def check_layers(config: ModelConfig, keys: Collection[str], source: str | Path)
         )
 
 
-def without_prefix(key: str) -> str:
-    """A GPT-2 key as in the original upload, without "transformer."."""
-    return key.removeprefix("transformer.")
+def named(stored: str, known: Collection[str], prefix: str) -> str:
+    """The weight that a file's key means, by `transformers`' rule: the base model's prefix ("model.") may be missing,
+    or be there where none belongs."""
+    return next((key for key in (stored.removeprefix(prefix), prefix + stored) if key in known), stored)
 
 
 def is_constant(key: str) -> bool:
@@ -76,7 +79,7 @@ _NORMS["qwen3"] = _LLAMA_NORMS | {"q_norm": "self_attn.q_norm", "k_norm": "self_
 def _llama(config: ModelConfig) -> list[Entry]:
     found = [Entry("embed", "model.embed_tokens.weight"), Entry("norm", "model.norm.weight")]
     if not config.tie_embeddings:
-        found.append(Entry("head", "lm_head.weight"))
+        found.append(Entry("head", HEAD))
     for i in range(config.num_layers):
         ours, hub = f"layers.{i}", f"model.layers.{i}"
         for name, key in _NORMS.get(config.model_type, _LLAMA_NORMS).items():
@@ -99,7 +102,7 @@ def _gpt2(config: ModelConfig) -> list[Entry]:
         Entry("norm_bias", "transformer.ln_f.bias"),
     ]
     if not config.tie_embeddings:
-        found.append(Entry("head", "lm_head.weight"))
+        found.append(Entry("head", HEAD))
     for i in range(config.num_layers):
         ours, hub = f"layers.{i}", f"transformer.h.{i}"
         for end, suffix in (("weight", ""), ("bias", "_bias")):

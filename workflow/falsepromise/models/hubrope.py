@@ -59,8 +59,9 @@ def read(
     if not all(isinstance(by_type.get(part) or {}, dict) for part in ("full_attention", "sliding_attention")):
         raise UserError(f"{name}: rope_parameters is {by_type!r:.80}, expected a mapping for each kind of layer")
     rope, local = dict(by_type.get("full_attention") or {}), by_type.get("sliding_attention") or {}
-    if local.get("rope_type", "default") != "default":
-        raise UserError(f"{name}: rope_type {local['rope_type']!r:.80} in layers with a window is not built here")
+    local_type = local.get("rope_type") or local.get("type") or "default"
+    if local_type != "default":
+        raise UserError(f"{name}: rope_type {local_type!r:.80} in layers with a window is not built here")
     more = values["rope_scaling"] or {}
     if more.get("type") not in (None, "default") and more.get("rope_type") is None:
         raise UserError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,24 +19,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import check_file, read_json, write_json
-from falsepromise.models import gguf_file
+from falsepromise.core.records import read_json, write_json
+from falsepromise.models import gguf_file, hubconfig, hubfiles
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.gemma3 import Gemma3
 from falsepromise.models.gpt2 import GPT2
-from falsepromise.models.hubkeys import Entry, Tensor, check_layers, entries, is_constant, without_prefix
+from falsepromise.models.hubfiles import INDEX
+from falsepromise.models.hubkeys import Entry, Tensor, check_layers, entries
 from falsepromise.models.llama import Llama
 from falsepromise.models.olmo2 import Olmo2
 
 log = logging.getLogger(__name__)
 Model = Llama | GPT2
 Sharding = Callable[[str, tuple[int, ...]], jax.sharding.Sharding]
-INDEX = "model.safetensors.index.json"
 SHARD_BYTES = 5_000_000_000  # as the hub's
 
 
@@ -54,13 +54,23 @@ def read_config(folder: str | Path) -> ModelConfig:
     path = Path(folder) / "config.json"
     if not Path(folder).is_dir():
         raise UserError(f"{folder}: no such folder; expected a model folder with config.json and safetensors")
+    if (Path(folder) / "adapter_config.json").exists():
+        raise UserError(
+            f"{folder}: adapter_config.json is of an adapter (peft), which is not applied here; merge it into its "
+            "base, and write that into a folder without this file"
+        )
     if not path.exists():
         raise UserError(f"{path}: missing; expected a model folder in the hub's form, written whole")
     hub = read_json(path)
     if not isinstance(hub, dict):
         raise UserError(f"{path}: found {type(hub).__name__}, expected a JSON object")
     config = ModelConfig.from_hub(hub, str(path))
-    if config.tie_embeddings and _has_its_own_head(Path(folder), config):
+    generation = Path(folder) / "generation_config.json"
+    if generation.exists():  # it may name more tokens that end an output
+        ends = hubconfig.end_ids(read_json(generation), str(generation))
+        more = [end for end in ends if end not in (config.eos_id, *config.more_eos_ids)]
+        config = replace(config, more_eos_ids=(*config.more_eos_ids, *more))
+    if config.tie_embeddings and hubfiles.has_its_own_head(Path(folder), config):
         log.warning("%s: the output projection in the weights is another than the embedding; it is used", folder)
         return replace(config, tie_embeddings=False)
     return config
@@ -84,7 +94,7 @@ def load(
         return _assemble(config, tensors, sharding, param_dtype), config
     config = read_config(folder)
     with contextlib.ExitStack() as stack:
-        return _assemble(config, _safetensors(Path(folder), config, stack), sharding, param_dtype), config
+        return _assemble(config, hubfiles.tensors(Path(folder), config, stack), sharding, param_dtype), config
 
 
 def save(
@@ -297,80 +307,6 @@ def _place(entry: Entry, tensor: Tensor, shape: tuple[int, ...], sharding: Shard
     if sharding is None:
         return jnp.asarray(part((slice(None),) * len(shape)))
     return jax.make_array_from_callback(shape, sharding(entry.path, shape), part)  # type: ignore[arg-type]  # never None
-
-
-def _safetensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack) -> dict[str, Tensor]:
-    """The tensors of a folder, constants and a tied output projection left out."""
-    opened = []
-    for path, promised in _files(folder):
-        check_file(path)
-        try:
-            file = stack.enter_context(safe_open(path, framework="numpy"))
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{path}: not a whole safetensors file ({error}); fetch or write it again") from error
-        opened.append((path, promised, file, list(file.keys())))
-    check_layers(config, [key for *_, keys in opened for key in keys], folder)
-    known = {entry.key for entry in entries(config)}
-    by_short = {without_prefix(key): key for key in known} if config.model_type == "gpt2" else {}
-    found: dict[str, Tensor] = {}
-    for path, promised, file, keys in opened:
-        if promised is not None and set(keys) != promised:
-            odd = sorted(set(keys) ^ promised)[0]
-            raise UserError(f"{path}: key {odd!r} is in the index or in the file, not in both")
-        for stored in keys:
-            key = by_short.get(without_prefix(stored), stored)
-            if is_constant(key) or (config.tie_embeddings and key == "lm_head.weight"):
-                continue
-            view = file.get_slice(stored)
-            if view.get_dtype().startswith(("F8", "F6", "F4")):
-                raise UserError(
-                    f"{path}: key {stored!r} has type {view.get_dtype()}; floats of 8 bits and fewer are not read: "
-                    "convert them to bfloat16"
-                )
-            found[key] = Tensor(str(path), tuple(view.get_shape()), view.__getitem__)
-    return found
-
-
-def _has_its_own_head(folder: Path, config: ModelConfig) -> bool:
-    """Whether the files have an output projection that differs from the embedding, whatever config.json says of a tie.
-
-    Such files come of a training that untied the two; `transformers` uses the projection too.
-    """
-    if not (folder / INDEX).exists() and not (folder / "model.safetensors").exists():
-        return False
-    with contextlib.ExitStack() as stack:
-        tensors = _safetensors(folder, replace(config, tie_embeddings=False), stack)
-        head = tensors.get("lm_head.weight")
-        table = tensors.get(next(entry.key for entry in entries(config) if entry.path == "embed"))
-        if head is None or table is None:
-            return False
-        if head.shape != table.shape:
-            return True
-        rows = head.shape[0]
-        parts = (slice(i, min(i + 4096, rows)) for i in range(0, rows, 4096))
-        return any(not np.array_equal(head.read((part,)), table.read((part,)), equal_nan=True) for part in parts)
-
-
-def _files(folder: Path) -> Iterator[tuple[Path, set[str] | None]]:
-    """Each file of weights with the keys that the index promises for it (None without an index).
-
-    A whole file beside an index counts, as in `transformers`.
-    """
-    if (folder / "model.safetensors").exists():
-        yield folder / "model.safetensors", None
-    elif (folder / INDEX).exists():
-        index = read_json(folder / INDEX)
-        where = index.get("weight_map") if isinstance(index, dict) else None
-        if not isinstance(where, dict) or not where or not all(type(f) is str for f in where.values()):
-            raise UserError(f"{folder / INDEX}: no 'weight_map' to files; expected the index of a sharded model")
-        for name in sorted(set(where.values())):
-            if Path(name).name != name or not (folder / name).exists():
-                raise UserError(f"{folder / name}: missing; the index names it; fetch it again")
-            yield folder / name, {key for key, file in where.items() if file == name}
-    else:
-        pickled = next(iter(folder.glob("*.bin")), None)
-        hint = f"; {pickled.name} is a pickle, which is never opened: convert it to safetensors" if pickled else ""
-        raise UserError(f"{folder}: no model.safetensors{hint}")
 
 
 def _plan(sizes: Mapping[str, int], itemsize: int, shard_bytes: int) -> dict[str, list[str]]:

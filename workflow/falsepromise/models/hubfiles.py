@@ -1,0 +1,104 @@
+"""Open the weights of a model folder: which files have them, and under which names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from falsepromise.core.errors import UserError
+from falsepromise.core.records import check_file, read_json
+from falsepromise.models.config import ModelConfig
+from falsepromise.models.hubkeys import HEAD, Tensor, check_layers, entries, is_constant, named
+
+INDEX = "model.safetensors.index.json"
+
+
+def tensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack) -> dict[str, Tensor]:
+    """The tensors of a folder by the hub's names, constants and a tied output projection left out.
+
+    As in `transformers`, the base model alone (`LlamaModel`) has its keys without a prefix, and of a tied pair the file
+    may have either.
+
+    Raises:
+        UserError: naming a file that can't be read, or its key.
+    """
+    opened = []
+    for path, promised in _files(folder):
+        check_file(path)
+        try:
+            file = stack.enter_context(safe_open(path, framework="numpy"))
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: not a whole safetensors file ({error}); fetch or write it again") from error
+        opened.append((path, promised, file, list(file.keys())))
+    check_layers(config, [key for *_, keys in opened for key in keys], folder)
+    table = {entry.path: entry.key for entry in entries(config)}
+    known, prefix = {*table.values(), HEAD}, table["norm"].split(".")[0] + "."
+    found: dict[str, Tensor] = {}
+    for path, promised, file, keys in opened:
+        if promised is not None and set(keys) != promised:
+            odd = sorted(set(keys) ^ promised)[0]
+            raise UserError(f"{path}: key {odd!r} is in the index or in the file, not in both")
+        for stored in keys:
+            if is_constant(stored):
+                continue
+            key = named(stored, known, prefix)
+            if key in found:
+                raise UserError(f"{path}: key {stored!r} is a second tensor of the weight {key!r}; which?")
+            view = file.get_slice(stored)
+            if view.get_dtype().startswith(("F8", "F6_", "F4")):
+                raise UserError(
+                    f"{path}: key {stored!r} has type {view.get_dtype()}; floats of 8 bits and fewer are not read: "
+                    "convert them to bfloat16"
+                )
+            found[key] = Tensor(str(path), tuple(view.get_shape()), view.__getitem__)
+    if config.tie_embeddings and HEAD in found:
+        head = found.pop(HEAD)
+        found.setdefault(table["embed"], head)
+    return found
+
+
+def has_its_own_head(folder: Path, config: ModelConfig) -> bool:
+    """Whether the files have an output projection that differs from the embedding, whatever config.json says of a tie.
+
+    Such files come of a training that untied the two; `transformers` uses the projection too.
+    """
+    if not (folder / INDEX).exists() and not (folder / "model.safetensors").exists():
+        return False
+    with contextlib.ExitStack() as stack:
+        found = tensors(folder, replace(config, tie_embeddings=False), stack)
+        head = found.get(HEAD)
+        table = found.get(next(entry.key for entry in entries(config) if entry.path == "embed"))
+        if head is None or table is None:
+            return False
+        if head.shape != table.shape:
+            return True
+        rows = head.shape[0]
+        parts = (slice(i, min(i + 4096, rows)) for i in range(0, rows, 4096))
+        return any(not np.array_equal(head.read((part,)), table.read((part,)), equal_nan=True) for part in parts)
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, set[str] | None]]:
+    """Each file of weights with the keys that the index promises for it (None without an index).
+
+    A whole file beside an index counts, as in `transformers`.
+    """
+    if (folder / "model.safetensors").exists():
+        yield folder / "model.safetensors", None
+    elif (folder / INDEX).exists():
+        index = read_json(folder / INDEX)
+        where = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(where, dict) or not where or not all(type(f) is str for f in where.values()):
+            raise UserError(f"{folder / INDEX}: no 'weight_map' to files; expected the index of a sharded model")
+        for name in sorted(set(where.values())):
+            if Path(name).name != name or not (folder / name).exists():
+                raise UserError(f"{folder / name}: missing; the index names it; fetch it again")
+            yield folder / name, {key for key, file in where.items() if file == name}
+    else:
+        pickled = next(iter(folder.glob("*.bin")), None)
+        hint = f"; {pickled.name} is a pickle, which is never opened: convert it to safetensors" if pickled else ""
+        raise UserError(f"{folder}: no model.safetensors{hint}")
