@@ -88,6 +88,25 @@ def test_what_is_kept_by_dots_includes_a_kernels_output(attention):
     assert (kernel_calls("dots"), kernel_calls("full")) == (plain, plain + config.num_layers)
 
 
+@pytest.mark.parametrize("shared", [1, 2])
+def test_splash_keeps_one_sum_a_query_and_not_one_a_lane(shared):
+    """What the forward pass hands to the backward pass; the kernel itself writes each sum 128 times."""
+    config = ModelConfig("llama", 67, 64, 96, 2, 2, 2 // shared, 32, 256)
+    graph, state = nnx.split(weights.abstract(config))
+    ids = jnp.zeros((3, 256), jnp.int32)
+
+    def kept(remat):
+        def loss(state):
+            return nnx.merge(graph, state)(ids, attention="splash", remat=remat).sum()
+
+        return [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(lambda s: jax.vjp(loss, s)[1], state))]
+
+    sums = (3, 2, 256) if shared == 1 else (3, 1, 2, 256)
+    assert kept("dots").count(sums) == config.num_layers
+    assert sums not in kept("full")
+    assert not [shape for shape in kept("dots") if shape[-2:] == (256, kernels.LANES)]
+
+
 def test_what_cudnn_can_not_do_is_one_line(monkeypatch):
     def refused(*_, **__):
         raise NotImplementedError("The head dim must be <= 128 and a multiple of 8, but got 256.")

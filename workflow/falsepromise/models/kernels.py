@@ -10,6 +10,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from falsepromise.models.parallel import NAMED
+
 LANES = 128  # rows of a block at least; what a TPU's vector unit is wide
 
 
@@ -40,7 +42,9 @@ def splash(
     visible = masks.CausalMask((t, t)) if window is None else masks.LocalMask((t, t), (window - 1, 0), 0)
     mask = masks.MultiHeadMask([visible] * (heads if shared == 1 else shared))
     make = kernels.make_splash_mha if shared == 1 else kernels.make_splash_mqa
-    kernel = make(mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, interpret=interpret)
+    kernel = make(
+        mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, residual_checkpoint_name=NAMED, interpret=interpret
+    )
 
     def row(q_tnh: jax.Array, k_tkh: jax.Array, v_tkh: jax.Array, segments_t: jax.Array | None) -> jax.Array:
         segments = None if segments_t is None else kernels.SegmentIds(segments_t, segments_t)

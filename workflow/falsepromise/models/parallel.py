@@ -35,6 +35,8 @@ RULES: tuple[tuple[str, P], ...] = (
     (r".", P()),  # norms and the other biases: every device has them
 )
 KERNELS = {"dot_product_attention_fwd_wrapper", "pallas_call"}  # fused attention to jax: cuDNN's, and the others
+# Splash attention names what its backward pass needs. Its kernel's own outputs have each query's sum 128 times.
+NAMED, NAMES_ITS_OWN = "attention", "splash"
 Gradient = jnp.float32  # the type in which gradients are summed over devices
 
 
@@ -142,7 +144,10 @@ def keep(remat: str | None) -> Callable[..., bool] | None:
             return jax.lax.all_gather_p.name not in inner
         if jax.lax.psum_p.name in inner:
             return True
-        return remat == "dots" and (not KERNELS.isdisjoint(inner) or bool(dots(primitive, *avals, **parameters)))
+        if remat != "dots" or primitive.name == "name":
+            return remat == "dots" and parameters["name"] == NAMED
+        kernel = not KERNELS.isdisjoint(inner) and NAMES_ITS_OWN not in str(parameters.get("name_and_src_info"))
+        return kernel or bool(dots(primitive, *avals, **parameters))
 
     return policy
 
