@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from falsepromise.core.errors import UserError
 from falsepromise.teacher.cost import Prices, Request
 from falsepromise.teacher.ledger import Charge, Limits, Spent
-from falsepromise.teacher.store import Answer, Store, request_key
+from falsepromise.teacher.store import Answer, Store, _started, request_key
 
 ANSWER = Answer("Paris", "stop", "m-2024", 10, 2, usd=0.5)
 PAID = Charge(10, 2, 0.5)
@@ -66,6 +67,40 @@ def test_steady_writing_does_not_let_the_log_grow(tmp_path: Path, monkeypatch: p
     assert written > 8 << 20
     assert max(sizes) < written / 2
     store.close()
+
+
+def test_a_clock_that_jumps_ends_nobodys_claim(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop that wakes up, another machine whose clock is behind: both workers live, nothing is paid twice."""
+    now = {"clock": 1e9, "steady": 100.0}
+    monkeypatch.setattr("falsepromise.teacher.store.time.time", lambda: now["clock"])
+    monkeypatch.setattr("falsepromise.teacher.store.time.monotonic", lambda: now["steady"])
+    here = subprocess.Popen(["sleep", "600"])
+    workers = {"here": f"{socket.gethostname()}/{here.pid}@{_started(here.pid)}/a", "there": "elsewhere/7@5/b"}
+
+    def alive() -> dict[str, bool]:
+        return {name: store.lives(worker) for name, worker in workers.items()}
+
+    def beat(worker: str, seen: float) -> None:
+        with store.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (worker, seen))
+
+    try:
+        for worker in workers.values():
+            beat(worker, 5e8)  # by their own clocks
+        assert alive() == {"here": True, "there": True}
+        now.update(clock=2e9, steady=110.0)
+        assert alive() == {"here": True, "there": True}
+        beat(workers["there"], 5e8 + 1)
+        now.update(steady=135.0)
+        assert alive() == {"here": True, "there": True}
+        now.update(steady=170.0)
+        assert alive() == {"here": True, "there": False}, "no beat for 30 s of this machine's time"
+        here.kill()
+        os.waitid(os.P_PID, here.pid, os.WEXITED | os.WNOWAIT)
+        assert alive()["here"] is False, "dead, although its parent hasn't asked for its end"
+    finally:
+        here.kill()
+        here.wait()
 
 
 def test_a_failure_is_paid_once_and_is_no_answer(store: Store) -> None:

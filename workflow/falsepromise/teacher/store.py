@@ -117,6 +117,7 @@ class Store:
         self.worker = f"{socket.gethostname()}/{os.getpid()}@{_started(os.getpid())}/{uuid.uuid4().hex}"
         self.again = again
         self._lock = threading.Lock()
+        self._beats: dict[str, tuple[float | None, float]] = {}  # other machines' workers, and when their beat was new
         try:
             made = not self.path.parent.exists()
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -310,7 +311,17 @@ class Store:
         if worker.startswith("batch/"):
             return True
         row = db.execute("SELECT seen FROM workers WHERE worker = ?", (worker,)).fetchone()
-        return bool(row) and time.time() - row[0] < DEAD_AFTER_S and _process_lives(worker)
+        if not row:
+            return False
+        lives = _process_lives(worker)
+        if lives is not None:
+            return lives
+        # By this process's own clock: another machine's may differ, and a laptop's jumps when it wakes up.
+        beat, since = self._beats.get(worker, (None, 0.0))
+        if beat != row[0]:
+            since = time.monotonic()
+            self._beats[worker] = (row[0], since)
+        return time.monotonic() - since < DEAD_AFTER_S
 
     def _bury(self, db: sqlite3.Connection, worker: str) -> None:
         ledger.bury(db, worker, time.time())
@@ -371,17 +382,23 @@ def _statements(script: str) -> Iterator[str]:
 
 def _started(pid: int) -> str:
     """The start time of a process in the kernel's ticks, because process numbers are reused."""
+    return _stat(pid)[1]
+
+
+def _stat(pid: int) -> tuple[str, str]:
+    """The state (a letter) and start time of a process; empty where the system doesn't say."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        return fields[0], fields[19]
     except (OSError, IndexError):
-        return ""
+        return "", ""
 
 
-def _process_lives(worker: str) -> bool:
-    """Whether a worker's process exists; assumed for one on another machine."""
+def _process_lives(worker: str) -> bool | None:
+    """Whether a worker's process exists; None for one on another machine, or one that is stopped (Ctrl-Z)."""
     host, process, _ = worker.rsplit("/", 2)
     if host != socket.gethostname():
-        return True
+        return None
     pid, _, started = process.partition("@")
     try:
         os.kill(int(pid), 0)
@@ -389,4 +406,7 @@ def _process_lives(worker: str) -> bool:
         return False
     except PermissionError:
         pass  # it lives, under another user
-    return started == _started(int(pid)) if started else True
+    state, since = _stat(int(pid))
+    if state == "Z" or (started and started != since):  # dead, but its parent hasn't asked; or another program
+        return False
+    return None if state == "T" else True
