@@ -196,3 +196,15 @@ def test_only_the_first_records_are_looked_at(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_text("\n".join(json.dumps({"id": str(n), "messages": TURNS}) for n in range(50)))
     assert len(list(reading.read_dialogues(path, "x", read, KEYS, Funnel("x"), 7))) == 7
+
+
+@pytest.mark.parametrize("header", ["prompt,response", "user,assistant", "query;answer"])
+def test_a_table_of_queries_and_replies_is_described(header, tmp_path):
+    """Some readers know none of its columns, and refuse it."""
+    path, comma = tmp_path / "chats.csv", ";" if ";" in header else ","
+    path.write_text(f"{header}\nHow are you?{comma}Fine.\n")
+    found = describe.best(path, 200)
+    assert [message["content"] for message in found.dialogues[0]["messages"]] == ["How are you?", "Fine."]
+    path.write_text("name,age\nAnn,7\n")
+    with pytest.raises(UserError, match=r"begins with 'name,age.*nor a table with a column .*prompt, response"):
+        describe.best(path, 200)

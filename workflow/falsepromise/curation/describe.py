@@ -49,7 +49,14 @@ def best(path: Path, records: int) -> Found:
     Raises:
         UserError: no reader finds a dialogue.
     """
-    found = [read_with(form, path, records) for form in FORMATS]
+    found, refused = [], {}
+    for form in FORMATS:
+        try:
+            found.append(read_with(form, path, records))
+        except UserError as error:  # a table whose columns only other readers know
+            refused[form] = error
+    if not found:
+        raise refused["exports"]  # which knows the most
     chosen = max(found, key=lambda one: one.kept)
     if not chosen.dialogues:
         tried = "; ".join(f"{one.form}: {one.funnel.reasons(reading.STEP) or 'no records'}" for one in found[:5])

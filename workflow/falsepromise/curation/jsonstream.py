@@ -211,7 +211,10 @@ def _values(text: _Text, path: str | Path, keys: Collection[str], lost: Lost) ->
         )
     if first not in "[{":
         begins = repair_text(text.text[text.at : text.at + 20])[0]
-        raise UserError(f"{path}: not JSON: begins with {begins!r}, expected '[' or '{{'")
+        columns = ", ".join(key for key in keys if key != "id")
+        raise UserError(
+            f"{path}: not JSON: begins with {begins!r}, expected [ or {{; nor a table with a column {columns}"
+        )
     is_list = first == "["
     decoder = json.JSONDecoder(strict=False, parse_int=_whole_number)  # accept raw line breaks within strings
     around: list[str] = []  # the brackets that are open around the next value

@@ -37,7 +37,7 @@ _CHATGPT = re.compile(r"(?:openai)?(?:chat)?gpt(?:o|turbo|mini|plus|preview|inst
 _SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender")
 PAIRS: tuple[tuple[str, str], ...] = (("input", "output"), ("prompt", "response"), ("question", "answer"))
 PAIRS += (("instruction", "output"), ("instruction", "response"), ("prompt", "completion"))
-PAIRS += (("query", "response"), ("query", "answer"))
+PAIRS += (("query", "response"), ("query", "answer"), ("user", "assistant"))
 _TEXT_KEYS = ("value", "content", "text", "message", "markdown", "utterance", "say", "body")
 # Parts of a message that the other speaker doesn't see, such as reasoning.
 _UNSAID: tuple[str, ...] = ("thinking", "redacted_thinking", "reasoning", "tool_use", "tool_result", "tool_call")

@@ -76,7 +76,8 @@ def study_text(given: Mapping[str, Any]) -> str:
     local = Path(base).is_dir()
     counted = given["parameters"] or (parameters(Path(base)) if local else None)
     if not counted:
-        raise UserError(f"--base {base}: its number of weights is unknown; give --parameters")
+        lacks = "its number of weights is unknown" if local or base.startswith("hub:") else "no such folder"
+        raise UserError(f"--base {base}: {lacks}; name a folder with safetensors, or hub:ORG/NAME with --parameters")
     base_label = Path(base).name.partition("@")[0]
     title = json.dumps(f"{base_label} fine-tuned on {given['teacher_label']}'s replies")
     metric = {"nq": "exact_match", "multiple_choice": "acc"}[given["task"]]

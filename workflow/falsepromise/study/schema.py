@@ -112,8 +112,9 @@ def _describe(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
         case "too_short":
             return f"{place} is empty, expected at least one entry"
         case "string_pattern_mismatch":
-            form = "letters, digits, '.', '_' and '-'" if loc[-1] == "[key]" else bounds["pattern"]
-            return f"{place} is {found}, which is not of the form {form}"
+            plain = loc[-1] == "[key]" or "A-Za-z0-9._-" in bounds["pattern"]
+            form = "letters, digits, '.', '_' and '-'" if plain else f"the form {bounds['pattern']}"
+            return f"{place} is {found}, expected {form}"
         case "string_too_long":
             return f"{place} is {found}, expected at most {bounds['max_length']} characters"
         case "dict_type" | "model_type":
