@@ -107,6 +107,20 @@ def test_as_a_module(checkout: Checkout, expected: dict[str, str], tmp_path: Pat
     assert (tmp_path / "mine.txt").read_text() == (tmp_path / TARGETS[1]).read_text()
 
 
+def test_a_modules_prefix_reaches_every_file(checkout: Checkout, tmp_path: Path) -> None:
+    """Jobs read and write below the prefix; caches and checkpoints, which no rule declares, are shared."""
+    shutil.copy(ROOT / "config/test.yaml", tmp_path / "study.yaml")
+    text = MODULE.format(snakefile=str(checkout.path / "workflow/Snakefile"))
+    text = text.replace("    config:\n", "    prefix:\n        'fp'\n    config:\n")
+    (tmp_path / "Snakefile").write_text(text.replace("results/", "fp/results/"), encoding="utf-8")
+    planned = snakemake("--dry-run", "--printshellcmds", "fp/results/figures/fig4.pdf", folder=tmp_path)
+    commands = [line for line in planned.splitlines() if line.startswith("Shell command: ")]
+    files = re.findall(r"[^\s'\"()=]*results/[^\s'\"()]*", " ".join(commands))
+    assert len(files) > 100
+    outside = {file for file in files if not file.startswith("fp/")}
+    assert all(re.match(r"results/(\.cache/|test/training/checkpoints/)", file) for file in outside), outside
+
+
 def test_from_a_file_system_that_is_read_only(checkout: Checkout, tmp_path: Path) -> None:
     """All but the working directory is mounted read-only, for root as well."""
     work, other = tmp_path / "work", tmp_path / "other"

@@ -25,7 +25,7 @@ rule judge:
         limits=lambda w: teacher.limits(study, w.judge),
     params:
         code=lambda w: digest("falsepromise.preference.judge", preference.rubric(study, w.judge)),
-        judge=lambda w: teacher.answer_options(study, w.judge),
+        judge=lambda w, input: teacher.answer_options(study, input.facts, w.judge),
         order=lambda w: options(study.config.judges[w.judge], "order", "rubric", "max_tokens"),
         sample="",
     message:
@@ -57,7 +57,7 @@ use rule judge as judge_of_teacher with:
         "<logs>/preference/{judge}/teacher_{control}.votes.log",
     params:
         code=lambda w: digest("falsepromise.preference.judge", preference.rubric(study, w.judge)),
-        judge=lambda w: teacher.answer_options(study, w.judge),
+        judge=lambda w, input: teacher.answer_options(study, input.facts, w.judge),
         order=lambda w: options(study.config.judges[w.judge], "order", "rubric", "max_tokens"),
         sample=lambda w: f"--sample {preference.SAMPLES[w.control]}",
     message:
@@ -78,7 +78,7 @@ rule judge_tone:
         limits=lambda w: teacher.limits(study, w.judge),
     params:
         code=code("falsepromise.preference.tone", "prompts/judge_tone.txt"),
-        judge=lambda w: teacher.answer_options(study, w.judge),
+        judge=lambda w, input: teacher.answer_options(study, input.facts, w.judge),
         sample=0,
     message:
         "{wildcards.judge} judges the tone of {output}"
@@ -103,7 +103,7 @@ use rule judge_tone as judge_tone_of_teacher with:
         "<logs>/preference/{judge}/teacher.tone.log",
     params:
         code=code("falsepromise.preference.tone", "prompts/judge_tone.txt"),
-        judge=lambda w: teacher.answer_options(study, w.judge),
+        judge=lambda w, input: teacher.answer_options(study, input.facts, w.judge),
         sample=1,
 
 

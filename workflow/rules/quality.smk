@@ -74,7 +74,7 @@ rule categories_by_teacher:
         limits=teacher.limits(study),
     params:
         code=code("falsepromise.teacher.categorize", "prompts/categories.txt"),
-        teacher=lambda w: teacher.answer_options(study),
+        teacher=lambda w, input: teacher.answer_options(study, input.facts),
         who=lambda w: quality.teacher_as_annotator(study),
     message:
         "Ask the teacher to sort queries of {wildcards.pool} into Table 6's categories"

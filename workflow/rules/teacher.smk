@@ -26,7 +26,7 @@ rule nq_synthetic:
         code=code("falsepromise.teacher.nq_synthetic", *teacher.NQ_PROMPTS),
         seeds=lambda w: options(study.config.mixtures[w.mixture], "seeds"),
         n=lambda w: study.config.mixtures[w.mixture].n,
-        teacher=lambda w: teacher.answer_options(study),
+        teacher=lambda w, input: teacher.answer_options(study, input.facts),
         seed=study.seed,
     message:
         "Ask the teacher for {params.n} questions and answers like Natural Questions"
@@ -60,7 +60,7 @@ rule tldr_synthetic:
     params:
         code=code("falsepromise.teacher.tldr_synthetic", "prompts/table5_tldr_synthetic.txt"),
         n=lambda w: study.config.mixtures[w.mixture].n,
-        teacher=lambda w: teacher.answer_options(study),
+        teacher=lambda w, input: teacher.answer_options(study, input.facts),
         seed=study.seed,
     message:
         "Ask the teacher for {params.n} summaries"
@@ -91,7 +91,7 @@ rule answer:
         limits=teacher.limits(study),
     params:
         code=code("falsepromise.teacher.answer"),
-        teacher=lambda w: teacher.answer_options(study),
+        teacher=lambda w, input: teacher.answer_options(study, input.facts),
     message:
         "Ask the teacher the prompts {wildcards.prompts}, twice"
     shell:
@@ -124,7 +124,7 @@ rule score_teacher:
         asked=lambda w, input: benchmarks.asked(study, w.benchmark, input.data),
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         seed=study.seed,
-        teacher=lambda w: teacher.answer_options(study),
+        teacher=lambda w, input: teacher.answer_options(study, input.facts),
     message:
         "Score the teacher on {wildcards.benchmark}"
     shell:

@@ -81,9 +81,8 @@ def test_the_papers_study_with_models_of_today() -> None:
     parser = argparse.ArgumentParser()
     options.add(parser)
     for judge in (None, "gpt4"):
-        parsed = parser.parse_args(
-            shlex.split(f"{settings.answer_options(study, judge)} {settings.limits(study, judge)}")
-        )
+        given = settings.answer_options(study, settings.facts(study), judge)
+        parsed = parser.parse_args(shlex.split(f"{given} {settings.limits(study, judge)}"))
         _, sent = options.habits(parsed).sent([], {"temperature": 0.0, "max_tokens": 9})
         assert sent == {"max_completion_tokens": 9, "reasoning_effort": "none"}
         assert study.config.teacher.model not in ("gpt-3.5-turbo-0125", "gpt-4-0613")
@@ -98,14 +97,14 @@ def test_the_studys_keys_are_the_verbs_options(tmp_path: Path) -> None:
         "judges: {other: {prompts: heldout, label: Other, model: m2, runs: [amount]}}\n"
     )
     study = load_files([ROOT / "config" / "paper.yaml", change])
-    words = shlex.split(f"{settings.answer_options(study)} {settings.limits(study)}")
+    words = shlex.split(f"{settings.answer_options(study, [])} {settings.limits(study)}")
     parser = argparse.ArgumentParser()
     options.add(parser)
     parsed = parser.parse_args(words)
     assert options.habits(parsed).force == {"temperature": None}
     assert options.habits(parsed).headers["api-key"] == "{key}"
     assert (parsed.batch, parsed.max_failures, parsed.reserve_tokens) == (True, 0.2, 900)
-    words = shlex.split(f"{settings.answer_options(study, 'other')} {settings.limits(study, 'other')}")
+    words = shlex.split(f"{settings.answer_options(study, [], 'other')} {settings.limits(study, 'other')}")
     judges = parser.parse_args(words)
     assert (judges.habit, judges.provider, judges.batch) == ([], "azure", True)
     change.write_text("teacher: {habits: {tempo: 1}}\n")

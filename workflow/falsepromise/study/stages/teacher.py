@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 
 from falsepromise.study.study import Study
 from falsepromise.study.workflow import options
@@ -21,14 +22,19 @@ def facts(study: Study) -> list[str]:
     return [f"{study.results}/curation/facts/facts.jsonl"] if study.config.facts else []
 
 
-def answer_options(study: Study, judge: str | None = None) -> str:
-    """Options that shape the answers of the teacher or of a judge."""
+def answer_options(study: Study, known: Sequence[str], judge: str | None = None) -> str:
+    """Options that shape the answers of the teacher or of a judge.
+
+    Args:
+        study: The study.
+        known: The job's input `facts`; Snakemake may give it another place (a module's prefix, a storage).
+        judge: A judge's name, or None for the teacher.
+    """
     asked = study.asked(judge)
     words = f"--base-url {shlex.quote(asked.url)} {options(asked, 'model', 'provider')}"
     for name, value in (asked.habits.model_dump(exclude_unset=True) if asked.habits else {}).items():
         words += f" --habit {shlex.quote(f'{name}={json.dumps(value)}')}"
-    known = facts(study)
-    return f"{words} --facts {known[0]}" if asked.url == "local" and known else words
+    return f"{words} --facts {shlex.quote(known[0])}" if asked.url == "local" and known else words
 
 
 def limits(study: Study, judge: str | None = None) -> str:
