@@ -12,6 +12,7 @@ Other options are Snakemake's: --cores 4, --profile DIR, --keep-going, ...
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import os
 import shlex
@@ -105,9 +106,10 @@ def settle(folder: Path) -> None:
     except RuntimeError:
         home = own / "home"
         os.environ["HOME"] = str(home)
-    try:
-        Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache").mkdir(parents=True, exist_ok=True)
-    except OSError:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    with contextlib.suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+    if not os.access(cache, os.W_OK):
         os.environ["XDG_CACHE_HOME"] = str(own / "cache")
 
 
