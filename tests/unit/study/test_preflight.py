@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,24 @@ def test_partitions() -> None:
         Partition("long", False, None, 16, 64000, 2),
         Partition("quick", False, 30, 128, 512000, 10),
     ]
+
+
+@pytest.mark.parametrize("kind", ["a file", "a link to nothing", "no right to write"])
+def test_a_folder_that_can_not_be_written(
+    paper: Study, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = preflight.absent(paper)
+    match kind:
+        case "a file":
+            Path("results").touch()
+        case "a link to nothing":
+            Path("results").symlink_to("nowhere")
+        case _:
+            Path("results").mkdir()
+            monkeypatch.setattr(os, "access", lambda path, _: str(path) != "results")  # root may write everywhere
+    (line,) = set(preflight.absent(paper)) - set(before)
+    assert line.startswith("results can't be written as a folder; ")
 
 
 @pytest.mark.parametrize(

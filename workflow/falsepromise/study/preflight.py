@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
@@ -19,19 +20,30 @@ def check(study: Study) -> None:
     """Refuse to start a run that lacks something.
 
     Raises:
-        UserError: a file or a key is missing.
+        UserError: a file or a key is missing, or a folder can't be written.
     """
     for line in absent(study):
         raise UserError(line)
 
 
 def absent(study: Study) -> list[str]:
-    """The files and keys that are missing."""
+    """The files, keys and rights that are missing."""
     lines = [file.absent for file in files.missing(study)]
+    lines += _unwritable(study.results, f"logs/{study.name}", "results/.cache")
     for teacher in study.servers().values():
         if teacher.url.startswith("https:") and not os.environ.get(teacher.api_key_env):
             lines.append(f"{teacher.url} needs a key: set it in the environment variable {teacher.api_key_env}")
     return list(dict.fromkeys(lines))
+
+
+def _unwritable(*folders: str) -> list[str]:
+    """The folders that can't be made or written, each by the part of its path that is in the way."""
+    found = []
+    for folder in map(Path, folders):
+        place = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+        if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+            found.append(f"{place} can't be written as a folder; change its permissions, or choose another --directory")
+    return found
 
 
 def space(study: Study, made: Iterable[tuple[str, str]], free: int) -> list[str]:
