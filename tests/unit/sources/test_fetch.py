@@ -172,6 +172,33 @@ def test_https_refusals(tmp_path, monkeypatch, certificate):
     assert nothing_written(tmp_path)
 
 
+def test_a_redirect_leads_to_https_alone(tmp_path, monkeypatch, certificate):
+    """Over http: anybody on the way could change the file."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    class Elsewhere(servers.Handler):
+        to = ""
+
+        def do_GET(self) -> None:
+            self.reply(302, b"", Location=self.to)
+
+    whole = breaking(at_once=10**6)
+    with servers.serving(whole) as plain, servers.serving(whole, certificate) as safe:
+        for to, refused in (
+            (f"{plain}/x", True),
+            ("file:///etc/passwd", True),
+            ("ftp://h/x", True),
+            (f"{safe}/x", False),
+        ):
+            with servers.serving(type("E", (Elsewhere,), {"to": to}), certificate) as url:
+                if refused:
+                    with pytest.raises(UserError, match=f"^{url}/x: .*{to}.*(which is not https:|is not allowed)"):
+                        run(tmp_path, "--uri", f"{url}/x")
+                else:
+                    assert run(tmp_path, "--uri", f"{url}/x").read_bytes() == whole.data
+    assert whole.requests == [None], "the plain server was never asked"
+
+
 OLD, NEW = b"old " * 50, b"new " * 60
 
 

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
@@ -74,6 +74,15 @@ class Hashing:
         self.digest = hashlib.sha256()
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows to `https:` only: anybody on the way may change what comes over `http:` or `ftp:`."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not newurl.lower().startswith("https:"):
+            raise UserError(f"{masked(req.full_url)}: redirects to {masked(newurl)[:300]}, which is not https:")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def download(url: str, out: Writable, checked: bool) -> None:
     """Download a file.
 
@@ -89,6 +98,7 @@ def download(url: str, out: Writable, checked: bool) -> None:
     done, total, breaks, versions = 0, None, 0, 0
     version: str | None = None
     shown = masked(url)
+    opener = urllib.request.build_opener(_Redirects)
     name = urllib.parse.urlsplit(url).path.rpartition("/")[2] or shown
     with Progress(None, f"downloading {name}", unit="B") as progress:
         while True:
@@ -101,7 +111,7 @@ def download(url: str, out: Writable, checked: bool) -> None:
                 if version is not None:
                     request.add_header("If-Range", version)
             try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
+                with opener.open(request, timeout=60) as answer:
                     found, skip = _version(answer), 0
                     part = answer.status == 206
                     if done and (found == version or (part and found is None)) and (not part or _goes_on(answer, done)):
