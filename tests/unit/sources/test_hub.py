@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -155,6 +156,25 @@ def test_a_hub_data_set_with_mixed_types_is_what_datasets_says(tmp_path):
     assert json.loads((tmp_path / "nan").read_text().splitlines()[0])["score"] is None
     manifest = json.loads((tmp_path / "some.manifest.json").read_text())
     assert manifest["commit"] == servers.COMMIT, "a revision that wasn't pinned is resolved once and recorded"
+
+
+PACKED = {
+    "a line without an end": gzip.compress(b'{"a": "' + b"x" * (1 << 26), 1),
+    "the same row again": gzip.compress((b'{"a": "' + b"x" * 900 + b'"}\n') * 20_000),
+    "cut off": gzip.compress(os.urandom(1000).hex().encode() + b"\n")[:-20],
+}
+
+
+def test_packed_rows_have_the_limits_of_other_packed_text(tmp_path):
+    repositories = {f"org/{name.replace(' ', '-')}": data for name, data in PACKED.items()}
+    runs = [["--uri", f"hub:{name}@{servers.COMMIT}", "--output", str(tmp_path / "x")] for name in repositories]
+    more = {name: (servers.COMMIT, {"train.jsonl.gz": data}) for name, data in repositories.items()}
+    with servers.serving(type("Hub", (servers.Hub,), {"files": {}, "more": more})) as url:
+        said = run_with_hub(url, tmp_path / "home", *runs)
+    for line, expected in zip(said, ("characters", "times as large", "Error"), strict=True):
+        assert expected in line
+        assert "train.jsonl.gz" in line
+    assert not (tmp_path / "x").exists()
 
 
 def test_gates_and_scripts_are_one_line(tmp_path):

@@ -15,7 +15,7 @@ from typing import Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
-from falsepromise.core.records import loads
+from falsepromise.core.records import LONGEST_LINE, check_unpacked, loads
 from falsepromise.sources import hubclient
 from falsepromise.sources.download import Writable
 from falsepromise.sources.hubclient import errors
@@ -142,9 +142,14 @@ def _lines(
     with tempfile.TemporaryDirectory(prefix="falsepromise-fetch-") as folder, Progress(None, f"reading {name}") as bar:
         for member in files:
             path = file(name, revision, member, Path(folder))
+            packed, unpacked = path.stat().st_size, 0
             opened = gzip.open if member.endswith(".gz") else open
-            with opened(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
-                for number, line in enumerate(stream, 1):
+            with errors(f"{where}, {member}"), opened(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
+                for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), ""), 1):
+                    if len(line) == LONGEST_LINE:
+                        raise UserError(f"line {number} is longer than {LONGEST_LINE:,} characters; is this a text?")
+                    unpacked += len(line)
+                    check_unpacked(member, packed, unpacked)
                     if line.strip():
                         out.write(_row(line, columns, f"{where}, {member}, line {number}"))
                         bar.update()
