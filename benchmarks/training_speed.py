@@ -7,7 +7,9 @@ the same architecture, batch, sequence length and number of threads on both side
 each round, so that other work on the machine meets both; the ratio is that of the medians. Seconds of CPU time are
 measured as well: on a shared machine their ratio is the steadier one. `ours (paper)` is the same step with the
 paper's optimizer, which PyTorch does not have. All sides have the settings of malloc that the workflow gives its jobs
-(`study.costs.KEEP_FREED`); `--malloc plain` has glibc's own. Above a load of 1 only `--busy` gives a table.
+(`study.costs.KEEP_FREED`); `--malloc plain` has glibc's own. `--instructions avx2` holds both sides to AVX2
+(`instructions.py`); the rate of each side's own matrix product shows whether it took effect. Above a load of 1 only
+`--busy` gives a table.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 
+import instructions
 import sides
 
 from falsepromise.study.costs import KEEP_FREED
@@ -102,29 +105,63 @@ def peer(name: str, threads: int) -> Callable[[int], None]:
     return run
 
 
-def serve(side: str, name: str, threads: int) -> None:
+def product(side: str) -> Callable[[int], None]:
+    """A function that makes so many products of two matrices of 1024 x 1024 with a side's library."""
+    if side == "peer":
+        import torch
+
+        a = torch.ones(1024, 1024)
+
+        def run(times: int) -> None:
+            for _ in range(times):
+                torch.nn.functional.linear(a, a)
+
+        return run
+    import jax
+    import jax.numpy as jnp
+
+    multiply, b = jax.jit(lambda x, y: x @ y), jnp.ones((1024, 1024))
+
+    def run_ours(times: int) -> None:
+        for _ in range(times):
+            multiply(b, b).block_until_ready()
+
+    return run_ours
+
+
+def serve(side: str, name: str, threads: int, held: str) -> None:
     """Run steps on request: a number a line on standard input, wall and CPU seconds a line back."""
-    run = peer(name, threads) if side == "peer" else ours(name, "adamw" if side == "ours" else "scaled_adamw")
+    if held == "avx2" and side != "peer":
+        instructions.hold_ynnpack()
+    run = product(side) if name == "product" else steps_of(side, name, threads)
     for line in sys.stdin:
         wall, cpu = time.perf_counter(), time.process_time()
         run(int(line))
         print(time.perf_counter() - wall, time.process_time() - cpu, flush=True)
 
 
+def steps_of(side: str, name: str, threads: int) -> Callable[[int], None]:
+    """A side's steps."""
+    return peer(name, threads) if side == "peer" else ours(name, "adamw" if side == "ours" else "scaled_adamw")
+
+
 class Side:
     """A process that runs one side's steps, on cores of its own number of threads."""
 
-    def __init__(self, side: str, name: str, threads: int, malloc: str):
+    def __init__(self, side: str, name: str, threads: int, malloc: str, held: str):
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
         environment["JAX_PLATFORMS"] = "cpu"
         if malloc == "kept":
             name_of, value = KEEP_FREED.split("=", 1)
             environment[name_of] = value
+        if held == "avx2":
+            environment |= instructions.SETTINGS
+            environment["XLA_FLAGS"] = f"{environment.get('XLA_FLAGS', '')} {instructions.XLA_FLAGS}"
         if threads == 1:
             environment["XLA_FLAGS"] = environment.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
         cores = sorted(os.sched_getaffinity(0))[:threads]
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", side, name, str(threads)],
+            [sys.executable, __file__, "--serve", side, name, str(threads), held],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )  # fmt: skip
@@ -144,9 +181,21 @@ class Side:
         self.process.wait()
 
 
-def compare(name: str, threads: int, rounds: int, seconds: float, names: list[str], malloc: str) -> None:
+def products(names: list[str], malloc: str, held: str) -> None:
+    """Print the rate of each side's own product of matrices, on one thread."""
+    rates = {}
+    for side in names:
+        process = Side(side, "product", 1, malloc, held)
+        process.steps(2)
+        rates[side] = 2 * 1024**3 / min(process.steps(1)[1] for _ in range(8)) / 1e9
+        process.close()
+    print(f"instructions: {held}; a product of matrices, GFLOP in a second of CPU time: ", end="")
+    print(", ".join(f"{side} {rate:.0f}" for side, rate in rates.items()) + "\n", flush=True)
+
+
+def compare(name: str, threads: int, rounds: int, seconds: float, names: list[str], malloc: str, held: str) -> None:
     """Print one row: tokens a second of each side, and the ratios."""
-    running = {side: Side(side, name, threads, malloc) for side in names}
+    running = {side: Side(side, name, threads, malloc, held) for side in names}
     wall: dict[str, list[float]] = {side: [] for side in names}
     cpu: dict[str, list[float]] = {side: [] for side in names}
     counts = {}
@@ -172,8 +221,8 @@ def compare(name: str, threads: int, rounds: int, seconds: float, names: list[st
 def main() -> None:
     """Print a table."""
     if "--serve" in sys.argv:
-        _, _, side, name, threads = sys.argv
-        serve(side, name, int(threads))
+        _, _, side, name, threads, held = sys.argv
+        serve(side, name, int(threads), held)
         return
     parser = sides.parser(__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["1M", "4M", "16M", "135M"])
@@ -181,6 +230,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each side in each round, about")
     parser.add_argument("--malloc", choices=("kept", "plain"), default="kept", help="freed memory stays or goes")
+    parser.add_argument("--instructions", choices=("all", "avx2"), default="all", help="that both sides may use")
     options = parser.parse_args()
     sides.machine(options)
     names = ["ours", "ours (paper)"]
@@ -193,11 +243,12 @@ def main() -> None:
         others = [side for side in names if side != "peer"]
         heads += [f"{side} / peer" for side in others] + [f"{side} / peer, CPU time" for side in others]
     print(f"malloc: {options.malloc}\n")
+    products([side for side in names if side != "ours (paper)"], options.malloc, options.instructions)
     print("| size | rows x tokens | threads | " + " | ".join(heads) + " |")
     print("| " + " | ".join(["---"] * (3 + len(heads))) + " |")
     for name in options.sizes:
         for threads in options.threads:
-            compare(name, threads, options.rounds, options.seconds, names, options.malloc)
+            compare(name, threads, options.rounds, options.seconds, names, options.malloc, options.instructions)
 
 
 if __name__ == "__main__":
