@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from falsepromise.core.errors import UserError
@@ -157,3 +158,29 @@ def test_a_model_that_the_study_does_not_train_is_named(monkeypatch: pytest.Monk
     monkeypatch.setattr(Target, "prepare", lambda self: None)
     with pytest.raises(UserError, match="--model llama-70b: the study trains no such model; expected one of"):
         verb.main(["--study", f"{ROOT}/config/paper.yaml", "--model", "llama-70b", "--target", "cpu:1"])
+
+
+@pytest.mark.parametrize(
+    ("said", "peak"),
+    [
+        (
+            'Ran out of memory in memory space hbm. Used 84.04G of 30.75G hbm. Size: 5.77G\n Operator: op_name="a"',
+            84.04,
+        ),
+        (
+            "Ran out of memory on HBM, the total memory required for HLO temporaries (38.49G) exceeds available HBM",
+            38.49,
+        ),
+    ],
+)
+def test_a_step_that_tpus_compiler_refuses_does_not_fit(said: str, peak: float) -> None:
+    """As libtpu 0.0.42 words it; of the second the arguments are left out."""
+
+    class Refused:
+        def lower(self) -> Refused:
+            return self
+
+        def compile(self) -> None:
+            raise jax.errors.JaxRuntimeError(f"RESOURCE_EXHAUSTED: {said}")
+
+    assert verb.compiled_memory(Refused())[0] == {"peak": round(peak * 2**30)}  # type: ignore[arg-type]

@@ -18,6 +18,9 @@ from falsepromise.core.errors import UserError
 
 AXES = ("data", "fsdp", "tensor")  # of a mesh of devices, see training.sharding
 USABLE = 0.92  # of a device's memory: the share that training asks XLA to take
+# Of temporary arrays on TPUs: XLA asks for so much more than is alive at once, by its own two figures (1.34 to 1.44
+# times in whole models and slices; benchmarks/training_compile_results.md).
+TPU_ROOM = 0.38
 KEPT_STATES = 3  # at the same time: two that training.checkpoint keeps, and the one that is being written
 
 
@@ -278,24 +281,37 @@ def memory_by_part(
         remat = "none"  # XLA for CPUs merges recomputed values with the first ones and keeps them
     kept, worked_on = _activations(shape, r, remat, block_size, tensor, platform)
     gradients = weights * (1 if r["accumulate"] == 1 else 2)  # of all parts so far, and of this one
-    # A layer's weights in the computation's type and, if devices exchange them, their gradients before that; in a loop
-    # the next layer's weights arrive during one layer's work. Written-out layers pass each matrix on as soon as it is
-    # made.
+    in_stacks = 0.0
+    if platform == "tpu":
+        # XLA for TPUs makes the computation's type of all layers' weights before their loop, and scatters the gradients
+        # of tables after the loop over parts of a batch.
+        in_stacks = itemsize * in_layers / (fsdp * tensor) * (itemsize == 2 and r["layers"] == "scan")
+        tables = 2 if shape.looked_up >= shape.vocab_size * shape.hidden else 1
+        gradients += table * tables * (1 - 1 / fsdp) * (r["accumulate"] > 1)
+    # A layer's weights in the computation's type and, if devices exchange them, their gradients before that.
+    # Written-out layers on GPUs pass each matrix on as soon as it is made.
     layer = in_layers / shape.layers / tensor
     in_loop = r["layers"] == "scan" or platform != "cuda"
-    gathered = 2 * (itemsize + 4.0) * layer if fsdp > 1 and in_loop else itemsize * layer * (itemsize == 2)
+    gathered = (itemsize + 4.0) * layer if fsdp > 1 and in_loop else itemsize * layer * (itemsize == 2)
+    turned = 0.0
+    if platform == "cuda" and fsdp > 1 and in_loop:
+        # Gradients of matrices that `fsdp` cuts along their last axis are there once more, turned to be scattered.
+        turned = 4.0 * shape.layers * shape.hidden * (shape.query + shape.intermediate) / (fsdp * tensor)
     in_backward = gathered + tokens * itemsize * worked_on
     # At the loss no layer has a gradient yet: only logits of a chunk, the projection, and their gradients.
     at_loss = tokens / chunks * shape.vocab_size / tensor * (4.0 + itemsize)
-    at_loss += table * (1 + (chunks > 1)) + (table * itemsize / 4 if itemsize == 2 or fsdp > 1 else 0.0)
+    # Each chunk's gradient of the projection is added to that of the others: on GPUs by the product itself.
+    at_loss += table * (1 + (chunks > 1 and platform != "cuda"))
+    at_loss += table * itemsize / 4 if itemsize == 2 or fsdp > 1 else 0.0
     parts = {
         "weights": weights,
         "base weights to decay to": weights * bool(r["decay_to_base"]),
         "moments": moments * weights,
-        "gradients": gradients,
+        "gradients": gradients + turned,
+        "weights in the computation's type": in_stacks,
         "activations": tokens * itemsize * kept,
         "the layer that is worked on": in_backward,
-        "logits, beyond what layers take later": max(0.0, at_loss - weights - in_backward),
+        "logits, beyond what layers take later": max(0.0, at_loss - weights - turned - in_backward),
     }
     if platform == "cpu":
         # At the end there are the gradient and the update, and no activations. On accelerators each array's update goes
@@ -306,6 +322,9 @@ def memory_by_part(
     # arrays as large as the weights.
     by_rms = r["optimizer"] in ("scaled_adamw", "easylm")
     parts["the weights' RMS, filled up"] = weights * (platform == "cpu" and by_rms and r["accumulate"] > 1)
+    if platform == "tpu":
+        kept = sum(parts[name] for name in ("weights", "base weights to decay to", "moments"))
+        parts["room between arrays"] = TPU_ROOM * (sum(parts.values()) - kept)
     return {name: size for name, size in parts.items() if size}
 
 

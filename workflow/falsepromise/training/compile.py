@@ -129,10 +129,10 @@ def compiled_memory(step: jax.stages.Traced) -> tuple[dict[str, int], str, list[
     try:
         done = step.lower().compile()
     except jax.errors.JaxRuntimeError as error:
-        used = re.search(r"Used ([\d.]+)([GM]) of", str(error))
+        used = re.search(r"(?:Used |HLO temporaries \()([\d.]+)([GM])", str(error))
         if "RESOURCE_EXHAUSTED" not in str(error) or not used:
             raise
-        # TPU's compiler refuses what doesn't fit, and names the largest allocations itself.
+        # TPU's compiler refuses what doesn't fit: all of it, with the largest allocations, or temporary arrays alone.
         peak = round(float(used[1]) * (2**30 if used[2] == "G" else 2**20))
         return {"peak": peak}, "", re.findall(r"Size: ([\d.]+[GM])\s+Operator: op_name=\"([^\"]*)", str(error))[:8]
     text = done.as_text() or ""
