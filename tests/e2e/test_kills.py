@@ -99,7 +99,8 @@ def disturb(folder: Path, rng: random.Random, how: str) -> bool:
         time.sleep(0.1)
     if how == "job" and run.poll() is None:
         for pid in jobs(run)[:1]:
-            os.kill(pid, signal.SIGKILL)  # what the OOM killer does
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, signal.SIGKILL)  # what the OOM killer does
         run.wait()
     elif how == "second driver" and run.poll() is None:
         start(folder).wait(timeout=300)
