@@ -253,9 +253,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, caplog
 def test_a_state_that_cannot_be_saved_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from orbax.checkpoint._src.multihost import multihost
 
-    monkeypatch.setattr(multihost, "_DEFAULT_BARRIER_TIMEOUT", 1)  # its threads would keep the tests for five minutes
     kept = Checkpoints(tmp_path, {"seed": 0})
     kept.save(1, {"x": jax.numpy.ones(4)}, wait=True)
+    monkeypatch.setattr(multihost, "_DEFAULT_BARRIER_TIMEOUT", 1)  # its threads would keep the tests for five minutes
     (tmp_path / "steps").rename(tmp_path / "away")
     (tmp_path / "steps").write_text("a file where the folder was", encoding="utf-8")
     with pytest.raises(UserError, match="the state after step 2 can't be saved"):
