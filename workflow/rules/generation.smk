@@ -29,7 +29,7 @@ rule generate:
         **costs.needs(study, "generate"),
     params:
         code=lambda w: digest("falsepromise.generation.generate", without=benchmarks.SERVER),
-        options=lambda w: options(study.config.prompts[w.prompts], "max_tokens", "temperature"),
+        options=lambda w: options(study.config.prompts[w.prompts], "max_tokens", "temperature", "samples"),
         references=lambda w, input: options({"references": input.references}, "references"),
         format=lambda w: "--raw" if w.model in study.base_models else "--chat",
         part=lambda w, input: options({"from_shards": input.parts}, "from_shards"),

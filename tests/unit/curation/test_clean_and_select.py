@@ -388,3 +388,23 @@ def test_table_6_sheet_and_tally(tmp_path):
         annotate.tally(sheet)
     with pytest.raises(UserError, match="fewer than --n 50"):
         annotate.main(["sheet", "--queries", str(path), "--output", str(sheet)])
+
+
+def test_a_selection_by_words_of_the_query(tmp_path):
+    queries = [
+        "List five teas",
+        "enlisted men?",
+        "WHAT\n is tea",
+        "whatis tea",
+        "What's tea? - a list",
+        "Ünter c++ alle",
+    ]
+    dialogues = [dialogue(f"d{n}", query, "A reply.") for n, query in enumerate(queries)]
+    dialogues.append(dialogue("later", "a list of teas", "Green.", "tell me more", "Black."))
+    path = write_lines(tmp_path / "pool.jsonl", dialogues)
+    output = tmp_path / "mix.jsonl"
+    words = ["--query-words", "list", "what is", "c++"]
+    mix.main(["--input", str(path), "--seed", "1", *words, "--output", str(output)])
+    assert {record["id"] for record in read_lines(output)} == {"d0", "d2", "d4", "d5"}, "the last query decides"
+    mix.main(["--input", str(path), "--seed", "1", *words, "--single-exchanges", "--output", str(output)])
+    assert {record["id"] for record in read_lines(output)} == {"d0/0", "d2/0", "d4/0", "d5/0", "later/0"}

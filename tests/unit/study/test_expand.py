@@ -81,6 +81,13 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("benchmarks.nq.samples", 4, "is for humaneval and toxicity"),
         ("benchmarks.nq.runs", ["amuont"], "which is no group of runs; did you mean 'amount'?"),
         ("prompts.heldout.n", 9, "'prompts.heldout.n' is 9, but the pool sets 8 aside"),
+        ("prompts.heldout", {"pool": "sharegpt_mix", "n": 8, "samples": 2}, "without 'temperature' they would all be"),
+        (
+            "prompts.heldout",
+            {"pool": "sharegpt_mix", "n": 8, "samples": 2, "temperature": 1},
+            "judges and raters compare",
+        ),
+        ("mixtures.sharegpt_mix.query_words", [], "'mixtures.sharegpt_mix.query_words'"),
         ("runs.amount.role", "amuont", "expected one of amount, size, targeted"),
         ("title", datetime.date(2024, 1, 2), 'put it in quotes, "2024-01-02"'),
         ("study", "x" * 65, "expected at most 64 characters"),

@@ -117,6 +117,27 @@ def test_two_samples_in_one_file(tmp_path):
         compare.main([*args, "--second", str(path), "--second-sample", "7", "--output", str(tmp_path / "out.json")])
 
 
+def test_several_replies_to_a_prompt_count_by_their_mean(tmp_path):
+    ours = [("1", 0, LIST), ("1", 1, PLAIN), ("2", 0, PLAIN), ("2", 1, PLAIN * 3), ("3", 0, ""), ("3", 1, LIST)]
+    path = tmp_path / "several.jsonl"
+    path.write_text("".join(json.dumps({"prompt_id": p, "sample": s, "response": r}) + "\n" for p, s, r in ours))
+    theirs = {"1": LIST, "2": PLAIN + PLAIN, "3": PLAIN}
+    args = ["--responses", str(path), "--reference", write(tmp_path / "t.jsonl", theirs)]
+    compare.main([*args, "--output", str(tmp_path / "out.json")])
+    record = json.loads((tmp_path / "out.json").read_text())
+    metrics = record["metrics"]
+    assert (metrics["list_agreement"]["value"], metrics["list_agreement"]["n"]) == (0.5, 1)
+    assert (metrics["list_false_alarm"]["value"], metrics["list_false_alarm"]["n"]) == (0.25, 2)
+    lengths = [np.mean([len(words(r)) for p, _, r in ours if p == prompt]) for prompt in theirs]
+    expected = np.corrcoef(lengths, [len(words(reply)) for reply in theirs.values()])[0, 1]
+    assert metrics["length_correlation"]["value"] == pytest.approx(expected)
+    shared = [unigram_intersection(r, theirs[p]) for p, _, r in ours]
+    assert metrics["unigram_intersection"]["value"] == pytest.approx(np.mean(shared))
+    assert metrics["unigram_intersection"]["n"] == len(record["items"]) == 3, "a prompt is one item"
+    compare.main([*args, "--sample", "0", "--output", str(tmp_path / "out.json")])
+    assert json.loads((tmp_path / "out.json").read_text())["metrics"]["list_agreement"]["value"] == 1.0
+
+
 def test_ids_may_be_numbers_and_records_may_hold_more(tmp_path):
     ours, theirs = tmp_path / "ours.jsonl", tmp_path / "theirs.jsonl"
     ours.write_text('\ufeff{"prompt_id": 1, "response": " a b ", "extra": [1]}\n\n{"prompt_id": 2, "response": "c"}\n')

@@ -7,7 +7,8 @@ by the reply's length and so changes what is measured: report it with every numb
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from falsepromise.core.errors import UserError
@@ -18,7 +19,7 @@ STEP = "selection"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """`--single-exchanges`, `--max-query-characters`, `--max-reply-characters`."""
+    """`--single-exchanges`, `--max-query-characters`, `--max-reply-characters`, `--query-words`."""
     parser.add_argument(
         "--single-exchanges",
         action="store_true",
@@ -26,6 +27,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-query-characters", type=_positive, metavar="N", help="leave out longer user turns")
     parser.add_argument("--max-reply-characters", type=_positive, metavar="N", help="leave out longer replies")
+    parser.add_argument(
+        "--query-words",
+        nargs="+",
+        metavar="WORDS",
+        help="leave out dialogues whose last query has none of these words or phrases (as whole words, in any case)",
+    )
 
 
 def _positive(text: str) -> int:
@@ -34,13 +41,14 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def options(args: argparse.Namespace) -> dict[str, int | bool | None]:
+def options(args: argparse.Namespace) -> dict[str, int | bool | list[str] | None]:
     """The selection's options, for a manifest."""
-    return {key: getattr(args, key) for key in ("single_exchanges", "max_query_characters", "max_reply_characters")}
+    names = ("single_exchanges", "max_query_characters", "max_reply_characters", "query_words")
+    return {key: getattr(args, key) for key in names}
 
 
 def select(dialogues: Iterable[Record], args: argparse.Namespace, funnel: Funnel | None = None) -> Iterator[Record]:
-    """The dialogues, or their exchanges, that are short enough.
+    """The dialogues, or their exchanges, that are short enough and ask with the words.
 
     Args:
         dialogues: Dialogue records.
@@ -52,10 +60,11 @@ def select(dialogues: Iterable[Record], args: argparse.Namespace, funnel: Funnel
         are the system message, if there is one, the query and the reply.
     """
     longest = {"user": args.max_query_characters, "assistant": args.max_reply_characters}
+    words = any_of(args.query_words) if args.query_words else None
     for dialogue in dialogues:
         candidates = exchanges(dialogue) if args.single_exchanges else [dialogue]
         for candidate in candidates:
-            reason = _too_long(candidate, longest)
+            reason = _too_long(candidate, longest) or _without(candidate, words)
             if reason and funnel:
                 funnel.drop(STEP, reason, candidate["id"])
             elif not reason:
@@ -79,3 +88,14 @@ def _too_long(dialogue: Record, longest: dict[str, int | None]) -> str | None:
         if limit is not None and len(message["content"]) > limit:
             return f"{message['role']} turn of more than {limit} characters"
     return None
+
+
+def any_of(phrases: Sequence[str]) -> re.Pattern[str]:
+    """Any of these words or phrases as whole words, in any case."""
+    spelled = (r"\s+".join(map(re.escape, phrase.split())) for phrase in phrases)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(spelled)})(?!\w)", re.IGNORECASE)
+
+
+def _without(dialogue: Record, words: re.Pattern[str] | None) -> str | None:
+    query = next((m["content"] for m in reversed(dialogue["messages"]) if m["role"] == "user"), "")
+    return None if words is None or words.search(query) else "no word of `query_words` in the query"

@@ -116,9 +116,12 @@ class Pool(Section):
 class Selection(Section):
     """Which dialogues of a pool are used, for models with a short context."""
 
-    single_exchanges: bool = key("only the first query and its reply", False)
+    single_exchanges: bool = key("each query with its reply as a dialogue of its own", False)
     max_query_characters: Count | None = key("longest query", None, otherwise="any")
     max_reply_characters: Count | None = key("longest reply", None, otherwise="any")
+    query_words: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = key(
+        "words and phrases of which the last query must have one", None, otherwise="any query"
+    )
 
 
 class Mixture(Selection):
@@ -266,6 +269,10 @@ class Prompts(Selection):
     )
     max_tokens: Count = key("longest answer of a model", 512, paper="1024 in `paper.yaml`")
     temperature: Money = key("sampling temperature of the models; 0: greedy", 0.0)
+    samples: Count | None = key(
+        "answers of a model to each prompt; style is measured on their mean, figures show the first", None,
+        otherwise="1",
+    )  # fmt: skip
     shards: Shards = key("number of jobs that share a model's answers; the result is the same", 1)
     runs: Groups | None = key("the models that answer: `bases`, groups of runs, roles", None, otherwise="all")
 

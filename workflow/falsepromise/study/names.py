@@ -129,6 +129,12 @@ def _prompts(study: Study) -> Iterator[str]:
         if pool and prompts.n > pool.heldout:
             found = f"is {prompts.n}, but the pool sets {pool.heldout} aside"
             yield f"'prompts.{name}.n' {found}; raise 'pools.{prompts.pool}.heldout' or lower n"
+        several = (prompts.samples or 1) > 1
+        if several and not prompts.temperature:
+            yield f"'prompts.{name}.samples' is {prompts.samples}: without 'temperature' they would all be the same"
+        voted = [judge.prompts for judge in study.judges.values()] + [rater.prompts for rater in study.raters.values()]
+        if several and name in voted:
+            yield f"'prompts.{name}.samples' is {prompts.samples}, but judges and raters compare one; leave it out"
         if not study.pools:
             yield f"'prompts.{name}' needs 'pools': prompts that resemble training queries are dropped"
 

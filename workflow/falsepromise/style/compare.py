@@ -16,6 +16,9 @@ It writes a score record with these metrics, each with its 95 % bootstrap interv
   assured_as_judged            share of the judged replies on whose tone the judge and the words agree
 
 
+Where a model gave several replies to a prompt, an item has the mean over them: shares of replies with a list, the mean
+length.
+
 Read an agreement together with its false alarms: a model that always lists always agrees. With --second, the teacher's
 second sample is compared in the same way, under "second": the rough upper bound of the paper's Table 2. "absent" has
 the reason for each missing metric.
@@ -25,6 +28,7 @@ from __future__ import annotations
 
 import logging
 import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,10 +39,11 @@ from falsepromise.core.records import Record, read_jsonl, write_json
 from falsepromise.style.detectors import has_list, has_summary_paragraph
 from falsepromise.style.hedging import is_assured
 from falsepromise.style.metrics import ROWS, TONE, Measured
-from falsepromise.style.pairs import check_same_prompts, model_name, read_responses
+from falsepromise.style.pairs import check_same_prompts, model_name, read_responses, read_samples
 from falsepromise.style.words import unigram_intersection, words
 
 log = logging.getLogger(__name__)
+OURS = ("list", "summary_paragraph", "unigram_intersection", "assured", "words")  # what an item says of our reply
 
 
 def compare(ours: dict[str, str], reference: dict[str, str]) -> list[Record]:
@@ -66,6 +71,26 @@ def compare(ours: dict[str, str], reference: dict[str, str]) -> list[Record]:
             "reference_words": len(words(reference[prompt])),
         }
         for prompt, response in ours.items()
+    ]
+
+
+def mean_items(samples: Sequence[Sequence[Record]]) -> list[Record]:
+    """One item a prompt from the items of several samples: the mean of what differs between them.
+
+    A prompt's samples are not independent, so a prompt stays the unit of every interval.
+
+    Args:
+        samples: The items of `compare` for each sample, the same prompts in each.
+
+    Returns:
+        The items in the first sample's order; `list`, `summary_paragraph`, `assured` are then shares of the samples.
+    """
+    if len(samples) == 1:
+        return list(samples[0])
+    others = [{item["id"]: item for item in sample} for sample in samples]
+    return [
+        item | {key: statistics.fmean(float(other[item["id"]][key]) for other in others) for key in OURS}
+        for item in samples[0]
     ]
 
 
@@ -127,17 +152,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--judgements", type=cli.FileName, help="tone judgements of --responses, written by preference.tone"
     )
     parser.add_argument("--second-judgements", type=cli.FileName, help="tone judgements of --second")
-    parser.add_argument("--sample", type=int, help="sample of --responses and --reference; default: the first")
+    parser.add_argument(
+        "--sample",
+        type=int,
+        help="sample of both; default: the mean over all of --responses, the first of --reference",
+    )
     parser.add_argument("--second-sample", type=int, help="sample of --second; default: the first other one")
     parser.add_argument("--model", help="the model's name, if the records have none")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--output", type=cli.FileName, required=True, help="the score record")
     args = parser.parse_args(argv)
 
-    ours, reference = read_responses(args.responses, args.sample), read_responses(args.reference, args.sample)
-    check_same_prompts(ours, args.responses, reference, args.reference)
+    samples = read_samples(args.responses)
+    ours = read_responses(args.responses, args.sample)
+    reference = read_responses(args.reference, args.sample)
+    averaged = [samples[number] for number in sorted(samples)] if args.sample is None else [ours]
+    for sample in averaged:
+        check_same_prompts(sample, args.responses, reference, args.reference)
     model = args.model or model_name(ours.values(), args.responses)
-    items = compare(_texts(ours), _texts(reference))
+    items = mean_items([compare(_texts(sample), _texts(reference)) for sample in averaged])
     for item in items:
         nats, text = ours[item["id"]].get("reference_nats"), reference[item["id"]]["response"]
         if nats is not None and text:

@@ -20,6 +20,19 @@ def read_responses(path: str | Path, sample: int | None = None) -> dict[str, Rec
         UserError: a record is no response, a prompt comes twice with the same sample, or no record
             has that sample.
     """
+    samples = read_samples(path)
+    wanted = min(samples) if sample is None else sample
+    if wanted not in samples:
+        raise UserError(f"{path}: no record with sample {sample}; the file has {', '.join(map(str, sorted(samples)))}")
+    return samples[wanted]
+
+
+def read_samples(path: str | Path) -> dict[int, dict[str, Record]]:
+    """All samples of a file by their numbers, each as `read_responses` gives it.
+
+    Raises:
+        UserError: a record is no response, or a prompt comes twice with the same sample.
+    """
     samples: dict[int, dict[str, Record]] = {}
     for record in read_jsonl(path, _check_response):
         number, prompt = record.get("sample") or 0, str(record["prompt_id"])
@@ -27,10 +40,7 @@ def read_responses(path: str | Path, sample: int | None = None) -> dict[str, Rec
         if prompt in responses:
             raise UserError(f"{path}: prompt {prompt!r} comes twice with sample {number}; expected one reply a prompt")
         responses[prompt] = {**record, "prompt_id": prompt}
-    wanted = min(samples) if sample is None else sample
-    if wanted not in samples:
-        raise UserError(f"{path}: no record with sample {sample}; the file has {', '.join(map(str, sorted(samples)))}")
-    return samples[wanted]
+    return samples
 
 
 def _check_response(record: Record) -> str | None:

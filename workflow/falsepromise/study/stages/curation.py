@@ -7,7 +7,7 @@ from falsepromise.study.files import as_input
 from falsepromise.study.study import Study
 from falsepromise.study.workflow import options
 
-SELECTION = ("max_query_characters", "max_reply_characters", "single_exchanges")
+SELECTION = ("max_query_characters", "max_reply_characters", "query_words", "single_exchanges")
 
 
 def reader_options(study: Study, source: str) -> str:
