@@ -14,14 +14,13 @@ from typing import IO, Any, Protocol
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.core.text import masked
+from falsepromise.sources.pace import Pace
 from falsepromise.sources.room import check_room
 
 log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 _LOOK = 1 << 26  # bytes after which the disk is looked at again
-SLOW_S = 300.0  # seconds in which a server must send `SLOWEST` bytes for each, or it counts as broken off
-SLOWEST = 1024
 _BREAKS = 4  # give up after so many breaks in a row without a new byte
 _VERSIONS = 4  # give up after so many versions of the file within one download
 _REFUSALS = 2  # give up after so many breaks if the server never answered
@@ -102,7 +101,7 @@ def download(url: str, out: Writable, checked: bool) -> None:
     name = urllib.parse.urlsplit(url).path.rpartition("/")[2] or shown
     with Progress(None, f"downloading {name}", unit="B") as progress:
         while True:
-            before, wait, crept = done, 0.0, False
+            before, wait, crept = done, 0.0, ""
             if done and version is None and not checked:
                 done = _again(out, progress, done)
             request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
@@ -130,18 +129,15 @@ def download(url: str, out: Writable, checked: bool) -> None:
                     if total is None and length and length.isdecimal() and len(length) < 40:
                         total = progress.total = int(length)
                         out.check_room(total)
-                    since, mark = time.monotonic(), 0
+                    pace = Pace()
                     while chunk := answer.read1(_CHUNK):
                         new, skip = chunk[skip:], max(skip - len(chunk), 0)
                         out.write(new)
                         done += len(new)
                         progress.update(len(new))
-                        mark += len(chunk)
-                        if time.monotonic() - since > SLOW_S:
-                            crept = mark < SLOWEST * SLOW_S
-                            if crept:
-                                raise TimeoutError(f"{mark:,} bytes in {SLOW_S:.0f} s")
-                            since, mark = time.monotonic(), 0
+                        crept = pace.crept(len(chunk))
+                        if crept:
+                            raise TimeoutError(crept)
                 if total is None or done >= total:
                     return
                 why = f"received {done:,} of {total:,} bytes"

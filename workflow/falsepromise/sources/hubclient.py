@@ -26,13 +26,12 @@ from typing import Any
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.core.text import masked
+from falsepromise.sources.pace import Pace
 from falsepromise.sources.room import check_room
 
 LONGEST_LIST = 64 << 20  # bytes of one reply that is no file; a page of a list has 1,000 files in less than 1 MiB
 LONGEST_LIST_S = 300.0  # seconds of such a reply
 MOST_PAGES = 500  # of 1,000 files each: a list's pages may follow each other without end
-SLOWEST = 1024  # bytes a second of a file, over each `SLOW_S` seconds
-SLOW_S = 300.0
 LONGEST_WAIT_S = 120  # most seconds that a server may ask to wait before it is asked again
 SILENT_S = 60.0  # longest silence of a server in seconds
 _WAITS = ("connect", "read", "write", "pool")
@@ -58,18 +57,13 @@ def guard() -> None:
             self._stream, self._url, self._is_list = stream, url, is_list
 
         def __iter__(self) -> Iterator[bytes]:
-            size = mark = 0
-            start = since = time.monotonic()
+            size, start, pace = 0, time.monotonic(), Pace()
             for part in self._stream:
-                size, now = size + len(part), time.monotonic()
-                if self._is_list and (size > LONGEST_LIST or now - start > LONGEST_LIST_S):
+                size += len(part)
+                if self._is_list and (size > LONGEST_LIST or time.monotonic() - start > LONGEST_LIST_S):
                     raise UserError(f"{self._url}: the reply is too long for a list of files, or too slow")
-                if now - since > SLOW_S:
-                    if size - mark < SLOWEST * SLOW_S:
-                        raise UserError(
-                            f"{self._url}: sent {size - mark:,} bytes in {now - since:.0f} s; try again later"
-                        )
-                    since, mark = now, size
+                if crept := pace.crept(len(part)):
+                    raise UserError(f"{self._url}: sent {crept}; try again later")
                 yield part
 
         def close(self) -> None:

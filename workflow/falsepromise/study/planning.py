@@ -323,8 +323,8 @@ def memory_by_part(
     by_rms = r["optimizer"] in ("scaled_adamw", "easylm")
     parts["the weights' RMS, filled up"] = weights * (platform == "cpu" and by_rms and r["accumulate"] > 1)
     if platform == "tpu":
-        kept = sum(parts[name] for name in ("weights", "base weights to decay to", "moments"))
-        parts["room between arrays"] = TPU_ROOM * (sum(parts.values()) - kept)
+        held = sum(parts[name] for name in ("weights", "base weights to decay to", "moments"))
+        parts["room between arrays"] = TPU_ROOM * (sum(parts.values()) - held)
     return {name: size for name, size in parts.items() if size}
 
 

@@ -103,6 +103,7 @@ def write_blocks(documents: Iterable[Encoded], folder: Path, vocab_size: int) ->
 
 
 _KINDS = {"tokens": "u", "loss_mask": "b", "documents": "i"}  # arrays and NumPy's kind of their numbers
+_NAMES = {"u": "unsigned integers", "b": "truth values", "i": "integers"}
 _LONGEST_BLOCK = 1 << 24
 
 
@@ -122,9 +123,6 @@ def _array(path: Path, kind: str) -> np.ndarray:
         what = f"{found.dtype} of shape {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
         raise UserError(f"{path}: is {what}, expected a row of {_NAMES[kind]}; make its folder again")
     return found
-
-
-_NAMES = {"u": "unsigned integers", "b": "truth values", "i": "integers"}
 
 
 @dataclass(frozen=True)
