@@ -15,6 +15,7 @@ import pytest
 from checkout import ROOT, Checkout
 
 from falsepromise import command
+from falsepromise.core.errors import UserError
 from falsepromise.study import workflow
 
 ODD = 'the study\'s {new} "copy" of ümlauts'
@@ -212,6 +213,47 @@ def test_a_study_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == ("error: nosuch.yaml: no such study file, here or in .; `falsepromise init DIR` makes one\n")
+
+
+STUDIES = {
+    "a folder": "Is a directory",
+    "\ta: 1": "not YAML as a study has it",
+    "a: 1\n---\nb: 2": "another document",
+    "{{{": "not YAML as a study has it",
+    "": "expected a study (a mapping), found NoneType",
+    "name": "expected a study (a mapping), found str",
+    "a: &a [*a]": "refers to what it is in",
+    "\udcff": "not UTF-8 text at byte 0",
+}
+
+
+@pytest.mark.parametrize("content", list(STUDIES))
+def test_a_damaged_study_is_one_line(tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the launcher, and for the file that plain `snakemake` takes without an option."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("Snakemake was started"))
+    file = tmp_path / "config" / "config.yaml"
+    if content == "a folder":
+        file.mkdir(parents=True)
+    else:
+        file.parent.mkdir()
+        file.write_text(content, encoding="utf-8", errors="surrogateescape")
+    for call in (
+        lambda: command.main(["run", str(file)]),
+        lambda: workflow.read_study({}, [workflow.default_study(given=False)]),
+    ):
+        with pytest.raises(UserError, match=re.escape(STUDIES[content])) as caught:
+            call()
+        assert "config.yaml: " in str(caught.value)
+    assert workflow.default_study(given=True) == "config/config.yaml"  # a parent workflow's, which isn't read
+
+
+def test_results_that_can_t_go_somewhere_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("Snakemake was started"))
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "deep"):
+        with pytest.raises(UserError, match="no folder for results: "):
+            command.main(["run", "-d", str(place), str(ROOT / "config" / "test.yaml")])
 
 
 def test_an_installed_package_is_found_where_no_links_are_possible(

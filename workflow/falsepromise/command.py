@@ -25,6 +25,7 @@ from pathlib import Path
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.place import HOME
+from falsepromise.core.plainyaml import read_yaml
 from falsepromise.core.text import terminal
 
 STUDIES = {"quickstart": "config/config.yaml", "paper": "config/paper.yaml", "test": "config/test.yaml"}
@@ -74,12 +75,18 @@ def snakemake(args: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     """The command line of Snakemake.
 
     Raises:
-        UserError: there is no such study file, or the executor that a profile names is not installed.
+        UserError: there is no such study file or it is damaged (Snakemake shows a traceback or names no file), results
+            can't go where they should, or the executor that a profile names is not installed.
     """
-    study = next((file for file in (args.study, args.directory / args.study) if file.is_file()), None)
+    study = next((file for file in (args.study, args.directory / args.study) if os.path.lexists(file)), None)
     if study is None:
         where = f"here or in {args.directory}"
         raise UserError(f"{args.study}: no such study file, {where}; `falsepromise init DIR` makes one")
+    read_yaml(study)
+    try:
+        args.directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"-d {args.directory}: no folder for results: {error.strerror}") from error
     if "slurm-resilient" in rest and find_spec("snakemake_executor_plugin_slurm_resilient") is None:
         raise UserError("the executor slurm-resilient is not installed; from a checkout: pip install ./executor")
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]

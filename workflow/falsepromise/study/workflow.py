@@ -39,6 +39,21 @@ def read_study(config: Mapping[str, Any], files: Sequence[str | Path]) -> Study:
     return load(files_of.find(load(config, where)), where)
 
 
+def default_study(given: bool) -> str:
+    """The study of a run without `--configfile`: config/config.yaml, the user's or the workflow's own.
+
+    Args:
+        given: Whether another workflow, which has this one as a module, gives the study; the file is then its own.
+
+    Raises:
+        UserError: it is damaged; Snakemake's own line doesn't say how.
+    """
+    file = next(file for file in (Path("config/config.yaml"), HOME / "config/config.yaml") if os.path.lexists(file))
+    if not given:
+        read_yaml(file)
+    return str(file)
+
+
 def or_exit(function: Callable[..., T], *arguments: Any) -> T:
     """Call `function`; a `UserError` ends Snakemake with one line, before any job starts."""
     try:
