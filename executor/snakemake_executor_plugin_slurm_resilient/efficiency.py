@@ -36,9 +36,9 @@ def report(names: Mapping[str, str], folder: Path, logger: Any) -> None:
         f"{'rule':<16}{'jobs':>5}{'minutes used/asked':>20}{'MB used/asked':>18}{'CPUs used/asked':>17}{'GPU h':>7}"
     ]
     for rule, group in by_rule.items():
-        of = {key: max(row[key] for row in group) for key in COLUMNS[3:]}
+        of = {key: max((row[key] for row in group if row[key] is not None), default="?") for key in COLUMNS[3:]}
         minutes, memory, cpus = (
-            f"{of[f'{kind}_used']:g}/{of[f'{kind}_asked']:g}" for kind in ("minutes", "memory_mb", "cpus")
+            f"{of[f'{kind}_used']}/{of[f'{kind}_asked']}" for kind in ("minutes", "memory_mb", "cpus")
         )
         hours = sum(row["gpu_hours"] for row in group)
         lines.append(f"{rule:<16}{len(group):>5}{minutes:>20}{memory:>18}{cpus:>17}{hours:>7.2f}")
@@ -46,7 +46,7 @@ def report(names: Mapping[str, str], folder: Path, logger: Any) -> None:
 
 
 def table(names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A row for each job, by its name here; none without accounting.
+    """A row for each job, by its name here; none without accounting. What accounting doesn't know is None.
 
     Args:
         names: The jobs' names by SLURM's ids.
@@ -66,10 +66,11 @@ def table(names: Mapping[str, str]) -> list[dict[str, Any]]:
             gpus = re.search(r"gres/gpu=(\d+)", tres)
             row: dict[str, Any] = {
                 "slurm_job": job, "name": names.get(job, ""), "state": state,
-                "minutes_asked": float(limit) if limit.isdecimal() else 0.0,  # UNLIMITED
+                # 0: accounting didn't hear of the job's start.
+                "minutes_asked": (float(limit) or None) if limit.isdecimal() else None,  # UNLIMITED
                 "minutes_used": round(int(elapsed) / 60, 1),
                 "cpus_asked": int(cpus), "cpus_used": round(_seconds(cpu) / max(1, int(elapsed)), 2),
-                "memory_mb_asked": _mb(asked), "memory_mb_used": 0.0,
+                "memory_mb_asked": _mb(asked) or None, "memory_mb_used": 0.0,
                 "gpus_asked": int(gpus[1]) if gpus else 0,
             }  # fmt: skip
             jobs[job] = row | {"gpu_hours": round(row["gpus_asked"] * int(elapsed) / 3600, 4)}

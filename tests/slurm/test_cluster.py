@@ -52,8 +52,10 @@ def test_from_nothing_to_the_figure(study: Checkout) -> None:
     }  # fmt: skip
     for row in rows.values():
         assert row["state"] == "COMPLETED"
-        assert float(row["minutes_asked"]) >= 30
-        assert 50 < float(row["memory_mb_used"]) < float(row["memory_mb_asked"])
+        if row["minutes_asked"]:  # accounting may not have heard of a job's start
+            assert float(row["minutes_asked"]) >= 30
+            assert 50 < float(row["memory_mb_used"]) < float(row["memory_mb_asked"])
+    assert sum(bool(row["minutes_asked"]) for row in rows.values()) >= 4
     assert (study.path / "logs/test/training/models/tiny-sharegpt_mix-1k-s0.log").exists()
     assert not list((study.path / "logs").rglob("*.slurm-*.log")), "a successful job's SLURM log goes"
 

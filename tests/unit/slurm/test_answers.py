@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import stat
 from pathlib import Path
 
@@ -145,12 +146,24 @@ def test_efficiency(answer) -> None:
         "11|COMPLETED|120|60|08:30.000|8|4000M||billing=8,cpu=8,gres/gpu=2,mem=4000M,node=1\n"
         "11.batch|COMPLETED|120||00:01.000|8||180.50M|\n"
         "11.0|COMPLETED|120||08:29.000|8||1523.25M|\n"
-        "12|CANCELLED by 0|0||00:00:00|1|200M||\n",
+        "12|CANCELLED by 0|0||00:00:00|1|200M||\n"
+        "13|COMPLETED|60|0|00:30.000|1|0||cpu=1\n"
+        "13.0|COMPLETED|60||00:30.000|1||75M|\n",
     )
-    first, second = efficiency.table({"11": "train-a", "12": "score-b"})
+    first, second, third = efficiency.table({"11": "train-a", "12": "score-b", "13": "score-c"})
     assert first == {
         "slurm_job": "11", "name": "train-a", "state": "COMPLETED", "minutes_asked": 60.0, "minutes_used": 2.0,
         "cpus_asked": 8, "cpus_used": 4.25, "memory_mb_asked": 4000, "memory_mb_used": 1523, "gpus_asked": 2,
         "gpu_hours": 0.0667,
     }  # fmt: skip
     assert second["memory_mb_used"] == 0
+    assert (third["minutes_asked"], third["memory_mb_asked"]) == (None, None), "accounting didn't hear of its start"
+
+
+def test_a_table_says_what_is_not_known(answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    answer("sacct", "11|COMPLETED|60|0|00:30.000|1|0||cpu=1\n12|COMPLETED|60|30|00:30.000|1|500M||cpu=1\n")
+    with caplog.at_level(logging.INFO):
+        efficiency.report({"11": "score-a", "12": "clean-b"}, tmp_path, logging.getLogger())
+    score, clean = caplog.text.splitlines()[-2:]
+    assert ("1.0/?" in score, "1.0/30.0" in clean) == (True, True), caplog.text
+    assert ",score-a,COMPLETED,,1.0," in next(tmp_path.glob("*.csv")).read_text()

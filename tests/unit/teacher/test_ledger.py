@@ -42,7 +42,7 @@ url, folder, limit, concurrency = sys.argv[1:]
 requests = [Request([{{"role": "user", "content": text}}], {{"max_tokens": {TOKENS}}})
             for text in json.load(open(folder + "/prompts.json"))]
 with Teacher(url, "m", Store(folder), limits=Limits(usd=float(limit)), prices=Prices({PRICE}, {PRICE}),
-             concurrency=int(concurrency), timeout_s=0.3, attempts=4) as teacher:
+             concurrency=int(concurrency), timeout_s=3, attempts=9) as teacher:
     list(teacher.ask_many(requests))
 """
 
@@ -116,7 +116,7 @@ def test_a_bill_keeps_to_the_limit_though_replies_are_lost(
                     list(teacher.ask_many(requests))
         server.over.set()
     assert server.billed <= limit + concurrency * RESERVE
-    assert server.billed > limit / 2, "the limit was used"
+    assert account(tmp_path) > limit / 2, "the limit was used"
     assert account(tmp_path) >= server.billed - 1e-9, "the account never says less than the bill"
 
 

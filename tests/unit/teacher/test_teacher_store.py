@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,10 @@ from pathlib import Path
 import pytest
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.processes import started
 from falsepromise.teacher.cost import Prices, Request
 from falsepromise.teacher.ledger import Charge, Limits, Spent
-from falsepromise.teacher.store import Answer, Store, _started, request_key
+from falsepromise.teacher.store import Answer, Store, request_key
 
 ANSWER = Answer("Paris", "stop", "m-2024", 10, 2, usd=0.5)
 PAID = Charge(10, 2, 0.5)
@@ -78,7 +80,7 @@ def test_a_clock_that_jumps_ends_nobodys_claim(store: Store, monkeypatch: pytest
     monkeypatch.setattr("falsepromise.teacher.store.time.time", lambda: now["clock"])
     monkeypatch.setattr("falsepromise.teacher.store.time.monotonic", lambda: now["steady"])
     here = subprocess.Popen(["sleep", "600"])
-    workers = {"here": f"{socket.gethostname()}/{here.pid}@{_started(here.pid)}/a", "there": "elsewhere/7@5/b"}
+    workers = {"here": f"{socket.gethostname()}/{here.pid}@{started(here.pid)}/a", "there": "elsewhere/7@5/b"}
 
     def alive() -> dict[str, bool]:
         return {name: store.lives(worker) for name, worker in workers.items()}
@@ -287,3 +289,24 @@ def test_a_store_is_a_plain_sqlite_file(store: Store) -> None:
     store.finish("k", taken(store, "k"), "t", REQUEST, ANSWER, PAID)
     with sqlite3.connect(f"file:{store.path}?mode=ro", uri=True) as db:
         assert "Paris" in db.execute("SELECT answer FROM answers").fetchone()[0]
+
+
+def test_a_new_store_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    """SQLite refuses a second connection that turns on the log at the same moment, without waiting."""
+
+    def open_it() -> None:
+        at_once.wait()
+        try:
+            Store(folder).close()
+        except UserError as error:
+            errors.append(str(error))
+
+    errors: list[str] = []
+    for number in range(100):
+        folder, at_once = tmp_path / str(number), threading.Barrier(4)
+        threads = [threading.Thread(target=open_it) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []

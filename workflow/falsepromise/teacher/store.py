@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from falsepromise.core import processes
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import stored
 from falsepromise.teacher import ledger
@@ -34,6 +35,7 @@ from falsepromise.teacher.cost import Prices, Request
 from falsepromise.teacher.ledger import Charge, Limits, Spent
 
 HEARTBEAT_S = 2.0
+WAIT_S = 60.0  # for another process that is writing
 LARGEST_LOG = 64 << 20  # bytes of SQLite's log, after which a write waits until it is in the file
 DEAD_AFTER_S = 30.0
 VERSION = 2
@@ -114,7 +116,7 @@ class Store:
 
     def __init__(self, folder: str | Path, shared: bool = False, again: bool = False):
         self.path = Path(folder) / "answers.sqlite"
-        self.worker = f"{socket.gethostname()}/{os.getpid()}@{_started(os.getpid())}/{uuid.uuid4().hex}"
+        self.worker = f"{socket.gethostname()}/{os.getpid()}@{processes.started(os.getpid())}/{uuid.uuid4().hex}"
         self.again = again
         self._lock = threading.Lock()
         self._beats: dict[str, tuple[float | None, float]] = {}  # other machines' workers, and when their beat was new
@@ -130,7 +132,7 @@ class Store:
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{self.path}: the store can't be opened: {error}; choose another --store") from error
         with self.transaction(begin=False) as db:
-            db.execute("PRAGMA journal_mode=WAL")
+            self._log_ahead(db)
             db.execute("PRAGMA synchronous=NORMAL")  # survives a kill; a power cut loses the last moments
             db.execute("PRAGMA wal_autocheckpoint=0")  # requests must not wait for the disk: the heart's thread does
         with self.transaction() as db:
@@ -141,7 +143,19 @@ class Store:
         self._heart.start()
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(self.path, timeout=WAIT_S, isolation_level=None, check_same_thread=False)
+
+    def _log_ahead(self, db: sqlite3.Connection) -> None:
+        """Turn on SQLite's log, which, unlike a write, doesn't wait for another process that opens the file."""
+        until = time.monotonic() + WAIT_S
+        while True:
+            try:
+                db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
     def _upgrade(self, db: sqlite3.Connection, shared: bool) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -313,7 +327,9 @@ class Store:
         row = db.execute("SELECT seen FROM workers WHERE worker = ?", (worker,)).fetchone()
         if not row:
             return False
-        lives = _process_lives(worker)
+        host, process, _ = worker.rsplit("/", 2)
+        pid, _, started = process.partition("@")
+        lives = processes.lives(int(pid), started) if host == socket.gethostname() else None
         if lives is not None:
             return lives
         # By this process's own clock: another machine's may differ, and a laptop's jumps when it wakes up.
@@ -378,35 +394,3 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _started(pid: int) -> str:
-    """The start time of a process in the kernel's ticks, because process numbers are reused."""
-    return _stat(pid)[1]
-
-
-def _stat(pid: int) -> tuple[str, str]:
-    """The state (a letter) and start time of a process; empty where the system doesn't say."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
-        return fields[0], fields[19]
-    except (OSError, IndexError):
-        return "", ""
-
-
-def _process_lives(worker: str) -> bool | None:
-    """Whether a worker's process exists; None for one on another machine, or one that is stopped (Ctrl-Z)."""
-    host, process, _ = worker.rsplit("/", 2)
-    if host != socket.gethostname():
-        return None
-    pid, _, started = process.partition("@")
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it lives, under another user
-    state, since = _stat(int(pid))
-    if state == "Z" or (started and started != since):  # dead, but its parent hasn't asked; or another program
-        return False
-    return None if state == "T" else True
