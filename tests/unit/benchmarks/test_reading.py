@@ -170,7 +170,7 @@ def read(reader: str, case: Any) -> tuple[object, object]:
     reply, *right = case
     if reader == "LETTERS":
         choices = right[1] if len(right) > 1 else ()
-        return read_letter(set_aside(reply).answer, "ABCDE"[: len(choices) or 4], choices).value, right[0]
+        return read_letter(set_aside(reply).answer, "ABCDEFGHIJ"[: len(choices) or 4], choices).value, right[0]
     if reader == "NUMBERS":
         return stated_number(set_aside(reply).answer).value, right[0]
     if reader == "REASONING":

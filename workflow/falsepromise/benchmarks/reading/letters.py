@@ -38,7 +38,7 @@ class Denial(NamedTuple):
 
 
 _PARTS = {
-    "cue": r"(?:answer|answ|ans|(?:right|correct|best) one|option|choice|letter|solution|response|conclusion|pick|selection|guess|verdict|statement|exception|antwort|lösung|respuesta|soluci[oó]n|soluzione|opci[oó]n|opzione|op[cç][aã]o|alternativa|r[eé]ponse|risposta|resposta|odpowied[zź]|ответ|答案|答え|正解|选|選|정답)",
+    "cue": r"(?:answer|answ|ans|(?:right|correct|best) one|option|choice|letter|solution|response|conclusion|pick|selection|guess|verdict|statement|exception|antwort|lösung|respuesta|soluci[oó]n|soluzione|opci[oó]n|opzione|op[cç][aã]o|alternativa|r[eé]ponse|risposta|resposta|odpowied[zź]|ответ|答案|答え|正解|选|選|정?답)",
     "copula": r"(?:\b(?:is|are|was|be|would be|ist|lautet|es|est|è|é)\b|'s\b|是|为|為|は|은|는|[:=：]|->|=>|→|⇒|[-–—]{1,2}(?= ))",
     "filler": r"(?:\s|[\"'(\[{<“‘«,:]|\b(?:therefore|thus|clearly|definitely|most|very|probably|likely|indeed|actually|simply|then|also|just|still|obviously|certainly|surely|in fact|option|choice|letter|answer|number|the|that|it|is|be|to|correct|one|labell?ed|marked|und|also|la|el|die|der|ist|est|es|antwort|r[eé]ponse|respuesta|risposta|resposta|opci[oó]n|opzione|op[cç][aã]o|a(?= letra\b)|lettera|letra|lettre|buchstabe|literka)\b){0,8}",
     "noun": r"(?:option|choice|answer|letter|statement)",
@@ -64,9 +64,9 @@ AFFIRMED = (
     Rule("marked as right", "| B | London | ✅ |", r"\n[^\w\n]{0,6}(?:option |choice )?", r"[^\w\n]{0,3}(?:[).:\]\-–—]|(?=\|))[^\n]{0,200}?(?:[✓✔✅☑]|(?:[|(\[←]|->|[-–—])[ ]?<yes>(?:\s<noun>\b)?)(?=[^\w\n]{0,6}(?:\n|\|))"),
     Rule("I choose", "I would go with B.", r"\b(?:choos(?:e|ing)|chose|pick(?:ed|ing)?|select(?:ed|ing)?|go(?:ing)? (?:with|for)|went with|opt(?:ing)? for|vote(?: for)?|settl\w+ on|says?|answer(?:ing)?(?: (?:this|it|the question))?(?: with)?|guess|lean\w* (?:toward|to)s?|mark|conclude|prefer|choice of|stick with|bet on|looks like|seems like)\b<filler>", "<end>"),
     Rule("it is", "It has to be B.", r"(?:\b(?:it|that|this)(?:'s| is| must be| has to be| should be| would be)\b|\bwhich (?:is|corresponds to|matches|gives)\b|\bcorrespond(?:s|ing) to\b|\bmatch(?:es|ing)\b|\bleav(?:es|ing)(?: us with| only)?\b|\bmust be\b|\bbut(?: rather)?\b)<filler>", "<end>"),
-    Rule("选", "故选B", r"(?:[选選](?:择|擇|项|項)?|答案|정답|正解)\s{0,3}(?:[:：是为為はに]|은|는)?\s{0,3}[(（\"]?"),
+    Rule("选", "故选B", r"(?:[选選](?:择|擇|项|項)?|答案|정답|正解|उत्तर|उत्‍तर|जवाब|উত্তর|คําตอบ|الإجابة(?: الصحيحة)?|الجواب(?: الصحيح)?|\bjibu)\s{0,3}(?:[:：是为為はに]|은|는|है|হল[োঃ]?|คือ|هي|هو|ni\b)?\s{0,3}[:(（\"]?"),
     Rule("正确", "只有B是正确的。", "", r"[)）\"]?\s{0,3}(?:项|項|是|は|이|가|为|為)?\s{0,3}(?:正[确確解]|对的|對的|정답|맞)"),
-    Rule("so", "Water boils. So B.", r"(?:\b(?:so|thus|therefore|hence|ergo|finally|conclusion|overall|yes|ok|okay|sure|definitely|probably|obviously|clearly|surely|certainly|likely|perhaps|maybe|correct|sorry|actually|rather|oops|correction|i mean(?:t)?|make (?:that|it))\b|[→⇒∴]|->|=>)<filler>", r"[)\].:\"']{0,3}(?=\s*(?:\n|[.,;!?(]|it (?:is|must|has)\b))"),
+    Rule("so", "Water boils. So B.", r"(?:\b(?:so|thus|therefore|hence|ergo|finally|conclusion|overall|yes|ok|okay|sure|definitely|probably|obviously|clearly|surely|certainly|likely|perhaps|maybe|correct|sorry|actually|rather|oops|correction|i mean(?:t)?|make (?:that|it)|(?:no,? )?wait(?:,? no)?)\b|[→⇒∴]|->|=>)<filler>", r"[)\].:\"']{0,3}(?=\s*(?:\n|[.,;!?(]|it (?:is|must|has)\b))"),
     Rule("in brackets at the end", "Water boils at this temperature (B).", r"(?<!figure )(?<!part )(?<!panel )(?<!equation )(?<!table )(?<!see )[(\[]", r"[)\]][^\w\n]{0,6}\s*\Z"),
     Rule("alone on its line", "Water boils.\n\n**B**", r"\n[^\w\n]{0,12}(?:\d{1,2}[.)]\s)?(?:(?:<noun>|ans|A|final answer)\b[\s:.]{0,3})?[^\w\n]{0,6}", r"[^\w\n=]{0,8}(?=\n)"),
 )  # fmt: skip
@@ -74,7 +74,7 @@ IMPLIED = (
     Rule("the answer is", "All are mammals except B.", r"(?:\b(?:false|incorrect|wrong|untrue|inaccurate|invalid) (?:statement|sentence|claim|assertion|equation|pair|match|one|example|term|word)\s(?:is|would be|must be)|\bexcept(?: for)?\b|\b(?:none|nothing|no option)\b[^\n.;!?]{0,30}\b(?:apart|aside) from\b)<filler>", "<end>"),
     Rule("in apposition", "The whale is the odd one, option B", r"(?:[-–—,:(]|\bi\.e\.|\bthat is,?|\bnamely)\s{0,2}(?:<noun>|(?<=one, )|(?<=option, ))\s?[(\"]?", r"(?=[)\"]?\W{0,3}\n)"),
     Rule("is", "A isn't, but B is.", r"[;,]\s(?:but |while )?", r"\sis(?=[.!]?\s*\n)"),
-    Rule("the last word", "Whales are mammals. B", r"[.!?)]\s{1,3}", r"[.!]?\s*\Z"),
+    Rule("the last word", "Whales are mammals. Option B.", r"[.!?)]\s{1,3}(?:<noun>\s[(\"]?)?", r"[)\"]?[.!]?\s*\Z"),
     Rule("behind a colon", "The whale: B", r"(?<=[:?])\s{1,3}", r"[)\].!\"']{0,3}(?=\s*\n)"),
     Rule("is", "The odd one is B.", r"\b(?:is|was|be|are|remains)\s(?:therefore |thus |clearly |probably |most likely )?(?:<noun>\s)?[(\"]?", "<end>"),
     Rule("fits", "Only B fits.", r"(?:[.;:,\n]\s{0,3}|(?:\b(?:only|<noun>)|<begins>)\s)(?:<noun> )?[(\[]?", r"[)\].:]{0,2}(?:\s\([^()\n]{0,80}\))?,?\s<fits>"),
@@ -92,7 +92,9 @@ DENIED = (
     Denial("denied", "I don't think that the answer is B.", "clause", _NOT),
     Denial("denied", "The answer can't be B.", "rule", r"(?:\b(?:not|never)|cannot|n't) be\b"),
     Denial("crossed out", "Answer: ❌ B", "rule", r"[✗✘❌×][^\w\n]{0,4}\Z"),
-    Denial("one of several", "The answer is (A), (C), (B).", "before", r"[(\[]<some>[)\]],?\s?[(\[]\Z"),
+    Denial("one of several", "The answer is (A), (C), (B).", "before", r"(?<!and )(?<!or )[(\[]<some>[)\]],?\s?[(\[]\Z"),
+    Denial("one of a range", "Water has any of (A) to (B)", "before", r"\b<some>[)\]]?(?:\s(?:to|through|until)\s|[-–—])(?:<noun>\s)?[(\[\"']?\Z"),
+    Denial("one of a range", "The answer is B to D.", "after", r"\A[)\]\"']?(?:\s(?:to|through|until)\s|[-–—])(?:<noun>\s)?[(\[\"']?<some>\b"),
     Denial("one of several", "Water has A and (B)", "before", r"\b<some>[)\]]?,?\s(?:and|or|&)\s[(\[\"']?\Z"),
     Denial("a question", "Is the answer B?", "after", r"\A\s{0,9}\?"),
     Denial("marked as wrong", "It is B: no.", "after", r"\A[)\].:\"']{0,2}[^\S\n]{0,3}(?:[:=]|[-–—]{1,2})?[^\S\n]{0,3}(?:(?-i:no|false|incorrect|wrong|not)\b|[❌✗✘×])"),
@@ -110,6 +112,15 @@ _SIGNS |= {start + i: chr(65 + i) for start in (0x1F150, 0x1F170) for i in range
 _REACH, _MENTIONS = 240, 400  # characters around a letter, and letters from the end, that are looked at
 
 
+# "A. Paris. Actually, that's wrong: London": what takes the answer back is read before it.
+_TAKEN_BACK = re.compile(
+    r"\b(?:(?:actually|wait|no|sorry|oops|hmm|reflection|thoughts?)[,.:]?\s{1,3}(?:that|this|it)(?:'s| is| was) (?:wrong|incorrect"
+    r"|not (?:right|correct))|i (?:was wrong|take (?:that|it) back|made an? (?:mistake|error)|misread)|scratch that"
+    r"|(?:my|the) (?:first|previous|initial|earlier) (?:answer|choice) (?:was|is) (?:wrong|incorrect|not (?:right|correct)))\b",
+    re.IGNORECASE,
+)
+
+
 def letter(reply: str, letters: str, choices: Sequence[str] = ()) -> Reading:
     """The choice that a reply affirms.
 
@@ -119,6 +130,9 @@ def letter(reply: str, letters: str, choices: Sequence[str] = ()) -> Reading:
         choices: The choices' texts, where known: a reply that is one of them chooses it.
     """
     text = _plain(reply)
+    *_, later = _TAKEN_BACK.split(text)
+    if later != text and (again := letter(later, letters, choices)).value:
+        return again
     found = next((found for table in (AFFIRMED, IMPLIED) if (found := _affirmed(table, text, letters, choices))), None)
     if found is not None:
         return found
@@ -283,7 +297,9 @@ def _by_line(text: str, letters: str, choices: Sequence[str]) -> str | None:
         return None
     first, *others = [(found[1] or found[2]).upper() for found in lines]
     rest = text[lines[0].end() :]
-    beside = re.search(rf"\A[^(\n]*?[,;]\s{{0,3}}[(]?[{letters}][).:]\s", rest)  # "A) Paris, B) London"
+    beside = re.search(  # "A) Paris, B) London", "(A) and (B)"
+        rf"\A[^(\n]*?[,;]\s{{0,3}}[(]?[{letters}][).:]\s|\A\s?(?:,|and|or)\s[(]?[{letters}]\b", rest
+    )
     if text[lines[0].end(1) - 1].islower():  # "a) is 3. b) is 4": the question's parts
         beside = beside or re.search(rf"[.;,]\s[(]?[{letters.lower()}][)]\s", rest)
     if not beside and {first}.issuperset(others):
