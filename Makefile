@@ -24,7 +24,8 @@ quickstart: env
 test: env
 	@$(WITH) envs/timed "Style of the code" ruff check .
 	@$(WITH) envs/timed "Types" mypy
-	@$(WITH) envs/timed "Tests on $(CORES) cores" pytest -n $(CORES) --dist loadfile --durations 15
+	@$(WITH) envs/timed "Tests on $(CORES) cores" pytest -n $(CORES) --dist loadfile --durations 15 || \
+	  { test $$? = 1 && $(WITH) envs/timed "The failed tests once more, alone" pytest -v --last-failed; }
 
 lint: env
 	@$(WITH) ruff check .
