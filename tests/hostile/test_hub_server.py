@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -78,6 +79,27 @@ class Liar(servers.Hub):
 
     def revision_silent(self) -> None:
         time.sleep(30)
+
+    def revision_headers(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        self.creep()
+
+    def resolve_trailers(self) -> None:
+        self.wfile.write(b'HTTP/1.1 200 OK\r\nETag: "a"\r\nX-Repo-Commit: %s\r\n' % servers.COMMIT.encode())
+        if self.command == "HEAD":
+            self.wfile.write(b"Content-Length: 8\r\n\r\n")
+            return
+        self.wfile.write(b"Transfer-Encoding: chunked\r\n\r\n8\r\n%s\r\n0\r\n" % FILES["config.json"])
+        self.creep()
+
+    def creep(self) -> None:
+        """One byte now and then, of a header or trailer that doesn't end."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"X-A: ")
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.2)
 
     def tree_pages(self) -> None:
         here = f"http://127.0.0.1:{self.server.server_port}{self.path}"  # type: ignore[attr-defined]
@@ -211,6 +233,8 @@ def test_each_lie_is_one_line(tmp_path):
     [
         ("silent", "Timeout", {"SILENT_S": 1.0}),
         ("slow", "try again later", {"SLOW_S": 1.0}),
+        ("headers", "not even all headers in 1 s; try again later", {"SLOW_S": 1.0}),
+        ("trailers", "try again later", {"SLOW_S": 1.0}),
     ],
 )
 def test_a_server_that_only_takes_time(tmp_path, lie, expected, limits):

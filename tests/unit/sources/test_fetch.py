@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -400,6 +401,36 @@ def test_a_download_that_creeps_counts_as_broken_off(tmp_path, certificate, monk
     monkeypatch.setattr(download, "_BREAKS", 2)
     creeping = type("E", (Endless,), {"piece": 1, "pause": 0.1})
     assert re.search(r"\d bytes in [01] s", fetched(tmp_path, certificate, monkeypatch, creeping))
+
+
+CREEPS = {
+    "in the headers": (b"HTTP/1.1 200 OK\r\nX-A: ", "not even all headers in [01] s"),
+    "in a piece's length": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", "0 bytes in [01] s"),
+    "behind the end": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nX-A: ",
+        "2 bytes in [01] s",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", CREEPS)
+def test_a_server_that_creeps_between_the_bytes_of_the_file(tmp_path, certificate, monkeypatch, where):
+    """No read takes long, but no piece of the file comes."""
+    start, said = CREEPS[where]
+
+    class Creeping(Endless):
+        def do_GET(self) -> None:
+            self.close_connection = True
+            with contextlib.suppress(OSError):
+                self.wfile.write(start)
+                while True:
+                    self.wfile.write(b"x")
+                    time.sleep(0.1)
+
+    monkeypatch.setattr("falsepromise.sources.pace.SLOW_S", 0.5)
+    for name in ("_BREAKS", "_REFUSALS"):
+        monkeypatch.setattr(download, name, 1)
+    assert re.search(said, fetched(tmp_path, certificate, monkeypatch, Creeping))
 
 
 SPECIAL = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.client
 import logging
+import ssl
 import time
 import urllib.error
 import urllib.parse
@@ -14,7 +16,7 @@ from typing import IO, Any, Protocol
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.core.text import masked
-from falsepromise.sources.pace import Pace
+from falsepromise.sources.pace import Pace, in_time
 from falsepromise.sources.room import check_room
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,9 @@ _REFUSALS = 2  # give up after so many breaks if the server never answered
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _LONGEST_WAIT = 60.0  # longest wait in seconds that a server may ask for
 # The last: of a host's name
-_BROKEN = (http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError, UnicodeError)
+_BROKEN = (
+    http.client.HTTPException, urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError, UnicodeError
+)  # fmt: skip
 
 
 class Writable(Protocol):
@@ -101,7 +105,8 @@ def download(url: str, out: Writable, checked: bool) -> None:
     name = urllib.parse.urlsplit(url).path.rpartition("/")[2] or shown
     with Progress(None, f"downloading {name}", unit="B") as progress:
         while True:
-            before, wait, crept = done, 0.0, ""
+            before, wait = done, 0.0
+            pace: Pace | None = None
             if done and version is None and not checked:
                 done = _again(out, progress, done)
             request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
@@ -110,7 +115,7 @@ def download(url: str, out: Writable, checked: bool) -> None:
                 if version is not None:
                     request.add_header("If-Range", version)
             try:
-                with opener.open(request, timeout=60) as answer:
+                with in_time(functools.partial(opener.open, request, timeout=60)) as answer:
                     found, skip = _version(answer), 0
                     part = answer.status == 206
                     if done and (found == version or (part and found is None)) and (not part or _goes_on(answer, done)):
@@ -129,18 +134,16 @@ def download(url: str, out: Writable, checked: bool) -> None:
                     if total is None and length and length.isdecimal() and len(length) < 40:
                         total = progress.total = int(length)
                         out.check_room(total)
-                    pace = Pace()
-                    while chunk := answer.read1(_CHUNK):
-                        new, skip = chunk[skip:], max(skip - len(chunk), 0)
-                        out.write(new)
-                        done += len(new)
-                        progress.update(len(new))
-                        crept = pace.crept(len(chunk))
-                        if crept:
-                            raise TimeoutError(crept)
-                if total is None or done >= total:
+                    with Pace(answer.fileno()) as pace:
+                        while chunk := answer.read1(_CHUNK):
+                            pace.size += len(chunk)
+                            new, skip = chunk[skip:], max(skip - len(chunk), 0)
+                            out.write(new)
+                            done += len(new)
+                            progress.update(len(new))
+                if not pace.crept and (total is None or done >= total):
                     return
-                why = f"received {done:,} of {total:,} bytes"
+                why = pace.crept or f"received {done:,} of {total:,} bytes"
             except urllib.error.HTTPError as error:
                 why = f"the server answered {error.code} {error.reason}"
                 if error.code == 416 and done:
@@ -150,8 +153,8 @@ def download(url: str, out: Writable, checked: bool) -> None:
                 asked = error.headers.get("Retry-After", "")
                 wait = min(float(asked), _LONGEST_WAIT) if asked.isdecimal() and len(asked) < 9 else 0.0
             except _BROKEN as error:
-                why = str(getattr(error, "reason", error))
-            breaks = 0 if done > before and not crept else breaks + 1
+                why = (pace and pace.crept) or str(getattr(error, "reason", error))
+            breaks = 0 if done > before and not (pace and pace.crept) else breaks + 1
             if breaks >= (_BREAKS if total is not None else _REFUSALS):
                 heard = total is not None or why.startswith("the server")
                 raise UserError(f"{shown}: {'' if heard else 'cannot be reached: '}{masked(why)}; try again")

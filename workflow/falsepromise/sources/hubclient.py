@@ -26,7 +26,7 @@ from typing import Any
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
 from falsepromise.core.text import masked
-from falsepromise.sources.pace import Pace
+from falsepromise.sources.pace import Pace, in_time
 from falsepromise.sources.room import check_room
 
 LONGEST_LIST = 64 << 20  # bytes of one reply that is no file; a page of a list has 1,000 files in less than 1 MiB
@@ -43,7 +43,7 @@ _OWN = ("https://huggingface.co", "https://hub-ci.huggingface.co", "https://hf.c
 
 @functools.cache
 def guard() -> None:
-    """Put the limits on all requests of `huggingface_hub` and `datasets` in this process."""
+    """Put the limits on all requests of `huggingface_hub` and `datasets` in this process, which are for downloads."""
     os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # its downloads pass none of this
     import httpx2
     import huggingface_hub
@@ -53,18 +53,22 @@ def guard() -> None:
     hosts, pages = {_origin(address) for address in (ENDPOINT, *_OWN)}, 0
 
     class Watched(httpx2.SyncByteStream):
-        def __init__(self, stream: Any, url: str, is_list: bool):
-            self._stream, self._url, self._is_list = stream, url, is_list
+        def __init__(self, response: Any, url: str, is_list: bool):
+            self._stream, self._url, self._is_list = response.stream, url, is_list
+            self._socket = response.extensions["network_stream"].get_extra_info("socket")
 
         def __iter__(self) -> Iterator[bytes]:
-            size, start, pace = 0, time.monotonic(), Pace()
-            for part in self._stream:
-                size += len(part)
-                if self._is_list and (size > LONGEST_LIST or time.monotonic() - start > LONGEST_LIST_S):
-                    raise UserError(f"{self._url}: the reply is too long for a list of files, or too slow")
-                if crept := pace.crept(len(part)):
-                    raise UserError(f"{self._url}: sent {crept}; try again later")
-                yield part
+            start = time.monotonic()
+            with Pace(self._socket.fileno()) as pace:
+                try:
+                    for part in self._stream:
+                        pace.size += len(part)
+                        if self._is_list and (pace.size > LONGEST_LIST or time.monotonic() - start > LONGEST_LIST_S):
+                            raise UserError(f"{self._url}: the reply is too long for a list of files, or too slow")
+                        yield part
+                finally:
+                    if pace.crept:
+                        raise UserError(f"{self._url}: sent {pace.crept}; try again later")
 
         def close(self) -> None:
             self._stream.close()
@@ -87,13 +91,26 @@ def guard() -> None:
         if wait.isdecimal() and (len(wait) > 6 or int(wait) > LONGEST_WAIT_S):
             response.headers["Retry-After"] = str(LONGEST_WAIT_S)
         response.headers.pop("RateLimit", None)  # it can ask for any time as well
-        response.stream = Watched(response.stream, url, is_list)
+        response.stream = Watched(response, url, is_list)
 
     def client() -> Any:
-        made = default_client_factory()
+        made: Any = default_client_factory()
         made.headers["Accept-Encoding"] = "identity"
         hooks = made.event_hooks
         made.event_hooks = {"request": [*hooks["request"], asked], "response": [*hooks["response"], answered]}
+        send = made.send
+
+        def headers_in_time(request: Any, *, stream: bool = False, **options: Any) -> Any:
+            try:
+                response = in_time(functools.partial(send, request, stream=True, **options))
+            except TimeoutError as error:
+                raise UserError(f"{masked(str(request.url))}: {error}; try again later") from error
+            if not stream:
+                with contextlib.closing(response):
+                    response.read()
+            return response
+
+        made.send = headers_in_time
         return made
 
     huggingface_hub.set_client_factory(client)
