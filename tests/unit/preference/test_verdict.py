@@ -47,6 +47,12 @@ READ = {
     "\\boxed{8, 7}": (8, 7),
     "First answer: 7\nSecond answer: 8": (7, 8),
     "<think>Perhaps 3 9, as [[B]] says.</think>\n9 8": (9, 8),
+    "eight / six": (8, 6),
+    "Assistant one: Nine out of ten, Assistant two: 7/10": (9, 7),
+    "8 6\n\nOn reflection, I would change my scores to 6 8.": (6, 8),
+    "8 6\nThe second is longer.\nCorrection: 6 8\nThat is all.": (6, 8),
+    "8 6\nThe corrected program of Assistant 1 runs; the answer is 7.\nAccuracy: 6 8 of 9": (8, 6),
+    "8 6\nAssistant 1 is better.": (8, 6),
 }
 CHOSEN = {
     "[[A]]": "first",
@@ -60,6 +66,7 @@ CHOSEN = {
     "I prefer the response of Assistant 2, because it answers the question.": "second",
     "Assistant 1 wins this comparison.": "first",
     "Tie": "tie",
+    "[[A]]\nWait, I was wrong about the date: [[B]]": "second",
     "It's a tie.": "tie",
     '{"winner": "model_2", "why": "x"}': "second",
     '[{"model": "model_1", "rank": 2}, {"model": "model_2", "rank": 1}]': "second",
@@ -79,6 +86,12 @@ NOT_READ = {
     "Assistant 1:\nGood.\n\nAssistant 2:\nBad.": "prose",
     "Assistant 1: 8 steps\nAssistant 2: 7 steps": "prose",
     "8 11": "out of range",
+    "-1 5": "out of range",
+    "Scores: -1, -1": "out of range",
+    "8 6\n\nFinal scores: 6 8": "contradictory",
+    "8 6\n\nThe second is right about the date.\nWinner: Assistant 2": "contradictory",
+    "Both have one or two errors.": "prose",
+    "one of two": "prose",
     "8/10 7/5": "out of range",
     "[[A]] or maybe [[B]]": "contradictory",
     "Assistant 1: 8\nAssistant 2: 7\nAssistant 1: 6": "contradictory",
@@ -133,9 +146,36 @@ def test_of_a_verdict_that_was_cut_off_only_what_is_whole_counts(text, choice):
 
 
 PIECES = st.sampled_from(
-    ["assistant 1", "Assistant B", ": ", "8", "/10", " ", "\n", "[[A]]", "[[", "{", '"a": ', "```json\n", "```",
-    "<think>", "</think>", "**", "is better", "winner", "overall ", "٨", "\ud800", "\x00", "1e999", "NaN",
-    "9" * 400, "-", "|", "＜"]
+    [
+        "assistant 1",
+        "Assistant B",
+        ": ",
+        "8",
+        "/10",
+        " ",
+        "\n",
+        "[[A]]",
+        "[[",
+        "{",
+        '"a": ',
+        "```json\n",
+        "```",
+        "<think>",
+        "</think>",
+        "**",
+        "is better",
+        "winner",
+        "overall ",
+        "٨",
+        "\ud800",
+        "\x00",
+        "1e999",
+        "NaN",
+        "9" * 400,
+        "-",
+        "|",
+        "＜",
+    ]
 )
 
 
@@ -150,8 +190,25 @@ def test_nothing_raises_and_each_answer_has_a_choice_or_a_reason(text, cut):
 
 @pytest.mark.parametrize(
     "piece",
-    ["assistant ", "assistant 1 the score of is a ", "8/10 ", "[[a ", '{"a":', "```json\n", "<think></thin>",
-    "the final ", "a is ", "winner ", "8 and ", "(((", "i'm ", "score ", "[", "_*", "</a"],
+    [
+        "assistant ",
+        "assistant 1 the score of is a ",
+        "8/10 ",
+        "[[a ",
+        '{"a":',
+        "```json\n",
+        "<think></thin>",
+        "the final ",
+        "a is ",
+        "winner ",
+        "8 and ",
+        "(((",
+        "i'm ",
+        "score ",
+        "[",
+        "_*",
+        "</a",
+    ],
 )
 def test_hostile_answers_are_read_in_bounded_steps(piece):
     """A pattern that went back and forth over a text of this length would not end within the suite's life."""

@@ -2,7 +2,8 @@
 
 The prompt asks for a first line with two scores (`8 7`, `**8/10, 7/10**`), or one beside the name of each reply
 (`Assistant 2: 6, Assistant 1: 8`). Judges also answer with JSON, `[[A]]`, scores on a later line or
-`Winner: Assistant 1`; these are read if all statements of the answer agree. Answers are untrusted: each pattern takes
+`Winner: Assistant 1`; these are read if all statements of the answer agree. A first line counts unless a later line corrects
+it ("Correction: 6 8") or says otherwise. Answers are untrusted: each pattern takes
 linear time, and no answer raises an error.
 """
 
@@ -37,6 +38,8 @@ _SCORE = rf"{_NUMBER}{_OF}{_AFTER}"
 _BETWEEN = r"(?: ?(?:,|;|\||&|-|–|—|/(?= )|:| and | vs\.? | to )? ?)"
 _PAIR = re.compile(rf"[\[(]?{_SCORE}{_BETWEEN}{_SCORE}[\])]?[.]?")
 _ONE = re.compile(_SCORE)
+_DIGIT = r"[0-9]{1,3}(?:\.[0-9]{1,4})?(?: ?/ ?[0-9]{1,3})?"
+_BELOW = re.compile(rf"[\[(]?(?:-{_DIGIT}{_BETWEEN}-?{_DIGIT}|{_DIGIT}(?:, ?|/| )-{_DIGIT})[\])]?[.]?")  # "-1 5"
 _LEAD = re.compile(
     r"(?:(?:my|the|final|overall|total|here are the|two) ){0,3}(?:scores?|ratings?|verdict|evaluation|result|overall"
     r"|total|bewertung(?:en)?|puntuaci(?:ón|ones)|pontuaç(?:ão|ões)|notes?|punteggi[oi]?|得分|评分|評分|分数|スコア|評価)"
@@ -58,13 +61,20 @@ _OPENS = re.compile(rf"(?:[12][.)] ?)?{_WHO} ?[:=–—-]")
 _LAST = re.compile(rf"\b(?:score|rating) ?[:=] ?{_SCORE}[.]?\Z")  # "Assistant 1: It is right. Score: 8"
 _REVERSED = re.compile(rf"{_SCORE} (?:for|to) (?:the )?{_NAME} #?([12ab])\b")
 _WORDS = re.compile(r"[a-z']+|[0-9]+")
+_SPELT = {word: str(i) for i, word in enumerate("zero one two three four five six seven eight nine ten".split())}
+_SPELT_OUT = re.compile(rf"\b(?:{'|'.join(_SPELT)})\b")
 _FILLERS = frozenset(
     """
     i i'd i'll my the a would give assign rate score scores rating ratings verdict are is as follows and vs while with
     of overall final total here to for points point out each get gets
     """.split()  # noqa: SIM905
 )
+_NAMED = frozenset(["assistant", "answer", "response", "reply", "model", "first", "second", "a", "b"]).union(_SPELT)
 _DECIDES = re.compile(r"\b(?:overall|final|total)\b")
+_CORRECTS = re.compile(
+    r"\b(?:correct(?:ion|ed|ing)|(?:revis|updat|adjust|chang)(?:e|ed|ing|ion)?|(?:on|upon) (?:further )?reflection"
+    r"|second thoughts?|actually|reconsider\w*|i was wrong|mistake|should (?:be|have been))\b"
+)
 _BRACKETS = re.compile(r"\[\[ ?([^\[\]]{1,24}) ?\]\]")
 _WINNER = re.compile(
     r"(?:the |my |final |overall ){0,3}(?:winner|verdict|preference|preferred|choice|decision|judge?ment|answer|better"
@@ -127,7 +137,10 @@ def read_verdict(text: str, cut: bool = False) -> Verdict:
         return Verdict(why="empty")
     whole = text.rpartition("\n")[0] if cut else text
     lines = _named_rows([line for line in map(_plain, whole.split("\n")) if line])
-    found = (_of_line(lines[0]) or _of_two_lines(lines)) if lines else None
+    one = _of_line(lines[0]) if lines else None
+    found = one or _of_two_lines(lines)
+    if found is not None and found.choice and not cut:
+        found = _taken_back(found, lines[1 if one else 2 :])
     if found is None:
         found = _of_json(text)
     if found is None and not cut:
@@ -137,6 +150,19 @@ def read_verdict(text: str, cut: bool = False) -> Verdict:
     if cut:
         return Verdict(why="cut")
     return Verdict(why="refusal" if lines and _REFUSES.match(lines[0]) else "prose")
+
+
+def _taken_back(found: Verdict, lines: list[str]) -> Verdict:
+    """The verdict of a first line, or the one that corrects it further down; contradictory where one merely differs."""
+    others = [found]
+    for line in lines:
+        corrects = _CORRECTS.search(line)
+        pair = re.search(rf"(?:^|[:=] ?|\bto )({_PAIR.pattern})\Z", line) if corrects or _LEAD.match(line) else None
+        later = _of_line(pair[1]) if pair else next(_explicit(["8", line], line), None)
+        if later and later.choice:
+            others = [later] if corrects else [*others, later]
+    agree = len({other.choice for other in others}) == 1
+    return max(others, key=lambda other: other.scores is not None) if agree else Verdict(why="contradictory")
 
 
 def _without_thoughts(text: str) -> tuple[str, bool]:
@@ -154,7 +180,10 @@ def _plain(line: str) -> str:
     """A line without Markdown's marks, in lower case, with single spaces."""
     line = unicodedata.normalize("NFKC", line).casefold().replace("’", "'").replace("\u2212", "-")
     line = _MARKS.sub(" ", _SPACE.sub(" ", line).strip())
-    return _SPACE.sub(" ", _JOINTS.sub(" ", line)).strip()
+    line = _SPACE.sub(" ", _JOINTS.sub(" ", line)).strip()
+    if len(line) < 120 and (_FILLERS | _NAMED).issuperset(word for word in _WORDS.findall(line) if not word.isdecimal()):
+        line = _SPELT_OUT.sub(lambda found: _SPELT[found[0]], line)  # "eight / six"
+    return line
 
 
 def _named_rows(lines: list[str]) -> list[str]:
@@ -186,9 +215,11 @@ def _pair(one: tuple[float, float], other: tuple[float, float]) -> Verdict:
 def _of_line(line: str) -> Verdict | None:
     """The verdict of a line that holds nothing else, or None."""
     lead = _LEAD.match(line)
-    match = _PAIR.fullmatch(line[lead.end() :] if lead else line)
-    if match:
+    bare = line[lead.end() :] if lead else line
+    if match := _PAIR.fullmatch(bare):
         return _pair(_number(*match.group(1, 2, 3)), _number(*match.group(4, 5, 6)))
+    if _BELOW.fullmatch(bare):
+        return Verdict(why="out of range")
     labelled, rest = _labelled(line)
     if all(labelled) and _FILLERS.issuperset(_WORDS.findall(rest)):
         return _of_labels([labelled])
