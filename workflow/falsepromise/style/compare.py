@@ -26,6 +26,7 @@ the reason for each missing metric.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import math
 import statistics
@@ -140,29 +141,7 @@ def read_judgements(path: str | Path, model: str) -> dict[str, Record]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Compare two response files; see the module's help."""
-    parser = cli.parser(__doc__)
-    parser.add_argument("--responses", type=cli.FileName, required=True, help="our model's response records")
-    parser.add_argument(
-        "--reference", type=cli.FileName, required=True, help="the teacher's response records, same prompts"
-    )
-    parser.add_argument(
-        "--second", type=cli.FileName, help="the teacher's second sample, same prompts; may be the file of --reference"
-    )
-    parser.add_argument(
-        "--judgements", type=cli.FileName, help="tone judgements of --responses, written by preference.tone"
-    )
-    parser.add_argument("--second-judgements", type=cli.FileName, help="tone judgements of --second")
-    parser.add_argument(
-        "--sample",
-        type=int,
-        help="sample of both; default: the mean over all of --responses, the first of --reference",
-    )
-    parser.add_argument("--second-sample", type=int, help="sample of --second; default: the first other one")
-    parser.add_argument("--model", help="the model's name, if the records have none")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
-    parser.add_argument("--output", type=cli.FileName, required=True, help="the score record")
-    args = parser.parse_args(argv)
-
+    args = _arguments().parse_args(argv)
     samples = read_samples(args.responses)
     ours = read_responses(args.responses, args.sample)
     reference = read_responses(args.reference, args.sample)
@@ -193,20 +172,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     stand_in = next((judgement["stand_in"] for judgement in judgements.values() if judgement.get("stand_in")), None)
     if stand_in:
         record["stand_in"] = stand_in
-    judged = (TONE, "assured_as_judged")  # that no judge was asked is no fault
-    limits = {name: why for name, why in absent.items() if name not in judged}
+    limits = dict(absent)
     if args.second:
-        second_sample = args.second_sample
-        if second_sample is None and Path(args.second).absolute() == Path(args.reference).absolute():
-            second_sample = int(next(iter(reference.values())).get("sample") or 0) + 1
-        second = read_responses(args.second, second_sample)
-        check_same_prompts(second, args.second, reference, args.reference)
-        second_items, second_name = compare(_texts(second), _texts(reference)), model_name(second.values(), args.second)
-        _judge(second_items, args.second_judgements, second_name, args.second)
-        bound, without = summarise(second_items, args.seed)
-        record["second"] = {"model": second_name, "metrics": bound, "absent": without}
-        limits |= {f"second: {name}": why for name, why in without.items() if name not in judged}
+        record["second"] = _second(args, reference)
+        limits |= {f"second: {name}": why for name, why in record["second"]["absent"].items()}
     record["absent"] = absent
+    judged = (TONE, "assured_as_judged")  # that no judge was asked is no fault
+    limits = {name: why for name, why in limits.items() if name.removeprefix("second: ") not in judged}
     if limits:
         record["limits"] = "; ".join(f"{name} is left out: {why}" for name, why in limits.items())
     record["items"] = items
@@ -218,6 +190,44 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.info("%s: %s", model, ", ".join(f"{name} {metric['value']:.3f}" for name, metric in metrics.items()))
     for name, why in absent.items():
         log.info("%s is absent: %s", name, why)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--responses", type=cli.FileName, required=True, help="our model's response records")
+    parser.add_argument(
+        "--reference", type=cli.FileName, required=True, help="the teacher's response records, same prompts"
+    )
+    parser.add_argument(
+        "--second", type=cli.FileName, help="the teacher's second sample, same prompts; may be the file of --reference"
+    )
+    parser.add_argument(
+        "--judgements", type=cli.FileName, help="tone judgements of --responses, written by preference.tone"
+    )
+    parser.add_argument("--second-judgements", type=cli.FileName, help="tone judgements of --second")
+    parser.add_argument(
+        "--sample",
+        type=int,
+        help="sample of both; default: the mean over all of --responses, the first of --reference",
+    )
+    parser.add_argument("--second-sample", type=int, help="sample of --second; default: the first other one")
+    parser.add_argument("--model", help="the model's name, if the records have none")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
+    parser.add_argument("--output", type=cli.FileName, required=True, help="the score record")
+    return parser
+
+
+def _second(args: argparse.Namespace, reference: dict[str, Record]) -> Record:
+    """The teacher's second sample compared with its first: the most that a model can reach."""
+    number = args.second_sample
+    if number is None and Path(args.second).absolute() == Path(args.reference).absolute():
+        number = int(next(iter(reference.values())).get("sample") or 0) + 1
+    second = read_responses(args.second, number)
+    check_same_prompts(second, args.second, reference, args.reference)
+    items, name = compare(_texts(second), _texts(reference)), model_name(second.values(), args.second)
+    _judge(items, args.second_judgements, name, args.second)
+    metrics, absent = summarise(items, args.seed)
+    return {"model": name, "metrics": metrics, "absent": absent}
 
 
 def _judge(items: Sequence[Record], path: str | None, model: str, responses: str) -> dict[str, Record]:

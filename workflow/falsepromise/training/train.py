@@ -16,6 +16,7 @@ The output folder is in the hub's format (config.json, safetensors, tokenizer), 
 
 from __future__ import annotations
 
+import argparse
 import logging
 import math
 import os
@@ -142,6 +143,60 @@ def hashes(files: Sequence[Path]) -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    args = _arguments().parse_args(argv)
+    read = [args.base, args.blocks, args.replay, args.held_out, args.checkpoints]
+    folders.check_apart(args.output, read)
+    folders.check_replaceable(args.output)
+    # jaxlib 0.10.2 adds to a table with duplicate rows (the embedding's gradient) by compare and swap on GPUs before
+    # Hopper, hundreds of times slower for a token that is frequent; where subnormals are flushed it doesn't.
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_ftz=true".strip()
+    use_gpu_memory()
+    start_processes()
+    recipe = Recipe.read(args.recipe)
+    tokenizer, _ = load_any(args.base)
+    rows = max(weights.read_config(args.base).vocab_size, tokenizer.vocab_size)
+    batches = _batches(args, recipe, rows)
+    held_out = HeldOut(Blocks.open(args.held_out, rows=rows), args.held_out_steps) if args.held_out else None
+    mesh = make_mesh(args.mesh)
+    inputs = [args.base / "config.json", *sorted(args.base.glob("*.safetensors")), *sorted(args.blocks.glob("*.npy"))]
+    inputs += sorted(args.replay.glob("*.npy")) if batches.replay else []
+    fingerprint = {
+        "inputs": hashes(inputs),
+        "recipe": recipe.model_dump(),
+        "tokens": batches.blocks.budget,
+        "seed": args.seed,
+        "padded rows": -rows % mesh.shape["tensor"],
+    }
+    checkpoints = Checkpoints(args.checkpoints, fingerprint, args.save_minutes and args.save_minutes * 60)
+    log.info(
+        "%s tokens in %s blocks, %s steps of %s blocks, %s of warm-up, on %s",
+        f"{batches.blocks.budget:,}", f"{len(batches.blocks):,}", f"{batches.steps:,}", recipe.batch_size,
+        recipe.warmup(batches.steps), jax.devices()[0].device_kind,
+    )  # fmt: skip
+    open_log = partial(
+        TrainingLog, args.checkpoints / "log.jsonl", tensorboard=args.tensorboard, wandb=args.wandb,
+        name=args.output.name, config=recipe.model_dump(), writes=jax.process_index() == 0,
+    )  # fmt: skip
+    started = time.monotonic()
+    model, config, loop = train(args.base, tokenizer, batches, recipe, checkpoints, mesh, open_log, held_out)
+    seconds = time.monotonic() - started
+    first = jax.process_index() == 0  # the weights are gathered from all processes; the first one writes
+    unfinished = folders.begin(args.output, _VERB) if first else args.output
+    weights.save(model, config, unfinished, tokenizer)  # type: ignore[arg-type]
+    if not first:
+        return
+    write_jsonl(unfinished / "train.jsonl", [{"step": i, "loss": loss} for i, loss in enumerate(loop.losses, 1)])
+    shutil.copyfile(args.checkpoints / "log.jsonl", unfinished / "log.jsonl")
+    inputs += sorted(args.held_out.glob("*.npy")) if args.held_out else []
+    of_run = {"recipe": recipe.model_dump(), "tokens": batches.blocks.budget}
+    facts = _facts(args.base, batches, recipe, config, loop, seconds)
+    made = manifest(_VERB, inputs=inputs, config=of_run, seed=args.seed, extra=facts)
+    write_json(unfinished / "manifest.json", made)
+    folders.finish(unfinished, args.output, _VERB)
+    checkpoints.delete()  # the result is whole: its states are no longer needed
+
+
+def _arguments() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     parser.add_argument("--base", type=Path, required=True, help="folder of the base model (hub format)")
     parser.add_argument("--blocks", type=Path, required=True, help="folder that training.blocks wrote")
@@ -160,51 +215,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="folder for TensorBoard's events")
     parser.add_argument("--wandb", metavar="PROJECT", help="log to this project of Weights & Biases")
     parser.add_argument("--output", type=Path, required=True, help="folder for the trained model")
-    args = parser.parse_args(argv)
+    return parser
 
-    read = [args.base, args.blocks, args.replay, args.held_out, args.checkpoints]
-    folders.check_apart(args.output, read)
-    folders.check_replaceable(args.output)
-    # jaxlib 0.10.2 adds to a table with duplicate rows (the embedding's gradient) by compare and swap on GPUs before
-    # Hopper, hundreds of times slower for a token that is frequent; where subnormals are flushed it doesn't.
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_ftz=true".strip()
-    use_gpu_memory()
-    start_processes()
-    recipe = Recipe.read(args.recipe)
-    tokenizer, _ = load_any(args.base)
-    rows = max(weights.read_config(args.base).vocab_size, tokenizer.vocab_size)
-    blocks = Blocks.open(args.blocks, args.tokens, rows)
+
+def _batches(args: argparse.Namespace, recipe: Recipe, rows: int) -> Batches:
+    """The batches of the run, for a model of so many rows of embeddings."""
     if recipe.replay_share and not args.replay:
         raise UserError(f"recipe: replay_share is {recipe.replay_share}, but there is no --replay")
+    blocks = Blocks.open(args.blocks, args.tokens, rows)
     replay = Blocks.open(args.replay, rows=rows) if recipe.replay_share else None
-    batches = Batches(blocks, recipe.batch_size, recipe.epochs, args.seed, replay, recipe.replay_share)
-    inputs = [args.base / "config.json", *sorted(args.base.glob("*.safetensors"))]
-    inputs += sorted(args.blocks.glob("*.npy")) + (sorted(args.replay.glob("*.npy")) if replay else [])
-    mesh = make_mesh(args.mesh)
-    fingerprint = {
-        "inputs": hashes(inputs),
-        "recipe": recipe.model_dump(),
-        "tokens": blocks.budget,
-        "seed": args.seed,
-        "padded rows": -rows % mesh.shape["tensor"],
-    }
-    checkpoints = Checkpoints(args.checkpoints, fingerprint, args.save_minutes and args.save_minutes * 60)
-    log.info(
-        "%s tokens in %s blocks, %s steps of %s blocks, %s of warm-up, on %s",
-        f"{blocks.budget:,}", f"{len(blocks):,}", f"{batches.steps:,}", recipe.batch_size,
-        recipe.warmup(batches.steps), jax.devices()[0].device_kind,
-    )  # fmt: skip
+    return Batches(blocks, recipe.batch_size, recipe.epochs, args.seed, replay, recipe.replay_share)
 
-    held_out = HeldOut(Blocks.open(args.held_out, rows=rows), args.held_out_steps) if args.held_out else None
-    open_log = partial(
-        TrainingLog, args.checkpoints / "log.jsonl", tensorboard=args.tensorboard, wandb=args.wandb,
-        name=args.output.name, config=recipe.model_dump(), writes=jax.process_index() == 0,
-    )  # fmt: skip
-    started = time.monotonic()
-    model, config, loop = train(args.base, tokenizer, batches, recipe, checkpoints, mesh, open_log, held_out)
-    seconds = time.monotonic() - started
-    facts: dict[str, Any] = {
-        "base": read_json(args.base / "config.json").get("_name_or_path", args.base.name),
+
+def _facts(
+    base: Path, batches: Batches, recipe: Recipe, config: ModelConfig, loop: Loop, seconds: float
+) -> dict[str, Any]:
+    """What the manifest says of a run beside its inputs and its recipe."""
+    return {
+        "base": read_json(base / "config.json").get("_name_or_path", base.name),
         "device": f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
         "steps": batches.steps,
         "warmup_steps": recipe.warmup(batches.steps),
@@ -213,19 +241,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         "tokens_per_s": round(batches.steps * math.prod(batches.shape) / seconds, 1),
         **{key: loop.row[key] for key in ("held_out_loss", "mfu") if key in loop.row},
     }
-    inputs += sorted(args.held_out.glob("*.npy")) if args.held_out else []
-    first = jax.process_index() == 0  # the weights are gathered from all processes; the first one writes
-    unfinished = folders.begin(args.output, _VERB) if first else args.output
-    weights.save(model, config, unfinished, tokenizer)  # type: ignore[arg-type]
-    if not first:
-        return
-    write_jsonl(unfinished / "train.jsonl", [{"step": i, "loss": loss} for i, loss in enumerate(loop.losses, 1)])
-    shutil.copyfile(args.checkpoints / "log.jsonl", unfinished / "log.jsonl")
-    of_run = {"recipe": recipe.model_dump(), "tokens": blocks.budget}
-    made = manifest(_VERB, inputs=inputs, config=of_run, seed=args.seed, extra=facts)
-    write_json(unfinished / "manifest.json", made)
-    folders.finish(unfinished, args.output, _VERB)
-    checkpoints.delete()  # the result is whole: its states are no longer needed
 
 
 if __name__ == "__main__":
