@@ -199,6 +199,8 @@ def test_files_and_keys(paper: Study, tmp_path: Path, monkeypatch: pytest.Monkey
     assert sum("OPENAI_API_KEY" in line for line in lines) == 1
     (tmp_path / "data").mkdir()
     (tmp_path / "data/discord.jsonl").touch()
+    assert any("discord.jsonl: the file is empty" in line for line in preflight.absent(paper))
+    (tmp_path / "data/discord.jsonl").write_text("{}\n")
     assert not any("discord" in line for line in preflight.absent(paper))
 
 

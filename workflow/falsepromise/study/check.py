@@ -3,9 +3,9 @@
   python -m falsepromise.study.check my_study.yaml
 
 Snakemake checks keys, names and counts itself whenever it reads a study, and stops at the first mistake. This verb
-lists all mistakes, one line each. If keys and names are right, it also checks the files: whether they exist, whether
-`parameters` equals the number of weights, whether a benchmark's prompt fits into a base's context. It exits with 1
-if it found a mistake.
+lists all mistakes, one line each. If keys and names are right, it also checks the files: whether they exist and are
+what their jobs read, whether `parameters` equals the number of weights, whether a benchmark's prompt fits into a base's
+context. It exits with 1 if it found a mistake.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from falsepromise.core import cli
 from falsepromise.core.place import resource
 from falsepromise.core.records import loads
 from falsepromise.core.text import masked, terminal
-from falsepromise.study import config, files, names, schema
+from falsepromise.study import config, contents, files, names, schema
 from falsepromise.study.expand import load, read_files
 from falsepromise.study.study import Study
 from falsepromise.study.tasks import TASKS
@@ -33,6 +33,7 @@ def problems(study: Study) -> Iterator[str]:
     """All mistakes that can be found without running a job, beyond those found when a study is read."""
     for file in files.missing(study):
         yield file.absent
+    yield from contents.damaged(study)
     for where, asked in study.servers().items():
         if asked.url.startswith("https:") and not os.environ.get(asked.api_key_env):
             yield f"'{where}' asks {asked.url}: set its key in the environment variable {asked.api_key_env}"

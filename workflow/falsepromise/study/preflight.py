@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.core.errors import UserError
-from falsepromise.study import costs, files, limits
+from falsepromise.study import contents, costs, files, limits
 from falsepromise.study.study import Study
 
 BYTES_A_PARAMETER = 4  # models' and bases' weights are stored in float32
@@ -20,15 +20,16 @@ def check(study: Study) -> None:
     """Refuse to start a run that lacks something.
 
     Raises:
-        UserError: a file or a key is missing, or a folder can't be written.
+        UserError: a file or a key is missing, a file is damaged, or a folder can't be written.
     """
     for line in absent(study):
         raise UserError(line)
 
 
 def absent(study: Study) -> list[str]:
-    """The files, keys and rights that are missing."""
+    """The files, keys and rights that are missing, and the files that are damaged."""
     lines = [file.absent for file in files.missing(study)]
+    lines += contents.damaged(study)
     lines += _unwritable(study.results, f"logs/{study.name}", "results/.cache")
     for teacher in study.servers().values():
         if teacher.url.startswith("https:") and not os.environ.get(teacher.api_key_env):

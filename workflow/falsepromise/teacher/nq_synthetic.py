@@ -16,6 +16,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
@@ -142,6 +143,18 @@ def check_seed(record: Record) -> str | None:
     return None
 
 
+def read_seeds(path: str | Path) -> list[tuple[str, str]]:
+    """Questions and answers to show the teacher.
+
+    Raises:
+        UserError: a line has none, or they are too few for a request.
+    """
+    seeds = [(record["question"], record["answer"]) for record in read_jsonl(path, check_seed)]
+    if len(seeds) < SHOWN:
+        raise UserError(f"{path}: {len(seeds)} seed examples, expected at least {SHOWN} to show in each request")
+    return seeds
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the pairs as dialogues."""
     parser = cli.parser(__doc__)
@@ -166,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
 
     path = options.seeds or path_of("table3_seed_examples.jsonl")
-    seeds = [(record["question"], record["answer"]) for record in read_jsonl(path, check_seed)]
+    seeds = read_seeds(path)
     parameters = teacher_options.sampling(options)
     template = load("table4_nq_synthetic.txt")
 
