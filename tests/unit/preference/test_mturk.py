@@ -5,6 +5,7 @@ import datetime
 import html
 import io
 import json
+import zipfile
 
 import pytest
 from threads import in_thread
@@ -180,6 +181,34 @@ def test_a_rejected_assignment_may_be_handed_in_again_and_a_row_twice_is_one(bat
     ]
     found = result_files.votes_of_csv(rewritten(batch / "r.csv", made), crowd.read_key(batch))
     assert (len(found.votes), found.rejected, found.again) == (1, 2, 1)
+
+
+def test_a_first_row_that_is_shorter_than_the_header_hides_no_column(batch):
+    one, two, three = (row["item"] for row in rows(batch)[:3])
+    path = batch / "r.csv"
+    lines = ["WorkerId,Input.item,Answer.choice.label,AssignmentStatus,Reject", f"W1,{one},{FIRST}"]
+    lines += [f"W1,{two},{FIRST},Rejected", f"W1,{three},{FIRST},Submitted,too fast"]
+    path.write_text("\n".join(lines) + "\n")
+    found = result_files.votes_of_csv(path, crowd.read_key(batch))
+    assert (len(found.votes), found.rejected) == (1, 2)
+
+
+def test_a_false_or_empty_reason_is_no_rejection(batch):
+    common = {"Input.item": rows(batch)[0]["item"], "Answer.choice.label": FIRST}
+    reasons = ["", "FALSE", "0", "NaN", "x", "No English"]
+    made = [{**common, "WorkerId": f"W{n}", "Reject": reason} for n, reason in enumerate(reasons)]
+    found = result_files.votes_of_csv(rewritten(batch / "r.csv", made), crowd.read_key(batch))
+    assert (len(found.votes), found.rejected) == (4, 2)
+
+
+def test_ratings_of_nobody_and_workbooks_are_refused(batch):
+    made = [{"WorkerId": " ", "Input.item": rows(batch)[0]["item"], "Answer.choice.label": FIRST}]
+    with pytest.raises(UserError, match="row 2: WorkerId is empty"):
+        result_files.votes_of_csv(rewritten(batch / "r.csv", made), crowd.read_key(batch))
+    with zipfile.ZipFile(batch / "r.xlsx", "w") as workbook:
+        workbook.writestr("[Content_Types].xml", "")
+    with pytest.raises(UserError, match="save it as CSV"):
+        result_files.votes_of_csv(batch / "r.xlsx", crowd.read_key(batch))
 
 
 def test_ids_begin_with_a_letter_and_one_that_became_a_number_is_explained(batch):

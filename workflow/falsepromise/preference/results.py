@@ -31,6 +31,8 @@ _COLUMNS = {
     "seconds": ("worktimeinseconds", "timetaken", "seconds"),
 }
 _LEFT_OUT = ("rejected", "returned", "timedout", "screenedout")
+_NOTHING = ("", "false", "0", "nan", "none", "null")  # what programs write where no reason for a rejection is given
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .ods, .xls
 _NUMBERED = re.compile(r"[0-9]+([.,][0-9]+)?(E\+?[0-9]+)?|INF|#+", re.IGNORECASE)
 
 
@@ -65,13 +67,15 @@ class Ratings:
 
 
 def read_table(path: str | Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, by its own column names.
+    """The rows of a CSV file, by its own column names; each row has all of them.
 
     Raises:
         UserError: it can't be read, or has no header and rows.
     """
     try:
         raw = Path(path).read_bytes()
+        if raw.startswith(_WORKBOOKS):
+            raise UserError(f"{path}: is a spreadsheet's workbook; save it as CSV and give that file")
         if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
             text = raw.decode("utf-16")
         else:
@@ -92,7 +96,8 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
         raise UserError(f"{path}: can't be read as CSV: {error}") from error
     if not rows:
         raise UserError(f"{path}: no row below a header; expected the batch's result CSV")
-    return [{(name or "").strip(): value for name, value in row.items() if isinstance(value, str)} for row in rows]
+    # A row may be shorter than the header, the first one too: its last cells are empty.
+    return [{name.strip(): value or "" for name, value in row.items() if isinstance(name, str)} for row in rows]
 
 
 def _name(column: str) -> str:
@@ -108,7 +113,8 @@ def votes_of_csv(path: str | Path, key: Mapping[str, Record], submissions: str |
         submissions: Prolific's list of submissions, where its status and times are not in the file itself.
 
     Raises:
-        UserError: a column is missing, a row is of another batch, a worker rated an item twice, or nothing was read.
+        UserError: a column is missing, a row is of another batch or of nobody, a worker rated an item twice, or nothing
+            was read.
     """
     rows = read_table(path)
     named = {_name(column): column for column in rows[0]}
@@ -134,8 +140,12 @@ def votes_of_csv(path: str | Path, key: Mapping[str, Record], submissions: str |
                 + ("a spreadsheet made a number of the id: import the file as it was downloaded"
                    if _NUMBERED.fullmatch(given["item"]) else "give the key that was exported with this CSV")
             )  # fmt: skip
+        if not given["worker"]:
+            raise UserError(
+                f"{path}, row {number}: {columns['worker']} is empty; expected who gave the rating: correct or remove it"
+            )
         status, seconds = people.get(given["worker"], (given["status"], given["seconds"]))
-        if given["rejected"] or _name(status) in _LEFT_OUT:
+        if given["rejected"].casefold() not in _NOTHING or _name(status) in _LEFT_OUT:
             found.rejected += 1
             continue
         answer = _answer(row, answers)
