@@ -142,7 +142,7 @@ def votes_of_csv(path: str | Path, key: Mapping[str, Record], submissions: str |
             )  # fmt: skip
         if not given["worker"]:
             raise UserError(
-                f"{path}, row {number}: {columns['worker']} is empty; expected who gave the rating: correct or remove it"
+                f"{path}, row {number}: {columns['worker']} is empty; expected the rater's id; correct or remove it"
             )
         status, seconds = people.get(given["worker"], (given["status"], given["seconds"]))
         if given["rejected"].casefold() not in _NOTHING or _name(status) in _LEFT_OUT:
