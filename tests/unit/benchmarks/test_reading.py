@@ -128,6 +128,23 @@ def test_gsm8k_numbers(response: str, strict: str | None, flexible: str | None) 
     assert flexible_number(response) == flexible
 
 
+@pytest.mark.parametrize(
+    ("response", "value"),
+    [
+        ("He walks 2 * 5 = 10 km in 5 days.", "10"),
+        ("5 * 3 = 15\nIt takes 15 hours to clean 45 rooms.", "15"),
+        ("100 / 6 = 16.7, which rounds up to 17.", "17"),
+        ("6 / 3 = .5 hours, so 30 minutes", "30"),
+        ("Express the answer as a percentage: 6 men / 12 men * 100% = 50%", "50"),
+        ("He needs 55 more before he has 60 because 300 - 245 = 55", "55"),
+        ("The order is 3, since 3^1 = 3, 3^2 = 2, 3^6 = 1.", "3"),
+        ("It costs 1.200,50", "1200.5"),
+    ],
+)
+def test_a_result_is_what_a_reply_states(response: str, value: str) -> None:
+    assert stated_number(response).value == value
+
+
 @given(st.integers(-(10**12), 10**12))
 def test_any_whole_number_is_found(value: int) -> None:
     for spelled in (f"{value}", f"{value:,}", f"{value}.0"):
@@ -188,8 +205,8 @@ KNOWN = {
                 "Both scenarios", "Most infants crawl at 8", '"To be, or not', "The median is not affected"],
     "NUMBERS": ["She has 18 eggs left", "18 = 3 * 6", "He will be 18", "There are 18", "The answer is 18,5", "12:30",
                 "540. Each", "The cost is 64", "Kylar should pay", "The answer is 1 234.", "**Total: 36**",
-                "James writes 624 pages a year. That"],
-    "SHORT": ["Paris or Lyon", "the letter A", "Yes it is.", "Will Smith", "May 5"],
+                "James writes 624 pages a year. That", "Therefore she pays", "So, Kylar"],
+    "SHORT": ["Paris or Lyon", "the letter A", "Yes it is.", "Will Smith", "May 5", "Either Lyon"],
     "REASONING": [],
 }  # fmt: skip
 
@@ -298,6 +315,11 @@ def test_reasoning_is_set_aside(reply: str, answer: str, cut_off: bool) -> None:
         ("in may", ["May"], False),
         ("It is a novel", ["It"], False),
         ("anything", ["the", "A", "..."], False),
+        ("I can't say who the CEO is", ["CEO"], False),
+        ("It was not known until 1930", ["1930"], True),
+        ("I don't have the date, but it was in 1930", ["1930"], True),
+        ("Rome? No, Milan", ["Rome"], False),
+        ("Rome? No, Milan", ["Milan"], True),
     ],
 )
 def test_everyday_words_are_no_answers(answer: str, aliases: list[str], right: bool) -> None:

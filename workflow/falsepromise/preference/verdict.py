@@ -2,9 +2,9 @@
 
 The prompt asks for a first line with two scores (`8 7`, `**8/10, 7/10**`), or one beside the name of each reply
 (`Assistant 2: 6, Assistant 1: 8`). Judges also answer with JSON, `[[A]]`, scores on a later line or
-`Winner: Assistant 1`; these are read if all statements of the answer agree. A first line counts unless a later line corrects
-it ("Correction: 6 8") or says otherwise. Answers are untrusted: each pattern takes
-linear time, and no answer raises an error.
+`Winner: Assistant 1`; these are read if all statements of the answer agree. A first line counts unless a later line
+corrects it ("Correction: 6 8") or says otherwise. Answers are untrusted: each pattern takes linear time, and no answer
+raises an error.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _OPENS = re.compile(rf"(?:[12][.)] ?)?{_WHO} ?[:=–—-]")
 _LAST = re.compile(rf"\b(?:score|rating) ?[:=] ?{_SCORE}[.]?\Z")  # "Assistant 1: It is right. Score: 8"
 _REVERSED = re.compile(rf"{_SCORE} (?:for|to) (?:the )?{_NAME} #?([12ab])\b")
 _WORDS = re.compile(r"[a-z']+|[0-9]+")
-_SPELT = {word: str(i) for i, word in enumerate("zero one two three four five six seven eight nine ten".split())}
+_SPELT = dict(zip("zero one two three four five six seven eight nine ten".split(), map(str, range(11)), strict=True))  # noqa: SIM905
 _SPELT_OUT = re.compile(rf"\b(?:{'|'.join(_SPELT)})\b")
 _FILLERS = frozenset(
     """
@@ -181,7 +181,7 @@ def _plain(line: str) -> str:
     line = unicodedata.normalize("NFKC", line).casefold().replace("’", "'").replace("\u2212", "-")
     line = _MARKS.sub(" ", _SPACE.sub(" ", line).strip())
     line = _SPACE.sub(" ", _JOINTS.sub(" ", line)).strip()
-    if len(line) < 120 and (_FILLERS | _NAMED).issuperset(word for word in _WORDS.findall(line) if not word.isdecimal()):
+    if len(line) < 120 and (_FILLERS | _NAMED).issuperset(w for w in _WORDS.findall(line) if not w.isdecimal()):
         line = _SPELT_OUT.sub(lambda found: _SPELT[found[0]], line)  # "eight / six"
     return line
 

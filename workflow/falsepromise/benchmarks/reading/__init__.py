@@ -14,10 +14,10 @@ from dataclasses import dataclass
 ERRORS = {
     "programs": (3, 60),
     "letters": (6, 120),
-    "numbers": (2, 49),
-    "last number": (5, 49),
-    "short answers, exact": (0, 30),
-    "short answers, contained": (1, 30),
+    "numbers": (5, 79),
+    "last number": (14, 79),
+    "short answers, exact": (0, 90),
+    "short answers, contained": (7, 90),
     "reasoning": (1, 32),
 }
 

@@ -27,6 +27,7 @@ _STRICT = re.compile(
 _SPACES = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f]|\\[,!;: ]|\{,\}|\\,)(?=\d{3}(?!\d))")
 # "1 000 000", "5 000", "1'500", "1_500": other ways to part thousands, where they can be nothing else.
 _THOUSANDS = re.compile(r"(?<![\d.,/])\d{1,3}(?:(?:[ ]\d{3}){2,5}|[ ]000|(?:['’_]\d{3}){1,5})(?![\d'’_]|[ ]\d)")
+_CONTINENTAL = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+,\d{1,2}(?![\d.,])")  # "1.200,50"
 _SCIENTIFIC = re.compile(r"(?<=\d) ?(?:×|x|\*|\\times|\\cdot) ?10 ?(?:\^|\*\*) ?\{?(-?\d{1,3})\}?(?!\d)")
 _MIXED = re.compile(r"(?<![\d.,/^*+=-])(?<![*+=/-] )(\d{1,4}) (\d{1,2})/(\d{1,2})(?![\d/]|\.\d)")
 # "2.5 million", "$70k"
@@ -56,7 +57,21 @@ _ASIDE = re.compile(r"(?<=[\w)%.*]) \([^()\n]{0,200}\)")
 # What a last clause adds to its number: "69 billion in 2018", "500 units to earn 10 %".
 _ADDS = re.compile(
     r",? (?:in (?:19|20)\d\d|(?:in order )?to (?:achieve|represent|reach|earn|cover|break even)\b[^.!?\n=]{0,160}"
-    r"|(?:since|because)\b[^.!?\n]{0,160})(?=[.!]?\s{0,9}\Z)"
+    r"|(?:since|because)\b[^.!?\n=]{0,160})(?=[.!]?\s{0,9}\Z)"
+)
+_REASON = re.compile(r",? (?<!\band )(?:since|because)\b[^!?\n]{0,200}\Z")
+# A result with what it is of: "2 x 5 = 10 km in 5 days", but not "= 16.7, which rounds up to 17".
+_EQUALS = rf"=\s{{0,3}}(?P<said>-?[ ]?{_NUMBER.pattern})(?!\d)(?!\.\.)"
+_RESULT = re.compile(
+    rf"{_EQUALS}(?:(?!\b(?:which|so|or|thus|therefore|hence|meaning|means?|rounds?)\b|[.!?;:]\s|[=≈\n]).){{0,160}}[.!]?\s*\Z"
+)
+_EQUALS_ANY = re.compile(_EQUALS)
+_COMPARES = re.compile(
+    r"[=<>]|\b(?:since|if|because|than|which|so|or|rounds?|when|equals?|gives?|each)\b", re.IGNORECASE
+)
+# "The answer as a percentage: 6 men / 12 men * 100% = 50%"
+_WORKED = re.compile(
+    r"[^\n=.;:()]{0,80}?[-+*/×÷](?:(?!\b(?:because|since|as|so|and|where|which|but)\b)[^\n=;:()]){0,120}=\s{0,3}(?=[-$]{0,2}\.?\d)"
 )
 _WHOLE = re.compile(r"\d(?!\d{0,9}(?:st|nd|rd|th)\b)")
 _SIGNS = str.maketrans({"\u2212": "-", "\u2012": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\uff04": "$"})
@@ -103,6 +118,7 @@ def plainly(text: str) -> str:
     """Text whose numbers are in ASCII: one minus sign, `\\$` and `{,}` of LaTeX as they look, no spaces in numbers."""
     text = re.sub(rf"(\d{{0,30}})([{_FRACTIONS}])", _mixed, text)
     text = _MIXED.sub(_mixed_by_slash, text)
+    text = _CONTINENTAL.sub(lambda found: found[0].replace(".", "").replace(",", "."), text)
     text = _THOUSANDS.sub(lambda found: re.sub(r"\D", ",", found[0]), text)
     text = _SCALED.sub(_scaled, text)
     text = re.sub("(?<=[0-9])[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda found: "^" + found[0].translate(_POWERS), text)
@@ -150,6 +166,8 @@ def strict_number(response: str) -> str | None:
 def _right_behind(text: str, place: int) -> str | None:
     """The number that begins at a place; of a sum, its result."""
     rest = re.sub(r"^-[ ]", "-", text[place : place + 2000])
+    if worked := _WORKED.match(rest):
+        rest = rest[worked.end() :]
     while summed := _SUM.match(rest):  # "5 + 3 = 8"
         rest = rest[summed.end() :].lstrip("+")
     first = _NUMBER.match(rest)
@@ -177,11 +195,26 @@ def stated_number(response: str) -> Reading:
             return Reading(known[-1], name)
     told = _CHECK.split(text, maxsplit=1)[0]
     told = _ASIDE.sub("", told if re.search(r"\d", told) else text).rstrip()
+    result = _RESULT.search(told)
+    worked = number(result["said"].replace(" ", "")) if result else None
+    if (reason := _REASON.search(told)) and (claimed := _of_sentence(told[: reason.start()])) and worked not in claimed:
+        told = told[: reason.start()]
+    elif worked is not None:
+        return Reading(worked, "last result")
+    results = [number(found["said"].replace(" ", "")) for found in _EQUALS_ANY.finditer(told)]
+    if results and results[-1] in _of_sentence(told):
+        return Reading(results[-1], "last result")  # "= 15 hours\nIt takes 15 hours to clean 45 rooms."
     shorter = _ADDS.sub("", told)
     clause = re.split(r"[.!?,;]\s|\n", shorter[-400:])[-1]
     value = _last(shorter if _WHOLE.search(clause) else told)
     value = _last(text) if value is None else value
     return UNREADABLE if value is None else Reading(value, "last number")
+
+
+def _of_sentence(text: str) -> list[str | None]:
+    """The numbers of a text's last sentence, where it only states them."""
+    sentence = re.split(r"[.!?]\s|\n", text[-400:])[-1]
+    return [] if _COMPARES.search(sentence) else [number(found) for found in _NUMBER.findall(sentence)]
 
 
 def flexible_number(response: str) -> str | None:

@@ -36,6 +36,16 @@ _SPELLINGS = str.maketrans(
 _CLAUSES = re.compile(r"[;:,.!?]\s|\bbut\b")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")  # Chinese and Japanese part no words
 _DENIED = frozenset({"not", "never", "nor", "neither", "isnt", "wasnt", "arent", "werent", "cannot"})
+# What says nothing of the question, whatever words of it are repeated: "I can't say who won in 2018".
+_KNOWS_NOT = re.compile(
+    r"\b(?:(?:cannot|can't|can not|unable to|not able to) "
+    r"(?:say|tell|determine|answer|provide|find|confirm|verify|give|access|browse)"
+    r"|(?:i|we) (?:don't|do not) (?:have|know)|(?:text|context|passage|question|article) (?:doesn't|does not) [a-z]+"
+    r"|(?:is|are|was)(?: not|n't) (?:known|clear)(?! (?:until|till|before|as|for)\b)"
+    r"|my (?:[a-z]+ ){0,2}(?:data|knowledge|cutoff|cut-off|training|update)|as an ai)\b",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(r"[^.!?;:\n]{1,200}\?\s{0,3}(?:no|nope|not)\b", re.IGNORECASE)  # "Rome? No, Milan"
 _LIMITED = frozenset({"until", "before", "only", "just"})  # "not until May" denies nothing
 # Words that any sentence may have: a name that is one of them ("The Who", "It", "May") has to be seen as a name.
 EVERYDAY = frozenset(
@@ -82,14 +92,17 @@ def exact_match(answer: str, aliases: Sequence[str]) -> bool:
 
 
 def contains_answer(answer: str, aliases: Sequence[str]) -> bool:
-    """Whether one of the aliases occurs in an answer, as whole words, after normalisation, and isn't denied.
+    """Whether one of the aliases occurs in an answer, as whole words, after normalisation, and isn't denied or
+    said in a clause that knows nothing.
 
     An alias of everyday words counts where it is the whole answer, or is spelt as a name within a sentence.
     """
+    answer = _ASKED.sub("not", answer.translate(_SPELLINGS))
     normal = normalise(answer)
     owned = re.sub(r"(?<=\w)['’]s?(?!\w)", "", answer)  # "Shakespeare's plays"
     whole = {normal, normalise(owned)}
-    clauses = [f" {normalise(part)} " for text in (answer, owned) for part in (text, *_CLAUSES.split(text))]
+    parts = [part for text in (answer, owned) for part in (text, *_CLAUSES.split(text))]
+    clauses = [f" {normalise(part)} " for part in parts if not _KNOWS_NOT.search(part)]
     for alias in aliases:
         wanted = normalise(alias)
         if wanted and _UNSPACED.search(wanted) and wanted in normal:
