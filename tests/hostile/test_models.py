@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from falsepromise.core.errors import UserError
-from falsepromise.models import hubconfig
+from falsepromise.models import hubconfig, weights
 from falsepromise.models.chat import load_any
 from falsepromise.models.config import ModelConfig
 
@@ -115,3 +115,68 @@ def test_every_key_of_a_config_with_every_kind_of_value(family):
                     said = ""
                 assert len(said) < 1000, f"{key}: {said[:200]}"
                 assert "\n" not in said
+
+
+LLAMA = {
+    "model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 32,
+    "rms_norm_eps": 1e-5, "rope_theta": 1e4, "initializer_range": 0.02, "bos_token_id": 1, "eos_token_id": 2,
+    "rope_scaling": {"rope_type": "linear", "factor": 2.0},
+}  # fmt: skip
+GEMMA = {
+    **LLAMA, "model_type": "gemma3_text", "query_pre_attn_scalar": 8, "sliding_window": 8, "sliding_window_pattern": 2,
+    "rope_local_base_freq": 1e4,
+}  # fmt: skip
+GPT2 = {
+    "model_type": "gpt2", "vocab_size": 32, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "n_inner": 64,
+    "layer_norm_epsilon": 1e-5, "initializer_range": 0.02, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+ODD = {
+    "NaN": "nan", "Infinity": "inf", "-Infinity": "-inf", "1e999": "inf", "-1e999": "-inf", "-1": "-1", '"16"': "'16'",
+    "true": "True", "1e400": "inf", "1" + "0" * 4000: "1" + "0" * 59, "[[16]]": r"\[\[16\]\]", '{"a": 1}': "{'a': 1}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("hub", [LLAMA, GEMMA, GPT2], ids=lambda hub: hub["model_type"])
+@pytest.mark.parametrize("odd", ODD)
+def test_a_number_that_is_none_is_named_as_it_stands(hub, odd, tmp_path):
+    """NaN and infinity, which JSON hasn't, took a key's default, or were called null."""
+    for key in (key for key in hub if key not in ("model_type", "rope_scaling")):
+        parts = [f"{json.dumps(name)}: {odd if name == key else json.dumps(value)}" for name, value in hub.items()]
+        (tmp_path / "config.json").write_text("{" + ", ".join(parts) + "}")
+        with pytest.raises(UserError, match=f"{key} is {ODD[odd]}"):
+            weights.read_config(tmp_path)
+
+
+@pytest.mark.parametrize("odd", [odd for odd in ODD if odd not in ("[[16]]", '{"a": 1}')])
+def test_a_nested_number_that_is_none_is_named(odd, tmp_path):
+    text = json.dumps({**LLAMA, "rope_scaling": {"rope_type": "linear", "factor": "odd"}}).replace('"odd"', odd)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=f"rope_scaling is .*'factor': {ODD[odd][:30]}"):
+        weights.read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("num_attention_heads", 0), ("num_key_value_heads", 0), ("head_dim", 0), ("num_hidden_layers", -1), ("n", 1.0)],
+)
+def test_no_heads_and_no_layers(key, value, tmp_path):
+    key = "hidden_size" if key == "n" else key
+    (tmp_path / "config.json").write_text(json.dumps({**LLAMA, key: value}))
+    with pytest.raises(UserError, match=f"{key} is {value}, expected a whole number from 1"):
+        weights.read_config(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["attention.layer_norm_rms_epsilon", "rope.freq_base"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1.0])
+def test_a_gguf_file_s_numbers_are_checked_too(field, value, tmp_path):
+    from falsepromise.models import gguf_file
+
+    fields = {"general.architecture": "llama", "tokenizer.ggml.tokens": ["a"] * 32}
+    numbers = {
+        "attention.head_count": 2, "embedding_length": 16, "feed_forward_length": 32, "block_count": 2,
+        "context_length": 32, "attention.layer_norm_rms_epsilon": 1e-5, "rope.freq_base": 1e4, field: value,
+    }  # fmt: skip
+    fields |= {f"llama.{name}": number for name, number in numbers.items()}
+    with pytest.raises(UserError, match="expected a positive number"):
+        gguf_file._config(fields, set(), tmp_path)

@@ -65,11 +65,16 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str | bytes, as_written: bool = False) -> Any:
     """Parse JSON from outside: any text gives a value or a `ValueError` with the reason.
 
-    NaN and infinity, which some programs write although JSON has neither, become None. Python's own reader raises other
-    errors for numbers of thousands of digits, for deep nesting and for bytes that aren't UTF-8.
+    Python's own reader raises other errors for numbers of thousands of digits, for deep nesting and for bytes that
+    aren't UTF-8.
+
+    Args:
+        text: The JSON text.
+        as_written: Whether NaN and infinity, which some programs write although JSON has neither, stay numbers, for
+            readers that check each number. Otherwise they become None.
 
     Raises:
         ValueError: not JSON; the message doesn't quote the text.
@@ -77,7 +82,7 @@ def loads(text: str | bytes) -> Any:
     if not isinstance(text, str | bytes | bytearray):
         raise ValueError(f"found {type(text).__name__}, expected text")  # of a database of strangers
     try:
-        return json.loads(text, parse_constant=lambda name: None)
+        return json.loads(text, parse_constant=float if as_written else lambda name: None)
     except RecursionError:
         raise ValueError("nested too deep") from None
     except json.JSONDecodeError as error:
@@ -119,8 +124,8 @@ def write_json(path: str | Path, value: Any) -> None:
         stream.write(dumps(value, indent=1) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """Read one JSON document.
+def read_json(path: str | Path, as_written: bool = False) -> Any:
+    """Read one JSON document; `as_written` as in `loads`.
 
     Raises:
         UserError: the file is missing, a folder, empty, not UTF-8 or not JSON.
@@ -129,7 +134,7 @@ def read_json(path: str | Path) -> Any:
     if not text.strip():
         raise UserError(f"{path}: the file is empty; expected a JSON document")
     try:
-        return loads(text)
+        return loads(text, as_written)
     except ValueError as error:
         raise UserError(f"{path}: not JSON: {error}") from error
 

@@ -134,6 +134,7 @@ _NEVER_NULL = (
 _FLAGS = ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window")
 _ROPE = ("rope_theta", *(each.name for each in fields(hubrope.RopeScaling) if each.type not in ("str", "bool | None")))
 _LARGEST = 3e38  # of any number: that of float32
+_MOST_IDS = 1 << 31  # of tokens
 _MOST = 10**8  # of any size: larger ones are damage, and would be allocated
 
 
@@ -171,9 +172,13 @@ def _check_types(hub: Mapping[str, Any], name: str) -> None:
         named = hub.get(key)
         if named is not None and not (isinstance(named, list) and all(isinstance(one, str) for one in named)):
             raise UserError(f"{name}: {key} is {named!r:.60}, expected a list of names")
-    if type(hub.get("bos_token_id")) not in (int, type(None)):
+    if not _is_id(hub.get("bos_token_id", 0)):
         raise UserError(f"{name}: bos_token_id is {hub['bos_token_id']!r:.60}, expected a token's number")
     end_ids(hub, name)
+
+
+def _is_id(value: Any) -> bool:
+    return value is None or (type(value) is int and 0 <= value < _MOST_IDS)
 
 
 def end_ids(hub: Any, name: str) -> list[int]:
@@ -186,7 +191,7 @@ def end_ids(hub: Any, name: str) -> list[int]:
         raise UserError(f"{name}: found {type(hub).__name__}, expected a JSON object")
     ends = hub.get("eos_token_id")
     ends = [one for one in (ends if isinstance(ends, list) else [ends]) if one is not None]
-    if not all(type(one) is int for one in ends):
+    if not all(map(_is_id, ends)):
         raise UserError(f"{name}: eos_token_id is {hub['eos_token_id']!r:.60}, expected a token's number")
     return ends
 

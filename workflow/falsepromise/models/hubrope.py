@@ -56,7 +56,9 @@ def read(
         theta = rope.get("rope_theta") or values["rope_theta"] or 10000.0
         return float(theta), _scaling(rope, positions, name), None
     by_type = values["rope_parameters"] or {}
-    if not all(isinstance(by_type.get(part) or {}, dict) for part in ("full_attention", "sliding_attention")):
+    if not {"full_attention", "sliding_attention"} >= set(by_type) or not all(
+        isinstance(part or {}, dict) for part in by_type.values()
+    ):
         raise UserError(f"{name}: rope_parameters is {by_type!r:.80}, expected a mapping for each kind of layer")
     rope, local = dict(by_type.get("full_attention") or {}), by_type.get("sliding_attention") or {}
     local_type = local.get("rope_type") or local.get("type") or "default"

@@ -61,13 +61,13 @@ def read_config(folder: str | Path) -> ModelConfig:
         )
     if not path.exists():
         raise UserError(f"{path}: missing; expected a model folder in the hub's form, written whole")
-    hub = read_json(path)
+    hub = read_json(path, as_written=True)
     if not isinstance(hub, dict):
         raise UserError(f"{path}: found {type(hub).__name__}, expected a JSON object")
     config = ModelConfig.from_hub(hub, str(path))
     generation = Path(folder) / "generation_config.json"
     if generation.exists():  # it may name more tokens that end an output
-        ends = hubconfig.end_ids(read_json(generation), str(generation))
+        ends = hubconfig.end_ids(read_json(generation, as_written=True), str(generation))
         more = [end for end in ends if end not in (config.eos_id, *config.more_eos_ids)]
         config = replace(config, more_eos_ids=(*config.more_eos_ids, *more))
     if config.tie_embeddings and hubfiles.has_its_own_head(Path(folder), config):

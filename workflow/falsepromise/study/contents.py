@@ -153,7 +153,7 @@ def _model(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder}: is no folder; expected config.json, safetensors and a tokenizer in it")
     _reader("sources.weights:check")(folder, f"file:{folder}")
-    hub = read_json(folder / "config.json")
+    hub = read_json(folder / "config.json", as_written=True)
     if not isinstance(hub, dict):
         raise UserError(f"{folder / 'config.json'}: found {type(hub).__name__}, expected a JSON object")
     _reader("models.hubconfig:read_config")(hub, str(folder / "config.json"))

@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for the model")
     args = parser.parse_args(argv)
     try:
-        values = loads(args.config) if args.config.lstrip().startswith("{") else read_json(args.config)
+        read = loads if args.config.lstrip().startswith("{") else read_json
+        values = read(args.config, as_written=True)
     except ValueError as error:
         raise UserError(f"--config: not JSON: {error}") from error
     tokenizer = ChatTokenizer.load(args.tokenizer)

@@ -256,13 +256,13 @@ def shape_of(source: str) -> ModelConfig:
     """From a hub's config.json: as JSON text, a file, or a model folder."""
     if source.lstrip().startswith("{"):
         try:
-            hub = loads(source)
+            hub = loads(source, as_written=True)
         except ValueError as error:
             raise UserError(f"--shape: not JSON: {error}") from error
         return ModelConfig.from_hub(hub, "--shape")
     path = Path(source)
     path = path / "config.json" if path.is_dir() else path
-    hub = read_json(path)
+    hub = read_json(path, as_written=True)
     if not isinstance(hub, dict):
         raise UserError(f"{path}: found {type(hub).__name__}, expected a JSON object")
     return ModelConfig.from_hub(hub, str(path))

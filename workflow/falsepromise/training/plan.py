@@ -34,7 +34,7 @@ GB = 1e9
 def shape_of(path: Path) -> Shape:
     """Of a model folder or its config.json."""
     file = path / "config.json" if path.is_dir() else path
-    hub = read_json(file)
+    hub = read_json(file, as_written=True)
     if not isinstance(hub, dict):
         raise UserError(f"{file}: found {type(hub).__name__}, expected a JSON object")
     return ModelConfig.from_hub(hub, str(file)).shape

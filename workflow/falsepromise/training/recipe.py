@@ -28,11 +28,11 @@ class Recipe(config.Recipe):
         """
         if source.lstrip().startswith("{"):
             try:
-                values = loads(source)
+                values = loads(source, as_written=True)
             except ValueError as error:
                 raise UserError(f"--recipe: not JSON: {error}") from error
         else:
-            values = read_json(Path(source))
+            values = read_json(Path(source), as_written=True)
         return cls.of(values)
 
     @classmethod
