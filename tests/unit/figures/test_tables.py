@@ -26,6 +26,7 @@ from falsepromise.figures import (
     table_prompts,
     versus_paper,
 )
+from falsepromise.figures.differences import NO, UNKNOWN, YES, Comparison, verdict_of
 from falsepromise.figures.scores import Estimate, read_scores
 from falsepromise.figures.study import read_study
 from falsepromise.figures.table import Table, webpage
@@ -174,14 +175,15 @@ def test_claims_come_out_as_the_made_up_numbers_were_made(scores):
 
 
 def test_style_needs_each_of_its_named_metrics(tmp_path):
-    """One that doesn't rise is enough for a doubt, however clear the others are."""
+    """One that may not rise is enough for a doubt, one that falls against the claim, however clear the others are."""
     spec = made_up.study()
-    for flat, said in ((False, "supported"), (True, "can't tell")):
+    for lengths, said in ((lambda n: n / 5e5, "supported"), (lambda n: 0.2, "can't tell"),
+                          (lambda n: 0.9 - n / 5e5, "not supported")):  # fmt: skip
         made = []
         for name, model in spec["models"].items():
             tokens = model["tokens"] or 0
             values = {"teacher_likelihood": 0.1 + tokens / 4e6, "unigram_intersection": 0.1 + tokens / 2e6}
-            values["length_correlation"] = 0.2 if flat else tokens / 5e5
+            values["length_correlation"] = lengths(tokens)
             made.append(made_up.record(name, "style", values, n=600, binary=False))
         folder = tmp_path / said
         folder.mkdir()
@@ -189,6 +191,26 @@ def test_style_needs_each_of_its_named_metrics(tmp_path):
         claim = next(c for c in claims.all_claims(read_scores(files, read_study(study))) if c.name == "style")
         assert (claim.verdict, len(claim.comparisons)) == (said, 12)
         assert "not tested: List agreement above false alarms, Authoritative tone" in claim.note
+
+
+def test_of_a_conjunction_each_refutation_is_at_bonferronis_level(scores, monkeypatch):
+    """12 comparisons, all true: one excludes a rise at 95 %, as happens by chance in one of four studies."""
+    names = []
+
+    def measured(scores, pair, measure, level=0.95):
+        names.append((pair, measure))
+        first = (pair, measure) == names[0]
+        half = {0.95: 0.03, 1 - 0.05 / count: 0.05}[level] if first else 0.05
+        return Estimate(
+            -0.02 if first else 0.2, -0.02 - half if first else 0.1, -0.02 + half if first else 0.3, 99
+        ), True
+
+    row = claims.CLAIMS["style"]
+    asked = [(p, m) for p in row.pairs(scores) for m in row.measures(scores, p)]
+    count = sum(all(scores.cell(cell, m.benchmark, m.metric) for cell in p) for p, m in asked)
+    monkeypatch.setattr(claims, "measured", measured)
+    assert claims.tested(row, scores).verdict == "can't tell"
+    assert verdict_of([Comparison("", "", None, True, said) for said in (YES, YES, NO, UNKNOWN)], all_of=True) == NO
 
 
 @pytest.mark.parametrize(("after", "said"), [(0.45, "supported"), (0.15, "not supported"), (0.3, "can't tell")])

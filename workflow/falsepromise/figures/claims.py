@@ -4,7 +4,8 @@ A claim compares pairs of cells on measures; `figures.differences` computes the 
 by a comparison whose interval is above 0, *not supported* if it is below the margin (which excludes a rise that
 matters), else *can't tell*. A claimed absence of a rise is *supported* if the interval is below the margin, *not
 supported* if it is above 0, else *can't tell*. A claim has the verdict of more than half of its comparisons if none has
-the opposite one, and *can't tell* otherwise.
+the opposite one, and *can't tell* otherwise. Where all comparisons are needed, one that isn't supported is enough against
+the claim; where one is enough, all are needed against it.
 
 To add a claim, add a row to `ROWS`: its pairs, its measures, and how a difference decides.
 """
@@ -67,7 +68,7 @@ class Row:
         measures: The measures to compare each pair on.
         says: The verdict of a difference.
         any_of: Whether one comparison is enough; then each interval is at Bonferroni's level.
-        all_of: Whether all comparisons are needed.
+        all_of: Whether all comparisons are needed; then each refutation is at Bonferroni's level.
         others: Tests of another kind, instead of pairs.
         note: A note to print beside it.
         optional: Whether to leave it out of a study without runs for it.
@@ -120,19 +121,24 @@ def tested(row: Row, scores: Scores) -> Claim:
         else:
             claim.comparisons.append(other)
     asked = [(pair, measure) for pair in row.pairs(scores) for measure in row.measures(scores, pair)]
-    if row.any_of:
-        asked = [(pair, m) for pair, m in asked if all(scores.cell(cell, m.benchmark, m.metric) for cell in pair)]
-    level = 1 - 0.05 / max(len(asked), 1) if row.any_of else 0.95
-    if row.any_of and len(asked) > 1:
-        claim.note = f"Intervals at {100 * level:.1f} %: one of {len(asked)} comparisons is enough (Bonferroni)."
+    scored = [(pair, m) for pair, m in asked if all(scores.cell(cell, m.benchmark, m.metric) for cell in pair)]
+    corrected = 1 - 0.05 / max(len(scored), 1)
+    level = corrected if row.any_of else 0.95
+    if row.any_of and len(scored) > 1:
+        claim.note = f"Intervals at {100 * level:.1f} %: one of {len(scored)} comparisons is enough (Bonferroni)."
     for pair, measure in asked:
         found = measured(scores, pair, measure, level)
         if found:
-            text = between(scores.study, *pair)
-            claim.comparisons.append(Comparison(text, measure.label, *found, row.says(found[0]), measure, pair))
+            text, said = between(scores.study, *pair), row.says(found[0])
+            if row.all_of and said == NO and (wider := measured(scores, pair, measure, corrected)):
+                said = row.says(wider[0])  # one is enough against the claim
+            claim.comparisons.append(Comparison(text, measure.label, *found, said, measure, pair))
     lacking = dict.fromkeys(m.label for _, m in asked if m not in [c.measure for c in claim.comparisons])
     if row.all_of and claim.comparisons and lacking:
         claim.note = f"Not measured in this run, and not tested: {', '.join(lacking)}."
+    if row.all_of and any(c.verdict == NO for c in claim.comparisons):
+        claim.note += f" One that doesn't rise is enough, so that is tested at {100 * corrected:.1f} % (Bonferroni)."
+        claim.note = claim.note.strip()
     return claim
 
 

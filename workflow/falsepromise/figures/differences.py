@@ -131,13 +131,14 @@ def does_not_fall(d: Estimate) -> str:
 def verdict_of(comparisons: list[Comparison], any_of: bool = False, all_of: bool = False) -> str:
     """The verdict of several comparisons: that of more than half, if none is opposite; with `any_of`, of any one.
 
-    With `all_of`, a claim is supported only if all comparisons support it. Each is then tested at its full level,
-    because an error in all of them is no likelier than an error in one (an intersection-union test; Berger, 1982).
+    With `all_of`, a claim is supported only if all comparisons support it, and not supported if one refutes it. Support is
+    tested at the full level, because an error in all of them is no likelier than an error in one (an intersection-union
+    test; Berger, 1982); the caller tests each refutation at Bonferroni's level, because one error is enough.
     """
     verdicts = [c.verdict for c in comparisons]
     yes, no = verdicts.count(YES), verdicts.count(NO)
-    if all_of and yes < len(verdicts):
-        return NO if 2 * no > len(verdicts) and not yes else UNKNOWN
+    if all_of:
+        return NO if no else (YES if verdicts and yes == len(verdicts) else UNKNOWN)
     if any_of:
         return YES if yes else (NO if verdicts and no == len(verdicts) else UNKNOWN)
     if 2 * yes > len(verdicts) and not no:

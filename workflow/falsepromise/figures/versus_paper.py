@@ -62,7 +62,7 @@ def page(scores: Scores, numbers: Numbers) -> str:
         f"Differences are in points of a hundred with 95 % intervals. A rise of less than {100 * MARGIN:.0f} points "
         "counts as none. *supported*: the interval shows it; *not supported*: the interval excludes it; "
         "*can't tell*: this run is too small, or has no such scores. A claim has the verdict of more than half of its "
-        "comparisons, if none has the opposite one.\n",
+        "comparisons, if none has the opposite one; where all or one of them are needed, its test says so.\n",
         _intervals(len(study.seeds)),
         markdown_table(["Claim", "Where", "Verdict", "Comparisons for / against / open"], [_row(c) for c in claims]),
         "",
