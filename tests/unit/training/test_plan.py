@@ -91,3 +91,39 @@ def test_too_few_devices_are_said(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_can_not_be_planned_is_named(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         plan.main(words)
+
+
+def planned(study: str, hardware: str, capsys: pytest.CaptureFixture[str]) -> dict[str, dict]:
+    plan.main(["--study", f"{ROOT}/config/{study}.yaml", "--hardware", hardware, "--tokens", "2e6", "--json"])
+    found = map(json.loads, capsys.readouterr().out.splitlines())
+    return {line["model"]: line["plan"] for line in found}
+
+
+def test_pages_quote_what_the_planner_says(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs/one_gpu.md").read_text(encoding="utf-8")
+    a100, rtx = planned("one_gpu", "a100", capsys), planned("one_gpu", "rtx-4090", capsys)
+    for base in ("135m", "360m", "1.7b"):
+        memory, fits = {(p["memory_per_device"], p["fits"]) for name, p in a100.items() if base in name}.pop()
+        small = next(p for name, p in rtx.items() if base in name)["fits"]
+        said = ["fits" if each else "does not" for each in (fits, small)]
+        row = next(line for line in page.splitlines() if line.startswith(f"| SmolLM2 {base.upper()} |"))
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[2:5] == [f"{memory / 1e9:.2f}", *said]
+        assert float(cells[1]) == pytest.approx(memory / 1e9, rel=0.1)  # the compiler's
+    hours = sum(p["hours"] * p["devices"] for p in a100.values())
+    assert f"on one A100 | {hours:.1f} hours |" in page
+    minutes = 60 * sum(p["hours"] for name, p in rtx.items() if "1.7b" not in name)
+    assert f"on one RTX 4090 | {minutes:.0f} minutes |" in page
+
+    page = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
+    broad = {name: p for name, p in planned("paper", "a100", capsys).items() if "synthetic" not in name}
+    largest = {name.partition("-sharegpt")[0]: p for name, p in broad.items() if name.endswith("150M-s0")}
+    assert f"about {sum(p['hours'] * p['devices'] for p in broad.values()):.0f} A100 hours" in page
+    series = sum(p["hours"] for name, p in broad.items() if "13b" in name)
+    for said, name in (
+        ("LLaMA 13B on 150M tokens {} h on {} GPUs of 80 GB", "llama-13b"),
+        ("LLaMA 7B {} h on {},", "llama-7b"),
+        ("GPT-2 1.5B {} h on {};", "gpt2-1.5b"),
+    ):
+        assert said.format(f"{largest[name]['hours']:.1f}", largest[name]["devices"]) in page
+    assert f"the whole series of amounts {series:.1f} h on 8" in page
