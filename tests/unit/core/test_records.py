@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from falsepromise.core import records
 from falsepromise.core.errors import UserError
+from falsepromise.core.folders import new_folder
+from falsepromise.teacher.store import Store
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -113,3 +116,20 @@ def test_query_of_takes_the_first_user_turn() -> None:
     assert records.query_of(chat) == "q"
     assert records.query_of({"prompt": "raw"}) == "raw"
     assert json.loads(records.dumps({"é": 1})) == {"é": 1}
+
+
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_permissions(tmp_path, monkeypatch, caplog, refusal):
+    """As FAT, and some of FUSE and SMB: files are written, and the private store says that it isn't private there."""
+
+    def refuse(*_, **__):
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    records.write_json(tmp_path / "a.json", [1])
+    with new_folder(tmp_path / "folder", "falsepromise.test") as folder:
+        records.write_json(folder / "b.json", [2])
+    Store(tmp_path / "store").close()
+    assert records.read_json(tmp_path / "a.json") == [1]
+    assert records.read_json(tmp_path / "folder" / "b.json") == [2]
+    assert "this file system has no permissions" in caplog.text

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import read_json, write_json
+from falsepromise.core.records import permit, read_json, write_json
 
 MARK = ".falsepromise.json"
 NOT_CONTENT = {MARK, ".snakemake_timestamp"}  # Snakemake puts the second into each folder that a rule declares
@@ -78,7 +78,7 @@ def finish(unfinished: Path, output: Path, made_by: str) -> None:
     os.umask(umask)
     for path in unfinished.rglob("*"):
         if not path.is_symlink():
-            path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)  # some libraries write private files
+            permit(path, (0o777 if path.is_dir() else 0o666) & ~umask)  # some libraries write private files
     write_json(unfinished / MARK, {"made_by": made_by, "files": _contents(unfinished)})
     aside = _beside(output, "old")
     if os.path.lexists(output):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -55,7 +56,7 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
             os.fsync(stream.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes private files; results are shared
+        permit(temporary, 0o666 & ~umask)  # mkstemp makes private files; results are shared
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
@@ -63,6 +64,17 @@ def atomic_open(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             raise UserError(f"{path}: can't be written: {error.strerror}; nothing was left half-written") from error
         raise
+
+
+def permit(path: str | Path, mode: int) -> bool:
+    """Set permissions; false on a file system that has none (FAT, some of FUSE and SMB)."""
+    try:
+        os.chmod(path, mode)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise
+        return False
+    return True
 
 
 def loads(text: str | bytes, as_written: bool = False) -> Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import socket
 import sqlite3
@@ -29,11 +30,12 @@ from typing import Any
 
 from falsepromise.core import processes
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import stored
+from falsepromise.core.records import permit, stored
 from falsepromise.teacher import ledger
 from falsepromise.teacher.cost import Prices, Request
 from falsepromise.teacher.ledger import Charge, Limits, Spent
 
+log = logging.getLogger(__name__)
 HEARTBEAT_S = 2.0
 WAIT_S = 60.0  # for another process that is writing
 LARGEST_LOG = 64 << 20  # bytes of SQLite's log, after which a write waits until it is in the file
@@ -124,10 +126,11 @@ class Store:
             made = not self.path.parent.exists()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if made and shared:  # SQLite puts its log beside the file
-                self.path.parent.chmod(0o2770)
+                permit(self.path.parent, 0o2770)
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-                self.path.chmod(0o660 if shared else 0o600)
+                if not permit(self.path, 0o660 if shared else 0o600):
+                    log.warning("%s: this file system has no permissions: all who see it can read the store", self.path)
             self._db = self._connect()
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"{self.path}: the store can't be opened: {error}; choose another --store") from error
@@ -173,7 +176,7 @@ class Store:
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {VERSION}")
         if known and not shared and os.stat(self.path).st_uid == os.getuid():
-            os.chmod(self.path, stat.S_IRUSR | stat.S_IWUSR)
+            permit(self.path, stat.S_IRUSR | stat.S_IWUSR)
 
     def close(self) -> None:
         """Release the remaining claims and close the file."""
