@@ -196,3 +196,24 @@ def test_a_database_that_is_none_of_ours_is_one_line(script, tmp_path):
         db.executescript(script)
     with pytest.raises(UserError, match=r"r\.sqlite"):
         read_votes(tmp_path / "r.sqlite")
+
+
+def test_another_programs_database_gets_no_tables_of_ours(tmp_path):
+    path = tmp_path / "replies.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE replies (key TEXT)")
+        db.commit()
+    before = path.read_bytes()
+    for use in (read_votes, lambda file: Ballots(file, pairs())):
+        with pytest.raises(UserError, match=r"replies\.sqlite: .*another program's"):
+            use(path)
+    assert path.read_bytes() == before
+
+
+def test_one_name_is_one_rater_however_it_is_typed(serving, tmp_path):
+    with serving(tmp_path / "r.sqlite", pairs(1)) as server:
+        stored = [
+            post(server, "vote", rater=name, item=0, choice="tie")[1]["stored"]
+            for name in ("Zo\u00eb  B.", " Zoe\u0308 B. ", "Zo\u00eb\u00a0B.", "\ufeffZo\u00eb\tB.\u200b", "Zoe B.")
+        ]
+        assert stored == [True, False, False, False, True]

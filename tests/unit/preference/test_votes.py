@@ -192,6 +192,13 @@ def test_raters_are_described(tmp_path):
         ([vote("1", "a", "A is better")], "'choice' is 'A is better'"),
         ([{"rater": "a", "choice": "left"}], "'item' is None"),
         ([vote("1", None, "left")], "'rater' is None"),
+        ([vote("1", "e\u0301", "left"), vote("1", "\u00e9", "left")], "rater 'é' voted more than once"),
+        *(([{**vote("1", "a", "left"), "seconds": s}], "'seconds' is") for s in (10**400, -1, True, "12")),
+        ([{**vote("1", "a", "left"), "left": ["m"]}], "'left' is .*expected the model's name"),
+        (
+            [{**vote(i, "a", "left"), "left": "m", "right": r} for i, r in enumerate("tu")],
+            "item '1' compares m with u, others with t",
+        ),
     ],
 )
 def test_bad_votes_are_refused_in_one_line(tmp_path, votes, message):

@@ -148,11 +148,13 @@ def _open(path: str | Path) -> sqlite3.Connection:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
         db.execute("PRAGMA synchronous = FULL")
-        db.executescript(_SCHEMA)
-        # A view may make rows without end.
-        views = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')")]
-        if views:
+        kinds = dict(db.execute("SELECT name, type FROM sqlite_master"))
+        if kinds and kinds.keys().isdisjoint(("about", "votes")):
+            raise sqlite3.DatabaseError("it is another program's database")  # which gets no tables of ours
+        views = [name for name, kind in kinds.items() if kind in ("view", "trigger")]
+        if views:  # a view may make rows without end
             raise sqlite3.DatabaseError(f"it has a view or trigger, {views[0]}")
+        db.executescript(_SCHEMA)
         db.execute("SELECT number, rater, item, vote FROM votes LIMIT 0")  # the columns are there
     except (OSError, sqlite3.Error) as error:
         raise UserError(f"{path}: can't be opened as a file of ratings: {error}; choose another --database") from error

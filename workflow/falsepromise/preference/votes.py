@@ -12,6 +12,7 @@ was shown first. A choice of null is an unreadable verdict: counted, never guess
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,7 +44,18 @@ def check_vote(vote: Record) -> str | None:
         return f"'choice' is {vote.get('choice')!r:.80}, expected left, right, tie or null (unreadable)"
     if vote.get("first") not in (*CHOICES[:2], None):
         return f"'first' is {vote['first']!r}, expected left or right"
+    for side in CHOICES[:2]:
+        if not isinstance(vote.get(side), str | None):
+            return f"'{side}' is {vote[side]!r:.80}, expected the model's name"
+    spent = vote.get("seconds")
+    if spent is not None and (isinstance(spent, bool) or not isinstance(spent, int | float) or not 0 <= spent < 1e9):
+        return f"'seconds' is {spent!r:.80}, expected the time of this vote in seconds"
     return None
+
+
+def rater_of(name: object) -> str:
+    """A rater's name: equal for two spellings of one text (a composed and a decomposed `é`, other spaces)."""
+    return " ".join(unicodedata.normalize("NFC", str(name)).split())
 
 
 def read_votes(paths: Iterable[str | Path], model: str | None = None) -> list[Record]:
@@ -55,14 +67,15 @@ def read_votes(paths: Iterable[str | Path], model: str | None = None) -> list[Re
             with it on the right is mirrored. Default: the `left` of the first vote that names one.
 
     Raises:
-        UserError: a record is no vote, `model` is on neither side, or a rater voted more than once
-            on an item in the same order.
+        UserError: a record is no vote, `model` is on neither side, the votes compare it with several
+            models, or a rater voted more than once on an item in the same order.
     """
     votes: list[Record] = []
     seen: set[tuple[str, str, str | None]] = set()
+    other = None
     for path in paths:
         for vote in read_jsonl(path, check_vote):
-            vote = {**vote, "item": item_of(vote), "rater": str(vote["rater"]).strip(), "choice": _choice(vote)}
+            vote = {**vote, "item": item_of(vote), "rater": rater_of(vote["rater"]), "choice": _choice(vote)}
             if vote.get("left") and vote.get("right"):
                 model = model or vote["left"]
                 if model == vote["right"] != vote["left"]:
@@ -71,6 +84,12 @@ def read_votes(paths: Iterable[str | Path], model: str | None = None) -> list[Re
                     raise UserError(
                         f"{path}: item {vote['item']!r} compares {vote['left']} with {vote['right']}, expected {model} "
                         "on one side; name the model under study with --model, one file of votes a model"
+                    )
+                other = other or vote["right"]
+                if other != vote["right"]:
+                    raise UserError(
+                        f"{path}: item {vote['item']!r} compares {model} with {vote['right']}, others with {other}; "
+                        "expected one comparison: aggregate the votes on each by themselves"
                     )
             key = (vote["item"], vote["rater"], vote.get("first"))
             if key in seen:

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import threading
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -93,8 +94,9 @@ def stops(body: dict[str, Any]) -> list[str]:
 
 
 def rater_name(value: Any) -> str:
-    """A rater's name without control characters and spaces around it; empty where there is none."""
-    return "".join(c for c in str(value) if c.isprintable()).strip()[:MAX_NAME]
+    """A rater's name without control characters, single spaces, composed letters; empty where there is none."""
+    plain = " ".join(unicodedata.normalize("NFC", str(value)).split())
+    return "".join(c for c in plain if c.isprintable()).strip()[:MAX_NAME].strip()
 
 
 class Handler(BaseHTTPRequestHandler):
