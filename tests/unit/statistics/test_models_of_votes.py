@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit, ndtr
+from scipy.stats import chi2
 
 from falsepromise.statistics import hierarchy
 from falsepromise.statistics.logistic import firth_interval, fit_firth, fit_logistic, length_controlled
@@ -47,8 +48,12 @@ def test_firth_is_the_maximum_of_likelihood_times_jeffreys_prior(separable):
     assert reached == pytest.approx(-found.fun)
     low, high = firth_interval(features, wins, 1)
     for end in (low, high):
-        rest = minimize(lambda w, end=end: penalised(np.array([w[0], end, w[1]])), np.zeros(2), method="Nelder-Mead")
-        assert 2 * (rest.fun - found.fun) == pytest.approx(3.841, abs=0.01)
+        # The penalised likelihood may have two peaks far out; the interval is of the higher one.
+        peaks = [
+            minimize(lambda w, end=end: penalised(np.array([w[0], end, w[1]])), start, method="Nelder-Mead").fun
+            for start in itertools.product((0.0, 2.0), (-6.0, 0.0, 6.0))
+        ]
+        assert 2 * (min(peaks) - found.fun) == pytest.approx(3.841, abs=0.01)
     assert np.isfinite([low, high]).all()
 
 
@@ -181,3 +186,33 @@ def test_a_careless_rater_is_noisier_than_the_others():
     ]
     raters = hierarchy.fit(votes)["raters"]
     assert raters["careless"]["noise"]["ci95"][0] > max(raters[name]["noise"]["value"] for name in "ab")
+
+
+@pytest.mark.parametrize("apart", [0.0, 1.5, 2.5])
+def test_the_profile_is_the_best_over_all_slopes_however_far_equal_length_is(apart):
+    rng = np.random.default_rng(7)
+    lengths = apart + rng.normal(size=25)
+    wins = rng.choice([0.0, 0.5, 1.0], 25)
+    features = np.column_stack([np.ones(25), np.tanh(lengths / lengths.std(ddof=1))])
+
+    def penalised(intercept, at_mean):  # the slope as the log odds at the mean length, which the data hold
+        mean = features[:, 1].mean()
+        eta = intercept + (at_mean - intercept) / mean * features[:, 1]
+        w = expit(eta) * expit(-eta)
+        likelihood = (wins * np.log(expit(eta)) + (1 - wins) * np.log(expit(-eta))).sum()
+        return likelihood + np.linalg.slogdet((features * w[:, None]).T @ features)[1] / 2
+
+    _, best = fit_firth(features, wins)
+    for end in firth_interval(features, wins, 0):
+        assert np.isfinite(end)
+        at = minimize(lambda m, end=end: -penalised(end, m[0]), [0.0], method="Nelder-Mead", options={"xatol": 1e-9})
+        assert best + at.fun == pytest.approx(chi2.ppf(0.95, 1) / 2, abs=1e-3)
+
+
+def test_lengths_that_all_differ_alike_are_said():
+    wins = np.array([0.5, 1.0, 1.0, 0.0, 1.0, 0.5])
+    with pytest.raises(ValueError, match="the lengths differ by about the same number in all pairs"):
+        length_controlled(wins, np.array([1009, 998, 1002, 999, 1008, 1007.0]))
+    far = length_controlled(wins, np.array([9, 11, 12, 8, 13, 14.0]))
+    assert far["extrapolated"]
+    assert far["ci95"][0] < 0.05 < 0.95 < far["ci95"][1]

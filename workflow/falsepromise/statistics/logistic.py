@@ -46,7 +46,7 @@ def fit_logistic(
 
 
 def fit_firth(
-    features: np.ndarray, wins: np.ndarray, fixed: Mapping[int, float] | None = None
+    features: np.ndarray, wins: np.ndarray, fixed: Mapping[int, float] | None = None, near: np.ndarray | None = None
 ) -> tuple[np.ndarray, float]:
     """Firth's (1993) penalised likelihood: finite whatever the outcomes are.
 
@@ -56,6 +56,7 @@ def fit_firth(
         features: Shape (items, features), of full rank.
         wins: Targets in [0, 1], shape (items,).
         fixed: Coefficients that are held at a value, by their column; default: none.
+        near: Predictions (log odds), shape (items,), that the search starts near to; default: 0.
 
     Returns:
         Coefficients, shape (features,), and the penalised log likelihood there.
@@ -68,6 +69,8 @@ def fit_firth(
     fixed = fixed or {}
     free = np.array([column for column in range(features.shape[1]) if column not in fixed], dtype=int)
     weights = np.array([fixed.get(column, 0.0) for column in range(features.shape[1])])
+    if near is not None:  # with one held far out, all probabilities are 0 or 1 until the others make up for it
+        weights[free] = np.linalg.lstsq(features[:, free], near - features @ weights, rcond=None)[0]
     reached = _penalised(features, wins, weights)
     for _ in range(200):
         p = expit(features @ weights)
@@ -95,9 +98,10 @@ def firth_interval(features: np.ndarray, wins: np.ndarray, column: int) -> tuple
     """95 % interval of one of `fit_firth`'s coefficients by the profile of its penalised likelihood."""
     weights, best = fit_firth(features, wins)
     edge = float(chi2.ppf(0.95, 1)) / 2
+    predicted = features @ weights
 
     def beyond(value: float) -> float:
-        return best - fit_firth(features, wins, {column: value})[1] - edge
+        return best - fit_firth(features, wins, {column: value}, predicted)[1] - edge
 
     ends = []
     for side in (-1.0, 1.0):
@@ -142,6 +146,8 @@ def length_controlled(wins: np.ndarray, differences: np.ndarray) -> dict[str, An
         raise ValueError("the lengths differ by the same number in all pairs")
     columns = [np.ones(len(wins))] + ([np.tanh(differences / scale)] if scale else [])
     features = np.column_stack(columns)
+    if scale and np.ptp(columns[1]) < 1e-4:
+        raise ValueError("the lengths differ by about the same number in all pairs")
     firth, _ = fit_firth(features, wins)
     value = float(expit(_intercept(features[:, 1:] @ firth[1:], wins)))
     low, high = (float(expit(end)) for end in firth_interval(features, wins, 0))
