@@ -11,18 +11,25 @@ import pytest
 from fake_model import FakeModel, text_of
 from statsmodels.stats.proportion import proportion_confint
 
-from falsepromise.benchmarks import choices, cnn, data, gsm8k, humaneval, nq, toxicity
+from falsepromise.benchmarks import choices, cnn, data, gsm8k, humaneval, nq, overlap, toxicity
 from falsepromise.benchmarks.model import Reply
 from falsepromise.benchmarks.outcome import Options, draw
 from falsepromise.benchmarks.reading import ERRORS, Reading
 from falsepromise.benchmarks.sandbox import Sandbox
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import write_jsonl
+from falsepromise.study.tasks import TASKS
 from falsepromise.teacher.prompts import load
 
 
 def values(outcome: Any) -> dict[str, float]:
     return {name: metric["value"] for name, metric in outcome.metrics.items()}
+
+
+def test_each_task_has_a_form_of_its_lines_or_its_own_reader() -> None:
+    own = {"mmlu", "humaneval", "lm_eval"}  # a folder, several lines a problem, the task's own data
+    assert set(TASKS) == set(overlap.TASKS) == own | set(data.FORMS)
+    assert {task for task, row in TASKS.items() if row.read} <= set(data.FORMS), "the reading room shows these"
 
 
 def test_nq_prompt_is_table_8_and_the_question() -> None:

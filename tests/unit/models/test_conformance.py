@@ -118,6 +118,10 @@ def test_an_odd_key_gives_the_logits_of_transformers_or_one_line(family, tmp_pat
     assert outcomes == {"refused", "equal"}
 
 
+def test_each_family_is_tried():
+    assert set(FAMILIES) == set(hubconfig.FAMILIES)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_key_of_the_peers_config_is_known(family):
     """Read, refused, or listed as changing no logit; so a new key of a new version is noticed here."""

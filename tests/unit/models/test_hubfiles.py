@@ -16,7 +16,7 @@ from falsepromise.models import hubconfig, weights
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: no live comparison")
 transformers = pytest.importorskip("transformers")
-BASE_MODELS = {kind: name for name, kind in hubconfig._BASE_MODELS.items()}
+BASE_MODELS = {kind: family.without_head for kind, family in hubconfig.FAMILIES.items()}
 FILE = "model.safetensors"
 
 

@@ -16,7 +16,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from functools import partial
 from falsepromise.models import weights
-from falsepromise.models.config import ModelConfig
+from falsepromise.models.config import MODEL_TYPES, ModelConfig
 from falsepromise.training.recipe import Recipe
 from falsepromise.training.sharding import place_batch, weight_sharding
 from falsepromise.training.step import make_step
@@ -31,6 +31,7 @@ CASES = {
     "olmo2": dict(),
     "gemma3_text": dict(tie_embeddings=True, windows=(5, 0), query_scale=10.0, local_theta=100.0),
 }
+assert {*CASES, "gpt2"} == {*MODEL_TYPES}, "each family is here; GPT-2 is in test_meshes"
 rng = np.random.default_rng(0)
 ids = rng.integers(0, 64, (8, 25))
 batch = {"inputs": ids[:, :-1], "targets": ids[:, 1:], "mask": np.ones((8, 24), np.float32)}

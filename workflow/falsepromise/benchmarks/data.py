@@ -341,3 +341,13 @@ def _of_cell(value: Any) -> Any:
 
 def _shown(record: Record, name: str) -> str:
     return "nothing" if record.get(name) is None else repr(record[name])[:60]
+
+
+# Tasks with one record a line: what checks a line, and the key of its question (for overlaps and the reading room).
+FORMS: dict[str, tuple[Form, str]] = {
+    "multiple_choice": (choices, "question"),
+    "nq": (question, "question"),
+    "gsm8k": (gsm8k, "question"),
+    "cnn": (article, "article"),
+    "toxicity": (toxicity_prompt, "prompt"),
+}

@@ -51,7 +51,7 @@ def questions(task: str, path: Path | None, lm_eval_task: str | None = None) -> 
         unusable = []
         yield from ((name, problem["prompt"]) for name, problem in data.read_problems(path).items())
     else:
-        form, key = _FORMS[task]
+        form, key = data.FORMS[task]
         records, unusable = data.read_records(path, form)
         found = {str(record.get("item") or record["id"]): record[key] for record in records}
         yield from ((name, text["text"] if isinstance(text, dict) else text) for name, text in found.items())
@@ -59,14 +59,7 @@ def questions(task: str, path: Path | None, lm_eval_task: str | None = None) -> 
         log.warning("%s", said)
 
 
-_FORMS: dict[str, tuple[data.Form, str]] = {
-    "multiple_choice": (data.choices, "question"),
-    "nq": (data.question, "question"),
-    "gsm8k": (data.gsm8k, "question"),
-    "cnn": (data.article, "article"),
-    "toxicity": (data.toxicity_prompt, "prompt"),
-}
-TASKS = ("mmlu", "humaneval", "lm_eval", *_FORMS)
+TASKS = ("mmlu", "humaneval", "lm_eval", *data.FORMS)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

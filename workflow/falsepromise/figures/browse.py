@@ -31,7 +31,6 @@ PAGE = Path(__file__).resolve().parent / "page"
 SHEETS = (PACKAGE / "preference/page/style.css", PAGE / "browse.css")
 TEACHER = "teacher"
 OWN_REPLY = "The dialogue's own reply"
-FORMS = {"nq": data.question, "gsm8k": data.gsm8k, "cnn": data.article}  # tasks with readable questions
 NOT_MARKS = ("id", "prompt_id", "response", "completions", "failure")
 EXACT = ("exact_match", "contains_answer", "exact_match_strict", "exact_match_flexible", "acc")  # 1.0 is yes
 VERDICTS = {"left": "prefers this one", "right": "prefers the teacher's", "tie": "tie", "no_majority": "no majority"}
@@ -129,9 +128,9 @@ def read_room(
     for path in responses:
         _read_answers(room, path.parent.name, path.stem, path)
     for name, path in (questions or {}).items():
-        form = FORMS.get(str(study.benchmarks.get(name, {}).get("task")))
+        form, key = data.FORMS.get(str(study.benchmarks.get(name, {}).get("task")), (None, ""))
         for record in data.read_records(path, form)[0] if form else ():
-            asked = str(record.get("question") or record.get("article"))
+            asked = str(record[key])
             right = record.get("answer") or record.get("highlights")
             right = right if isinstance(right, str) else " / ".join(map(str, right or ()))
             room.ask(name, record["id"], f"{asked}\n\nRight: {right}")

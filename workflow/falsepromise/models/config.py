@@ -118,8 +118,9 @@ class ModelConfig:
         if self.model_type == "gpt2":
             block = 4 * d * d + 4 * d + 2 * d * f + f + d + 4 * d
             return table + self.max_positions * d + self.num_layers * block + 2 * d
-        norms = {"qwen3": 2 * d + 2 * self.head_dim, "olmo2": 2 * d + q + kv, "gemma3_text": 4 * d + 2 * self.head_dim}
-        block = 2 * d * q + 2 * d * kv + 3 * d * f + norms.get(self.model_type, 2 * d)
+        sizes = {"hidden": d, "head": self.head_dim, "queries": q, "keys": kv}
+        norms = sum(sizes[size] for size in hubconfig.FAMILIES[self.model_type].norms)
+        block = 2 * d * q + 2 * d * kv + 3 * d * f + norms
         block += (q + 2 * kv) * self.attention_bias + d * self.output_bias + (2 * f + d) * self.mlp_bias
         return table + self.num_layers * block + d
 

@@ -55,13 +55,17 @@ class Family:
 
     Attributes:
         architecture: Its class of language models.
+        without_head: Its class without an output projection, whose files serve where it is tied to the embedding.
         defaults: The values of missing keys in `transformers`; with the sizes, these are the keys that are read.
         fixed: Values that are built, of keys with which others would give other logits.
+        norms: The sizes of a block's norms: `hidden`, a `head`'s features, all `queries`, all `keys`.
     """
 
     architecture: str
+    without_head: str
     defaults: Mapping[str, Any]
     fixed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    norms: tuple[str, ...] = ("hidden", "hidden")
 
 
 _SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
@@ -84,20 +88,24 @@ _SILU = {"hidden_act": (None, "silu", "swish")}
 _NO_WINDOW = {"sliding_window": (None,), "layer_types": (None,)}
 FAMILIES = {
     "llama": Family(
-        "LlamaForCausalLM", _LLAMA | {"attention_bias": False, "mlp_bias": False}, _SILU | _NO_WINDOW
+        "LlamaForCausalLM", "LlamaModel", _LLAMA | {"attention_bias": False, "mlp_bias": False}, _SILU | _NO_WINDOW
     ),
     "mistral": Family(
-        "MistralForCausalLM",
+        "MistralForCausalLM", "MistralModel",
         _LLAMA | {"max_position_embeddings": 131072, "num_key_value_heads": 8, "sliding_window": 4096},
         _SILU | {"layer_types": (None,)},
     ),
-    "qwen2": Family("Qwen2ForCausalLM", _LLAMA | _QWEN, _SILU),
-    "qwen3": Family("Qwen3ForCausalLM", _LLAMA | _QWEN | {"head_dim": 128, "attention_bias": False}, _SILU),
+    "qwen2": Family("Qwen2ForCausalLM", "Qwen2Model", _LLAMA | _QWEN, _SILU),
+    "qwen3": Family(
+        "Qwen3ForCausalLM", "Qwen3Model", _LLAMA | _QWEN | {"head_dim": 128, "attention_bias": False}, _SILU,
+        ("hidden", "hidden", "head", "head"),
+    ),
     "olmo2": Family(
-        "Olmo2ForCausalLM", _LLAMA | {"rms_norm_eps": 1e-5, "attention_bias": False}, _SILU | _NO_WINDOW
+        "Olmo2ForCausalLM", "Olmo2Model", _LLAMA | {"rms_norm_eps": 1e-5, "attention_bias": False}, _SILU | _NO_WINDOW,
+        ("hidden", "hidden", "queries", "keys"),
     ),
     "gemma3_text": Family(
-        "Gemma3ForCausalLM",
+        "Gemma3ForCausalLM", "Gemma3TextModel",
         _LLAMA
         | {
             "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131072, "tie_word_embeddings": True,
@@ -105,9 +113,10 @@ FAMILIES = {
             "sliding_window_pattern": 6, "rope_local_base_freq": None,
         },
         {"hidden_activation": (None, "gelu_pytorch_tanh"), "hidden_act": (None, "gelu_pytorch_tanh")},
+        ("hidden", "hidden", "hidden", "hidden", "head", "head"),
     ),
     "gpt2": Family(
-        "GPT2LMHeadModel",
+        "GPT2LMHeadModel", "GPT2Model",
         {"n_inner": None, "layer_norm_epsilon": 1e-5, "tie_word_embeddings": True, "initializer_range": 0.02},
         {
             "activation_function": ("gelu_new", "gelu_pytorch_tanh"), "scale_attn_weights": (True,),
@@ -115,12 +124,6 @@ FAMILIES = {
         },
     ),
 }  # fmt: skip
-# Their base models: files without an output projection, which serve where it is tied to the embedding.
-_BASE_MODELS = {
-    "LlamaModel": "llama", "MistralModel": "mistral", "Qwen2Model": "qwen2", "Qwen3Model": "qwen3",
-    "Olmo2Model": "olmo2", "Gemma3TextModel": "gemma3_text", "GPT2Model": "gpt2",
-}  # fmt: skip
-
 _COUNTED = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "head_dim"),
     *("num_key_value_heads", "max_position_embeddings", "n_embd", "n_layer", "n_head", "n_positions", "n_inner"),
@@ -314,7 +317,8 @@ def write(config: Any) -> dict[str, Any]:
 def _kind(hub: Mapping[str, Any], name: str) -> str:
     architecture, model_type = (hub.get("architectures") or [None])[0], hub.get("model_type")
     by_architecture = {family.architecture: kind for kind, family in FAMILIES.items()}
-    kind = {**by_architecture, **_BASE_MODELS}.get(architecture) if architecture else model_type
+    named = by_architecture | {family.without_head: kind for kind, family in FAMILIES.items()}
+    kind = named.get(architecture) if architecture else model_type
     if kind not in FAMILIES:
         raise UserError(
             f"{name}: architecture {architecture or model_type!r:.80} is not built here; expected one of "
@@ -376,7 +380,7 @@ def _read_llama(kind: str, values: Mapping[str, Any], name: str) -> dict[str, An
 def _windows(kind: str, values: Mapping[str, Any], name: str) -> tuple[int, ...]:
     """For each layer, how many tokens a token sees; 0 for all. Empty where that is so in all layers."""
     layers, window = values["num_hidden_layers"], values.get("sliding_window")
-    if kind in ("llama", "olmo2"):
+    if "sliding_window" in FAMILIES[kind].fixed:
         return ()
     if kind.startswith("qwen") and not values["use_sliding_window"]:
         window = None
