@@ -1,10 +1,11 @@
-"""List the verbs: `python -m falsepromise` prints each with its first line, by stage."""
+"""List the verbs, each with its first line, by stage. `python -m falsepromise.STAGE.VERB --help` has the rest."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from falsepromise.core import cli
 from falsepromise.core.place import PACKAGE
 
 STAGES = (
@@ -21,8 +22,16 @@ def verbs(stage: str) -> Iterator[tuple[str, str]]:
             yield file.stem, (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
 
 
-def main() -> None:
-    for stage in STAGES:
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the list."""
+    parser = cli.parser(__doc__)
+    parser.prog = "python -m falsepromise"
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"only these: {', '.join(STAGES)}")
+    args = parser.parse_args(argv)
+    unknown = [stage for stage in args.stages if stage not in STAGES]
+    if unknown:
+        parser.error(f"{unknown[0]!r} is no stage; expected one of {', '.join(STAGES)}")
+    for stage in args.stages or STAGES:
         print(stage)
         for name, what in verbs(stage):
             print(f"  python -m falsepromise.{stage}.{name:<16} {what}")
@@ -30,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)

@@ -38,3 +38,15 @@ def test_imports_later_leave_the_collector_as_it_was():
     with cli.importing():
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+def test_the_list_of_verbs_is_a_verb():
+    list_of_verbs = [sys.executable, "-m", "falsepromise"]
+    said = subprocess.run(f"{' '.join(list_of_verbs)} | head -1", shell=True, capture_output=True, text=True)
+    assert (said.stdout, said.stderr) == ("study\n", "")
+    said = subprocess.run([*list_of_verbs, "style"], capture_output=True, text=True, check=True)
+    assert "falsepromise.style.compare" in said.stdout
+    assert "falsepromise.preference.rate" not in said.stdout
+    said = subprocess.run([*list_of_verbs, "stile"], capture_output=True, text=True)
+    assert said.returncode == 2
+    assert "'stile' is no stage; expected one of study," in said.stderr
