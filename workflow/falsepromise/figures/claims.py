@@ -4,8 +4,8 @@ A claim compares pairs of cells on measures; `figures.differences` computes the 
 by a comparison whose interval is above 0, *not supported* if it is below the margin (which excludes a rise that
 matters), else *can't tell*. A claimed absence of a rise is *supported* if the interval is below the margin, *not
 supported* if it is above 0, else *can't tell*. A claim has the verdict of more than half of its comparisons if none has
-the opposite one, and *can't tell* otherwise. Where all comparisons are needed, one that isn't supported is enough against
-the claim; where one is enough, all are needed against it.
+the opposite one, and *can't tell* otherwise. Where all comparisons are needed, one that isn't supported is enough
+against the claim; where one is enough, all are needed against it.
 
 To add a claim, add a row to `ROWS`: its pairs, its measures, and how a difference decides.
 """

@@ -131,9 +131,10 @@ def does_not_fall(d: Estimate) -> str:
 def verdict_of(comparisons: list[Comparison], any_of: bool = False, all_of: bool = False) -> str:
     """The verdict of several comparisons: that of more than half, if none is opposite; with `any_of`, of any one.
 
-    With `all_of`, a claim is supported only if all comparisons support it, and not supported if one refutes it. Support is
-    tested at the full level, because an error in all of them is no likelier than an error in one (an intersection-union
-    test; Berger, 1982); the caller tests each refutation at Bonferroni's level, because one error is enough.
+    With `all_of`, a claim is supported only if all comparisons support it, and not supported if one refutes it.
+    Support is tested at the full level, because an error in all of them is no likelier than an error in one (an
+    intersection-union test; Berger, 1982); the caller tests each refutation at Bonferroni's level, because one error
+    is enough.
     """
     verdicts = [c.verdict for c in comparisons]
     yes, no = verdicts.count(YES), verdicts.count(NO)
