@@ -82,6 +82,28 @@ def test_the_hubs_form_and_a_reference_that_is_not_human_evals(tmp_path: Path) -
     assert passed(scored(tmp_path, [mended], MEAN.format(""))) == (1, 0)
 
 
+@pytest.mark.parametrize(("body", "right"), [(FIB, (1, 1)), (NOT_OF_0, (1, 0)), ("    return n\n", (0, 0))])
+def test_its_file_as_problems_of_its_own(tmp_path: Path, body: str, right: Any) -> None:
+    """Its first inputs are the test, the others the second test."""
+    own = tmp_path / "HumanEvalPlus.jsonl"
+    own.write_text(json.dumps(row("HumanEval/55", [[0], [1]], base_input=[[8], [12]])) + "\n")
+    outcome = humaneval.evaluate(FakeModel(lambda _: body), Options(own, more={"extra_tests": own}))
+    assert passed(outcome) == right
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (row("HumanEval/55", []), "'base_input' is empty, and there is no 'test'"),
+        (row("HumanEval/55", [], base_input=[1]), "'base_input' is .*, expected a list with a list of arguments"),
+        (row("HumanEval/55", [], base_input=[[1]], canonical_solution=None), "'canonical_solution' is nothing"),
+    ],
+)
+def test_what_is_no_problem(record: dict[str, Any], said: str) -> None:
+    with pytest.raises(data.Unusable, match=said):
+        data.problem(record)
+
+
 @pytest.mark.parametrize(
     ("record", "said"),
     [

