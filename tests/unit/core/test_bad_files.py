@@ -29,7 +29,7 @@ NOT_HERE = {
     *("generation.chat", "generation.generate", "training.train", "training.plan", "benchmarks.run"),
     *("study.expand", "study.costs", "study.keys", "study.check", "study.new"),
     *("teacher.look", "teacher.spent", "curation.describe", "sources.bundle"),
-    *("command",),
+    *("command", "__main__"),
     *("figures.table_prompts", "sources.fetch", "release.upload", "benchmarks.compare"),
 }
 
