@@ -93,7 +93,7 @@ def test_one_budget_more(copy: Checkout) -> None:
 
 def expect(copy: Checkout, name: str, *states: str) -> None:
     """The starts of the jobs of this name, by accounting, which hears of them a moment later."""
-    until(f"{states} in accounting", lambda: accounted(copy.path, name) == list(states), 60)
+    until(f"{states} in accounting", lambda: accounted(copy.path, name) == list(states))
 
 
 # Faults -------------------------------------------------------------------------------------
@@ -102,6 +102,7 @@ def expect(copy: Checkout, name: str, *states: str) -> None:
 def test_cancelled_by_hand(copy: Checkout, study: Checkout) -> None:
     copy.forget()
     run = copy.start()
+    stopped(copy)
     sh("scancel", run.job("score"))
     said = run.end()
     assert "ended with CANCELLED; it is submitted again (2 more times)" in said
@@ -144,12 +145,13 @@ def test_controller_restarted_without_accounting(copy: Checkout, study: Checkout
     copy.forget()
     path = shim(tmp_path, "sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1")
     run = copy.start(PATH=path)
-    run.job("score")
+    pid = stopped(copy)
     sh(CLUSTER, "controller", "stop")
     try:
         until("a word about it", lambda: "SLURM's controller has not answered" in run.said)
     finally:
         sh(CLUSTER, "controller", "start")
+        os.kill(pid, signal.SIGCONT)
     assert len(submitted(run.end())) == 1
     assert copy.figure == study.figure
 
