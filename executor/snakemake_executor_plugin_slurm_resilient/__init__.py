@@ -21,6 +21,7 @@ import threading
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psutil
@@ -45,6 +46,7 @@ OUT_OF_MEMORY = ("exceeded memory limit", "oom_kill", "oom-kill")  # the state s
 KEPT_VARIABLES = ("SLURM_CONF", "SLURM_CLUSTERS")
 UPSTREAMS_RATE = (100, 1.0)  # Snakemake's default for --max-jobs-per-timespan, which the user didn't set
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SOON_S = 0.05  # after a signal that came in the middle of a line of the log
 INSIST_S = 3  # so long after a signal, the scheduler is told a second time
 
 
@@ -88,6 +90,7 @@ class Executor(SlurmExecutor):
         self._reached: dict[str, int] = {}  # the last step of which a job has kept the state
         self._handlers: dict[int, Any] = {}  # what signals did before
         self._signal: int | None = None
+        self._interrupted = False
         self._cancelling = threading.Event()
         try:
             self.fleet.find_earlier()
@@ -221,7 +224,7 @@ class Executor(SlurmExecutor):
 
     # Ending --------------------------------------------------------------------------------
 
-    def _end(self, number: int, _frame: Any) -> None:
+    def _end(self, number: int, frame: FrameType | None) -> None:
         """The first signal ends the run as Ctrl-C does; a further one can't make it forget its jobs.
 
         Lines are logged from another thread: this one may hold the log's lock, which can't be taken twice.
@@ -230,9 +233,18 @@ class Executor(SlurmExecutor):
         if self._signal is None:
             self._signal = number
             threading.Thread(target=self._insist, daemon=True).start()
+        if not self._interrupted:
+            if _is_logging(frame):
+                threading.Timer(SOON_S, self._interrupt, (number,)).start()
+                return
+            self._interrupted = True
             raise KeyboardInterrupt
         wait = "SLURM jobs are being cancelled; a moment (after kill -9, the next run sees to them)"
         threading.Thread(target=self.logger.warning, args=(wait,), daemon=True).start()
+
+    def _interrupt(self, number: int) -> None:
+        if not self._interrupted:
+            signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     def _insist(self) -> None:
         """Snakemake drops an interrupt that comes while it writes a line: its scheduler gets an error instead."""
@@ -271,6 +283,13 @@ class Executor(SlurmExecutor):
                 self.logger.warning(f"What jobs asked for and used is not told: {error}")
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+
+
+def _is_logging(frame: FrameType | None) -> bool:
+    """Whether a thread is within a call of `logging`: an exception there keeps a handler's lock for ever."""
+    while frame and frame.f_globals.get("__name__") != "logging":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _name(job: Any) -> str:
