@@ -84,6 +84,8 @@ def test_unreadable_votes_are_counted(tmp_path):
     assert record["metrics"]["left"]["n"] == 2
     assert "fleiss_kappa" not in record["metrics"]
     assert "two raters" in record["absent"]["fleiss_kappa"]
+    assert "shown second" in record["absent"]["place"]
+    assert "both orders" in record["absent"]["order_flip"]
 
 
 @settings(max_examples=30, deadline=None)

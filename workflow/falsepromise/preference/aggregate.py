@@ -94,9 +94,13 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
     metrics |= agreement
     model = fit(votes, seed) if outcomes else {}
     metrics |= {name: model[name] for name in ("win_rate", "place") if name in model}
+    if outcomes and "place" not in metrics:
+        absent["place"] = "it needs votes with the left reply shown first and votes with it shown second"
     flips = _flips(votes)
     if flips:
         metrics["order_flip"] = mean_metric(list(flips.values()), seed)
+    else:
+        absent["order_flip"] = "it needs a rater who judged an item in both orders"
     return {
         "metrics": metrics,
         **({} if outcomes else {"not_scored": f"none of the {len(votes)} votes could be read"}),

@@ -10,7 +10,7 @@ and s_r how noisy a rater is beside the others. Priors: mu and beta N(0, 1), whi
 uniform before any vote is seen; rho uniform; delta half-normal; lean_r N(0, tau^2) with tau^2 near 0.05;
 s_r^2 around 1 (both for two raters or more). A Gibbs sampler draws from the posterior. The rate it gives is
 that of these raters on items like these, both places alike often, a tie as half a win. Where all votes go
-one way it stays finite and wide: 5 of 5 is about [0.54, 1.00].
+one way it stays finite and wide: 5 of 5 is about [0.54, 0.99].
 """
 
 from __future__ import annotations

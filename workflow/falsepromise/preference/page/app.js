@@ -80,7 +80,7 @@ async function ask(path, body) {
     const answer = await reply.json();
     if (!reply.ok) throw new Error(answer.error);
     const stale = answer.stored === false;
-    at("problem").textContent = stale ? "Another tab has gone on since; what was done there stands." : "";
+    at("problem").textContent = stale ? "Another tab has rated since then; those ratings count." : "";
     at("problem").hidden = !stale;
     show(answer);
     return answer.stored !== false;
