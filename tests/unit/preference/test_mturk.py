@@ -270,6 +270,21 @@ def test_the_cost_is_told_before_anything_is_written(capsys):
     assert capsys.readouterr().out == "255 items x 3 ratings x $0.50 with fees: $459.00\n"
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["cost", "--items", "-5"], ["cost", "--items", "2.5"], ["cost", "--items", "5", "--seconds", "inf"],
+        *(["cost", "--items", "5", "--reward", reward] for reward in ("nan", "0", "0.005", "0.015", "-1", "free")),
+        ["cost", "--items", "5", "--ratings", "0"], ["cost", "--items", "5", "--hourly", "-3"],
+        *(["create", "--batch", "B", "--live", "--spend-usd", most] for most in ("nan", "inf", "-1")),
+    ],
+)  # fmt: skip
+def test_money_and_counts_are_numbers_above_zero(wrong, capsys):
+    with pytest.raises(SystemExit):
+        mturk.main(wrong)
+    assert f"argument {wrong[-2]}: {wrong[-1]!r} is no" in capsys.readouterr().err
+
+
 def test_a_worker_who_rated_an_item_twice_is_named(batch):
     path = results(batch, {"W1": FIRST})
     lines = path.read_text().splitlines()

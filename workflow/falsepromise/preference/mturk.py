@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import csv
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -247,11 +248,36 @@ def _write_votes(args: argparse.Namespace, found: Ratings, inputs: Sequence[str 
     write_manifest(args.output, module="falsepromise.preference.mturk", inputs=inputs, config={}, extra=extra)
 
 
+def _amount(text: str) -> float:
+    """A number of an option that is above 0 and ends: a NaN would pass for less than any limit."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < 1e9:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r:.40} is no number above 0")
+
+
+def _limit(text: str) -> float:
+    return 0.0 if re.fullmatch(r"0(\.0*)?", text) else _amount(text)
+
+
+def _dollars(text: str) -> float:
+    reward = _amount(text)
+    if reward < 0.01 or abs(100 * reward - round(100 * reward)) > 1e-6:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no reward in whole cents")
+    return reward
+
+
+def _count(text: str) -> int:
+    if _amount(text) != round(_amount(text)):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no whole number")
+    return int(_amount(text))
+
+
 def _add_pay(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ratings", type=int, default=3, help="ratings an item (default: 3)")
-    parser.add_argument("--hourly", type=float, default=15.0, help="pay in US dollars an hour (default: 15)")
-    parser.add_argument("--seconds", type=float, default=120.0, help="expected time a rating (default: 120)")
-    parser.add_argument("--reward", type=float, help="US dollars a rating, instead of --hourly and --seconds")
+    parser.add_argument("--ratings", type=_count, default=3, help="ratings an item (default: 3)")
+    parser.add_argument("--hourly", type=_amount, default=15.0, help="pay in US dollars an hour (default: 15)")
+    parser.add_argument("--seconds", type=_amount, default=120.0, help="expected time a rating (default: 120)")
+    parser.add_argument("--reward", type=_dollars, help="US dollars a rating, instead of --hourly and --seconds")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -260,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     verbs = parser.add_subparsers(required=True, metavar="cost|export|create|collect|import")
 
     cost = verbs.add_parser("cost", help="print what a batch would cost")
-    cost.add_argument("--items", type=int, required=True, help="pairs and attention checks")
+    cost.add_argument("--items", type=_count, required=True, help="pairs and attention checks")
     _add_pay(cost)
     cost.set_defaults(run=_cost)
 
@@ -277,9 +303,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     make = verbs.add_parser("create", help="create the HITs")
     make.add_argument("--batch", type=cli.FileName, required=True, help="the batch's folder")
     make.add_argument("--live", action="store_true", help="use the real market, for real money")
-    make.add_argument("--spend-usd", type=float, help="most US dollars for a live batch")
+    make.add_argument("--spend-usd", type=_limit, help="most US dollars for a live batch")
     make.add_argument("--anybody", action="store_true", help="require no qualifications (to try the sandbox)")
-    make.add_argument("--days", type=int, default=7, help="how long the HITs stay open (default: 7)")
+    make.add_argument("--days", type=_count, default=7, help="how long the HITs stay open (default: 7)")
     make.set_defaults(run=_create)
 
     fetch = verbs.add_parser("collect", help="fetch the ratings")
