@@ -39,8 +39,8 @@ def test_a_signal_in_the_middle_of_a_line_keeps_no_lock() -> None:
     logger.addHandler(handler)
     before = signal.signal(signal.SIGTERM, executor._end)
     try:
+        logger.warning("a line of the main thread")
         with pytest.raises(KeyboardInterrupt):
-            logger.warning("a line of the main thread")
             time.sleep(60)  # the signal comes back here
         other = threading.Thread(target=logger.warning, args=("a line of a thread that submits",), daemon=True)
         other.start()
