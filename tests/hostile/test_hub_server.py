@@ -19,15 +19,18 @@ from falsepromise.sources import fetch
 
 FILES = {"config.json": b'{"a": 1}', "tokenizer.json": b"{}", "model.safetensors": b"x" * 1000}
 TOKEN = "hf_" + "s" * 30
+PATHS = str(Path(fetch.__file__).resolve().parents[2])
 
 RUNS = """
 import json, sys, time
 from falsepromise.core.errors import UserError
 from falsepromise.sources import fetch, hubclient, pace, weights
+hubclient.guard()
+from huggingface_hub import constants
 limits, *runs = json.load(sys.stdin)
 time.sleep = lambda seconds: sys.stderr.write(f"slept {seconds}\\n")
 for name, value in limits.items():
-    module = next(module for module in (hubclient, pace) if hasattr(module, name))
+    module = next(module for module in (hubclient, pace, constants) if hasattr(module, name))
     setattr(module, name, value)
 for verb, options in runs:
     try:
@@ -171,7 +174,7 @@ def ask(tmp_path: Path, lies: dict[str, str], **limits: float) -> dict[str, list
         output = str(tmp_path / "out" / lie)
         uri = ["--uri", f"hub:org/{lie}@{servers.COMMIT}", "--output", output]
         runs += [("weights", uri), ("fetch", ["--folder", *uri])]
-    paths = {"PYTHONPATH": str(Path(fetch.__file__).parents[2]), "HF_HOME": str(tmp_path), "HF_TOKEN": TOKEN}
+    paths = {"PYTHONPATH": PATHS, "HF_HOME": str(tmp_path), "HF_TOKEN": TOKEN}
     with servers.serving(type("T", (Thief,), {"asked": stolen})) as other:
         more = {f"org/{lie}": (servers.COMMIT, FILES) for lie in lies}
         asked: list[tuple[str, str | None]] = []
@@ -189,6 +192,52 @@ def ask(tmp_path: Path, lies: dict[str, str], **limits: float) -> dict[str, list
     assert TOKEN not in done.stderr + done.stdout
     said = done.stdout.splitlines()
     return {lie: said[2 * i : 2 * i + 2] for i, lie in enumerate(lies)}
+
+
+CARDS = {
+    "https": "{other}/x.jsonl", "zip": "zip://a.jsonl::{other}/x.zip", "ftp": "ftp://127.0.0.1/x", "memory": "memory://x",
+    "github": "github://a:b@c/x.jsonl", "kept": "simplecache::{other}/x.jsonl", "list": "reference://", "ssh": "ssh://a/b",
+    "file": "{secret}", "url": "file://{secret}", "up": "../../../../../../../..{secret}", "fine": "*.jsonl",
+    "here": "*.jsonl",
+}  # fmt: skip
+
+
+def test_a_card_names_no_other_place(tmp_path):
+    """No address that a data set's card names is asked, and no file of this machine is read."""
+    secret, asked = tmp_path / "secret.jsonl", []
+    secret.write_text('{"text": "SECRET"}\n')
+    with servers.serving(type("T", (Thief,), {"asked": asked})) as other:
+        more = {}
+        for name, path in CARDS.items():
+            place = json.dumps(path.format(other=other, secret=secret))
+            card = f"---\nconfigs:\n- config_name: default\n  data_files: [{{split: train, path: {place}}}]\n---\n"
+            more[f"org/{name}"] = (servers.COMMIT, {"README.md": card.encode(), "a.jsonl": b'{"text": "own"}\n'})
+        outputs = {name: tmp_path / "out" / name for name in CARDS}
+        runs = [
+            ("fetch", ["--uri", f"hub:org/{name}@{servers.COMMIT}", "--output", str(output)])
+            for name, output in outputs.items()
+        ]
+        (tmp_path / "org" / "here").mkdir(parents=True)  # `datasets` prefers a folder of this name
+        (tmp_path / "org" / "here" / "a.jsonl").write_text('{"text": "here"}\n')
+        with servers.serving(type("H", (servers.Hub,), {"more": more, "files": {}})) as url:
+            done = subprocess.run(
+                [sys.executable, "-c", RUNS], input=json.dumps([{}, *runs]), cwd=tmp_path,
+                env=os.environ | {"PYTHONPATH": PATHS, "HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": url},
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+    said = dict(zip(CARDS, done.stdout.splitlines(), strict=True))
+    assert not asked
+    assert said.pop("fine") == "ok"
+    assert outputs["fine"].read_text() == '{"text": "own"}\n'
+    assert "`datasets` would read ./org/here of this folder instead" in said["here"]
+    for name, line in said.items():
+        assert line.startswith(f"hub:org/{name}@"), line
+        assert not outputs[name].exists()
+
+
+def test_a_file_above_the_limit_of_plain_downloads(tmp_path):
+    for line in ask(tmp_path, {"honest": ""}, MAX_HTTP_DOWNLOAD_SIZE=100)["honest"]:
+        assert "above 0 GB the hub sends files to its own client alone: set HF_HUB_DISABLE_XET=0" in line
 
 
 LIES = {

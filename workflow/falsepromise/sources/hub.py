@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import math
+import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -84,6 +85,8 @@ def rows(
     import datasets
 
     where = f"hub:{name}@{revision}, split {split}"
+    if os.path.lexists(name):
+        raise UserError(f"{where}: `datasets` would read ./{name} of this folder instead; run from another folder")
     with errors(where):
         files = _files_of_lines(name, revision, subset, split)
     if files:

@@ -38,6 +38,7 @@ _WAITS = ("connect", "read", "write", "pool")
 _CHUNK = 1 << 20
 _AT_ONCE = 8  # files
 _WRAPPERS = ("DatasetGenerationError", "LocalEntryNotFoundError")  # errors that say less than their cause
+_PROTOCOLS = ("hf", "file", "local", "zip", "tar")  # of these, `datasets` refuses what is outside the repository
 _OWN = ("https://huggingface.co", "https://hub-ci.huggingface.co", "https://hf.co")
 
 
@@ -114,6 +115,22 @@ def guard() -> None:
         return made
 
     huggingface_hub.set_client_factory(client)
+    _only_the_hub()
+
+
+def _only_the_hub() -> None:
+    """Refuse the other protocols that fsspec knows: a card may name any address, also one of the user's network."""
+    import fsspec
+
+    class Refused(fsspec.AbstractFileSystem):
+        cachable = False
+
+        def __init__(self, *_: object, **__: object):
+            raise UserError("its card names files elsewhere than in the repository; such files are not fetched")
+
+    for protocol in fsspec.available_protocols():
+        if protocol not in _PROTOCOLS:
+            fsspec.register_implementation(protocol, Refused, clobber=True)
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -167,6 +184,13 @@ def download(
         raise UserError("Entry Not Found: the repository has no such file")
     sizes = {path: _size(path, entry) for path, entry in files.items()}
     check_room(folder, sum(sizes.values()), f"the files of {name}")
+    largest = max(sizes, key=lambda path: sizes[path], default="")
+    most = huggingface_hub.constants.MAX_HTTP_DOWNLOAD_SIZE
+    if largest and sizes[largest] > most and huggingface_hub.constants.HF_HUB_DISABLE_XET:
+        raise UserError(
+            f"{largest}: {sizes[largest] / 1e9:.0f} GB; above {most / 1e9:.0f} GB the hub sends files to its own "
+            "client alone: set HF_HUB_DISABLE_XET=0, which fetches all files without limits of time and size"
+        )
     stop = threading.Event()
     with Progress(sum(sizes.values()), f"downloading {name}", unit="B") as progress:
 
