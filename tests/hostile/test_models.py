@@ -1,6 +1,7 @@
 """Folders of strangers: nothing in them is run, and a run deletes nothing in them."""
 
 import json
+import struct
 import subprocess
 import sys
 
@@ -8,9 +9,10 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from falsepromise.core.errors import UserError
-from falsepromise.models import hubconfig, weights
+from falsepromise.models import hubconfig, vocabulary, weights
 from falsepromise.models.chat import load_any
 from falsepromise.models.config import ModelConfig
+from falsepromise.study import check
 
 
 def test_a_tokenizers_own_code_is_not_run(tmp_path):
@@ -180,3 +182,37 @@ def test_a_gguf_file_s_numbers_are_checked_too(field, value, tmp_path):
     fields |= {f"llama.{name}": number for name, number in numbers.items()}
     with pytest.raises(UserError, match="expected a positive number"):
         gguf_file._config(fields, set(), tmp_path)
+
+
+def safetensors(path, dtype, shape, size):
+    head = json.dumps(
+        {"model.embed_tokens.weight": {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}}
+    ).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + bytes(size))
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("C64", 8), ("I64", 8), ("I8", 1), ("U8", 1), ("BOOL", 1), ("F8_E4M3", 1)])
+def test_weights_that_are_no_floats_are_refused(dtype, size, tmp_path):
+    """Whole numbers are of a quantized model, without its scales; of complex numbers a half was dropped."""
+    (tmp_path / "config.json").write_text(json.dumps({**LLAMA, "num_hidden_layers": 1}))
+    safetensors(tmp_path / "model.safetensors", dtype, [32, 16], 32 * 16 * size)
+    with pytest.raises(UserError, match=f"has type {dtype}; only floats of 16 bits and more are read"):
+        weights.load(tmp_path)
+
+
+@pytest.mark.parametrize("shape", [[2**62] * 100_000, [2**32, 2**32], [-1, -16], ["16"], [1.5], [[16]], None, [True]])
+def test_a_shape_that_lies_is_not_counted(shape, tmp_path):
+    """The product of the first has 1.9 million digits: minutes of multiplying, for `study.check`."""
+    safetensors(tmp_path / "model.safetensors", "F32", shape, 0)
+    assert check.parameters(tmp_path) is None
+
+
+def test_a_tokenizer_s_chance_is_switched_off(tmp_path, caplog):
+    """BPE dropout, saved with a tokenizer, would give other ids in each run."""
+    tokenizer = Tokenizer(models.BPE({"a": 0, "b": 1, "ab": 2, "</s>": 3}, [("a", "b")], dropout=0.9))
+    tokenizer.add_special_tokens(["</s>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "</s>"}')
+    found, _, _ = vocabulary.read_tokenizer(tmp_path)
+    assert {tuple(found.encode("ab").ids) for _ in range(100)} == {(2,)}
+    assert "dropout" in caplog.text

@@ -16,6 +16,7 @@ from falsepromise.models.config import ModelConfig
 from falsepromise.models.hubkeys import HEAD, Tensor, check_layers, entries, is_constant, named
 
 INDEX = "model.safetensors.index.json"
+_FLOATS = ("F16", "BF16", "F32", "F64")
 
 
 def tensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack) -> dict[str, Tensor]:
@@ -50,10 +51,10 @@ def tensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack) -> d
             if key in found:
                 raise UserError(f"{path}: key {stored!r} is a second tensor of the weight {key!r}; which?")
             view = file.get_slice(stored)
-            if view.get_dtype().startswith(("F8", "F6_", "F4")):
+            if view.get_dtype() not in _FLOATS:
                 raise UserError(
-                    f"{path}: key {stored!r} has type {view.get_dtype()}; floats of 8 bits and fewer are not read: "
-                    "convert them to bfloat16"
+                    f"{path}: key {stored!r} has type {view.get_dtype()}; only floats of 16 bits and more are read: "
+                    "convert it to bfloat16, or take the model's form that isn't quantized"
                 )
             found[key] = Tensor(str(path), tuple(view.get_shape()), view.__getitem__)
     if config.tie_embeddings and HEAD in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import check_file, loads, read_json
 
+log = logging.getLogger(__name__)
 END_TOKEN = "<|endoftext|>"  # ends an output if no file of the folder names an end token
 MOST_GROWTH = 100  # of a text, by a tokenizer's replacements
 FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")  # the first that is there is read
@@ -53,6 +55,9 @@ def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:
         raise UserError(f"{folder}: no tokenizer.json; expected a model folder with its tokenizer beside the weights")
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    if getattr(tokenizer.model, "dropout", None):
+        log.warning("%s: its tokenizer leaves out merges by chance (dropout); this is switched off", folder)
+        tokenizer.model.dropout = None
     return tokenizer, _end_token(folder, tokenizer, config), config
 
 
