@@ -1,8 +1,10 @@
 """Files that stand for more than they are: YAML that multiplies itself, packed text, one endless line, a device."""
 
+import contextlib
 import gzip
 import os
 import re
+import sqlite3
 import stat
 import time
 import zipfile
@@ -18,6 +20,8 @@ from falsepromise.curation.jsonstream import records
 from falsepromise.models.chat import load_any
 from falsepromise.sources import bundle
 from falsepromise.sources.fetch import fetch
+from falsepromise.teacher import look, spent
+from falsepromise.teacher.store import Store
 
 
 def ladder(step: str) -> str:
@@ -208,3 +212,28 @@ def test_a_message_that_quotes_a_whole_file_is_cut(capsys):
     assert len(said) < 4100
     assert said.startswith("error: a: xxx")
     assert said.endswith("… (96,003 more characters)\n")
+
+
+def test_a_study_that_is_a_program_is_refused(tmp_path):
+    """Snakemake runs the expressions of such a file when it reads it, before any check."""
+    (tmp_path / "study.yaml").write_text("__use_yte__: true\ntitle: ?__import__('os').getcwd()\n")
+    with pytest.raises(UserError, match="__use_yte__ makes it a program"):
+        read_yaml(tmp_path / "study.yaml")
+
+
+COMPUTING = {
+    "view": "DROP TABLE answers; CREATE VIEW answers AS WITH RECURSIVE x(n) AS (SELECT 1 UNION ALL SELECT n + 1 "
+    "FROM x) SELECT n AS key, '{}' AS answer, n AS stored FROM x",
+    "trigger": "CREATE TRIGGER t AFTER INSERT ON answers BEGIN DELETE FROM answers; END",
+}
+
+
+@pytest.mark.parametrize("kind", COMPUTING)
+def test_a_store_that_computes_is_refused(kind, tmp_path):
+    """The view has rows without end, the trigger deletes answers that were paid for."""
+    Store(tmp_path).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "answers.sqlite")) as db:
+        db.executescript(COMPUTING[kind])
+    for use in (lambda: Store(tmp_path), lambda: look.main([str(tmp_path)]), lambda: spent.main([str(tmp_path)])):
+        with pytest.raises(UserError, match=f"answers.sqlite: has a {kind}, "):
+            use()

@@ -2,8 +2,10 @@
 
 import gc
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +52,19 @@ def test_the_list_of_verbs_is_a_verb():
     said = subprocess.run([*list_of_verbs, "stile"], capture_output=True, text=True)
     assert said.returncode == 2
     assert "'stile' is no stage; expected one of study," in said.stderr
+
+
+@pytest.mark.parametrize("level", ["", "loud", "5", "debug", "WARN"])
+def test_a_name_that_the_terminal_lacks_and_a_level_that_is_none(tmp_path, level):
+    """Both ended in a traceback: of `print`, and of `logging`."""
+    code = "from falsepromise.core import cli; cli.run(lambda _: print('ümläut'))"
+    own = {
+        "FALSEPROMISE_LOG_LEVEL": level,
+        "PYTHONIOENCODING": "ascii",
+        "PYTHONPATH": str(Path(cli.__file__).parents[2]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | own, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "\\xfcml\\xe4ut\n"
+    assert not done.stderr

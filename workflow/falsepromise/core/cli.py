@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import io
 import logging
 import os
 import sys
@@ -110,7 +111,11 @@ def run(main: Callable[[Sequence[str] | None], object]) -> None:
     gc.enable()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_SafeLines("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S"))
-    logging.basicConfig(level=os.environ.get("FALSEPROMISE_LOG_LEVEL", "INFO"), handlers=[handler])
+    for stream in (sys.stdout, sys.stderr):  # of a terminal that knows ASCII alone
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    level = logging.getLevelNamesMapping().get(os.environ.get("FALSEPROMISE_LOG_LEVEL", "").upper(), logging.INFO)
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("__main__").name = _verb() or "__main__"  # the verb logs under its name
     for noisy in ("httpx", "httpx2", "httpcore", "openai", "jax", "absl", "datasets", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -41,6 +41,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: {twice}")
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected a study (a mapping), found {type(content).__name__}")
+    if "__use_yte__" in content:
+        raise UserError(f"{file}: __use_yte__ makes it a program, which Snakemake would run; a study is plain YAML")
     return content
 
 

@@ -17,7 +17,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import dumps
 from falsepromise.core.text import terminal
-from falsepromise.teacher.store import VERSION
+from falsepromise.teacher.store import VERSION, refuse_programs
 
 
 @contextlib.contextmanager
@@ -38,6 +38,7 @@ def reading(store: Path) -> Iterator[sqlite3.Connection]:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version != VERSION:
                 raise UserError(f"{path}: is a store of version {version}; a verb that asks converts it to {VERSION}")
+            refuse_programs(path, db)
             yield db
     except sqlite3.Error as error:
         raise UserError(f"{path}: can't be read as a store: {error}") from error

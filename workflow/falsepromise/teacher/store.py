@@ -103,6 +103,21 @@ def request_key(teacher: str, messages: Sequence[Mapping[str, str]], parameters:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def refuse_programs(path: str | Path, db: sqlite3.Connection) -> None:
+    """Refuse a file that computes: a view may make rows without end, a trigger may delete what is stored.
+
+    Raises:
+        UserError: it has a view or a trigger.
+    """
+    with contextlib.closing(sqlite3.connect(":memory:")) as empty:
+        for statement in _statements(ledger.SCHEMA):
+            empty.execute(statement)
+        ours = {sql for (sql,) in empty.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")}
+    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master WHERE type IN ('view', 'trigger')"):
+        if sql not in ours:
+            raise UserError(f"{path}: has a {kind}, {name}, which no store has; choose another --store")
+
+
 class Store:
     """Replies, claims and the ledger in `FOLDER/answers.sqlite`.
 
@@ -163,6 +178,7 @@ class Store:
     def _upgrade(self, db: sqlite3.Connection, shared: bool) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == VERSION:
+            refuse_programs(self.path, db)
             return
         if version > VERSION:
             raise UserError(f"{self.path}: the store was written by a later version; use that, or another --store")
