@@ -265,3 +265,18 @@ def test_missing_votes_are_one_line(paper: Study) -> None:
     study = load({**config, "raters": {"desk": {"label": "D", "prompts": prompts, "votes": votes}}})
     with pytest.raises(UserError, match=r"raters.desk.votes.* names the file 'data/votes.jsonl', which does not exist"):
         files.check(study)
+
+
+def test_names_that_differ_in_capitals_alone(paper: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On FAT, exFAT and some shares they are one file, and one model would be written over another."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    assert preflight.tells_capitals(Path.cwd())
+    pools = {**paper.config.pools, "ShareGPT_Mix": next(iter(paper.config.pools.values()))}
+    study = Study(paper.config.model_copy(update={"pools": pools}), paper.models, paper.runs)
+    said = "'pools': 'sharegpt_mix' and 'ShareGPT_Mix' are one file on this file system; rename one"
+    assert said not in preflight.absent(study)
+    (tmp_path / "WORK").symlink_to("work")  # as such a file system has it
+    assert not preflight.tells_capitals(Path.cwd())
+    assert said in preflight.absent(study)
+    assert not any("one file" in line for line in preflight.absent(paper))

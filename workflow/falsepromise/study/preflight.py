@@ -30,11 +30,35 @@ def absent(study: Study) -> list[str]:
     """The files, keys and rights that are missing, and the files that are damaged."""
     lines = [file.absent for file in files.missing(study)]
     lines += contents.damaged(study)
+    lines += _same_but_for_capitals(study)
     lines += _unwritable(study.results, f"logs/{study.name}", "results/.cache")
     for teacher in study.servers().values():
         if teacher.url.startswith("https:") and not os.environ.get(teacher.api_key_env):
             lines.append(f"{teacher.url} needs a key: set it in the environment variable {teacher.api_key_env}")
     return list(dict.fromkeys(lines))
+
+
+def _same_but_for_capitals(study: Study) -> list[str]:
+    """The names that are one file where a file system (FAT, exFAT, some shares) doesn't tell capitals apart."""
+    if tells_capitals(Path.cwd()):
+        return []
+    found = []
+    for section, names in [
+        *((key, value) for key, value in study.config if isinstance(value, dict)),
+        ("runs", study.models),
+    ]:
+        seen: dict[str, str] = {}
+        for name in names:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                found.append(f"'{section}': {other!r} and {name!r} are one file on this file system; rename one")
+    return found
+
+
+def tells_capitals(folder: Path) -> bool:
+    """Whether a folder's name in the other case is another folder."""
+    other = folder.with_name(folder.name.swapcase()) if folder.name else folder
+    return other == folder or not (other.exists() and other.samefile(folder))
 
 
 def _unwritable(*folders: str) -> list[str]:
