@@ -33,6 +33,7 @@ ALLOWED: dict[str, dict[str, str]] = {
         "sources/weights.py": "the hub client's cache inside an unfinished folder",
     },
     "subprocess": {
+        "command.py": "Snakemake, a list of words, for the report",
         "benchmarks/sandbox.py": "starts the sandbox",
         "core/gpus.py": "asks nvidia-smi",
         "study/limits.py": "asks SLURM for its limits",

@@ -256,6 +256,23 @@ def test_results_that_can_t_go_somewhere_are_one_line(tmp_path: Path, monkeypatc
             command.main(["run", "-d", str(place), str(ROOT / "config" / "test.yaml")])
 
 
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path, code: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """Snakemake leaves half of it on a full disk."""
+    target = tmp_path / "results" / "report.html"
+    target.parent.mkdir()
+    target.write_text("old")
+    program = f"import sys; open({str(target.with_name(command.UNFINISHED))!r}, 'w').write('new'); sys.exit({code})"
+    if code:
+        with pytest.raises(UserError, match=r"report\.html: not written; the reason is above") as caught:
+            command.report([sys.executable, "-c", program], target)
+        assert caught.value.exit_code == code
+    else:
+        command.report([sys.executable, "-c", program], target)
+    assert target.read_text() == ("old" if code else "new")
+    assert [path.name for path in target.parent.iterdir()] == ["report.html"]
+
+
 def test_an_installed_package_is_found_where_no_links_are_possible(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ import getpass
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -28,6 +29,7 @@ from falsepromise.core.place import HOME
 from falsepromise.core.plainyaml import read_yaml
 from falsepromise.core.text import terminal
 
+REPORT, UNFINISHED = "results/report.html", ".report.html"
 STUDIES = {"quickstart": "config/config.yaml", "paper": "config/paper.yaml", "test": "config/test.yaml"}
 
 
@@ -57,7 +59,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         words = snakemake(args, rest)
         settle(args.directory)
-        os.execv(words[0], words)
+        if args.verb == "report":
+            report(words, args.directory / REPORT)
+        else:
+            os.execv(words[0], words)
+
+
+def report(words: Sequence[str], target: Path) -> None:
+    """Write the report under another name first: where a disk is full, Snakemake leaves half of it.
+
+    Raises:
+        UserError: there is no report; Snakemake's message comes before.
+    """
+    unfinished = target.with_name(UNFINISHED)
+    try:
+        done = subprocess.run(words, check=False)
+        if done.returncode:
+            raise UserError(f"{target}: not written; the reason is above", done.returncode)
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def lay_out(folder: Path, study: Path) -> None:
@@ -97,7 +118,7 @@ def snakemake(args: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     if args.verb == "plan":
         words.append("--dry-run")
     if args.verb == "report":
-        words += ["--report", str((args.directory / "results/report.html").absolute())]
+        words += ["--report", str((args.directory / REPORT).with_name(UNFINISHED).absolute())]
     return [*words, *rest, *(["--", *args.targets] if args.targets else [])]
 
 

@@ -68,6 +68,7 @@ rule shown_figure:
         "Show {output.first}"
     shell:
         'cp {input.first:q}* {input.others:q} "$(dirname {output.first:q})" 2> {log:q}'
+        " || {{ rm -f {output.first:q}.manifest.json; exit 1; }}"
 
 
 rule shown_table:
