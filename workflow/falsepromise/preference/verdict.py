@@ -25,7 +25,7 @@ HIGHEST = 10.0
 
 _NAME = (
     r"(?:assistant|answer|response|reply|model|output|candidate|chatbot|system|ai"
-    r"|asistente|assistente|assistent|antwort|respuesta|resposta|réponse|risposta)"
+    r"|asistente|assistente|assistent|antwort|respuesta|resposta|réponse|risposta|ассистент|ответ|модель)"
 )
 _WHO = (
     rf"(?:\b{_NAME} (?:{_NAME} )?#?\(?([12ab])\b\)?|(?:^|[,;|{{(] ?|\b(?:score|rating) )([ab])\b(?! ?/)"
@@ -33,8 +33,7 @@ _WHO = (
 )
 _NUMBER = r"(?<![\w.,/-])([0-9]{1,3}(?:\.[0-9]{1,4})?)"
 _OF = r"(?: ?/ ?([0-9]{1,3})| out of ([0-9]{1,3}))?(?: ?(?:points?|pts|punkte|puntos|pontos|punti|分|点))?"
-_AFTER = r"(?![\w%/]|\.[0-9])"
-_SCORE = rf"{_NUMBER}{_OF}{_AFTER}"
+_SCORE = rf"{_NUMBER}{_OF}(?![\w%/]|\.[0-9])"
 _BETWEEN = r"(?: ?(?:,|;|\||&|-|–|—|/(?= )|:| and | vs\.? | to )? ?)"
 _PAIR = re.compile(rf"[\[(]?{_SCORE}{_BETWEEN}{_SCORE}[\])]?[.]?")
 _ONE = re.compile(_SCORE)
@@ -42,7 +41,7 @@ _DIGIT = r"[0-9]{1,3}(?:\.[0-9]{1,4})?(?: ?/ ?[0-9]{1,3})?"
 _BELOW = re.compile(rf"[\[(]?(?:-{_DIGIT}{_BETWEEN}-?{_DIGIT}|{_DIGIT}(?:, ?|/| )-{_DIGIT})[\])]?[.]?")  # "-1 5"
 _LEAD = re.compile(
     r"(?:(?:my|the|final|overall|total|here are the|two) ){0,3}(?:scores?|ratings?|verdict|evaluation|result|overall"
-    r"|total|bewertung(?:en)?|puntuaci(?:ón|ones)|pontuaç(?:ão|ões)|notes?|punteggi[oi]?|得分|评分|評分|分数|スコア|評価)"
+    r"|total|оценк[аи]|bewertung(?:en)?|puntuaci(?:ón|ones)|pontuaç(?:ão|ões)|notes?|punteggi[oi]?|得分|评分|評分|分数|スコア|評価)"
     r"(?: are| is)? ?[:=-]? ?"
 )
 _MARKS = re.compile(
@@ -55,8 +54,7 @@ _SAYS = (
     r"deserves|with|at|would|be|scored|as) ?){0,6}[:=(|>–—-]{0,2} ?"
 )
 _END = r"(?= ?(?:$|[,;|.)\]&(/–—-]|and\b|vs\b|while\b|but\b|because\b|for\b))"
-_RANGE = r"(?! ?[–—-] ?[0-9])"  # "7-8" is no score
-_LABELLED = re.compile(rf"{_WHO}{_SAYS}{_SCORE}{_RANGE}{_END}")
+_LABELLED = re.compile(rf"{_WHO}{_SAYS}{_SCORE}(?! ?[–—-] ?[0-9]){_END}")  # "7-8" is no score
 _OPENS = re.compile(rf"(?:[12][.)] ?)?{_WHO} ?[:=–—-]")
 _LAST = re.compile(rf"\b(?:score|rating) ?[:=] ?{_SCORE}[.]?\Z")  # "Assistant 1: It is right. Score: 8"
 _REVERSED = re.compile(rf"{_SCORE} (?:for|to) (?:the )?{_NAME} #?([12ab])\b")
@@ -75,15 +73,16 @@ _CORRECTS = re.compile(
     r"\b(?:correct(?:ion|ed|ing)|(?:revis|updat|adjust|chang)(?:e|ed|ing|ion)?|(?:on|upon) (?:further )?reflection"
     r"|second thoughts?|actually|reconsider\w*|i was wrong|mistake|should (?:be|have been))\b"
 )
-_BRACKETS = re.compile(r"\[\[ ?([^\[\]]{1,24}) ?\]\]")
+_BRACKETS = re.compile(r"\[\[ ?([^\[\]]{1,24}) ?\]\]|\\boxed\{(?:\\text\{)?([^{}]{1,24})\}")
 _WINNER = re.compile(
     r"(?:the |my |final |overall ){0,3}(?:winner|verdict|preference|preferred|choice|decision|judge?ment|answer|better"
     r"|best|conclusion)(?: (?:answer|response|reply|one|assistant|output|is|was|goes to|would be)){0,3} ?[:=-]? ?"
-    r"(.{1,40})"
+    r"(.{1,40}?)(?: wins| is (?:the )?(?:better|winner|best))?[ .!]?"
 )
+_THAN = rf"(?: than (?:the )?(?:{_NAME} ){{0,2}}#?\(?(?:1|2|a|b|first|second|other)\)?(?: {_NAME})?)?"
 _IS_BETTER = re.compile(
     r"(?:so,? |therefore,? |thus,? |overall,? ){0,2}(?:(.{1,24}?) (?:(?:is|was) (?:the )?(?:clearly |slightly |much )?"
-    r"(?:better|winner|best|preferred)(?: (?:one|answer|response|reply|assistant|output))?"
+    rf"(?:better{_THAN}|winner|best|preferred)(?: (?:one|answer|response|reply|assistant|output))?"
     r"|(?:gives|provides|offers|has) (?:the|a) (?:clearly |slightly |much )?(?:better|best) (?:answer|response|reply)"
     r"|wins(?: (?:the|this) (?:comparison|round))?)|i (?:prefer|choose|pick) (.{1,40}?))"
     r"(?:,? (?:because|since|as) .{1,400})?"
@@ -319,7 +318,8 @@ def _of_value(value: Any, depth: int = 0) -> Verdict | None:
         given = {_of_scalar(entry) for key, entry in value.items() if keys.fullmatch(key)} - {None}
         scores.append(given.pop() if len(given) == 1 else None)
     said = {_said(value[key]) for key in _KEYS_WINNER if key in value} - {None}
-    found = _pair((scores[0], HIGHEST), (scores[1], HIGHEST)) if None not in scores else None  # type: ignore[arg-type]
+    listed = _of_value(value.get("scores", value.get("ratings")), depth + 1)
+    found = listed if None in scores else _pair((scores[0], HIGHEST), (scores[1], HIGHEST))  # type: ignore[arg-type]
     if found and found.choice and said and said != {found.choice}:
         return Verdict(why="contradictory")
     if found:
@@ -390,7 +390,7 @@ def _statements(lines: list[str], text: str) -> Iterator[Verdict]:
 
 def _explicit(lines: list[str], text: str) -> Iterator[Verdict]:
     """Verdicts that an answer gives as such: marks, pairs of scores, a winner's name."""
-    marks = [_plain(mark) for mark in _BRACKETS.findall(text)]
+    marks = [_plain(mark or boxed) for mark, boxed in _BRACKETS.findall(text)]
     numbers = [_ONE.fullmatch(mark) for mark in marks]
     if len(marks) == 2 and numbers[0] and numbers[1]:
         yield _pair(_number(*numbers[0].group(1, 2, 3)), _number(*numbers[1].group(1, 2, 3)))
