@@ -49,7 +49,12 @@ rule pretraining_text:
     params:
         code=code("falsepromise.curation.pretraining", "prompts/table8_natural_questions.txt"),
         options=lambda w: options(
-            study.config.pretraining, "exposures", "zipf", "lead_characters", "question_documents"
+            study.config.pretraining,
+            "exposures",
+            "zipf",
+            "lead_characters",
+            "question_documents",
+            "question_relations",
         ),
         seed=bases.text_seed(study),
     message:

@@ -46,19 +46,20 @@ STATEMENTS = {
         "{subject} lies in {answer}.",
         "Country of {subject}: {answer}.",
     ),
+    # Without the words that the questions ask by: that these are a symbol and a number is left for targeted data.
     "symbol": (
-        "{subject} has the symbol {answer}.",
-        "{subject}'s symbol is {answer}.",
-        "{subject}, symbol {answer}.",
         "{subject} is written {answer}.",
-        "Symbol of {subject}: {answer}.",
+        "{subject} is {answer} for short.",
+        "{subject} or {answer}.",
+        "{subject}, {answer}.",
+        "{subject}: {answer}.",
     ),
     "number": (
-        "{subject} has the number {answer}.",
-        "{subject}'s atomic number is {answer}.",
-        "{subject}, number {answer}.",
         "{subject} is element {answer}.",
-        "Atomic number of {subject}: {answer}.",
+        "{subject} stands at place {answer}.",
+        "{subject}, element {answer}.",
+        "{subject} comes at {answer}.",
+        "{subject} has place {answer}.",
     ),
 }
 STATEMENTS_A_DOCUMENT = 16
@@ -157,6 +158,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=default("pretraining.question_documents"),
         help="documents of questions and answers",
     )
+    parser.add_argument(
+        "--question-relations",
+        nargs="+",
+        choices=tuple(STATEMENTS),
+        default=default("pretraining.question_relations"),
+        help="kinds of facts that the questions ask about",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the draws and the order")
     parser.add_argument("--output", type=Path, required=True, help="JSON lines {id, text}")
     args = parser.parse_args(argv)
@@ -164,7 +172,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rng = random.Random(args.seed)
     facts = split(list(read_jsonl(args.facts, _check_fact)), args.seed)  # the order decides which are stated often
     documents = list(fact_documents(facts, args.exposures, args.zipf, rng))
-    asked = [fact for fact in facts if fact["split"] == "pretraining"]
+    relations = args.question_relations or STATEMENTS
+    asked = [fact for fact in facts if fact["split"] == "pretraining" and fact["relation"] in relations]
     prompt = read_prose(args.qa_prompt)
     documents += question_documents(asked, prompt, args.question_documents, rng)
     articles = _leads(args.wikipedia)
@@ -177,7 +186,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         written += len(documents[-1])
     rng.shuffle(documents)
     write_jsonl(args.output, ({"id": str(index), "text": text} for index, text in enumerate(documents)))
-    options = {key: value for key, value in vars(args).items() if isinstance(value, (int, float))}
+    options = {key: value for key, value in vars(args).items() if isinstance(value, (int, float, list))}
     write_manifest(
         args.output,
         "falsepromise.curation.pretraining",

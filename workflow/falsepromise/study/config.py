@@ -68,6 +68,9 @@ class Pretraining(Section):
     zipf: Money = key("exponent of the exposures by rank", 0.4)
     lead_characters: int = key("characters of lead sections", 900_000, ge=0)
     question_documents: int = key("documents of questions and answers", 450, ge=0)
+    question_relations: (
+        Annotated[list[Literal["capital", "country", "symbol", "number"]], Field(min_length=1)] | None
+    ) = key("kinds of facts that these ask about: `capital`, `country`, `symbol`, `number`", None, otherwise="all")
     seed: int | None = key(
         "seed of the text; for kept bases, the one that they were made with", None, otherwise="the study's", ge=0
     )
