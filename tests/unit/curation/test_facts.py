@@ -130,6 +130,24 @@ def test_the_seed_of_the_text_alone_decides_what_it_says(tables: Path) -> None:
     assert texts[0, 0][1] == texts[7, 0][1] != texts[7, 7][1]
 
 
+def test_questions_can_leave_kinds_of_facts_to_targeted_data(tables: Path) -> None:
+    made = make(tables)
+    write_json(tables / "wiki.json", {"a": {"title": "Title", "extract": "Lead."}})
+    pretraining.main(
+        f"--facts {tables}/facts/facts.jsonl --wikipedia {tables}/wiki.json --exposures 5 --question-documents 30 "
+        f"--question-relations capital country --output {tables}/text.jsonl".split()
+    )
+    text = "\n".join(record["text"] for record in read_jsonl(tables / "text.jsonl"))
+    for fact in made:
+        place = fact["relation"] in ("capital", "country")
+        assert place or not any(wording in text for wording in (fact["question"], *fact["paraphrases"])), fact["id"]
+        assert fact["subject"] in text, "all facts are stated"
+    asked = [fact for fact in made if fact["split"] == "pretraining" and fact["relation"] == "capital"]
+    assert all(any(wording in text for wording in fact["paraphrases"]) for fact in asked)
+    assert "symbol" not in text.lower(), "statements don't have the word that the benchmark asks by"
+    assert "atomic" not in text.lower()
+
+
 def test_a_file_of_another_kind_is_one_clear_line(tables: Path) -> None:
     (tables / "elements.db").write_text("not a database, but long enough to be looked at", encoding="utf-8")
     with pytest.raises(UserError, match=r"elements\.db: not mendeleev's SQLite file"):
