@@ -156,7 +156,7 @@ def test_floats_of_eight_bits_are_one_line(tmp_path):
         header[key] = {"dtype": "F8_E4M3", "shape": array.shape, "data_offsets": [end, end := end + array.size]}
     text = json.dumps(header).encode()
     file.write_bytes(len(text).to_bytes(8, "little") + text + bytes(end))
-    with pytest.raises(UserError, match="has type F8_E4M3; floats of 8 bits and fewer are not read"):
+    with pytest.raises(UserError, match="has type F8_E4M3; only floats of 16 bits and more are read"):
         weights.load(tmp_path)
 
 
