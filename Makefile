@@ -17,9 +17,9 @@ WITH  := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 quickstart: env
 	@$(WITH) envs/timed "Quickstart study on $(CORES) cores" snakemake --cores $(CORES)
-	@test results/report.html -nt results/figures/fig4.pdf || \
+	@test results/report.html -nt results/figures/fig4.pdf || { \
 	  $(WITH) envs/timed "Report" snakemake --report results/.report.html --quiet all && \
-	  mv -f results/.report.html results/report.html || { rm -f results/.report.html; exit 1; }
+	  mv -f results/.report.html results/report.html; } || { rm -f results/.report.html; exit 1; }
 	@echo "Figures: results/figures/  Tables: results/tables/  Report: results/report.html"
 
 test: env

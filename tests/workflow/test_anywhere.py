@@ -293,3 +293,34 @@ def test_an_installed_package_is_found_where_no_links_are_possible(
     found = call(sys.executable, "-c", seen, folder=tmp_path, PYTHONPATH=str(tmp_path / ".snakemake/falsepromise"))
     assert Path(found.strip()) == package / "core" / "text.py"
     monkeypatch.undo()
+
+
+def test_make_quickstart_writes_the_report_whole_and_once(tmp_path):
+    """With a script for Snakemake, which here writes a report or leaves half of one."""
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "results/figures").mkdir(parents=True)
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "envs/timed", tmp_path / "envs")
+    script = tmp_path / ".venv/bin/snakemake"
+    figure, report = tmp_path / "results/figures/fig4.pdf", tmp_path / "results/report.html"
+
+    def make(code):
+        script.write_text(f'#!/bin/sh\n[ "$1" = --report ] || exit 0\necho $$ > "$2"\nexit {code}\n')
+        script.chmod(0o755)
+        done = subprocess.run(["make", "-o", "env", "quickstart"], cwd=tmp_path, capture_output=True, text=True)
+        assert not (tmp_path / "results/.report.html").exists()
+        return done.returncode, done.stderr
+
+    figure.touch()
+    assert make(1)[0] != 0
+    assert not report.exists()
+    assert make(0) == (0, "")
+    first = report.read_text()
+    assert make(0) == (0, ""), "again, with nothing to do"
+    assert report.read_text() == first
+    os.utime(report, (1, 1))
+    assert make(1)[0] != 0
+    assert report.read_text() == first, "the old one stays"
+    assert make(0) == (0, "")
+    assert report.read_text() != first
