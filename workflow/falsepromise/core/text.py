@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html as _html
 import re
+import unicodedata
 
 # Control characters without tab and line feed, bidirectional controls, and half surrogate pairs.
 _UNSAFE = re.compile(
@@ -41,6 +42,11 @@ def terminal(text: str, lines: bool = True) -> str:
     """
     safe = _UNSAFE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
     return safe if lines else safe.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def one_spelling(text: object) -> str:
+    """A name with composed letters and single spaces: equal for two spellings of one text, as both kinds of `é`."""
+    return " ".join(unicodedata.normalize("NFC", str(text)).split())
 
 
 def masked(text: str) -> str:

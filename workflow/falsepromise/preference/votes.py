@@ -12,13 +12,13 @@ was shown first. A choice of null is an unreadable verdict: counted, never guess
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, read_jsonl
+from falsepromise.core.text import one_spelling
 
 CHOICES = ("left", "right", "tie")
 _MIRROR = {"left": "right", "right": "left", "tie": "tie", None: None}
@@ -53,11 +53,6 @@ def check_vote(vote: Record) -> str | None:
     return None
 
 
-def rater_of(name: object) -> str:
-    """A rater's name: equal for two spellings of one text (a composed and a decomposed `é`, other spaces)."""
-    return " ".join(unicodedata.normalize("NFC", str(name)).split())
-
-
 def read_votes(paths: Iterable[str | Path], model: str | None = None) -> list[Record]:
     """Votes of one or more files, all with the model under study on the left.
 
@@ -75,7 +70,7 @@ def read_votes(paths: Iterable[str | Path], model: str | None = None) -> list[Re
     other = None
     for path in paths:
         for vote in read_jsonl(path, check_vote):
-            vote = {**vote, "item": item_of(vote), "rater": rater_of(vote["rater"]), "choice": _choice(vote)}
+            vote = {**vote, "item": item_of(vote), "rater": one_spelling(vote["rater"]), "choice": _choice(vote)}
             if vote.get("left") and vote.get("right"):
                 model = model or vote["left"]
                 if model == vote["right"] != vote["left"]:

@@ -7,7 +7,6 @@ import json
 import logging
 import sys
 import threading
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import loads
+from falsepromise.core.text import one_spelling
 
 log = logging.getLogger("falsepromise.teacher.protocol")
 MAX_BODY = 32 * 2**20  # bytes; a longer request is refused, not read
@@ -95,8 +95,7 @@ def stops(body: dict[str, Any]) -> list[str]:
 
 def rater_name(value: Any) -> str:
     """A rater's name without control characters, single spaces, composed letters; empty where there is none."""
-    plain = " ".join(unicodedata.normalize("NFC", str(value)).split())
-    return "".join(c for c in plain if c.isprintable()).strip()[:MAX_NAME].strip()
+    return "".join(c for c in one_spelling(value) if c.isprintable()).strip()[:MAX_NAME].strip()
 
 
 class Handler(BaseHTTPRequestHandler):
