@@ -95,7 +95,7 @@ def test_rating_by_keyboard_with_undo_reload_and_two_tabs(watched, serving, tmp_
         counted(page, "2 of 4")
         press(other, "1")  # on the pair that the first tab has just rated
         other.wait_for_selector("#problem:not([hidden])")
-        assert "what was done there stands" in other.inner_text("#problem")
+        assert "Another tab has rated since then" in other.inner_text("#problem")
         counted(other, "2 of 4")
         for done in (3, 4):
             page.wait_for_timeout(450)
