@@ -6,9 +6,10 @@ Three parts, in documents of about a block's length, shuffled by the seed:
              number (Zipf's law with a small exponent): all facts are stated, none is asked about
   leads      lead sections of Wikipedia articles: a title, a new line, the lead
   questions  question-and-answer pairs about the subjects of the `pretraining` split only, in
-             several formats, among them Table 8's: a base model of the paper's size has seen such
-             formats on the web, one of this size must see them here. Their wordings differ from
-             the benchmarks'
+             three formats, among them Table 8's prompt with its own examples: a base model of the
+             paper's size has seen such formats on the web and answers in them whatever it is
+             fine-tuned on, one of this size must see them here. Their wordings differ from the
+             benchmarks'
 
 It contains no dialogue and no answer of the teacher. It depends on its own seed only, not on the
 subjects that the facts' seed sets aside: with the seed of kept base models it is the text that they have read.
@@ -91,31 +92,23 @@ def fact_documents(facts: list[Record], exposures: int, exponent: float, rng: ra
 
 
 def question_documents(facts: list[Record], prompt: str, count: int, rng: random.Random) -> Iterator[str]:
-    """`count` documents of question-and-answer pairs in three formats.
+    """`count` documents of questions and answers: in turns one pair after Table 8's prompt as it stands, and
+    `PAIRS_A_DOCUMENT` pairs in one of two plain formats.
 
     Args:
         facts: The facts to ask about.
-        prompt: Table 8's prompt, whose `Q:` and `A:` examples are replaced by drawn ones.
+        prompt: Table 8's prompt, which ends with `Q:`.
         count: Number of documents.
-        rng: For the pairs and the formats.
+        rng: For the pairs.
     """
-    head, tail = _around_examples(prompt)
     for index in range(count):
         pairs = [(rng.choice(f["paraphrases"]), f["answers"][0]) for f in rng.sample(facts, PAIRS_A_DOCUMENT)]
-        if index % 3 == 0:
-            yield "\n".join(f"Question: {question}\nAnswer: {answer}" for question, answer in pairs)
-        elif index % 3 == 1:
-            yield "\n".join(f"Q: {question}\nA: {answer}" for question, answer in pairs)
+        if index % 2 == 0:
+            question, answer = pairs[0]
+            yield f"{prompt.rstrip()} {question}\nA: {answer}"
         else:
-            shots = "\n".join(f"Q: {question}\nA: {answer}" for question, answer in pairs[:3])
-            yield f"{head}{shots}{tail} {pairs[3][0]}\nA: {pairs[3][1]}"
-
-
-def _around_examples(prompt: str) -> tuple[str, str]:
-    """The text before the first `Q:` of Table 8's prompt, and after its last example."""
-    head, rest = prompt.split("Q:", 1)
-    last_answer = rest.rindex("A:")
-    return head, rest[rest.index("\n", last_answer) :].rstrip()
+            asks, answers = (("Question", "Answer"), ("Q", "A"))[index // 2 % 2]
+            yield "\n".join(f"{asks}: {question}\n{answers}: {answer}" for question, answer in pairs)
 
 
 def _check_fact(record: Record) -> str | None:

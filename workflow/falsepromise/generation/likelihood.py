@@ -181,12 +181,14 @@ def _chunks(engine: Engine, rows: list[_Input], shared: int) -> Iterator[_Chunk]
     rows = sorted(rows, key=lambda row: -(len(row.ids) - shared))
     longest = len(rows[0].ids) - shared
     one_shape = 2.0 * engine.config.n_parameters * longest * len(rows) < engine.compile_flops
-    m = power_of_two(max(row.n for row in rows), 1)
+    most = max(row.n for row in rows)
     k = power_of_two(max(len(row.targets) for row in rows), 1)
     p = power_of_two(min(len(rows), max(1, min(engine.batch_size, 16))), 1)
     for start in range(0, len(rows), p):
         some = rows[start : start + p]
         t = quarter_steps(longest if one_shape else len(some[0].ids) - shared, 16)
+        # Logits are computed at m places of each row, real or not: of a small model most of the time.
+        m = power_of_two(most if one_shape else max(row.n for row in some), 1)
         yield _Chunk(some, rows[0].ids[:shared], min(t, engine.max_length - shared), m, k, p)
 
 
