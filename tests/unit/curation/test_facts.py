@@ -76,6 +76,22 @@ def test_names_that_make_no_clear_question_are_left_out(tables: Path) -> None:
     assert capital["answers"] == ["Town3", "Townalias"], "codes and foreign letters are no aliases"
 
 
+@pytest.mark.parametrize("seed", [0, 7, 24])
+def test_each_seed_deals_out_each_kind_of_subject(seed: int) -> None:
+    made = [
+        {"id": f"{relation}/{kind}{i}", "subject": f"{kind}{i}", "relation": relation}
+        for kind, n, relations in (("place", 400, ["country"]), ("element", 60, ["number", "symbol"]))
+        for i in range(n)
+        for relation in relations
+    ]
+    where = {fact["subject"]: fact["split"] for fact in facts.split(made, seed)}
+    drawn = {name: [s for s, found in where.items() if found == name] for name in ("targeted", "evaluation")}
+    elements = {name: sum(s.startswith("element") for s in found) for name, found in drawn.items()}
+    for name, found in drawn.items():
+        share = len(found) / (len(drawn["targeted"]) + len(drawn["evaluation"]))
+        assert abs(elements[name] - share * sum(elements.values())) <= 1, name
+
+
 def test_the_benchmarks_ask_about_their_own_split_alone(tables: Path) -> None:
     made = {fact["id"]: fact for fact in make(tables)}
     for name in ("evaluation", "development"):
