@@ -9,6 +9,7 @@ import re
 
 import made_up
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from falsepromise.core.errors import UserError
 from falsepromise.figures import draw, fig2, fig6, foot, labels, pages, panels
@@ -270,6 +271,14 @@ def test_dialogues_are_drawn_as_plain_text_within_the_page(tmp_path):
     assert lines[0].startswith("ab[31m <script>")
     assert all(pages.inches(line) <= 3.0 for line in lines)
     assert len(pages.wrap(nasty, 3.0, 2)) == 2
+
+
+def test_a_long_query_stays_on_figure_2() -> None:
+    """It is bold, and bold letters are wider."""
+    query = "Thank you! The issue above was that I was downloading a youtube short, not a youtube video. " * 4
+    figure = fig2.draw_figure([(query, [("Yes.", None)], [("No.", None)])], ["Teacher", "Model"], 10)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    assert max(text.get_window_extent(renderer).x1 for text in figure.texts) < figure.bbox.width
 
 
 def test_dialogues_by_id_and_by_seed(tmp_path):

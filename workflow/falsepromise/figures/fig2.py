@@ -137,7 +137,7 @@ def draw_figure(
     column = (draw.PAGE - 0.5) / 2
     blocks = [
         (
-            pages.wrap(f"Query: {query}", draw.PAGE - 0.3, 4),
+            pages.wrap(f"Query: {query}", draw.PAGE - 0.2, 4, "bold"),
             lines_of(reference, column, most),
             lines_of(response, column, most),
         )

@@ -38,11 +38,11 @@ def clean(text: str) -> str:
     return "".join(kept)
 
 
-@lru_cache(maxsize=1)
-def _font():
+@lru_cache(maxsize=2)
+def _font(weight: str = "normal"):
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    return get_font(findfont(FontProperties(family="DejaVu Sans")))
+    return get_font(findfont(FontProperties(family="DejaVu Sans", weight=weight)))
 
 
 @lru_cache(maxsize=1)
@@ -50,34 +50,34 @@ def _glyphs() -> frozenset[int]:
     return frozenset(_font().get_charmap())
 
 
-def inches(text: str) -> float:
+def inches(text: str, weight: str = "normal") -> float:
     """The width of a line in the text's size."""
-    font = _font()
+    font = _font(weight)
     font.set_size(SIZE, DPI)  # each time, because matplotlib's renderers share the font and set their own size
     font.set_text(text)
     return font.get_width_height()[0] / 64 / DPI
 
 
-def wrap(text: str, width: float, most: int) -> list[str]:
+def wrap(text: str, width: float, most: int, weight: str = "normal") -> list[str]:
     """Lines at most `width` inches wide, at most `most` of them; a cut is marked with "…"."""
     lines: list[str] = []
     for paragraph in clean(text).strip().split("\n"):
-        lines += _fit(paragraph, width)
+        lines += _fit(paragraph, width, weight=weight)
         if len(lines) > most:
             cut = lines[most - 1]
-            while cut and inches(cut + " …") > width:
+            while cut and inches(cut + " …", weight) > width:
                 cut = cut[:-1]
             return [*lines[: most - 1], cut.rstrip() + " …"]
     return lines
 
 
-def _fit(paragraph: str, width: float, characters: int = 160) -> list[str]:
+def _fit(paragraph: str, width: float, characters: int = 160, weight: str = "normal") -> list[str]:
     indent = " " * min(len(paragraph) - len(paragraph.lstrip()), 24)
     lines = textwrap.wrap(paragraph, characters, subsequent_indent=indent, break_on_hyphens=False) or [""]
-    widest = max(inches(line) for line in lines)
+    widest = max(inches(line, weight) for line in lines)
     if widest <= width or characters <= 8:
         return lines
-    return _fit(paragraph, width, max(8, min(characters - 1, int(characters * width / widest * 1.02))))
+    return _fit(paragraph, width, max(8, min(characters - 1, int(characters * width / widest * 1.02))), weight)
 
 
 def small_print(lines: list[str] | tuple[str, ...], width: float) -> list[str]:
