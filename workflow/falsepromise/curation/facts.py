@@ -115,8 +115,7 @@ def _fact(relation: str, subject: str, answers: list[str]) -> Record:
 
 
 def split(facts: list[Record], seed: int) -> list[Record]:
-    """Give every subject one of `SPLITS`; the facts in an order of their subjects, the seed's behind the first two
-    splits.
+    """Give every subject one of `SPLITS`. Facts of the first two come first, the others in the seed's order.
 
     The seed deals out each kind of subject by itself: a study in which the teacher is hardly asked about elements would
     measure chance.
