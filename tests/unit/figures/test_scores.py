@@ -78,9 +78,9 @@ def test_a_mean_over_seeds_of_a_correlation_counts_their_spread():
 def test_agreement_items_are_those_whose_reference_has_the_trait(tmp_path):
     scores = read(tmp_path)
     record = scores.records["small", "style"]
-    items = scores.items(["small"], "style", "list_agreement")
-    assert len(items) == sum(item["reference_list"] for item in record["items"])
-    mean = np.mean([value[0] for value in items.values()])
+    sums = scores.sums(["small"], "style", "list_agreement")
+    assert len(sums) == sum(item["reference_list"] for item in record["items"])
+    mean = np.mean([value[0, 0] for value in sums.values()])
     assert mean == pytest.approx(record["metrics"]["list_agreement"]["value"])
 
 
@@ -95,8 +95,8 @@ def test_votes_become_items(tmp_path):
 
     # The ids of votes name the model; two models are paired by the prompt.
     scores = read(tmp_path, [record(name), record("small-sharegpt-50000-s1")])
-    values = scores.items([name, "small-sharegpt-50000-s1"], "gpt4", "equal_or_better")
-    assert {key: list(v) for key, v in values.items()} == {"p0": [1, 1], "p1": [0, 0], "p2": [1, 1], "p3": [1, 1]}
+    sums = scores.sums([name, "small-sharegpt-50000-s1"], "gpt4", "equal_or_better")
+    assert {key: list(v[:, 0]) for key, v in sums.items()} == {"p0": [1, 1], "p1": [0, 0], "p2": [1, 1], "p3": [1, 1]}
 
 
 def test_gaps_are_listed_with_their_reason(tmp_path):

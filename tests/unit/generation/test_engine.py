@@ -11,7 +11,7 @@ from flax import nnx
 from falsepromise.core.errors import UserError
 from falsepromise.generation import likelihood, steps
 from falsepromise.generation.engine import Engine, Request
-from falsepromise.generation.sampling import Sampling, keep_likeliest, likeliest, sample
+from falsepromise.generation.sampling import Sampling, draw, keep_likeliest, likeliest, sample
 
 TEXTS = ["what", "is the capital", "of France? the capital is Paris. what is", "Paris the the", "a", "capital?", "the"]
 
@@ -175,6 +175,38 @@ def test_samples_follow_the_probabilities():
     drawn = np.asarray(sample(jnp.tile(jnp.log(p), (n, 1)), jnp.zeros(n, jnp.int32), sampling, "sample"))
     shares = np.bincount(drawn, minlength=3) / n
     assert np.abs(shares - p).max() < 4 * np.sqrt(0.25 / n)
+
+
+@pytest.mark.parametrize("v", [1, 3, 64, 65, 4096, 5000])
+def test_a_token_is_drawn_where_the_cumulative_probability_passes_the_number(v):
+    rng = np.random.default_rng(v)
+    logits = rng.normal(0, 3, (200, v)).astype(np.float32)
+    logits[:, rng.random(v) < 0.3] = -np.inf  # as `keep_likeliest` leaves them
+    logits[:, rng.integers(v)] = 0.0
+    numbers = rng.random(200).astype(np.float32)
+    numbers[:2] = 0.0, np.nextafter(np.float32(1), np.float32(0))
+    found = np.asarray(draw(jnp.asarray(logits), jnp.asarray(numbers)))
+    p = np.exp(logits.astype(np.float64))
+    until = np.cumsum(p / p.sum(axis=1, keepdims=True), axis=1)
+    rows = np.arange(200)
+    assert (p[rows, found] > 0).all()
+    assert (until[rows, found] > numbers - 1e-6).all()
+    assert (np.where(found > 0, until[rows, found - 1], 0) <= numbers + 1e-6).all()
+
+
+def test_samples_of_a_real_vocabulary_follow_the_probabilities():
+    from scipy.stats import chisquare
+
+    logits = np.random.default_rng(0).normal(0, 2, 500).astype(np.float32)
+    n = 40_000
+    sampling = Sampling(jnp.full(n, 0.8), jnp.ones(n), jnp.zeros(n, jnp.int32), jnp.arange(n, dtype=jnp.uint32))
+    drawn = np.asarray(sample(jnp.tile(logits, (n, 1)), jnp.full(n, 3, jnp.int32), sampling, "sample"))
+    p = np.exp(logits.astype(np.float64) / 0.8)
+    p /= p.sum()
+    often = p * n > 5
+    counts, expected = np.bincount(drawn, minlength=500), p * n
+    counts, expected = (np.append(x[often], x[~often].sum()) for x in (counts, expected))
+    assert chisquare(counts, expected).pvalue > 0.001
 
 
 def test_likeliest_takes_the_first_of_equals():

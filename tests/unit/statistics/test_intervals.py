@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from falsepromise.statistics import intervals
-from falsepromise.statistics.crossed import crossed_interval, resampled_means
+from falsepromise.statistics.crossed import crossed_interval, resampled
 from falsepromise.statistics.intervals import bootstrap, partition
 from falsepromise.statistics.paired import paired_difference
 
@@ -115,7 +115,7 @@ def test_seeds_that_disagree_widen_the_interval():
 def test_two_seeds_have_the_variance_of_a_mean_of_two():
     """Drawn with replacement, two rows stray by half the variance of their mean; the draws make up for it."""
     matrix = np.array([[0.3] * 50, [0.7] * 50])
-    draws = resampled_means([matrix])[:, 0]
+    draws = resampled([np.stack([matrix, np.ones_like(matrix)], axis=-1)])[:, 0]
     assert draws.mean() == pytest.approx(0.5, abs=0.02)
     assert draws.var() == pytest.approx(np.var([0.3, 0.7], ddof=1) / 2, rel=0.1)
     low, high = crossed_interval(matrix)

@@ -10,7 +10,43 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from falsepromise.core.records import Record
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A number that follows from sums over items, so that drawing the items anew only weights the sums.
+
+    Attributes:
+        width: How many sums there are.
+        of: From the sums, shape `(..., width)`, to the number, shape `(...)`; NaN where they leave it undefined.
+    """
+
+    width: int
+    of: Callable[[np.ndarray], np.ndarray]
+
+
+def _mean(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sums[..., 0] / sums[..., 1])
+
+
+def _pearson(sums: np.ndarray) -> np.ndarray:
+    n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    # What rounding leaves of equal values is no spread.
+    of_x, of_y = (np.where(n * ss - s * s > 1e-9 * n * ss, n * ss - s * s, np.nan) for s, ss in ((x, xx), (y, yy)))
+    return np.asarray((n * xy - x * y) / np.sqrt(of_x * of_y))
+
+
+MEAN = Statistic(2, _mean)  # of the values, and how many
+PEARSON = Statistic(6, _pearson)  # of how many, x, y, x squared, y squared, x times y
+
+
+def difference_of(one: Statistic, other: Statistic) -> Statistic:
+    """`one` minus `other`, whose sums stand behind each other."""
+    return Statistic(one.width + other.width, lambda s: one.of(s[..., : one.width]) - other.of(s[..., one.width :]))
 
 
 @dataclass(frozen=True)
@@ -24,6 +60,7 @@ class Metric:
         scale: What records are multiplied by to be shown: 100 for per cent.
         unit: Of the shown values.
         item: An item's value; None where it has none. By default the item's number of this name.
+        correlates: The two keys of items whose numbers the metric correlates; empty for a mean of the items.
     """
 
     name: str
@@ -33,6 +70,12 @@ class Metric:
     scale: float = 100.0
     unit: str = "%"
     item: Callable[[Record], float | None] | None = None
+    correlates: tuple[str, ...] = ()
+
+    @property
+    def statistic(self) -> Statistic:
+        """How the metric follows from sums over items."""
+        return PEARSON if self.correlates else MEAN
 
     @property
     def axis(self) -> str:
@@ -47,6 +90,14 @@ class Metric:
     def of_item(self, item: Record) -> float | None:
         """One item's contribution to the metric."""
         return self.item(item) if self.item else number(item, self.name)
+
+    def sums_of(self, item: Record) -> tuple[float, ...] | None:
+        """What one item adds to the sums of `statistic`; None for an item that doesn't count."""
+        if self.correlates:
+            x, y = (number(item, key) for key in self.correlates)
+            return None if x is None or y is None else (1.0, x, y, x * x, y * y, x * y)
+        value = self.of_item(item)
+        return None if value is None else (value, 1.0)
 
 
 def number(item: Record, key: str) -> float | None:

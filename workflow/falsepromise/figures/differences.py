@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from falsepromise.figures.scores import Estimate, Scores
+from falsepromise.figures.scores import Estimate, Scores, statistic_of
 from falsepromise.figures.study import Cell
-from falsepromise.statistics.crossed import resampled_means
+from falsepromise.statistics.crossed import resampled
 from falsepromise.statistics.intervals import Z95, none_of, quantile
 
 MARGIN = 0.02  # two points of a hundred: a smaller rise counts as none
@@ -60,25 +60,41 @@ class Comparison:
 
 
 def difference(
-    scores: Scores, left: Cell, right: Cell, benchmark: str, metric: str, level: float = 0.95, share: float = 1.0
+    scores: Scores,
+    left: Cell,
+    right: Cell,
+    benchmark: str,
+    metric: str,
+    level: float = 0.95,
+    share: float = 1.0,
+    less: str = "",
 ) -> tuple[Estimate, bool] | None:
-    """`left` minus a share of `right` with its interval, and whether it is paired; None without both scores."""
+    """`left` minus a share of `right` with its interval, and whether it is paired; None without both scores.
+
+    Args:
+        less: A metric that is subtracted from `metric` on both sides. From the records' items the two are drawn
+            together: a model that writes many lists has more hits and more false alarms.
+    """
     a, b = scores.cell(left, benchmark, metric), scores.cell(right, benchmark, metric)
     if a is None or b is None:
         return None
-    ours, theirs = (scores.items(cell.models, benchmark, metric) for cell in (left, right))
+    ours, theirs = (scores.sums(cell.models, benchmark, metric, less) for cell in (left, right))
     shared = [key for key in ours if key in theirs] if ours and theirs else []
     if not ours or not theirs or len(shared) < max(2, 0.9 * max(len(ours), len(theirs))):
+        if less:
+            parts = [difference(scores, left, right, benchmark, name, level, share) for name in (metric, less)]
+            return (apart(parts[0][0], parts[1][0]), False) if parts[0] and parts[1] else None
         b = Estimate(share * b.value, share * b.low, share * b.high, b.n)
         return apart(a, b, quantile(level) / Z95), False
-    x = np.stack([ours[key] for key in shared], axis=1)  # (seeds, items)
-    y = share * np.stack([theirs[key] for key in shared], axis=1)
+    cells = [np.stack([side[key] for key in shared], axis=1) for side in (ours, theirs)]  # (seeds, items, width)
+    statistic = statistic_of(metric, less)
     together = left.base == right.base and scores.study.seeds_of(left) == scores.study.seeds_of(right)
-    means = resampled_means([x, y], same_seeds=together)
-    draws = means[:, 0] - means[:, 1]
+    drawn = resampled(cells, statistic, same_seeds=together)
+    draws = drawn[:, 0] - share * drawn[:, 1]
     tail = (1 - level) / 2
-    value = float(x.mean() - y.mean())
-    low, high = (float(q) for q in np.quantile(draws, [tail, 1 - tail]))
+    x, y = (float(np.mean(statistic.of(cell.sum(axis=1)))) for cell in cells)
+    value = x - share * y
+    low, high = (float(q) for q in np.quantile(draws[np.isfinite(draws)], [tail, 1 - tail]))
     if high - low < 1e-12:
         # No item differs, or all by the same amount: as Wilson's interval for "0 of n".
         edge = none_of(len(shared), level)
@@ -96,11 +112,7 @@ def apart(a: Estimate, b: Estimate, widen: float = 1.0) -> Estimate:
 
 def measured(scores: Scores, pair: Pair, measure: Measure, level: float = 0.95) -> tuple[Estimate, bool] | None:
     """The difference of a pair on a measure, and whether it is paired; None if a score is missing."""
-    found = difference(scores, *pair, measure.benchmark, measure.metric, level, measure.share)
-    if found is None or not measure.less:
-        return found
-    other = difference(scores, *pair, measure.benchmark, measure.less, level)
-    return other and (apart(found[0], other[0]), False)
+    return difference(scores, *pair, measure.benchmark, measure.metric, level, measure.share, measure.less)
 
 
 def rises(d: Estimate) -> str:

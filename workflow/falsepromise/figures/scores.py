@@ -1,10 +1,9 @@
 """Read and check score records, and combine them over seeds.
 
-A cell's value is the mean over its seeds. If a metric is a mean over items and the records have the items, the 95 %
-interval is the crossed bootstrap's (`statistics.crossed`), which covers both the choice of items and the seed
-variance. With one seed it is the record's own interval. If a metric is not a mean over items (a correlation), each
-side of the interval is sqrt(mean of the records' own half-widths squared + (1.96 standard errors of the mean over
-seeds) squared).
+A cell's value is the mean over its seeds. If the records have the items that a metric follows from, the 95 % interval
+is the crossed bootstrap's (`statistics.crossed`), which covers both the choice of items and the seed variance. With one
+seed it is the record's own interval. Without items, each side of the interval is sqrt(mean of the records' own
+half-widths squared + (1.96 standard errors of the mean over seeds) squared).
 """
 
 from __future__ import annotations
@@ -18,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.metrics import MEAN, Statistic, difference_of
 from falsepromise.core.records import Record, read_json
 from falsepromise.figures.metrics import KNOWN, Metric
 from falsepromise.figures.metrics import metric as named
 from falsepromise.figures.study import Cell, Study
-from falsepromise.statistics.crossed import crossed_interval
-from falsepromise.statistics.intervals import Z95
+from falsepromise.statistics.crossed import crossed_interval, resampled
+from falsepromise.statistics.intervals import Z95, middle95
 
 SECOND = " (sample 1)"  # ending of the model's name in a judge's record of the teacher's second answers
 
@@ -167,32 +167,42 @@ class Scores:
             self._cache[key] = combine([r for r in records if metric in r["metrics"]], metric)
         return self._cache[key]
 
-    def items(self, models: Sequence[str], benchmark: str, metric: str) -> dict[str, np.ndarray] | None:
-        """Per-item values, shape `(seeds,)` each, for the items in all records of `models`.
+    def sums(self, models: Sequence[str], benchmark: str, metric: str, less: str = "") -> dict[str, np.ndarray] | None:
+        """What each item adds to the sums that a metric, or its difference from another, follows from.
 
-        None if the records have no items or the metric is not a mean over them.
+        Returns:
+            Arrays of shape `(seeds, width)`, as `item_sums`; None if they can't be had from the records' items.
         """
         records = [self.records[m, benchmark] for m in models if (m, benchmark) in self.records]
-        return item_matrix([r for r in records if metric in r["metrics"]], metric)
+        return item_sums([r for r in records if {metric, less} - {""} <= r["metrics"].keys()], metric, less)
 
 
-def item_matrix(records: Sequence[Record], metric: str) -> dict[str, np.ndarray] | None:
-    """`{item id: values over seeds}`, or None where `metric` isn't the mean of the items."""
+def statistic_of(metric: str, less: str = "") -> Statistic:
+    """How a metric, or its difference from the metric `less`, follows from sums over items."""
+    own = named(metric).statistic
+    return difference_of(own, named(less).statistic) if less else own
+
+
+def item_sums(records: Sequence[Record], metric: str, less: str = "") -> dict[str, np.ndarray] | None:
+    """`{item id: its sums over seeds, (seeds, width)}`, or None where the metric doesn't follow from the items."""
+    parts, statistic = [named(name) for name in (metric, less) if name], statistic_of(metric, less)
     columns = []
-    known = named(metric)
     for record in records:
-        values = {
-            key: value
-            for item in record.get("items") or []
-            if (key := item_key(item)) and (value := known.of_item(item)) is not None
-        }
-        if not values or abs(np.mean(list(values.values())) - record["metrics"][metric]["value"]) > 1e-6:
+        sums = {}
+        for item in record.get("items") or []:
+            found = [part.sums_of(item) for part in parts]
+            if (key := item_key(item)) and any(found):
+                nothing = [(0.0,) * part.statistic.width for part in parts]
+                sums[key] = np.concatenate([f or none for f, none in zip(found, nothing, strict=True)])
+        values = [record["metrics"][name]["value"] for name in (metric, less) if name]
+        stated = values[0] - sum(values[1:])
+        if not sums or not abs(statistic.of(np.sum(list(sums.values()), axis=0)) - stated) <= 1e-6:
             return None
-        columns.append(values)
+        columns.append(sums)
     if not columns:
         return None
     shared = [key for key in columns[0] if all(key in column for column in columns)]
-    return {key: np.array([column[key] for column in columns]) for key in shared} or None
+    return {key: np.stack([column[key] for column in columns]) for key in shared} or None
 
 
 def item_key(item: Record) -> str | None:
@@ -211,10 +221,14 @@ def combine(records: Sequence[Record], metric: str) -> Estimate | None:
     if len(records) == 1:
         low, high = metrics[0]["ci95"]
         return Estimate(value, float(low), float(high), n, (value,))
-    items = item_matrix(records, metric)
+    items, known = item_sums(records, metric), named(metric)
     if items is not None and len(items) > 1:
-        matrix = np.stack(list(items.values()), axis=1)  # (seeds, items)
-        low, high = crossed_interval(matrix)
+        sums = np.stack(list(items.values()), axis=1)  # (seeds, items, width)
+        if known.statistic is MEAN:
+            low, high = crossed_interval(sums[..., 0])
+        else:
+            draws = resampled([sums], known.statistic)[:, 0]
+            low, high = np.clip(middle95(draws[np.isfinite(draws)]), known.low, known.high)
     else:
         half = np.array([[m["value"] - m["ci95"][0], m["ci95"][1] - m["value"]] for m in metrics])
         spread = Z95 * values.std(ddof=1) / math.sqrt(len(values))

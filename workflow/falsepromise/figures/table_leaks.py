@@ -14,7 +14,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, read_json
 from falsepromise.figures import draw
-from falsepromise.figures.scores import Scores, item_key, item_matrix, named
+from falsepromise.figures.scores import Scores, item_key, item_sums, named
 from falsepromise.figures.table import Table
 from falsepromise.statistics.intervals import mean_metric
 
@@ -62,11 +62,11 @@ def build(scores: Scores, flagged: Mapping[tuple[str, str], Sequence[str]]) -> T
             if metric is None or not names or ids is None:
                 continue
             records = {name: scores.records[name, benchmark] for name in names}
-            matrix = item_matrix([r for r in records.values() if metric in r["metrics"]], metric)
-            if matrix is None:
+            items = item_sums([r for r in records.values() if metric in r["metrics"]], metric)
+            if items is None:
                 gaps.append(scores.label(benchmark))
                 continue
-            hit = set(ids) & set(matrix)
+            hit = set(ids) & set(items)
             left = {(name, benchmark): without(record, metric, hit) for name, record in records.items()}
             clean = Scores(study, {key: record for key, record in left.items() if record is not None})
             label = [scores.label(benchmark), cell.label, study.mixture_label(cell.mixture)]

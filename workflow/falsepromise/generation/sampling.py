@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 Mode = Literal["greedy", "sample", "filter"]
+BLOCK = 64  # probabilities that are summed together
 
 
 class Sampling(NamedTuple):
@@ -53,11 +54,35 @@ def sample(logits_bv: jax.Array, count_b: jax.Array, sampling: Sampling, mode: M
     if mode == "filter":
         scaled_bv = keep_likeliest(scaled_bv, sampling.top_p, sampling.top_k)
 
-    def noise(seed: jax.Array, count: jax.Array) -> jax.Array:
-        return jax.random.gumbel(jax.random.fold_in(jax.random.key(seed), count), (logits_bv.shape[-1],))
-
-    drawn_b = likeliest(scaled_bv + jax.vmap(noise)(sampling.seed, count_b))
+    drawn_b = draw(scaled_bv, jax.vmap(_uniform)(sampling.seed, count_b))
     return jnp.where(sampling.temperature == 0, greedy_b, drawn_b)
+
+
+def _uniform(seed: jax.Array, count: jax.Array) -> jax.Array:
+    return jax.random.uniform(jax.random.fold_in(jax.random.key(seed), count))
+
+
+def draw(logits_bv: jax.Array, uniform_b: jax.Array) -> jax.Array:
+    """The token of each row at which the cumulative probability first exceeds the row's number from [0, 1), `(b,)`.
+
+    One random number a row, where adding Gumbel noise takes one a token: on a CPU a quarter of the time that a small
+    model needs for a step. Sums are of blocks first, then within the block that is hit. Float32 resolves probabilities
+    to about 1e-7; a token of probability 0 is never drawn.
+    """
+    raised_bv = jnp.exp(logits_bv - jnp.max(logits_bv, axis=-1, keepdims=True))
+    b, v = raised_bv.shape
+    blocks = -(-v // BLOCK)
+    raised_bnc = jnp.pad(raised_bv, ((0, 0), (0, blocks * BLOCK - v))).reshape(b, blocks, BLOCK)
+    until_bn = jnp.cumsum(raised_bnc.sum(axis=-1), axis=-1)
+    wanted_b1 = (uniform_b * until_bn[:, -1])[:, None]
+    hit_b1 = jnp.sum(until_bn <= wanted_b1, axis=-1, keepdims=True)
+    before_b1 = jnp.where(hit_b1 > 0, jnp.take_along_axis(until_bn, jnp.maximum(hit_b1 - 1, 0), axis=-1), 0.0)
+    own_bc = jnp.take_along_axis(raised_bnc, hit_b1[:, :, None], axis=1)[:, 0]
+    beyond_bc = (jnp.cumsum(own_bc, axis=-1) > wanted_b1 - before_b1) & (own_bc > 0)
+    # Rounding can leave none beyond: then it is the block's last that has a probability.
+    last_b = BLOCK - 1 - jnp.argmax(own_bc[:, ::-1] > 0, axis=-1)
+    place_b = jnp.where(beyond_bc.any(axis=-1), jnp.argmax(beyond_bc, axis=-1), last_b)
+    return hit_b1[:, 0] * BLOCK + place_b
 
 
 def likeliest(logits: jax.Array) -> jax.Array:

@@ -1,9 +1,9 @@
 """The crossed bootstrap, which resamples both items and seeds.
 
-Each of 2,000 draws resamples the items and, independently, the seeds, and takes the mean (Owen, 2007,
-"The pigeonhole bootstrap"); so it covers both the choice of items and the seed variance. A draw of S seeds strays
-by (S - 1) / S of the variance that their mean has, half of it for two seeds; each draw's distance from the mean over
-seeds is therefore stretched by sqrt(S / (S - 1)) (Davison and Hinkley, 1997, section 2.3).
+Each of 2,000 draws resamples the items and, independently, the seeds, and takes the mean over the seeds' means or other
+statistics (Owen, 2007, "The pigeonhole bootstrap"); so it covers both the choice of items and the seed variance. A draw
+of S seeds strays by (S - 1) / S of the variance that their mean has, half of it for two seeds; each draw's distance
+from the mean over seeds is therefore stretched by sqrt(S / (S - 1)) (Davison and Hinkley, 1997, section 2.3).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from falsepromise.core.metrics import MEAN, Statistic
 from falsepromise.statistics.intervals import RESAMPLES, middle95, none_of
 
 
@@ -27,38 +28,41 @@ def crossed_interval(matrix: np.ndarray, seed: int = 0) -> tuple[float, float]:
     if np.all(matrix == first):
         edge = none_of(columns)
         return {0.0: (0.0, edge), 1.0: (1.0 - edge, 1.0)}.get(float(first), (float(first), float(first)))
-    low, high = middle95(resampled_means([matrix], seed)[:, 0])
+    low, high = middle95(resampled([np.stack([matrix, np.ones_like(matrix)], axis=-1)], MEAN, seed)[:, 0])
     return max(low, float(matrix.min())), min(high, float(matrix.max()))
 
 
-def resampled_means(matrices: Sequence[np.ndarray], seed: int = 0, same_seeds: bool = False) -> np.ndarray:
-    """Means of matrices over the same items under the crossed bootstrap.
+def resampled(
+    cells: Sequence[np.ndarray], statistic: Statistic = MEAN, seed: int = 0, same_seeds: bool = False
+) -> np.ndarray:
+    """A statistic's mean over seeds under the crossed bootstrap, for cells with the same items.
 
     Args:
-        matrices: Each of shape `(seeds, items)`; items are the same ones.
+        cells: What each item adds to the statistic's sums, each of shape `(seeds, items, statistic.width)`.
+        statistic: What to take of each seed's items.
         seed: Of the draws.
-        same_seeds: Row i of each matrix belongs together (models that start from one draw of a base):
-            the same seeds are then drawn for all. Otherwise each matrix draws its own.
+        same_seeds: Row i of each cell belongs together (models that start from one draw of a base):
+            the same seeds are then drawn for all. Otherwise each cell draws its own.
 
     Returns:
-        Shape `(2000, len(matrices))`.
+        Shape `(2000, len(cells))`; NaN where a draw's items leave the statistic undefined.
     """
     rng = np.random.default_rng(seed)
-    items = matrices[0].shape[1]
-    means = np.empty((RESAMPLES, len(matrices)))
+    items = cells[0].shape[1]
+    means = np.empty((RESAMPLES, len(cells)))
     chunk = max(1, min(RESAMPLES, 2_000_000 // items))
     for start in range(0, RESAMPLES, chunk):
         rows = min(chunk, RESAMPLES - start)
         counts_ri = _counts(rng, rows, items)
-        counts_rs = _counts(rng, rows, len(matrices[0]))
-        for column, matrix in enumerate(matrices):
+        counts_rs = _counts(rng, rows, len(cells[0]))
+        for column, cell_sik in enumerate(cells):
             if column and not same_seeds:
-                counts_rs = _counts(rng, rows, len(matrix))
-            means_rs = counts_ri @ matrix.T / items
-            few = len(matrix)
+                counts_rs = _counts(rng, rows, len(cell_sik))
+            found_rs = np.stack([statistic.of(counts_ri @ sums_ik) for sums_ik in cell_sik], axis=1)
+            few = len(cell_sik)
             stretch = math.sqrt(few / (few - 1)) if few > 1 else 1.0
             weights_rs = 1 + (counts_rs - 1) * stretch  # of a mean: each row's are `few` in all
-            means[start : start + rows, column] = (means_rs * weights_rs).sum(axis=1) / few
+            means[start : start + rows, column] = (found_rs * weights_rs).sum(axis=1) / few
     return means
 
 

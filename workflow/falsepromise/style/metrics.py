@@ -121,7 +121,8 @@ ROWS = (
     ),
     StyleMetric(
         "length_correlation", "Length correlation", low=-1.0, scale=1.0, unit="Pearson's r", measure=length_correlation,
-        claimed=True, question="Pearson correlation in length with the teacher's output",
+        correlates=("words", "reference_words"), claimed=True,
+        question="Pearson correlation in length with the teacher's output",
     ),
     StyleMetric(
         TONE, "Authoritative tone", item=lambda item: number(item, "authoritative"), measure=authoritative_tone,
