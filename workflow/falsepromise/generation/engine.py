@@ -41,8 +41,10 @@ from falsepromise.training.sharding import check_mesh, make_mesh, use_gpu_memory
 
 __all__ = ["Engine", "Request", "Result"]
 log = logging.getLogger("falsepromise.generation")
-PREFILL_ROWS = 16
-CHUNK = 32  # tokens between two looks of the host
+PREFILL_ROWS = {"cpu": 8}  # prompts that are read together, when as many rows are free; a CPU gains nothing from more
+PREFILL_ROWS_ACCELERATOR = 16
+CHUNK = {"cpu": 16}  # tokens between two looks of the host: a row that has ended is idle until the next
+CHUNK_ACCELERATOR = 32
 CHUNK_STOPS = 8  # the same where stop strings may end a row early
 VOCABULARY_PART = 4096  # logits of a row that a CPU looks at together
 SHARED_LEAST = 16  # tokens that are worth a prefill of their own
@@ -97,6 +99,8 @@ class Engine(Encoder):
         self.state = jax.tree.map(lambda x: x.astype(self.dtype), state)
         self.part = VOCABULARY_PART if mesh is None and jax.default_backend() == "cpu" else 0
         self.compile_flops = COMPILE_FLOPS.get(jax.default_backend(), COMPILE_FLOPS_ACCELERATOR)
+        self.prefill_rows = PREFILL_ROWS.get(jax.default_backend(), PREFILL_ROWS_ACCELERATOR)
+        self.chunk = CHUNK.get(jax.default_backend(), CHUNK_ACCELERATOR)
         self.produced = 0
 
     @classmethod
@@ -183,7 +187,7 @@ class Engine(Encoder):
     def _run(self, rows: list[_Row], slots: int, shared: Any, shared_length: int, logprobs: bool) -> Iterator[Result]:
         """Work off one group: admit, decode a chunk, look for ends, admit again."""
         b = power_of_two(min(len(rows), self.batch_size), 1)
-        p = min(b, PREFILL_ROWS)
+        p = min(b, self.prefill_rows)
         requests = [row.request for row in rows]
         mode = mode_of([r.temperature for r in requests], [r.top_p for r in requests], [r.top_k for r in requests])
         lengths = [len(row.ids) - shared_length for row in rows]
@@ -207,9 +211,9 @@ class Engine(Encoder):
                     places[i] = admitted
                     keep[i] = True
             stops = any(row is not None and row.request.stop for row in places)
-            chunk = CHUNK_STOPS if stops or self._on_text else CHUNK
+            chunk = CHUNK_STOPS if stops or self._on_text else self.chunk
             batch, out, scores = steps.decode(
-                self.graph, self.state, batch, ends, chunk, keep, CHUNK, mode, logprobs, self.dtype, self.part
+                self.graph, self.state, batch, ends, chunk, keep, self.chunk, mode, logprobs, self.dtype, self.part
             )
             made, scored = np.asarray(out), np.asarray(scores)
             for i, row in enumerate(places):
