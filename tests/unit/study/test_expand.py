@@ -79,7 +79,7 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("benchmarks.nq.shots", 3, "'benchmarks.nq.shots' is for the task lm_eval, this one is nq"),
         ("benchmarks.nq.data", "", "names '', which is not in 'sources'"),
         ("benchmarks.nq.samples", 4, "is for humaneval and toxicity"),
-        ("benchmarks.nq.runs", ["amuont"], "which is no group of runs; did you mean 'amount'?"),
+        ("benchmarks.nq.runs", ["amuont"], "which is no group of runs and no base; did you mean 'amount'?"),
         ("prompts.heldout.n", 9, "'prompts.heldout.n' is 9, but the pool sets 8 aside"),
         ("prompts.heldout", {"pool": "sharegpt_mix", "n": 8, "samples": 2}, "without 'temperature' they would all be"),
         (
@@ -113,6 +113,18 @@ def test_a_mistake_is_one_line_that_names_the_key(config: dict[str, Any], path: 
     assert message in str(error.value)
     assert str(error.value).startswith("study.yaml: ")
     assert "\n" not in str(error.value)
+
+
+def test_a_benchmark_may_be_for_some_bases(config: dict[str, Any]) -> None:
+    base, other = list(config["bases"])[:2]
+    changed = put(config, "benchmarks.nq.runs", [base])
+    study = load(changed, "study.yaml")
+    chosen = study.chosen(study.config.benchmarks["nq"].runs)
+    assert chosen == [name for name in study.base_models if study.models[name].base == base]
+    assert 0 < len(chosen) < len(study.base_models)
+    changed["runs"][base] = {"bases": [other], "mixtures": ["sharegpt_mix"], "role": "other"}
+    with pytest.raises(UserError, match="a group of runs and a base; rename one"):
+        load(changed, "study.yaml")
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -277,7 +277,9 @@ class Prompts(Selection):
         otherwise="1",
     )  # fmt: skip
     shards: Shards = key("number of jobs that share a model's answers; the result is the same", 1)
-    runs: Groups | None = key("the models that answer: `bases`, groups of runs, roles", None, otherwise="all")
+    runs: Groups | None = key(
+        "the models that answer: base models, all of them with `bases`, groups of runs, roles", None, otherwise="all"
+    )
 
 
 class Benchmark(Section):
@@ -313,7 +315,10 @@ class Benchmark(Section):
     )
     stand_in: str | None = key("what it is, if it is not the real benchmark; printed on figures", None)
     shards: Shards = key("number of jobs that share a model's answers; the result is the same", 1)
-    runs: Groups | None = key("the models that are scored: `bases`, groups of runs, roles", None, otherwise="all")
+    runs: Groups | None = key(
+        "the models that are scored: base models, all of them with `bases`, groups of runs, roles", None,
+        otherwise="all",
+    )  # fmt: skip
 
 
 class Style(Section):

@@ -107,13 +107,16 @@ def _bases(study: Study) -> Iterator[str]:
 def _groups(study: Study) -> Iterator[str]:
     if "bases" in study.runs:
         yield "'runs.bases' is reserved for the base models; choose another name"
-    known = {"bases", *ROLES, *study.runs}
+    known = {"bases", *ROLES, *study.runs, *study.bases}
     sections = (("prompts", study.prompts), ("benchmarks", study.benchmarks), ("judges", study.judges))
     for section, entries in sections:
         for name, entry in entries.items():
             for group in (entry.runs or []) if "runs" in entry.model_fields_set else []:
+                here = f"'{section}.{name}.runs' names {group!r}, which is"
                 if group not in known:
-                    yield f"'{section}.{name}.runs' names {group!r}, which is no group of runs; {nearest(group, known)}"
+                    yield f"{here} no group of runs and no base; {nearest(group, known)}"
+                if group in study.bases and (group in study.runs or group in ROLES):
+                    yield f"{here} a group of runs and a base; rename one"
 
 
 def _prompts(study: Study) -> Iterator[str]:

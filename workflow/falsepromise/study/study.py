@@ -149,10 +149,10 @@ class Study:
         return teacher | {f"judges.{name}": self.asked(name) for name, judge in config.judges.items() if judge.prompts}
 
     def chosen(self, groups: Sequence[str] | None) -> list[str]:
-        """The models of the groups of runs that a benchmark, prompt set or judge names; None: all models."""
+        """The models that the `runs` of a benchmark, prompt set or judge name; None: all models."""
         if groups is None:
             return list(dict.fromkeys([*self.base_models, *(name for group in self.runs.values() for name in group)]))
-        names = self.base_models if "bases" in groups else []
+        names = [name for name in self.base_models if "bases" in groups or self.models[name].base in groups]
         trained = [model for group in groups for model in self.runs.get(group) or self.of_role(group)]
         return list(dict.fromkeys([*names, *trained]))
 
