@@ -22,6 +22,7 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import write_json
 from falsepromise.generation import steps
+from falsepromise.generation.engine import CHUNK_ACCELERATOR
 from falsepromise.generation.placing import decoding_sharding, default_mesh, placed
 from falsepromise.generation.sampling import Sampling
 from falsepromise.models import weights
@@ -33,8 +34,6 @@ from falsepromise.training.compile import GB, configs, parser_of, shape_of, slic
 from falsepromise.training.program import collectives, memory_of
 from falsepromise.training.sharding import check_mesh
 from falsepromise.training.targets import Target
-
-CHUNK = 32  # tokens between two looks of the host, as the engine's
 
 
 def decoding(
@@ -70,7 +69,7 @@ def decoding(
             graph, state, batch, each(i, rows, prompt), lengths, lengths, lengths, sampling, None, each(i), dtype
         ),
         "decode": steps.decode.lower(
-            graph, state, batch, each(i, 1), each(i), each(bool, rows), CHUNK, "greedy", False, dtype
+            graph, state, batch, each(i, 1), each(i), each(bool, rows), CHUNK_ACCELERATOR, "greedy", False, dtype
         ),
     }
 
