@@ -53,7 +53,6 @@ def sample(logits_bv: jax.Array, count_b: jax.Array, sampling: Sampling, mode: M
     scaled_bv = logits_bv / jnp.maximum(sampling.temperature, 1e-6)[:, None]
     if mode == "filter":
         scaled_bv = keep_likeliest(scaled_bv, sampling.top_p, sampling.top_k)
-
     drawn_b = draw(scaled_bv, jax.vmap(_uniform)(sampling.seed, count_b))
     return jnp.where(sampling.temperature == 0, greedy_b, drawn_b)
 
@@ -65,8 +64,8 @@ def _uniform(seed: jax.Array, count: jax.Array) -> jax.Array:
 def draw(logits_bv: jax.Array, uniform_b: jax.Array) -> jax.Array:
     """The token of each row at which the cumulative probability first exceeds the row's number from [0, 1), `(b,)`.
 
-    One random number a row, where adding Gumbel noise takes one a token of the vocabulary: of a small model's step on a
-    CPU that was a tenth or more. Sums are of blocks first, then within the block that is hit. Float32 resolves probabilities
+    One random number a row, where adding Gumbel noise takes one a token of the vocabulary: a tenth or more of a small
+    model's step on a CPU. Sums are of blocks first, then within the block that is hit. Float32 resolves probabilities
     to about 1e-7; a token of probability 0 is never drawn.
     """
     raised_bv = jnp.exp(logits_bv - jnp.max(logits_bv, axis=-1, keepdims=True))
