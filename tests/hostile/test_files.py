@@ -39,7 +39,11 @@ YAML = {
     "many keys": ("".join(f"k{n}: 1\n" for n in range(100_000)), "more than 50,000 values"),
     "digits": ("a: " + "9" * 5000, "digits"),
     "digits of base 16": ("a: 0x" + "f" * 6000, "too many digits"),
-    "digits of base 60": ("a: 1" + ":1" * 3000, "too many digits"),
+    "digits of base 60": ("a: 1" + ":1" * 3000, "in line 1 is a number in base 60"),
+    "a number in base 8": ("a:\n  seed: 010", "010 in line 2 is a number in base 8 to YAML; write it without"),
+    "a signed number in base 8": ("[-0_17]", "-0_17 in line 1 is a number in base 8"),
+    "a time": ("minutes: 1:30", "1:30 in line 1 is a number in base 60 to YAML; .* or a text in quotes"),
+    "a time of a key": ("12:30: x", "12:30 in line 1"),
     "no date": ("a: 2001-13-45\n", "month"),
     "an object": ("a: !!python/object/apply:os.system [exit]\n", "could not determine a constructor"),
     "a key that is a list": ("? [a]\n: b\n", "found unhashable key"),
@@ -52,6 +56,14 @@ def test_yaml_of_strangers_is_one_line(kind, tmp_path):
     (tmp_path / "study.yaml").write_text(text)
     with pytest.raises(UserError, match=said):
         read_yaml(tmp_path / "study.yaml")
+
+
+def test_numbers_in_base_10_and_texts_that_look_like_others_are_read(tmp_path):
+    text = "{a: 0, b: 0.05, c: '010', d: '1:30', e: 1_000, f: 10, g: -0, h: 08, i: a:10}"
+    (tmp_path / "study.yaml").write_text(text)
+    assert read_yaml(tmp_path / "study.yaml") == {
+        "a": 0, "b": 0.05, "c": "010", "d": "1:30", "e": 1000, "f": 10, "g": 0, "h": "08", "i": "a:10",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("sources", ["[1]", "{a: 1}", "{a: {}}", "{a: {uri: 3}}", "{../a: {uri: 'hub:a/b'}}", "{1: x}"])

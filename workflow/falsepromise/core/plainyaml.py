@@ -6,6 +6,7 @@ contains itself. So the file's events are counted before anything is made of the
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ MOST_CHARACTERS = 1 << 22
 MOST_VALUES = 50_000  # with each reference counted as what it stands for; a study of a thousand models has 20,000
 DEEPEST = 40
 LARGEST = 1 << 63
+# YAML 1.1, which Snakemake reads, takes a number that begins with 0 in base 8 and one with colons in base 60.
+OTHER_BASE = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
     """The mapping of a YAML file.
 
     Raises:
-        UserError: the file is missing, not YAML or no mapping, has a key twice, or is too large or deep for a study.
+        UserError: the file is missing, not YAML or no mapping, has a key twice or a number in base 8 or 60, or is too
+            large or deep for a study.
     """
     import yaml
 
@@ -65,6 +69,11 @@ def _check_size(events: Any) -> None:
                 sizes[closed] = count - start
         elif kind == "ScalarEvent":
             count += 1
+            if event.implicit[0] and OTHER_BASE.fullmatch(event.value) and event.value.strip("-+0_"):
+                raise ValueError(
+                    f"{event.value[:40]} in line {event.start_mark.line + 1} is a number in base "
+                    f"{60 if ':' in event.value else 8} to YAML; write it without leading zeros, or a text in quotes"
+                )
             if name:
                 sizes[name] = 1
         elif kind == "AliasEvent":
