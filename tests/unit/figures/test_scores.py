@@ -84,6 +84,21 @@ def test_agreement_items_are_those_whose_reference_has_the_trait(tmp_path):
     assert mean == pytest.approx(record["metrics"]["list_agreement"]["value"])
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bad", [10**400, -(10**400), 1e308, float("nan"), float("inf"), "x", None, [1]])
+@pytest.mark.parametrize("name", ["length_correlation", "list_agreement", "exact_match"])
+def test_an_item_without_a_usable_number_leaves_the_records_own_intervals(bad, name):
+    keys = {"length_correlation": "words", "list_agreement": "list", "exact_match": "exact_match"}
+    items = [
+        {"id": str(i), "words": i, "reference_words": i * i % 7, "list": 1, "reference_list": True, "exact_match": 1}
+        for i in range(30)
+    ]
+    items[3][keys[name]] = bad
+    record = {"metrics": {name: metric(0.1, 0.0, 0.2)}, "items": items}
+    found = combine([record, record], name)
+    assert (found.value, found.low, found.high) == (0.1, 0.0, 0.2)
+
+
 def test_votes_become_items(tmp_path):
     name = "small-sharegpt-50000-s0"
     outcomes = ["left", "right", "tie", "no_majority"]

@@ -14,6 +14,8 @@ import numpy as np
 
 from falsepromise.core.records import Record
 
+LARGEST = 1e100  # of an item's number: sums of its squares stay finite
+
 
 @dataclass(frozen=True)
 class Statistic:
@@ -37,7 +39,7 @@ def _pearson(sums: np.ndarray) -> np.ndarray:
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     # What rounding leaves of equal values is no spread.
     of_x, of_y = (np.where(n * ss - s * s > 1e-9 * n * ss, n * ss - s * s, np.nan) for s, ss in ((x, xx), (y, yy)))
-    return np.asarray((n * xy - x * y) / np.sqrt(of_x * of_y))
+    return np.asarray((n * xy - x * y) / (np.sqrt(of_x) * np.sqrt(of_y)))
 
 
 MEAN = Statistic(2, _mean)  # of the values, and how many
@@ -101,9 +103,9 @@ class Metric:
 
 
 def number(item: Record, key: str) -> float | None:
-    """The item's number under this name; true and false count as 1 and 0."""
+    """The item's number under this name; true and false count as 1 and 0. None for what can't be summed and squared."""
     value = item.get(key)
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else None
 
 
 def votes(name: str, label: str, *outcomes: str) -> Metric:

@@ -57,7 +57,7 @@ def traits(trait: str, label: str, words: str) -> tuple[StyleMetric, StyleMetric
 
     def item(wanted: bool) -> Callable[[Record], float | None]:
         # A mean over those items alone whose reference has the trait, or has it not.
-        return lambda item: float(item[trait]) if trait in item and item.get(f"reference_{trait}") is wanted else None
+        return lambda item: number(item, trait) if item.get(f"reference_{trait}") is wanted else None
 
     alarm = f"{trait}_false_alarm"
     return (
