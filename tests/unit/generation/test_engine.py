@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,9 @@ from flax import nnx
 from falsepromise.core.errors import UserError
 from falsepromise.generation import likelihood, steps
 from falsepromise.generation.engine import Engine, Request
+from falsepromise.generation.room import Room
 from falsepromise.generation.sampling import Sampling, draw, keep_likeliest, likeliest, sample
+from falsepromise.models.config import ModelConfig
 
 TEXTS = ["what", "is the capital", "of France? the capital is Paris. what is", "Paris the the", "a", "capital?", "the"]
 
@@ -62,6 +66,28 @@ def test_a_sampled_output_does_not_depend_on_its_batch(engine):
     assert together[0].ids != together[7].ids  # the same text with another seed
     mixed = by_index(engine.generate([*requests[:2], Request("the", 10)]))
     assert [r.ids for r in mixed[:2]] == [r.ids for r in together[:2]]
+
+
+def test_little_memory_means_fewer_rows_and_the_same_answers(engine, monkeypatch):
+    requests = [Request(text, 10, temperature=0.7, seed=n) for n, text in enumerate(TEXTS)]
+    pairs = [(text, " Paris") for text in TEXTS]
+    wide, scores = by_index(engine.generate(requests)), engine.loglikelihood(pairs)
+    monkeypatch.setattr(engine, "room", dataclasses.replace(engine.room, free=1.0))
+    assert engine.room.batch(64, 96, 16, 32, 0) == (1, 1)
+    assert [r.ids for r in by_index(engine.generate(requests))] == [r.ids for r in wide]
+    np.testing.assert_allclose([s for s, _ in engine.loglikelihood(pairs)], [s for s, _ in scores], atol=1e-4)
+
+
+def test_rows_are_halved_until_they_fit():
+    # 2 bytes x keys and values x 40 layers x 40 heads x 128: 819,200 bytes a token, 1.68 GB a row of 2,048.
+    config = ModelConfig("llama", 32000, 5120, 13824, 40, 40, 40, 128, 2048)
+    room = Room.of(config, "bfloat16", None, "gpu", 47.5e9)
+    assert room.decoding(1, 2048) == 819_200 * 2048
+    assert room.batch(64, 2048, 16, 1536, 0)[0] == 16
+    assert dataclasses.replace(room, row_shares=8).batch(64, 2048, 16, 1536, 0) == (64, 16)
+    assert room.batch(64, 128, 16, 64, 0) == (64, 16)
+    assert room.texts(16, 2048, 0, 1) == 16
+    assert dataclasses.replace(room, free=9e9).texts(16, 2048, 0, 2048) == 2
 
 
 def test_a_shared_beginning_changes_nothing(engine):

@@ -22,14 +22,16 @@ from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import write_json
 from falsepromise.generation import steps
-from falsepromise.generation.engine import CHUNK_ACCELERATOR
+from falsepromise.generation.engine import CHUNK_ACCELERATOR, PREFILL_ROWS, PREFILL_ROWS_ACCELERATOR
+from falsepromise.generation.padding import power_of_two
 from falsepromise.generation.placing import decoding_sharding, default_mesh, placed
+from falsepromise.generation.room import Room
 from falsepromise.generation.sampling import Sampling
 from falsepromise.models import weights
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.parallel import name
 from falsepromise.study.expand import load_files
-from falsepromise.study.planning import USABLE
+from falsepromise.study.planning import USABLE, cpu_room
 from falsepromise.training.compile import GB, configs, parser_of, shape_of, sliced
 from falsepromise.training.program import collectives, memory_of
 from falsepromise.training.sharding import check_mesh
@@ -37,12 +39,13 @@ from falsepromise.training.targets import Target
 
 
 def decoding(
-    config: ModelConfig, mesh: Mesh, *, rows: int, prompt: int, slots: int, dtype: Any = jnp.float32
+    config: ModelConfig, mesh: Mesh, *, rows: int, prompt: int, slots: int, dtype: Any = jnp.float32, read: int = 0
 ) -> dict[str, jax.stages.Lowered]:
-    """The engine's prefill of `rows` prompts and its greedy decoding, to be compiled: shapes only.
+    """The engine's prefill and its greedy decoding, to be compiled: shapes only.
 
     Args:
-        rows: Of the batch, and of a prefill.
+        rows: Of the batch.
+        read: Of a prefill; 0: as many.
         prompt: Tokens of each prompt.
         slots: Tokens that each row has room for.
         dtype: Of weights, cache and computation.
@@ -62,11 +65,12 @@ def decoding(
         return jax.ShapeDtypeStruct(shape, kind)
 
     i, f, u = jnp.int32, jnp.float32, jnp.uint32
-    sampling = Sampling(each(f, rows), each(f, rows), each(i, rows), each(u, rows))
-    lengths = each(i, rows)
+    read = read or rows
+    sampling = Sampling(each(f, read), each(f, read), each(i, read), each(u, read))
+    lengths = each(i, read)
     return {
         "prefill": steps.prefill.lower(
-            graph, state, batch, each(i, rows, prompt), lengths, lengths, lengths, sampling, None, each(i), dtype
+            graph, state, batch, each(i, read, prompt), lengths, lengths, lengths, sampling, None, each(i), dtype
         ),
         "decode": steps.decode.lower(
             graph, state, batch, each(i, 1), each(i), each(bool, rows), CHUNK_ACCELERATOR, "greedy", False, dtype
@@ -108,9 +112,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         models = configs(args, load_files(args.study))
     records = []
     for model, config in models.items():
+        if config.model_type == "gpt2" and args.slots > config.max_positions:
+            raise UserError(f"--slots {args.slots}: {model} has {config.max_positions} positions")
         setting = args.mesh or default_mesh(config, target.count)
         mesh, room = target.mesh(setting), USABLE * target.device.memory
         options = {"rows": args.rows, "prompt": args.prompt, "slots": args.slots, "dtype": dtype}
+        held = config.n_parameters * jnp.dtype(dtype).itemsize / mesh.shape["tensor"]
+        free = cpu_room(held) if target.platform == "cpu" else room - held
+        most = Room.of(config, dtype, mesh, target.platform, free).batch(
+            power_of_two(args.rows, 1), args.slots, PREFILL_ROWS.get(target.platform, PREFILL_ROWS_ACCELERATOR),
+            args.prompt, 0,
+        )  # fmt: skip
+        print(f"{model} on {target.name} ({setting}): the engine decodes {most[0]} rows together and reads {most[1]}")
         parts = decoding(config, mesh, **options)
         for part, lowered in parts.items():
             begun = time.monotonic()
@@ -124,7 +137,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "links": sum(c.sent * c.count for c in found) / link.near,
             }
             records.append({
-                "model": model, "part": part, "target": target.name, "mesh": setting, "rows": args.rows, **memory,
+                "model": model, "part": part, "target": target.name, "mesh": setting, "rows": args.rows,
+                "engine_rows": most[0], "engine_reads": most[1], **memory,
                 "fits": memory["peak"] <= room, "compile_s": round(time.monotonic() - begun, 1),
                 "collectives": [asdict(c) for c in found], **{f"{k}_s": v for k, v in seconds.items()},
             })  # fmt: skip

@@ -32,8 +32,10 @@ from falsepromise.generation.encoder import Encoder
 from falsepromise.generation.padding import power_of_two, quarter_steps
 from falsepromise.generation.placing import decoding_sharding, default_mesh, spread
 from falsepromise.generation.request import Ids, Request, Result
+from falsepromise.generation.room import Room
 from falsepromise.generation.sampling import Sampling, mode_of
 from falsepromise.models import weights
+from falsepromise.models.attention import cache_length
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.continuation import Continuation
@@ -71,7 +73,7 @@ class Engine(Encoder):
 
     Args:
         model, config, tokenizer: As `models.weights` and `models.chat` load them.
-        batch_size: Rows at most.
+        batch_size: Rows at most; fewer are decoded together where memory has no room for their tokens (`room`).
         max_length: Tokens of prompt and output together; None: the model's `max_positions`.
         dtype: Of the computation; None: float32 on a CPU, bfloat16 elsewhere.
         mesh: Where the batch lives (`training.sharding`): rows over `data` and `fsdp`, heads over
@@ -101,6 +103,7 @@ class Engine(Encoder):
         self.compile_flops = COMPILE_FLOPS.get(jax.default_backend(), COMPILE_FLOPS_ACCELERATOR)
         self.prefill_rows = PREFILL_ROWS.get(jax.default_backend(), PREFILL_ROWS_ACCELERATOR)
         self.chunk = CHUNK.get(jax.default_backend(), CHUNK_ACCELERATOR)
+        self.room = Room.here(config, self.state, self.dtype, mesh)
         self.produced = 0
 
     @classmethod
@@ -186,12 +189,14 @@ class Engine(Encoder):
 
     def _run(self, rows: list[_Row], slots: int, shared: Any, shared_length: int, logprobs: bool) -> Iterator[Result]:
         """Work off one group: admit, decode a chunk, look for ends, admit again."""
-        b = power_of_two(min(len(rows), self.batch_size), 1)
-        p = min(b, self.prefill_rows)
         requests = [row.request for row in rows]
         mode = mode_of([r.temperature for r in requests], [r.top_p for r in requests], [r.top_k for r in requests])
         lengths = [len(row.ids) - shared_length for row in rows]
         longest = max(lengths)
+        b, p = self.room.batch(
+            power_of_two(min(len(rows), self.batch_size), 1), slots, self.prefill_rows,
+            min(power_of_two(longest, 32), slots - shared_length), cache_length(shared) if shared else 0,
+        )  # fmt: skip
         one_shape = 2.0 * self.config.n_parameters * longest * len(rows) < self.compile_flops
         waiting = sorted(rows, key=lambda row: len(row.ids))  # taken from the end: the longest first
         places: list[_Row | None] = [None] * b

@@ -20,6 +20,7 @@ from falsepromise.generation import steps
 from falsepromise.generation.encoder import Encoder
 from falsepromise.generation.padding import power_of_two, quarter_steps
 from falsepromise.generation.placing import spread
+from falsepromise.generation.room import Room
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
 
@@ -40,6 +41,7 @@ class Engine(Protocol):
     max_length: int
     batch_size: int
     compile_flops: float
+    room: Room
 
     def encode(self, prompt: str | Ids) -> list[int]: ...
 
@@ -183,7 +185,10 @@ def _chunks(engine: Engine, rows: list[_Input], shared: int) -> Iterator[_Chunk]
     one_shape = 2.0 * engine.config.n_parameters * longest * len(rows) < engine.compile_flops
     most = max(row.n for row in rows)
     k = power_of_two(max(len(row.targets) for row in rows), 1)
-    p = power_of_two(min(len(rows), max(1, min(engine.batch_size, 16))), 1)
+    p = engine.room.texts(
+        power_of_two(min(len(rows), max(1, min(engine.batch_size, 16))), 1), quarter_steps(longest, 16), shared,
+        power_of_two(most, 1),
+    )  # fmt: skip
     for start in range(0, len(rows), p):
         some = rows[start : start + p]
         t = quarter_steps(longest if one_shape else len(some[0].ids) - shared, 16)

@@ -20,7 +20,7 @@ from falsepromise.core import cli
 from falsepromise.study.config import Recipe
 from falsepromise.study.expand import load_files
 from falsepromise.study.hours import START_S, core_hours, share_of_peak, work
-from falsepromise.study.planning import HARDWARE, KEPT_STATES, Plan, fewest_devices, mesh_sizes, plan
+from falsepromise.study.planning import HARDWARE, KEPT_STATES, Plan, answers_memory, fewest_devices, mesh_sizes, plan
 from falsepromise.study.study import Study
 
 GPUS_PER_HOST = 8
@@ -105,10 +105,11 @@ def need(
         if wildcards and not gpus:
             minutes = max(minutes, START + math.ceil(90 * core_hours(study, model, work(study, wildcards))))
         # Weights in float32 on the host as they are read, and in the computation's type on one GPU.
+        rows = 0 if gpus else answers_memory(study.shape(base), study.block_size(base))
         return {
             "gpu": min(1, gpus),
             "cpus": 8 if gpus else 1,
-            "mem_mb": (2000 + 8 * size // 10**6) * attempt,
+            "mem_mb": (2000 + 8 * size // 10**6 + int(rows / 1e6)) * attempt,
             "runtime": minutes * attempt,
             "nodes": 1,
             "launch": launch(min(1, gpus), 1, 8, KEEP_FREED if rule == "score" else ""),

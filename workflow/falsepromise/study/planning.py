@@ -388,3 +388,15 @@ def _paper() -> Mapping[str, Any]:
     from falsepromise.study.config import Recipe
 
     return Recipe().model_dump()
+
+
+def cpu_room(weights: float) -> float:
+    """Bytes that a batch of answers may take on a CPU beside `weights` bytes: no device says what it has, and jobs
+    share it. More rows hardly decode faster there, since each reads its own keys and values.
+    """
+    return max(2e9, 3 * weights)
+
+
+def answers_memory(shape: Shape, length: int) -> float:
+    """Bytes of keys and values of 64 rows on a CPU, and as much again while they are read, within `cpu_room`."""
+    return min(cpu_room(4 * shape.parameters), 2 * 64 * 2 * shape.layers * shape.key * 4 * length)
