@@ -29,6 +29,7 @@ def lines(path: Path, *records: object) -> Path:
         (data.choices, {"question": "q", "choices": ["a"], "answer": 0}, "at least two"),
         (data.choices, {"question": "q", "choices": ["a", "b"], "answer": 2}, "a number from 0 to 1"),
         (data.choices, {"question": "q", "choices": ["a", "b"], "answer": True}, "a number from 0 to 1"),
+        (data.choices, {"question": "q", "choices": {"text": ["a", "b"], "label": [1, 2]}, "answer": 0}, "one of 1, 2"),
         (data.gsm8k, {"question": "q", "answer": "twelve"}, "no '#### number'"),
         (gsm8k.response, {"question": "q", "answer": "#### 1"}, "'response' is None"),
         (gsm8k.response, {"question": "q", "answer": "#### many", "response": ""}, "no '#### number'"),

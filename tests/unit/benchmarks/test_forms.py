@@ -74,6 +74,28 @@ def test_a_list_that_cannot_be_read_is_no_answer(tmp_path: Path) -> None:
     assert "looks like a list" in said
 
 
+@pytest.mark.parametrize("labels", ["ABCD", "1234", "DCBA"])
+def test_a_choice_is_named_by_its_own_label(tmp_path: Path, labels: str) -> None:
+    """As lm-eval's own task reads ARC, whose rows have letters or numbers from 1."""
+    import lm_eval.tasks
+    import yaml
+    from lm_eval.utils import apply_template
+
+    task = (Path(lm_eval.tasks.__file__).parent / "arc" / "arc_easy.yaml").read_text()
+    target = yaml.safe_load(task)["doc_to_target"]
+    choices = {"text": ["ice", "wood", "snow", "fire"], "label": list(labels)}
+    rows = [{"question": "q", "choices": choices, "answerKey": label} for label in labels]
+    cells = [["question", "choices", "answerKey"], *(["q", str(choices), label] for label in labels)]
+    for path in (
+        lines(tmp_path / "a.jsonl", rows),
+        parquet(tmp_path / "b.parquet", rows),
+        table(tmp_path / "c.csv", cells),
+    ):
+        found, said = data.read_records(path, data.choices)
+        assert [row["answer"] for row in found] == [int(apply_template(target, row)) for row in rows]
+        assert (found[0]["choices"], said) == (choices["text"], [])
+
+
 @pytest.mark.parametrize("form", ["hub, all", "hub, by subject", "hub, whole", "lines", "one file", "letters"])
 def test_mmlu_in_every_form(tmp_path: Path, form: str) -> None:
     path = tmp_path

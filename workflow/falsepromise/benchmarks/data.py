@@ -14,7 +14,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from falsepromise.benchmarks import files
 from falsepromise.benchmarks.evalplus import first_test
@@ -96,7 +96,7 @@ def question(record: Record) -> Record:
 
 
 def choices(record: Record) -> Record:
-    """A question, its choices, and the place of the right one (counted from 0, or its letter).
+    """A question, its choices, and the place of the right one (counted from 0, its letter, or its own label).
 
     Where they are texts, its `subject` is kept, and its `item`: questions of one item are counted as one.
     """
@@ -104,22 +104,28 @@ def choices(record: Record) -> Record:
     if found is None and all(isinstance(record.get(letter), str | int | float) for letter in "AB"):
         letters = [letter for letter in LETTERS if record.get(letter) is not None]
         found = [str(record[letter]) for letter in letters]
-    if isinstance(found, dict):  # ARC's form
-        found = found.get("text")
+    labels: list[str] = []
+    if isinstance(found, dict):  # ARC's form, whose labels are letters or, in some rows, numbers from 1
+        names, found = found.get("label"), found.get("text")
+        if _list(names) and _list(found) and len(names) == len(found):
+            labels = [str(label).strip().upper() for label in names]
     if not _list(found) or len(found) < 2 or not all(isinstance(c, str) and c.strip() for c in found):
         raise Unusable(f"'choices' is {shown(record, 'choices')}, expected a list of at least two texts")
     if len(found) > len(LETTERS):
         raise Unusable(f"{len(found)} choices; at most {len(LETTERS)} can be lettered")
     name = next((n for n in ("answer", "label", "answerKey", "target") if record.get(n) is not None), "answer")
     right = record.get(name)
+    expected = f"a number from 0 to {len(found) - 1} or its letter"
+    named = str(right).strip().upper()
+    if named in labels or any(map(str.isdecimal, labels)):  # a number is a label there, not a place
+        right, expected = (labels.index(named) if named in labels else None), f"one of {', '.join(labels)}"
     if isinstance(right, str):
-        word = right.strip().upper()
-        if len(word) == 1 and word in LETTERS:
-            right = LETTERS.find(word)
-        elif word.isdecimal() and len(word) < 9:
-            right = int(word)
+        if len(named) == 1 and named in LETTERS:
+            right = LETTERS.find(named)
+        elif named.isdecimal() and len(named) < 9:
+            right = int(named)
     if not isinstance(right, int) or isinstance(right, bool) or not 0 <= right < len(found):
-        raise Unusable(f"'{name}' is {shown(record, name)}, expected a number from 0 to {len(found) - 1} or its letter")
+        raise Unusable(f"'{name}' is {shown(record, name)}, expected {expected}")
     made = {"question": text(record, "question", "query"), "choices": list(found), "answer": right}
     return made | {key: record[key] for key in ("subject", "item") if isinstance(record.get(key), str)}
 
@@ -304,7 +310,7 @@ def _split_of(file: Path, root: Path | None = None) -> tuple[str, str]:
     return (folder if folder in SPLITS else ""), stem
 
 
-def _list(value: Any) -> bool:
+def _list(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, list | tuple)
 
 
