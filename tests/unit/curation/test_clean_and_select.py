@@ -383,6 +383,9 @@ def test_table_6_sheet_and_tally(tmp_path):
     assert annotate.tally(sheet, allow_empty=True)["unlabelled"] == 9  # as a spreadsheet may write it
     with pytest.raises(UserError, match="the category is ''"):
         annotate.tally(sheet)
+    sheet.write_text('id,category,query\n1,Chat,"open\n2,Coding,"x"\n')
+    with pytest.raises(UserError, match="can't be read"):
+        annotate.tally(sheet)
     sheet.write_text("id\n1\n")
     with pytest.raises(UserError, match="no column 'category'"):
         annotate.tally(sheet)

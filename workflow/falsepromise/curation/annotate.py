@@ -68,7 +68,7 @@ def read_sheet(path: Path) -> Iterator[dict[str, str]]:
     try:
         text = read_text(path)
         separator = max(",;\t", key=text.partition("\n")[0].count)
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         if "category" not in (reader.fieldnames or ()):
             raise UserError(f"{path}: has no column 'category'; expected a sheet with {', '.join(COLUMNS)}")
         for row in reader:

@@ -25,8 +25,8 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.records import check_unpacked
 from falsepromise.curation import tables
 from falsepromise.curation.ledger import characters
+from falsepromise.curation.tables import Lost
 
-Lost = Callable[[str, str, int], None]
 BESIDE = "text beside the records"
 CUT_OFF = "cut off in mid-record by the end of the file"
 NOT_JSON = "not JSON"

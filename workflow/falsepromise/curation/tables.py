@@ -6,7 +6,9 @@ import csv
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +19,10 @@ from falsepromise.curation.ledger import characters
 PARQUET, ZIP = b"PAR1", b"PK\x03\x04"
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 _LONGEST_CELL = 1 << 26  # characters
+_MOST_AGAIN = 8  # times that all characters of a table are read again, at most
 _ROWS = 256
+
+Lost = Callable[[str, str, int], None]
 
 
 def parquet(path: str | Path) -> Iterator[dict[str, Any]]:
@@ -55,33 +60,90 @@ def _header(line: str) -> list[str]:
     return [name.strip().strip('"') for name in line.replace(";", ",").replace("\t", ",").split(",")]
 
 
-def rows(stream: IO[str], lost: Callable[[str, str, int], None]) -> Iterator[dict[str, Any]]:
+class _Lines:
+    """A table's lines, of which those that a damaged row swallowed come again, in linear time."""
+
+    def __init__(self, stream: IO[str]):
+        self.stream = stream
+        self.row: list[str] = []  # the lines of the present row
+        self.again: deque[str] = deque()
+        self.read = self.repeated = 0  # characters
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if self.again:
+            line = self.again.popleft()
+        else:
+            line = self.stream.readline(_LONGEST_CELL)
+            self.read += len(line)
+        if not line:
+            raise StopIteration
+        self.row.append(line)
+        return line.replace("\0", "\ufffd")
+
+    def give_back(self) -> int:
+        """Give the row's lines back, all but the first; the number of characters that don't come again."""
+        self.repeated += sum(map(len, self.row[1:]))
+        if self.repeated > _MOST_AGAIN * self.read:  # many lines open a quote that none closes
+            return sum(map(len, self.row))
+        self.again.extendleft(reversed(self.row[1:]))
+        return len(self.row[0])
+
+
+def rows(stream: IO[str], lost: Lost) -> Iterator[dict[str, Any]]:
     """The rows of a CSV file whose first line is the header; separators are commas, semicolons or tabs.
+
+    A quote that isn't closed at a cell's end costs its line: reading goes on at the next one.
 
     Args:
         stream: A text stream opened with `newline=""`.
-        lost: Called with a reason, a place and the number of characters for rows with more cells than the header.
+        lost: Called with a reason, a place and the number of characters for rows that aren't the table's.
     """
     csv.field_size_limit(_LONGEST_CELL)
     header = stream.readline(_LONGEST_CELL)
     separator = max(",;\t", key=header.count)
     names = next(csv.reader([header], delimiter=separator), [])
-    lines = iter(lambda: stream.readline(_LONGEST_CELL), "")
-    reader = csv.reader((line.replace("\0", "\ufffd") for line in lines), delimiter=separator)
-    number = 1
-    while True:
-        number += 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            lost(f"not a row of the table: {error}", f"row-{number}", 0)
-            continue
-        if cells is None:
-            return
+    for number, cells in _sure(_cells(stream, separator, lost), len(names), lost):
         if len(cells) > len(names):
             lost("row with more cells than the header", f"row-{number}", sum(map(len, cells)))
         elif cells:
             yield dict(zip(names, cells, strict=False))
+
+
+def _cells(stream: IO[str], separator: str, lost: Lost) -> Iterator[tuple[int, list[str] | None]]:
+    """Each row's number and cells; None where a row is damaged."""
+    lines = _Lines(stream)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    for number in count(2):
+        lines.row.clear()
+        try:
+            yield number, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            lost(f"not a row of the table: {error}", f"row-{number}", lines.give_back())
+            yield number, None
+
+
+def _sure(found: Iterable[tuple[int, list[str] | None]], width: int, lost: Lost) -> Iterator[tuple[int, list[str]]]:
+    """The rows without what may be the rest of a damaged one: behind it, two rows of full width must follow each other,
+    since a line of a reply with a comma in it looks like a row."""
+    held: list[tuple[int, list[str]]] = []
+    doubtful = False
+    for number, cells in found:
+        if cells is None or (doubtful and len(cells) != width):
+            for place, text in [*held, (number, cells or [])]:
+                if text:
+                    lost("perhaps the rest of a damaged row", f"row-{place}", sum(map(len, text)))
+            held, doubtful = [], True
+        else:
+            held.append((number, cells))
+            if not doubtful or len(held) == 2:
+                yield from held
+                held, doubtful = [], False
+    yield from held
 
 
 def unpacked(path: str | Path, folder: str) -> Path:
