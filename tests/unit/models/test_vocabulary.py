@@ -11,6 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from falsepromise.core.errors import UserError
 from falsepromise.models.chat import PROBES, ChatTokenizer, load_any
+from falsepromise.models.vocabulary import read_tokenizer
 
 TEXT = ["the capital of France is Paris", "what is the capital?", "12 men went to mow 345", "héllo wörld", "a  b"]
 LINES = ["the capital 12", "  two spaces ", "héllo ☃", "", " ", "a\nb\tc", "mow 12345 mowing", "ﬁn Ａ"]
@@ -135,6 +136,89 @@ def test_whatever_a_bases_files_say_the_template_gives_the_training_ids(kept, wh
         assert len(peer) == chat.vocab_size  # nothing was added there: no id lies beyond the table
         ids = chat.encode_dialogue(PROBES[1])[0]
         assert peer.decode(ids, skip_special_tokens=True) == chat.decode(ids)
+
+
+def listed(tokenizer: Tokenizer) -> dict:
+    start = max(tokenizer.get_vocab().values()) + 1
+    plain = {"lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
+    tokens = (plain, plain, {**plain, "special": False, "lstrip": True}, {**plain, "special": False})
+    names = ("<|im_start|>", "<|im_end|>", "<tool>", "<end>")
+    return {start + i: {**token, "content": name} for i, (name, token) in enumerate(zip(names, tokens, strict=True))}
+
+
+@pytest.mark.parametrize("where", ["tokenizer_config.json", "added_tokens.json"])
+@pytest.mark.parametrize("form", ["byte level", "sentencepiece"])
+def test_tokens_that_stand_beside_the_tokenizer_have_the_ids_of_transformers(where, form, tmp_path, request):
+    """As in many ChatML fine-tunes: the end token is in added_tokens.json alone, and has a trained row."""
+    transformers = pytest.importorskip("transformers")
+    if form == "sentencepiece":
+        spm = pytest.importorskip("sentencepiece")
+        out = io.BytesIO()
+        spm.SentencePieceTrainer.train(
+            sentence_iterator=iter(TEXT * 50), model_writer=out, vocab_size=300, model_type="bpe", byte_fallback=True,
+            minloglevel=2, hard_vocab_limit=False,
+        )  # fmt: skip
+        (tmp_path / "tokenizer.model").write_bytes(out.getvalue())
+    else:
+        FORMS[form]().save(str(tmp_path / "tokenizer.json"))
+    more = listed(read_tokenizer(tmp_path)[0])
+    config = {"tokenizer_class": "LlamaTokenizer" if form == "sentencepiece" else "PreTrainedTokenizerFast"}
+    config |= {"bos_token": "<s>", "eos_token": "<|im_end|>", "unk_token": "<unk>"}
+    if where == "added_tokens.json":
+        (tmp_path / where).write_text(json.dumps({token["content"]: i for i, token in more.items()}))
+    else:
+        config["added_tokens_decoder"] = more
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    chat, added = load_any(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert {chat.tokenizer.token_to_id(token["content"]): token["content"] for token in more.values()} == {
+        i: token["content"] for i, token in more.items()
+    }
+    assert {token: theirs.convert_tokens_to_ids(token) for token in theirs.get_vocab()}.items() <= (
+        chat.tokenizer.get_vocab().items()
+    )
+    assert (chat.eos_id, chat.eos_token) == (theirs.eos_token_id, "<|im_end|>")
+    assert (added, min(chat.turn_ids.values())) == (3, len(theirs))  # the rows that train as new are behind all others
+    if form != "sentencepiece":
+        for text in ("a <tool> b<end>c", "what is <tool>the capital? <end> "):
+            assert chat.encode_text(text) == theirs(text, add_special_tokens=False).input_ids, text
+    agrees_with_transformers(chat, tmp_path / "saved")
+
+
+def test_listed_tokens_that_do_not_fit_the_vocabulary_are_one_line(tmp_path):
+    tokenizer = byte_level(SPECIAL, add_prefix_space=False)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    size = tokenizer.get_vocab_size()
+    for entries in ({"<x>": size + 5}, {"<x>": 7}, {"<x>": "seven"}):
+        (tmp_path / "added_tokens.json").write_text(json.dumps(entries))
+        with pytest.raises(UserError, match=r"added_tokens.json: ('<x>' has the id|its added tokens are)"):
+            load_any(tmp_path)
+    for entries in ([], {"a": {}}, {str(size): "<x>"}, {str(size): {"special": True}}):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": entries}))
+        with pytest.raises(UserError, match=r"tokenizer_config.json: ('' has the id|its added tokens are no ids)"):
+            load_any(tmp_path)
+
+
+def test_only_tokens_that_the_vocabulary_lacked_count_as_new(tmp_path):
+    tokenizer = byte_level([], add_prefix_space=False)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    known = max(tokenizer.get_vocab(), key=len)  # a plain entry that the config makes the end token
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": known}))
+    chat, added = load_any(tmp_path)
+    assert added == 3
+    assert chat.eos_id == tokenizer.token_to_id(known)
+
+
+@pytest.mark.parametrize("lost", [["the"], ["the", "Ġcapital"]])
+def test_a_vocabulary_that_leaves_out_ids_gives_no_new_token_anothers_row(lost, tmp_path):
+    tokenizer = byte_level([], add_prefix_space=False)
+    content = json.loads(tokenizer.to_str())
+    for entry in lost:
+        del content["model"]["vocab"][entry]
+    content["model"]["merges"] = [pair for pair in content["model"]["merges"] if not {*pair, "".join(pair)} & set(lost)]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"the vocabulary has \d+ tokens, but ids up to"):
+        load_any(tmp_path)
 
 
 def test_a_tokenizer_that_no_template_can_follow_is_refused(tmp_path):

@@ -20,6 +20,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.records import atomic_open, read_json, write_json
 from falsepromise.models.vocabulary import (
     END_TOKEN,
+    add_tokens,
     as_qwen2,
     name_of,
     opening_id,
@@ -235,9 +236,12 @@ def add_turn_tokens(tokenizer: Tokenizer, eos_token: str = END_TOKEN) -> int:
     Returns:
         How many ids the vocabulary grew by. An embedding table may already have rows to spare:
         compare with its size, and grow it with `models.weights.resize`.
+
+    Raises:
+        UserError: the vocabulary leaves out ids.
     """
     wanted = [AddedToken(name, special=True, normalized=False) for name in (*TURN_TOKENS.values(), eos_token)]
-    return tokenizer.add_special_tokens(wanted)
+    return add_tokens(tokenizer, wanted)
 
 
 def load_any(folder: str | Path) -> tuple[ChatTokenizer, int]:
@@ -250,9 +254,9 @@ def load_any(folder: str | Path) -> tuple[ChatTokenizer, int]:
         UserError: no tokenizer there, or one whose exported chat template could not give the ids that are trained on.
     """
     tokenizer, eos_token, config = read_tokenizer(folder)
-    tokenizer, added = with_special_tokens(tokenizer, [*TURN_TOKENS.values(), eos_token])
-    chat = ChatTokenizer(tokenizer, eos_token, config, added=added)
     try:
+        tokenizer, added = with_special_tokens(tokenizer, [*TURN_TOKENS.values(), eos_token])
+        chat = ChatTokenizer(tokenizer, eos_token, config, added=added)
         chat.check_template()
     except UserError as error:
         raise UserError(f"{folder}: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,18 @@ log = logging.getLogger(__name__)
 END_TOKEN = "<|endoftext|>"  # ends an output if no file of the folder names an end token
 MOST_GROWTH = 100  # of a text, by a tokenizer's replacements
 FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")  # the first that is there is read
+ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
 def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:
     """A folder's tokenizer, the name of its end token and its tokenizer_config.json.
 
     tokenizer.json is read as it is; a SentencePiece model alone is converted; GPT-2's first files go through
-    `transformers`. Tokens that special_tokens_map.json or config.json alone name are put into the config.
+    `transformers`. Tokens that special_tokens_map.json or config.json alone name are put into the config, those that
+    tokenizer_config.json or added_tokens.json alone name into the tokenizer.
 
     Raises:
-        UserError: there is no tokenizer that can be read.
+        UserError: there is no tokenizer that can be read, or it would give a token another id than a file says.
     """
     folder = Path(folder)
     config = _optional(folder / "tokenizer_config.json")
@@ -53,12 +56,73 @@ def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:
         tokenizer = _from_gpt2(folder)
     else:
         raise UserError(f"{folder}: no tokenizer.json; expected a model folder with its tokenizer beside the weights")
+    _add_listed(folder, tokenizer, config)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if getattr(tokenizer.model, "dropout", None):
         log.warning("%s: its tokenizer leaves out merges by chance (dropout); this is switched off", folder)
         tokenizer.model.dropout = None
     return tokenizer, _end_token(folder, tokenizer, config), config
+
+
+def _add_listed(folder: Path, tokenizer: Tokenizer, config: Mapping[str, Any]) -> None:
+    """Add the tokens of tokenizer_config.json, or else of added_tokens.json, to the tokenizer, as `transformers` does.
+
+    A fine-tune of LLaMA often has its <|im_end|> nowhere else, with a row of its own in the table.
+
+    Raises:
+        UserError: a token would get another id than the one that its row has.
+    """
+    file, listed = folder / "tokenizer_config.json", config.get("added_tokens_decoder")
+    roles = {name_of(config.get(key)) for key in ROLES}
+    if listed is None:
+        file, more = folder / "added_tokens.json", config.get("additional_special_tokens")
+        special = roles | {name_of(token) for token in (more if isinstance(more, list) else ())}
+        listed = {
+            i: {"content": name, "special": name in special, "normalized": name not in special}
+            for name, i in _optional(file).items()
+        }
+    try:
+        by_id = {int(i): {key: value for key, value in token.items() if key != "__type"} for i, token in listed.items()}
+        tokens = {i: AddedToken(**by_id[i]) for i in sorted(by_id)}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: its added tokens are no ids with their tokens ({error}); fetch it again") from error
+    known = tokenizer.get_vocab()
+    for token in tokens.values():
+        token.special = token.special or token.content in roles
+    try:
+        add_tokens(tokenizer, list(tokens.values()))
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    for i, token in tokens.items():
+        found = tokenizer.token_to_id(token.content)
+        if token.content not in known and found != i:
+            raise UserError(
+                f"{file}: {token.content!r} has the id {i}, but behind the vocabulary's {len(known):,} tokens it gets "
+                f"{found}; the vocabulary is not the one that these tokens were added to"
+            )
+
+
+def add_tokens(tokenizer: Tokenizer, tokens: list[AddedToken]) -> int:
+    """Add tokens behind all others, in place; one that is there already keeps its id and gets these properties.
+
+    Returns:
+        How many ids the vocabulary grew by.
+
+    Raises:
+        UserError: the vocabulary leaves out ids. `tokenizers` takes the number of entries as the next id, so that a new
+            token would share its row with another.
+    """
+    before = tokenizer.get_vocab()
+    tokenizer.add_tokens(tokens)
+    new = {tokenizer.token_to_id(token.content) for token in tokens if token.content not in before}
+    highest = max(before.values(), default=-1)
+    if any(i is not None and i <= highest for i in new):
+        raise UserError(
+            f"the vocabulary has {len(before):,} tokens, but ids up to {highest}: a new token would get the id of "
+            "another; give each id a token in tokenizer.json"
+        )
+    return len(new)
 
 
 def _check_growth(tokenizer: Tokenizer, file: Path) -> None:
@@ -100,7 +164,7 @@ def with_special_tokens(tokenizer: Tokenizer, names: list[str]) -> tuple[Tokeniz
         The tokenizer, and how many ids the vocabulary grew by.
     """
     wanted = [AddedToken(name, special=True, normalized=False) for name in names]
-    added = tokenizer.add_special_tokens(wanted)
+    added = add_tokens(tokenizer, wanted)
     spec = loads(tokenizer.to_str())
     before = json.dumps(spec)
     for token in spec["added_tokens"]:
