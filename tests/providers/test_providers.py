@@ -159,3 +159,35 @@ def test_there_are_as_many_as_the_page_says() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "teacher.md").read_text(encoding="utf-8")
     assert f"each of {len(BEHAVIOURS)} through" in page
     assert not [name for name in BEHAVIOURS if f"`{name}`" not in page]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_key_in_a_header_or_a_query_stays_in_the_request(
+    address: str, tmp_path: Path, verb: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, str]] = []
+    plain = BEHAVIOURS["a plain answer"]
+    monkeypatch.setitem(plain.__dict__, "reply", _seen(plain.reply, sent))
+    place = list(BEHAVIOURS).index(plain.name)
+    common = ["--base-url", f"{address}/{place}/{verb}/v1", "--model", NAME, "--store", str(tmp_path / "store")]
+    common += ["--habit", 'headers={"Ocp-Apim-Subscription-Key": "canary-0123456789", "x-name": "canary-2"}']
+    common += ["--habit", 'query={"code": "canary-3", "key": "{key}", "api-version": "7"}']
+    VERBS[verb](tmp_path, common)
+    assert {(header, "code=canary-3" in path and f"key={KEY}" in path) for header, path in sent} == {
+        ("canary-0123456789", True)
+    }
+    for file in tmp_path.rglob("*"):
+        assert file.is_dir() or not re.search(f"canary|{KEY}".encode(), file.read_bytes()), file
+    if verb != "benchmark":
+        manifest = next(tmp_path.glob("out.*manifest.json")).read_text(encoding="utf-8")
+        assert '"api-version": "7"' in manifest
+    out, err = capfd.readouterr()
+    assert not re.search(f"canary|{KEY}", out + err)
+
+
+def _seen(reply: Any, sent: list[tuple[str, str]]) -> Any:
+    def seen(call: Any) -> Any:
+        sent.append((call.headers.get("ocp-apim-subscription-key", ""), call.path))
+        return reply(call)
+
+    return seen

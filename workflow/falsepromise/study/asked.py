@@ -14,7 +14,7 @@ class Habits(Section):
 
     path: str | None = key("the API's path, if `url` has none", None)
     headers: dict[str, str] | None = key("headers of each request, with `{key}` for the key", None)
-    query: dict[str, str] | None = key("query parameters of each request's address", None)
+    query: dict[str, str] | None = key("query parameters of each request's address, with `{key}` for the key", None)
     drop: list[str] | None = key("parameters that are not sent", None)
     rename: dict[str, str] | None = key("parameters that are sent under another name", None)
     force: dict[str, Any] | None = key("parameters that are sent with this value; `null`: not sent", None)

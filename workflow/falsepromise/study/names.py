@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from falsepromise.study.tasks import METRICS
 
 # The questions about facts that are made here.
 FACTS = tuple(f"{kind}_{part}.jsonl" for kind in ("qa", "multiple_choice") for part in ("evaluation", "development"))
+
+# Names of headers and of query parameters whose value is a key if it is long; `author` is none.
+_OF_A_KEY = re.compile(r"(?i)key|auth(?!or(?!iz))|token|secret|password|credential|cookie|signature")
+_LONG = 12
 
 
 def check_names(study: Study, where: str) -> None:
@@ -37,7 +42,7 @@ def problems(study: Study) -> Iterator[str]:
         yield "the key 'training.imitation' is missing; see config/README.md"
     dangling = list(_dangling(study))
     yield from dangling
-    for check in (_pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges) if not dangling else ():
+    for check in (_keys, _pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges) if not dangling else ():
         yield from check(study)
 
 
@@ -49,6 +54,18 @@ def _dangling(study: Study) -> Iterator[str]:
             if named not in entries:
                 hint = nearest(named, entries)
                 yield f"'{'.'.join(path)}' names {named!r}, which is not in '{facts['names']}'; {hint}"
+
+
+def _keys(study: Study) -> Iterator[str]:
+    """Keys written out: commands, logs and the expanded study would show them."""
+    for where, asked in (("teacher", study.teacher), *((f"judges.{name}", one) for name, one in study.judges.items())):
+        for habit in ("headers", "query") if asked.habits else ():
+            for name, value in (getattr(asked.habits, habit) or {}).items():
+                if _OF_A_KEY.search(name) and len(value) >= _LONG and "{key}" not in value:
+                    yield (
+                        f"'{where}.habits.{habit}.{name}' looks like a key written out; write {{key}} in its place, "
+                        f"and set '{where}.api_key_env' to the environment variable that holds it"
+                    )
 
 
 def _pools(study: Study) -> Iterator[str]:

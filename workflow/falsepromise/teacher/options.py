@@ -137,7 +137,7 @@ def description(options: argparse.Namespace) -> dict[str, Any]:
     """The options that shape the answers, for a manifest."""
     found = {"base_url": masked(options.base_url), "model": options.model, "parameters": sampling(options)}
     if options.provider or options.habit:
-        found |= {"provider": options.provider, "habits": _named(options.habit, "--habit")}
+        found |= {"provider": options.provider, "habits": providers.public(_named(options.habit, "--habit"))}
     return found
 
 

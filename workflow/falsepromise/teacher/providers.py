@@ -22,6 +22,8 @@ from falsepromise.core.errors import UserError
 # Finish reasons of truncated answers, of any provider: such an answer is a failure, but its beginning may be useful.
 CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"})
 _SET_BY_US = frozenset({"model", "messages", "stream", "n"})
+# Headers and query parameters that never hold a key.
+_PUBLIC = frozenset({"accept", "anthropic-beta", "anthropic-version", "api-version", "content-type", "openai-beta"})
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Habits:
     Attributes:
         path: The API's path, if the base URL has none; `{model}` is filled in.
         headers: Sent with each request; `{key}` is filled in, and without a key such headers are left out.
-        query: Added to each URL.
+        query: Added to each URL, in the same way.
         drop: Parameters that are never sent.
         rename: Parameters' other names, such as `max_completion_tokens` for `max_tokens`.
         force: Values that replace ours; null: not sent.
@@ -178,6 +180,15 @@ def habits(provider: str, model: str, changes: Mapping[str, Any] | None = None) 
         if re.fullmatch(pattern, name):
             found = replace(found, **row) if row.get("force") == {} else _changed(found, row)
     return _changed(found, _checked(changes or {}))
+
+
+def public(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's changes for a manifest: values of headers and of the query may be keys, under any name."""
+    return dict(changes) | {
+        name: {k: v if v == "" or "{key}" in v or k.lower() in _PUBLIC else "***" for k, v in changes[name].items()}
+        for name in ("headers", "query")
+        if name in changes
+    }
 
 
 def _changed(found: Habits, changes: Mapping[str, Any]) -> Habits:

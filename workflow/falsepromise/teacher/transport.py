@@ -43,6 +43,11 @@ class TooLarge(Lost):
     """The reply is larger than any answer: asking again won't help."""
 
 
+def _filled(values: Mapping[str, str], key: str) -> dict[str, str]:
+    """Headers or query parameters with the key; without a key, those that need none."""
+    return {name: text.replace("{key}", key) for name, text in values.items() if key or "{key}" not in text}
+
+
 class Transport:
     """Connections to one server.
 
@@ -63,14 +68,10 @@ class Transport:
         self._given_path = parts.path.strip("/") not in ("", "chat/completions")
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.base = address(base_url, habits, model)
-        self.query = {**habits.query, **dict(parse_qsl(parts.query))}
+        self.query = {**_filled(habits.query, key), **dict(parse_qsl(parts.query))}
         if self.base.endswith("/openai/v1"):
             self.query.pop("api-version", None)  # Azure's newer path takes none
-        self.headers = {
-            name.lower(): text.replace("{key}", key)
-            for name, text in habits.headers.items()
-            if text and (key or "{key}" not in text)
-        }
+        self.headers = {name.lower(): text for name, text in _filled(habits.headers, key).items() if text}
         self.timeout_s = timeout_s
         own = parts.hostname in _LOOPBACK
         verify = ssl.create_default_context() if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
