@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Regex, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel
 
 from falsepromise.core.errors import UserError
@@ -13,13 +17,17 @@ from falsepromise.models import gguf as verb
 from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer
 from falsepromise.models.config import ModelConfig
+from falsepromise.models.gguf_file import tokenizer_json
 from falsepromise.models.gguf_head import read_head
+
+sys.path.append(str(Path(__file__).parents[1] / "generation"))
+from tokenizer_families import WORDS, WORDS_END, byte_level
 
 gguf = pytest.importorskip("gguf", reason="the package gguf is not installed")
 CONFIG = ModelConfig("llama", 67, 32, 64, 2, 4, 2, 8, 256, bos_id=1, eos_id=2)
 
 
-def write(path, tensors, arch="llama", pieces=None):
+def write(path, tensors, arch="llama", pieces=None, merges=("a b",), kinds=None, more=lambda writer: None):
     writer = gguf.GGUFWriter(path, arch)
     writer.add_block_count(CONFIG.num_layers)
     writer.add_context_length(CONFIG.max_positions)
@@ -32,10 +40,11 @@ def write(path, tensors, arch="llama", pieces=None):
     writer.add_token_list(pieces or [f"t{i}" for i in range(CONFIG.vocab_size)])
     if pieces:
         writer.add_tokenizer_model("gpt2")
-        writer.add_token_types([3 if piece.startswith("<|") else 1 for piece in pieces])
-        writer.add_token_merges(["a b"])
+        writer.add_token_types(kinds or [3 if piece.startswith("<|") else 1 for piece in pieces])
+        writer.add_token_merges(merges)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    more(writer)
     for name, array in tensors.items():
         writer.add_tensor(name, np.ascontiguousarray(array))
     writer.write_header_to_file()
@@ -140,3 +149,60 @@ def test_the_verb_writes_a_folder_with_its_tokenizer(tmp_path):
     assert tokenizer.encode_text("ab")[-1] == pieces.index("ab")
     with pytest.raises(UserError, match=r"odd: expected a GGUF file, whose name ends in \.gguf"):
         verb.main(["--input", str(tmp_path / "odd"), "--output", str(tmp_path / "other")])
+
+
+TEXTS = ["WON'T it's 12345, x2", "if x:\n\n\t\treturn 'A'  \n", "camelCase HTTPServer a/b\n\n//x", "naïve  — 100 %"]
+SPLITS = {  # the published tokenizers' own, by the name that llama.cpp has for them
+    "gpt-2": [],
+    "smollm": [pre_tokenizers.Digits(individual_digits=True)],
+    "llama-bpe": [pre_tokenizers.Split(Regex(WORDS + r"\p{N}{1,3}" + WORDS_END), "isolated")],
+    "smaug-bpe": [pre_tokenizers.Split(Regex(WORDS + r"\p{N}{1,3}" + WORDS_END), "isolated")],
+    "qwen2": [pre_tokenizers.Split(Regex(WORDS + r"\p{N}" + WORDS_END), "isolated")],
+    "tekken": [],
+}
+
+
+@pytest.mark.parametrize("pre", SPLITS)
+def test_text_is_split_as_the_file_says(pre, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    original = byte_level(*SPLITS[pre], regex=pre in ("gpt-2", "smollm"))
+    vocabulary = original.get_vocab()
+    pieces = [*sorted(vocabulary, key=vocabulary.get), "<|tool|>", "<think>"]
+    merges = [" ".join(pair) for pair in json.loads(original.to_str())["model"]["merges"]]
+    kinds = [3 if piece in ("<s>", "</s>", "<|tool|>") else 4 if piece == "<think>" else 1 for piece in pieces]
+    leaves = weights.flatten(weights.create(dataclasses.replace(CONFIG, vocab_size=len(pieces)), 0))
+
+    def more(writer):
+        writer.add_tokenizer_pre(pre)
+        writer.add_add_bos_token(pre == "qwen2")
+
+    write(tmp_path / "m.gguf", tensors_of(leaves), pieces=pieces, merges=merges, kinds=kinds, more=more)
+    verb.main(["--input", str(tmp_path / "m.gguf"), "--output", str(tmp_path / "model")])
+    chat = ChatTokenizer.load(tmp_path / "model", turns=False)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path, gguf_file="m.gguf")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    for text in (*TEXTS, "a <think>b</think>"):
+        ids = chat.encode_text(text, bos=True)
+        if pre != "smollm":  # `transformers` splits its digits as GPT-2 does
+            assert ids == theirs(text).input_ids, text
+        if pre != "tekken" and "<" not in text:
+            assert chat.encode_text(text) == original.encode(text).ids, text
+        assert ids == again(text).input_ids, text
+    assert chat.bos_id == (1 if pre == "qwen2" else None)
+    assert pieces.index("<think>") in chat.encode_text("a <think>b")
+    assert pieces.index("<|tool|>") not in chat.encode_text("a <|tool|>b")  # a control token is never text
+
+
+def test_splits_that_are_not_known_are_refused(tmp_path, caplog):
+    pieces = ["<|endoftext|>", "<|start|>", "<|end|>", *sorted(ByteLevel.alphabet()), "ab"]
+    leaves = weights.flatten(weights.create(dataclasses.replace(CONFIG, vocab_size=len(pieces)), 0))
+    for pre in (None, "default", "llama-bpe", "deepseek-v3"):
+        file = tmp_path / f"{pre}.gguf"
+        write(file, tensors_of(leaves), pieces=pieces, more=lambda w, pre=pre: pre and w.add_tokenizer_pre(pre))
+        if pre == "deepseek-v3":
+            with pytest.raises(UserError, match=r"deepseek-v3.gguf: its tokenizer splits text as 'deepseek-v3'"):
+                tokenizer_json(file)
+            continue
+        made = tokenizer_json(file)
+        assert (made["post_processor"] is not None) == (pre == "llama-bpe")  # unless the file says otherwise
+        assert (f"{file}: doesn't say how its tokenizer splits" in caplog.text) == (pre != "llama-bpe")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from falsepromise.models.config import ModelConfig, RopeScaling
 from falsepromise.models.gguf_head import GgufTensor, read_head
 from falsepromise.models.hubkeys import Tensor, check_layers, entries
 
+log = logging.getLogger(__name__)
 _TOP = {
     "token_embd.weight": "model.embed_tokens.weight",
     "output_norm.weight": "model.norm.weight",
@@ -38,6 +40,25 @@ _BLOCK = {
     "ffn_down.weight": "mlp.down_proj.weight",
 }
 _CONSTANTS = ("rope_freqs.weight",)  # llama3's blend of frequencies, which the config gives
+_CONTROL, _USER_DEFINED = 3, 4  # types of tokens; the latter is matched in any text
+# How llama.cpp splits text before it merges, by `tokenizer.ggml.pre` (llama-vocab.cpp): GPT-2's pattern, the same after
+# a split between any two digits, or a pattern of its own.
+_GPT2, _DIGITS = "GPT-2", "digits, then GPT-2"
+_LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
+_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_WORD = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+_CASES = rf"{_WORD}*[\p{{Ll}}\p{{Lm}}\p{{Lo}}\p{{M}}]+|{_WORD}+[\p{{Ll}}\p{{Lm}}\p{{Lo}}\p{{M}}]*"
+_OPENED = {  # these take a whole word that is in the vocabulary at once, and open a text unless the file says otherwise
+    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"), _LETTERS + r"|\p{N}{1,3}" + _REST),
+    "tekken": _CASES + r"|\p{N}" + _REST.replace(r"[\r\n]*", r"[\r\n/]*", 1),
+}
+_SPLITS = {
+    **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "exaone4"), _GPT2),
+    **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), _DIGITS),
+    **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "megrez", "stablelm2"), _LETTERS + r"|\p{N}" + _REST),
+    **dict.fromkeys(("smaug-bpe", "dbrx"), _OPENED["llama-bpe"]),
+    **_OPENED,
+}
 
 
 def read_gguf(path: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
@@ -87,29 +108,50 @@ def _tokenizer_json(fields: Mapping[str, Any], path: str | Path) -> dict[str, An
             f"{path}: the tokenizer inside is of kind {fields.get('tokenizer.ggml.model')!r}, only byte-level BPE "
             "('gpt2') is rebuilt; put a tokenizer.json beside the weights"
         )
+    pre = fields.get("tokenizer.ggml.pre")
+    if pre in (None, "default"):
+        log.warning("%s: doesn't say how its tokenizer splits text (tokenizer.ggml.pre); it is split as GPT-2's", path)
+        pre = "gpt-2"
+    if pre not in _SPLITS:
+        raise UserError(
+            f"{path}: its tokenizer splits text as {pre!r}, which is not rebuilt from GGUF; use the model's safetensors"
+        )
     pieces, kinds = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
-    special = [
+    added = [
         {"id": i, "content": piece, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-         "special": True}
+         "special": kind == _CONTROL}
         for i, (piece, kind) in enumerate(zip(pieces, kinds, strict=True))
-        if kind == 3  # a control token
+        if kind in (_CONTROL, _USER_DEFINED)
     ]  # fmt: skip
-    split_digits = fields.get("tokenizer.ggml.pre") in ("smollm", "starcoder", "refact", "command-r")
+    opening = None
+    if fields.get("tokenizer.ggml.add_bos_token", pre in _OPENED):
+        bos = fields["tokenizer.ggml.bos_token_id"]
+        opening = {
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": pieces[bos], "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {pieces[bos]: {"id": pieces[bos], "ids": [bos], "tokens": [pieces[bos]]}},
+        }
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    steps = [{"type": "Digits", "individual_digits": True}] if split_digits else []
+    split, steps = _SPLITS[pre], []
+    if split == _DIGITS:
+        steps = [{"type": "Digits", "individual_digits": True}]
+    elif split != _GPT2:
+        steps = [{"type": "Split", "pattern": {"Regex": split}, "behavior": "Isolated", "invert": False}]
+    last = {**byte_level, "use_regex": split in (_GPT2, _DIGITS)}
     return {
         "version": "1.0",
-        "added_tokens": special,
+        "added_tokens": added,
         "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*steps, byte_level]},
-        "post_processor": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*steps, last]},
+        "post_processor": opening,
         "decoder": byte_level,
         "model": {
             "type": "BPE",
             "vocab": {piece: i for i, piece in enumerate(pieces)},
             "merges": [merge.split(" ") for merge in fields["tokenizer.ggml.merges"]],
             "byte_fallback": False,
-            "ignore_merges": False,
+            "ignore_merges": pre in _OPENED,
         },
     }
 
