@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -122,11 +123,93 @@ def test_rolling_log_likelihood_predicts_each_token_once(model: EngineModel) -> 
     lm = harness.ModelLM(model)
     text = "what is the answer"
     ids = lm.tok_encode(text)
+    assert lm.prefix_token_id == lm.eot_token_id, "a tokenizer without an opening token"
     parts = [model.loglikelihood([([lm.eot_token_id, *ids[:i]], [ids[i]])])[0][0] for i in range(len(ids))]
     assert lm.loglikelihood_rolling([request(text)]) == [pytest.approx(sum(parts), rel=1e-4)]
     long = text * 1200  # longer than the context
     assert len(lm.tok_encode(long)) > lm.max_length
     assert np.isfinite(lm.loglikelihood_rolling([request(long)])[0])
+
+
+def test_a_text_without_context_follows_the_opening_token(folder: Path, tmp_path: Path) -> None:
+    """As in lm-eval's own `hf` model, which takes the tokenizer's `bos_token_id` where there is one."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import AddedToken, Tokenizer, processors
+
+    from falsepromise.benchmarks import harness
+    from falsepromise.models import weights
+    from falsepromise.models.chat import ChatTokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens([AddedToken("<s>", special=True)])
+    opening = tokenizer.token_to_id("<s>")
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", opening)])
+    chat = ChatTokenizer(tokenizer)
+    config = dataclasses.replace(weights.read_config(folder), vocab_size=chat.vocab_size)
+    weights.save(weights.create(config, 1), config, tmp_path, chat)
+    lm = harness.ModelLM(EngineModel.load(str(tmp_path)))
+    assert lm.prefix_token_id == opening != lm.eot_token_id
+    text = "what is the answer"
+    ids = lm.tok_encode(text, add_special_tokens=False)
+    opened = [transformers.AutoTokenizer.from_pretrained(tmp_path).bos_token_id, *ids]
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    with torch.no_grad():
+        values = torch.log_softmax(theirs(torch.tensor([opened])).logits[0], -1).numpy()
+    by_hand = sum(float(values[i, token]) for i, token in enumerate(ids))
+    assert lm.loglikelihood_rolling([request(text)]) == [pytest.approx(by_hand, rel=1e-4)]
+    assert lm.loglikelihood([request("", text)])[0][0] == pytest.approx(by_hand, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({}, (256, [], 0.0, 1.0, 0)),
+        ({"until": "x", "max_gen_toks": 5, "do_sample": False, "temperature": 1, "top_k": 3}, (5, ["x"], 0.0, 1.0, 0)),
+        ({"until": None, "max_new_tokens": 6}, (6, [], 0.0, 1.0, 0)),
+        ({"until": ["x", ""], "max_tokens": 7, "temperature": 0.5}, (7, ["x"], 0.5, 1.0, 0)),
+        ({"max_completion_tokens": 8, "do_sample": True, "temperature": 0.7, "top_p": 0.9, "top_k": 4},
+         (8, [], 0.7, 0.9, 4)),
+        ({"do_sample": True, "temperature": 0.7, "top_k": -1, "num_beams": 1}, (256, [], 0.7, 1.0, 0)),
+    ],
+)  # fmt: skip
+def test_a_model_is_told_what_lm_evals_keys_ask_for(keys: dict[str, object], told: tuple[object, ...]) -> None:
+    from fake_model import FakeModel
+
+    from falsepromise.benchmarks import harness
+
+    model = FakeModel(lambda _: "x")
+    model.likelihoods = True
+    lm = harness.ModelLM(model)
+    lm.generate_until([request("what", keys)])
+    asked = model.sampling
+    assert tuple(asked[key] for key in ("max_tokens", "stop", "temperature", "top_p", "top_k")) == told
+    assert lm.limits() == []
+
+
+def test_keys_of_generation_that_are_left_out_are_said(model: EngineModel) -> None:
+    from fake_model import FakeModel
+
+    from falsepromise.benchmarks import harness
+
+    sampled = {"temperature": 0.9, "top_k": 1, "max_gen_toks": 4}
+    lm = harness.ModelLM(model)
+    greedy, likeliest = lm.generate_until([request("what", {"max_gen_toks": 4}), request("what", sampled)])
+    assert (greedy, lm.limits()) == (likeliest, [])
+    lm.generate_until([request("what", {"max_gen_toks": 4, "num_beams": 4})])
+    assert lm.limits()[0].startswith("num_beams=4: the model can't be told")
+    server = harness.ModelLM(FakeModel(lambda _: "x"))
+    server.generate_until([request("what", sampled)])
+    assert server.limits()[0].startswith("top_k=1: ")
+
+
+def test_top_k_is_a_part_of_a_replys_key() -> None:
+    """Keys of requests without it are those of files that were written before it was a part."""
+    from falsepromise.generation.request import Request
+
+    plain, narrow = Request("what", 4, 0.9, seed=3), Request("what", 4, 0.9, top_k=5, seed=3)
+    assert plain.depends_on == ("what", 4, 0.9, 1.0, 3, ())
+    assert narrow.depends_on != plain.depends_on
 
 
 def test_generate_until_stops(model: EngineModel) -> None:

@@ -21,6 +21,7 @@ import yaml
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.task import ConfigurableTask, Task
+from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks.manager import TaskDict
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 TASKS = Path(__file__).resolve().parent / "tasks"
 Pair = tuple[tuple[str, str], list[int], list[int]]
+# Keys of a task's generation that a model is told, or that change nothing; others are left out, and the score says so.
+TOLD = ("until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k", "use_cache")
+NEUTRAL = {"num_beams": 1, "num_return_sequences": 1, "repetition_penalty": 1.0}
 
 
 class ModelLM(TemplateLM):
@@ -47,6 +51,7 @@ class ModelLM(TemplateLM):
     Attributes:
         truncated: Contexts of log-likelihoods that lost their beginning.
         ends: How often a generation ended in each way; None is a whole answer.
+        left_out: Keys of generation that the model can't be told, as the task has them.
         tasks: Those that ask; `told`: the kinds of requests that they have made.
     """
 
@@ -55,6 +60,7 @@ class ModelLM(TemplateLM):
         self.model, self.turn_tokens, self.seed = model, turn_tokens, seed
         self.truncated = 0
         self.ends: Counter[str | None] = Counter()
+        self.left_out: dict[str, Any] = {}
         self.tasks: list[Task] = []
         self.told: set[str] = set()
 
@@ -67,6 +73,11 @@ class ModelLM(TemplateLM):
     @property
     def eot_token_id(self) -> int:
         return self.encoder.ends[0]
+
+    @property
+    def prefix_token_id(self) -> int:
+        """What stands before a text without a context: the opening token where there is one, as in lm-eval's `hf`."""
+        return self.encoder.encode("")[0]
 
     @property
     def max_length(self) -> int:
@@ -120,14 +131,19 @@ class ModelLM(TemplateLM):
         for place, request in enumerate(requests):
             groups.setdefault(repr(sorted(request.args[1].items(), key=str)), []).append(place)
         for places in groups.values():
-            wanted = dict(requests[places[0]].args[1])
-            until = wanted.get("until") or []
+            given = {key: value for key, value in requests[places[0]].args[1].items() if value is not None}
+            wanted: dict[str, Any] = {**normalize_gen_kwargs(given, 256)}
+            sampled = wanted["do_sample"] and wanted.get("temperature", 0.0) > 0
+            top_k = max(int(wanted.get("top_k", 0)), 0) if sampled else 0  # some servers call all of them -1
+            told = TOLD if self.model.likelihoods or not top_k else [key for key in TOLD if key != "top_k"]
+            self.left_out |= {k: v for k, v in wanted.items() if k not in told and NEUTRAL.get(k) != v}
             replies = self.model.generate(
                 [as_prompt(requests[place].args[0], self.turn_tokens or self.model.chat_only) for place in places],
-                int(wanted.get("max_gen_toks", 256)),
-                [until] if isinstance(until, str) else until,
-                temperature=float(wanted.get("temperature", 0.0)) if wanted.get("do_sample") else 0.0,
+                wanted["max_gen_toks"],
+                [stop for stop in wanted["until"] if stop],
+                temperature=float(wanted["temperature"]) if sampled else 0.0,
                 top_p=float(wanted.get("top_p", 1.0)),
+                top_k=top_k,
                 seeds=[self.seed * 1_000_003 + place for place in places],
             )
             for place, reply in zip(places, replies, strict=True):
@@ -147,6 +163,9 @@ class ModelLM(TemplateLM):
         said = []
         if self.truncated:
             said.append(f"{self.truncated} contexts were cut at their beginning to fit {self.max_length} tokens")
+        if self.left_out:
+            named = ", ".join(f"{key}={value!r:.40}" for key, value in self.left_out.items())
+            said.append(f"{named}: the model can't be told these keys of the task's generation; they were left out")
         for failure, count in self.ends.items():
             if failure is not None:
                 reason = failure.replace("_", " ")

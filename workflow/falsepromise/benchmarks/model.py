@@ -57,6 +57,7 @@ class ModelUnderTest(Protocol):
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
         exact_length: bool = False,
+        top_k: int = 0,
     ) -> list[Reply]:
         """Continue each prompt; greedy at temperature 0.
 
@@ -64,6 +65,7 @@ class ModelUnderTest(Protocol):
             seeds: One for each prompt.
             exact_length: Whether `max_tokens` is part of what is measured. Else a chat model may be given
                 more room, since it talks before it answers.
+            top_k: The likeliest tokens alone, so many; 0: all. A server of the protocol isn't told.
         """
         ...
 
@@ -138,13 +140,14 @@ class EngineModel:
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
         exact_length: bool = False,
+        top_k: int = 0,
     ) -> list[Reply]:
         from falsepromise.generation.request import Request
 
         seeds = seeds if seeds is not None else [0] * len(prompts)
         return self.answer(
             [
-                Request(prompt, max_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=tuple(stop))
+                Request(prompt, max_tokens, temperature, top_p, top_k, seed, tuple(stop))
                 for prompt, seed in zip(prompts, seeds, strict=True)
             ]
         )
@@ -219,6 +222,7 @@ class EndpointModel:
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
         exact_length: bool = False,
+        top_k: int = 0,
     ) -> list[Reply]:
         from falsepromise.generation import endpoint
         from falsepromise.generation.request import Request

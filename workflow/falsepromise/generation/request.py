@@ -37,7 +37,8 @@ class Request:
     @property
     def depends_on(self) -> tuple[Any, ...]:
         """All that a reply depends on besides the model."""
-        return self.prompt, self.max_tokens, self.temperature, self.top_p, self.seed, self.stop
+        found = (self.prompt, self.max_tokens, self.temperature, self.top_p, self.seed, self.stop)
+        return (*found, self.top_k) if self.top_k else found  # without it, the keys of files that know no top_k
 
     def __post_init__(self) -> None:
         for name, good, expected in (
