@@ -201,8 +201,11 @@ def test_html_that_was_asked_for_stays():
     [
         (("gpt", "pythonCopy code\nx = 1\nCopy code\ny"), "python\nx = 1\ny"),
         (("gpt", "Good.\n\n2 / 2"), "Good."),
-        (("gpt", "1/3\nGood."), "Good."),
+        (("gpt", "1 / 3\nGood."), "Good."),
         (("gpt", "A half is 1/2"), "A half is 1/2"),
+        (("gpt", "3/4"), "3/4"),
+        (("gpt", "The sum is:\n\n12/25"), "The sum is:\n\n12/25"),
+        (("human", "7/11\nWhat opened then?"), "7/11\nWhat opened then?"),
         (("human", "Why?\n2 / 2"), "Why?"),
         (("human", "Why? Share Prompt"), "Why?"),
         (("human", "Why?This content may violate our content policy. If you believe this to be so"), "Why?"),

@@ -10,8 +10,9 @@ import re
 BUTTON = "a page's button or counter removed"
 ERROR = "a page's error text removed"
 
-_COUNTER = re.compile(r"\A\d{1,3} ?/ ?\d{1,3}[ \t]*\n|\n[ \t]{0,20}\d{1,3} ?/ ?\d{1,3}\Z")
-_ONLY_COUNTER = re.compile(r"\A\d{1,3} ?/ ?\d{1,3}\Z")
+# The page writes "2 / 2", with blanks; "3/4" and "12/25" are fractions and dates.
+_COUNTER = re.compile(r"\A\d{1,3} / \d{1,3}[ \t]*\n|\n[ \t]{0,20}\d{1,3} / \d{1,3}\Z")
+_ONLY_COUNTER = re.compile(r"\A\d{1,3} / \d{1,3}\Z")
 _COPY = re.compile(r"(?m)^([A-Za-z+#]{0,15})Copy code$\n?")
 _SHARE = "Share Prompt"
 _POLICY = "This content may violate our content policy."
