@@ -38,6 +38,9 @@ _SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender")
 PAIRS: tuple[tuple[str, str], ...] = (("input", "output"), ("prompt", "response"), ("question", "answer"))
 PAIRS += (("instruction", "output"), ("instruction", "response"), ("prompt", "completion"))
 PAIRS += (("query", "response"), ("query", "answer"), ("user", "assistant"))
+# Of a record's parts that make up its query, all texts are joined: the text that a question is about is one of them.
+_ASKED: dict[str, tuple[str, ...]] = {"input": ("instruction", "input"), "question": ("question", "context")}
+_ASKED["instruction"] = ("instruction", "input", "context")
 _TEXT_KEYS = ("value", "content", "text", "message", "markdown", "utterance", "say", "body")
 # Parts of a message that the other speaker doesn't see, such as reasoning.
 _UNSAID: tuple[str, ...] = ("thinking", "redacted_thinking", "reasoning", "tool_use", "tool_result", "tool_call")
@@ -174,17 +177,18 @@ def _text(content: object, ledger: Ledger) -> object:
 def pair_of(raw: Record, ledger: Ledger) -> tuple[list[tuple[object, object]], set[str]] | None:
     """The turns of a record with one query and one reply, and the keys that they come from; None for other records.
 
-    The keys are those of `PAIRS`; an `instruction` beside an `input` comes before it, `history` (pairs) before both.
+    The keys are those of `PAIRS`; an `instruction` beside an `input` comes before it, a `context` after an `instruction`
+    or a `question`, `history` (pairs) before all.
     """
     record = _lowered(raw, Ledger())
     for asked, said in PAIRS:
         if asked in record and said in record:
             query, used = record[asked], {asked, said}
-            instruction = record.get("instruction")
-            if asked == "input" and isinstance(instruction, str) and isinstance(query, str | None):
-                used.add("instruction")
-                query = "\n\n".join(filter(None, (instruction.strip(), (query or "").strip())))
-                ledger.reshape("instruction and input joined", characters([instruction, record[asked]]), len(query))
+            parts = {key: record[key] for key in _ASKED.get(asked, ()) if isinstance(record.get(key), str)}
+            if isinstance(query, str | None) and parts.keys() - {asked}:
+                used |= parts.keys()
+                query = "\n\n".join(filter(None, map(str.strip, parts.values())))
+                ledger.reshape(f"{' and '.join(parts)} joined", characters(parts), len(query))
             history = record.get("history")
             before: list[tuple[object, object]] = []
             if isinstance(history, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in history):
