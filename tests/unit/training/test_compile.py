@@ -165,7 +165,8 @@ def test_a_batch_of_answers_takes_the_memory_that_it_is_planned_with(
     assert done.returncode == 0, done.stderr[-2000:]
     ratios = [float(line) for line in done.stdout.split()]
     assert len(ratios) == 4
-    assert least < min(ratios) and max(ratios) < most, ratios
+    assert least < min(ratios), ratios
+    assert max(ratios) < most, ratios
 
 
 def test_the_papers_models_have_their_known_sizes() -> None:

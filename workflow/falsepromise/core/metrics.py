@@ -24,10 +24,12 @@ class Statistic:
     Attributes:
         width: How many sums there are.
         of: From the sums, shape `(..., width)`, to the number, shape `(...)`; NaN where they leave it undefined.
+        count: The place of the sum that counts the items.
     """
 
     width: int
     of: Callable[[np.ndarray], np.ndarray]
+    count: int = 0
 
 
 def _mean(sums: np.ndarray) -> np.ndarray:
@@ -42,7 +44,7 @@ def _pearson(sums: np.ndarray) -> np.ndarray:
     return np.asarray((n * xy - x * y) / (np.sqrt(of_x) * np.sqrt(of_y)))
 
 
-MEAN = Statistic(2, _mean)  # of the values, and how many
+MEAN = Statistic(2, _mean, count=1)  # of the values, and how many
 PEARSON = Statistic(6, _pearson)  # of how many, x, y, x squared, y squared, x times y
 
 
@@ -78,6 +80,11 @@ class Metric:
     def statistic(self) -> Statistic:
         """How the metric follows from sums over items."""
         return PEARSON if self.correlates else MEAN
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share that is better the larger it is: differences in points of a hundred mean something."""
+        return self.scale == 100.0 and "lower" not in self.unit
 
     @property
     def axis(self) -> str:

@@ -62,11 +62,10 @@ def default_style(scores: Scores) -> str:
 def paths(scores: Scores) -> list[list[Cell]]:
     """The lines over all runs: a base model, then its amounts of one mixture."""
     study = scores.study
-    groups: dict[tuple[str, str | None], dict[tuple, Cell]] = {}
-    for run in study.runs:
-        for cell in study.cells(run):
-            groups.setdefault((cell.base, cell.mixture), {})[cell.models] = cell
-    return [[study.base_cell(base), *sorted(group.values(), key=amount)] for (base, _), group in groups.items()]
+    groups: dict[tuple[str, str | None], list[Cell]] = {}
+    for cell in study.cells(*study.runs):
+        groups.setdefault((cell.base, cell.mixture), []).append(cell)
+    return [[study.base_cell(base), *sorted(group, key=amount)] for (base, _), group in groups.items()]
 
 
 def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
@@ -117,7 +116,8 @@ def draw_lines(
         aims = targets(study, line[-1].mixture)
         if aims and ability[0] not in aims:
             continue  # targeted at another task: neither broad nor targeted here
-        kind = "targeted" if aims else next((k for k in ("replay", "control") if line[-1] in study.cells(k)), "broad")
+        others = (k for k in ("replay", "control") if line[-1].models[0] in study.of(k))
+        kind = "targeted" if aims else next(others, "broad")
         found = []
         for cell in line:
             across, up = scores.cell(cell, style, metric), scores.cell(cell, *ability)

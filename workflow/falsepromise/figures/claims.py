@@ -12,11 +12,12 @@ To add a claim, add a row to `ROWS`: its pairs, its measures, and how a differen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
 from falsepromise.figures.differences import (
+    FEWEST,
     NO,
     UNKNOWN,
     YES,
@@ -40,6 +41,7 @@ from falsepromise.figures.select import (
     broad,
     capability_benchmarks,
     is_human,
+    larger,
     nearest_amounts,
     preference_benchmarks,
     size_pairs,
@@ -47,6 +49,7 @@ from falsepromise.figures.select import (
     table_rows,
     targets,
 )
+from falsepromise.figures.study import Cell
 from falsepromise.statistics.agreement import rank_correlation
 
 # On what the claim about style is tested; tone only where a judge was asked. Whether a list or a
@@ -91,7 +94,11 @@ class Row:
 
 @dataclass
 class Claim:
-    """A claim of the paper with its comparisons and its verdict."""
+    """A claim of the paper with its comparisons and its verdict.
+
+    Attributes:
+        gaps: Whether a comparison that all are needed of has no scores, though others on its measure have.
+    """
 
     name: str
     title: str
@@ -101,10 +108,12 @@ class Claim:
     note: str = ""
     any_of: bool = False
     all_of: bool = False
+    gaps: bool = False
 
     @property
     def verdict(self) -> str:
-        return verdict_of(self.comparisons, self.any_of, self.all_of)
+        said = verdict_of(self.comparisons, self.any_of, self.all_of)
+        return UNKNOWN if said == YES and self.gaps else said
 
 
 def all_claims(scores: Scores) -> list[Claim]:
@@ -129,13 +138,20 @@ def tested(row: Row, scores: Scores) -> Claim:
     for pair, measure in asked:
         found = measured(scores, pair, measure, level)
         if found:
-            text, said = between(scores.study, *pair), row.says(found[0])
+            text, said = between(scores.study, *pair), row.says(found[0]) if found[0].n >= FEWEST else UNKNOWN
             if row.all_of and said == NO and (wider := measured(scores, pair, measure, corrected)):
                 said = row.says(wider[0])  # one is enough against the claim
             claim.comparisons.append(Comparison(text, measure.label, *found, said, measure, pair))
-    lacking = dict.fromkeys(m.label for _, m in asked if m not in [c.measure for c in claim.comparisons])
-    if row.all_of and claim.comparisons and lacking:
-        claim.note = f"Not measured in this run, and not tested: {', '.join(lacking)}."
+    tested_here = [(c.pair, c.measure) for c in claim.comparisons]
+    never = {m for _, m in asked} - {m for _, m in tested_here}
+    if row.all_of and claim.comparisons and never:
+        labels = dict.fromkeys(m.label for _, m in asked if m in never)
+        claim.note = f"Not measured in this run, and not tested: {', '.join(labels)}."
+    for pair, measure in asked if row.all_of else ():
+        if (pair, measure) not in tested_here and measure not in never:
+            without = between(scores.study, *pair)
+            claim.note += f" {measure.label} is missing for {without}, which leaves the claim open."
+            claim.gaps = True
     if row.all_of and any(c.verdict == NO for c in claim.comparisons):
         claim.note += f" One that doesn't rise is enough, so that is tested at {100 * corrected:.1f} % (Bonferroni)."
         claim.note = claim.note.strip()
@@ -147,20 +163,28 @@ def _kept(name: str, scores: Scores) -> Claim:
     return tested(CLAIMS[name], scores)
 
 
-def verdict(scores: Scores, name: str, benchmark: str = "", metric: str = "") -> str:
-    """A claim's verdict for a panel: `no rise: supported (2 of 2)`; on one benchmark or metric, if given.
+def verdict(
+    scores: Scores, name: str, benchmark: str = "", metric: str = "", cells: Sequence[Cell] | None = None
+) -> str:
+    """A claim's verdict for a panel: `no rise: supported (2 of 2)`; on one benchmark, metric or line, if given.
 
     It is empty without a comparison.
+
+    Args:
+        cells: The cells that the panel draws: only comparisons of theirs count.
     """
     claim = _kept(name, scores)
     found = [
         c
         for c in claim.comparisons
-        if c.measure and benchmark in ("", c.measure.benchmark) and metric in ("", c.measure.metric)
+        if c.measure
+        and benchmark in ("", c.measure.benchmark)
+        and metric in ("", c.measure.metric)
+        and (cells is None or (c.pair and c.pair[0] in cells))
     ]
     if not found:
         return ""
-    said = verdict_of(found, claim.any_of, claim.all_of)
+    said = replace(claim, comparisons=found).verdict
     count = f" ({sum(c.verdict == said for c in found)} of {len(found)})" if len(found) > 1 and said != UNKNOWN else ""
     return f"{CLAIMS[name].brief}: {said}{count}"
 
@@ -193,7 +217,8 @@ def by_size_and_bases(scores: Scores) -> list[Pair]:
     """The largest base model against the smallest one, and then imitation models of both."""
     study = scores.study
     bases = study.bases_of(study.cells("size"))
-    alone = [(study.base_cell(bases[-1]), study.base_cell(bases[0]))] if len(bases) > 1 else []
+    ends = [study.base_cell(bases[-1]), study.base_cell(bases[0])] if bases else []
+    alone = [(ends[0], ends[1])] if ends and larger(study, *ends) else []
     return alone + by_size(scores)
 
 
@@ -212,7 +237,8 @@ def targeted(scores: Scores) -> list[Pair]:
 def replay(scores: Scores) -> list[Pair]:
     """Imitation with pre-training text against without, at the nearest amount."""
     cells = scores.study.cells("replay")
-    return nearest_amounts(cells, [cell for group in broad(scores.study) for cell in group if cell not in cells])
+    own = {model for cell in cells for model in cell.models}
+    return nearest_amounts(cells, [c for group in broad(scores.study) for c in group if own.isdisjoint(c.models)])
 
 
 def against_text_alone(scores: Scores) -> list[Pair]:
@@ -228,9 +254,11 @@ def style(scores: Scores, pair: Pair) -> list[Measure]:
 
 
 def of_benchmarks(scores: Scores, names: list[str], metric: str = "") -> list[Measure]:
-    """One metric of these benchmarks; default: the main metric of each."""
+    """One metric of these benchmarks, if it is a share that rises; default: the main metric of each."""
     found = [(name, metric or scores.metric(name)) for name in names]
-    return [Measure(name, metric, scores.label(name)) for name, metric in found if metric]
+    return [
+        Measure(name, metric, scores.label(name)) for name, metric in found if metric and is_share(scores, name, metric)
+    ]
 
 
 def accuracy(scores: Scores, pair: Pair) -> list[Measure]:
@@ -253,29 +281,43 @@ def preference(scores: Scores, pair: Pair) -> list[Measure]:
     return of_benchmarks(scores, preference_benchmarks(scores), "equal_or_better")
 
 
+def is_share(scores: Scores, benchmark: str, metric: str) -> bool:
+    """Whether points of a hundred mean something, and more are better: not of a perplexity."""
+    return scores.known(benchmark, metric).is_share
+
+
 def left_out(scores: Scores) -> str:
     """A note on the benchmarks that don't count as accuracy, and why."""
     names = [scores.label(b) for b in capability_benchmarks(scores) if b not in accuracy_benchmarks(scores)]
-    return f"{', '.join(names)} is left out: the paper itself finds a slight gain on it (Table 1)." if names else ""
+    note = f"{', '.join(names)} is left out: the paper itself finds a slight gain on it (Table 1)." if names else ""
+    others = [
+        f"{scores.label(b)} ({scores.known(b, metric).axis})"
+        for b in accuracy_benchmarks(scores)
+        if (metric := scores.metric(b)) and not is_share(scores, b, metric)
+    ]
+    return f"{note} Not an accuracy, and left out: {', '.join(others)}.".strip() if others else note
 
 
 def rank_correlations(scores: Scores) -> Iterator[Comparison | str]:
-    """Spearman's correlation of raters' and judge's shares over models, with an interval by Fisher's z."""
+    """Spearman's correlation of raters' and judge's shares over cells, with an interval by Fisher's z."""
     names = preference_benchmarks(scores)
     people = [name for name in names if is_human(scores, name)]
     if not people:
         yield "No human raters in this run's scores."
+    study = scores.study
+    cells = [*(study.base_cell(base) for base in study.bases), *study.cells(*study.runs)]
     for person, judge in ((p, j) for p in people for j in names if j not in people):
-        both = [m for m in scores.of(person) if m in scores.of(judge)]
-        shares = [[scores.of(n)[m]["metrics"]["equal_or_better"]["value"] for m in both] for n in (person, judge)]
+        pairs = [[scores.cell(cell, name, "equal_or_better") for name in (person, judge)] for cell in cells]
+        both = [(p.value, j.value) for p, j in pairs if p and j]
+        shares = list(zip(*both, strict=True))
         if len(both) < 4:
             yield f"Only {len(both)} models have both; four are needed."
         elif any(len(set(share)) == 1 for share in shares):
             yield "One of the two gives every model the same share."
         else:
-            rho, low, high = rank_correlation(*shares)
+            rho, low, high, p = rank_correlation(*shares)
             d = Estimate(rho, low, high, len(both))
-            says = YES if low > 0 else (NO if high < 0.5 else UNKNOWN)
+            says = YES if low > 0 and p <= 0.05 else (NO if high < 0.5 else UNKNOWN)
             yield Comparison(f"{scores.label(judge)} and {scores.label(person)}", "Spearman's rho", d, False, says)
 
 

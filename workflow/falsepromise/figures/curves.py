@@ -26,12 +26,7 @@ def by_amount(
     """
     study, scale = scores.study, scores.known(name, metric).scale
     cells = [cell for cell in study.cells("amount") if cell.tokens]
-    unplaced = [
-        Missing(model, name, "its amount is all of the mixture, which has no place on the axis")
-        for cell in study.cells("amount")
-        if not cell.tokens
-        for model in cell.models
-    ]
+    unplaced = without_place(name, study.cells("amount"))
     bases = study.bases_of(cells)
     draw.amount_axis(axes, [c.tokens or 0 for c in cells])
     labels = []
@@ -51,13 +46,22 @@ def by_amount(
     return unplaced + scores.missing([*(study.base_cell(b) for b in bases), *cells], name, metric)
 
 
+def without_place(name: str, cells: Sequence[Cell]) -> list[Missing]:
+    """The models whose amount is all of a mixture."""
+    why = "its amount is all of the mixture, which has no place on the axis"
+    return [Missing(model, name, why) for cell in cells if not cell.tokens for model in cell.models]
+
+
 def by_size(axes: Axes, scores: Scores, name: str, metric: str, named: bool = False) -> list[Missing]:
     """Imitation models and their base models over the base model's parameters."""
     study, scale = scores.study, scores.known(name, metric).scale
     cells = study.cells("size")
     bases = [study.base_cell(base) for base in study.bases_of(cells)]
     sizes = [study.parameters(cell.base) for cell in bases]
-    draw.size_axis(axes, {x: cell.label for x, cell in zip(sizes, bases, strict=True)})
+    named_sizes: dict[float, list[str]] = {}
+    for x, cell in zip(sizes, bases, strict=True):
+        named_sizes.setdefault(x, []).append(cell.label)
+    draw.size_axis(axes, {x: "\n".join(labels) for x, labels in named_sizes.items()})
     labels = []
     found = [(x, e) for x, cell in zip(sizes, bases, strict=True) if (e := scores.cell(cell, name, metric))]
     if found:

@@ -2,22 +2,26 @@
 
 If both records have the same items, the 95 % interval is paired: each bootstrap draw resamples the same items on both
 sides, and also the same seeds if both sides have one base and the same seeds (a run and its base, or two runs, then
-share the base model of each seed). Otherwise the two intervals' half-widths are added in quadrature.
+share the base model of each seed; a seed that one side lacks counts on neither). Otherwise the two intervals'
+half-widths are added in quadrature. Fewer than `FEWEST` items decide nothing: percentile intervals of so few are too
+narrow (`benchmarks/interval_coverage.py`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from falsepromise.figures.metrics import metric as named
 from falsepromise.figures.scores import Estimate, Scores, statistic_of
 from falsepromise.figures.study import Cell
 from falsepromise.statistics.crossed import resampled
 from falsepromise.statistics.intervals import Z95, none_of, quantile
 
+FEWEST = 20  # items of a verdict
 MARGIN = 0.02  # two points of a hundred: a smaller rise counts as none
 YES, NO, UNKNOWN = "supported", "not supported", "can't tell"
 Pair = tuple[Cell, Cell]
@@ -75,6 +79,7 @@ def difference(
         less: A metric that is subtracted from `metric` on both sides. From the records' items the two are drawn
             together: a model that writes many lists has more hits and more false alarms.
     """
+    left, right, together = alike(scores, left, right, benchmark, {metric, less} - {""})
     a, b = scores.cell(left, benchmark, metric), scores.cell(right, benchmark, metric)
     if a is None or b is None:
         return None
@@ -88,18 +93,55 @@ def difference(
         return apart(a, b, quantile(level) / Z95), False
     cells = [np.stack([side[key] for key in shared], axis=1) for side in (ours, theirs)]  # (seeds, items, width)
     statistic = statistic_of(metric, less)
-    together = left.base == right.base and scores.study.seeds_of(left) == scores.study.seeds_of(right)
     drawn = resampled(cells, statistic, same_seeds=together)
     draws = drawn[:, 0] - share * drawn[:, 1]
     tail = (1 - level) / 2
     x, y = (float(np.mean(statistic.of(cell.sum(axis=1)))) for cell in cells)
     value = x - share * y
     low, high = (float(q) for q in np.quantile(draws[np.isfinite(draws)], [tail, 1 - tail]))
-    if high - low < 1e-12:
-        # No item differs, or all by the same amount: as Wilson's interval for "0 of n".
-        edge = none_of(len(shared), level)
-        low, high = value - edge, value + edge
-    return Estimate(value, min(low, value), max(high, value), len(shared)), True
+    n, still = _counted(cells, metric, less)
+    # Where no item differs, or all by the same amount, as Wilson's interval for "0 of n".
+    edge = none_of(n, level) if high - low < 1e-12 else math.hypot(*(none_of(k, level) for k in still))
+    low, high = value - math.hypot(value - low, edge), value + math.hypot(high - value, edge)
+    least, most = _range(metric, less)
+    low, high = max(low, least - share * most), min(high, most - share * least)
+    return Estimate(value, min(low, value), max(high, value), n), True
+
+
+def alike(scores: Scores, left: Cell, right: Cell, benchmark: str, metrics: set[str]) -> tuple[Cell, Cell, bool]:
+    """Both cells with those of their models that have the metrics, and whether their seeds belong together.
+
+    With one base and the same seeds, the models of one seed start from one draw of the base: only seeds that both sides
+    have count.
+    """
+    study = scores.study
+    had = [replace(c, models=tuple(m for m in c.models if scores.has(m, benchmark, metrics))) for c in (left, right)]
+    both = set(study.seeds_of(had[0])) & set(study.seeds_of(had[1]))
+    if left.base != right.base or study.seeds_of(left) != study.seeds_of(right) or not both:
+        return had[0], had[1], False
+    seed = {name: model.get("seed") or 0 for name, model in study.models.items()}
+    ours, theirs = (replace(c, models=tuple(m for m in c.models if seed.get(m) in both)) for c in had)
+    return ours, theirs, True
+
+
+def _counted(cells: list[np.ndarray], metric: str, less: str) -> tuple[int, list[int]]:
+    """The fewest items that a part of the measure rests on, and the numbers of the parts that no draw can change."""
+    counts, still, start = [], [], 0
+    for name in filter(None, (metric, less)):
+        statistic = statistic_of(name)
+        parts = [cell[..., start : start + statistic.width] for cell in cells]
+        rows = [row[row[:, statistic.count] > 0] for part in parts for row in part]
+        counts.append(min(len(row) for row in rows))
+        if less and all(np.ptp(row, axis=0).max(initial=0.0) == 0 for row in rows):
+            still.append(counts[-1])  # such as the teacher's only list, which one model has and the other hasn't
+        start += statistic.width
+    return min(counts), still
+
+
+def _range(metric: str, less: str) -> tuple[float, float]:
+    """The least and the largest value of a metric, or of its difference from another."""
+    own, other = named(metric), named(less) if less else None
+    return (own.low - other.high, own.high - other.low) if other else (own.low, own.high)
 
 
 def apart(a: Estimate, b: Estimate, widen: float = 1.0) -> Estimate:

@@ -3,7 +3,7 @@
 Left, style: how much closer to the teacher's each measure comes as imitation data grow. Right, capability: the change
 of each benchmark's score. Both are changes against the base model in points of a hundred on one scale, with 95 %
 intervals over items and seeds; the grey band is a change too small to matter. It shows the base model with the most
-amounts. The verdicts are those of `figures.versus_paper`.
+amounts. The verdicts are those of `figures.versus_paper` on what a panel draws.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from falsepromise.core import cli
 from falsepromise.figures import draw
 from falsepromise.figures.claims import accuracy, style, verdict
+from falsepromise.figures.curves import without_place
 from falsepromise.figures.differences import MARGIN, Measure, measured
 from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.scores import Estimate, Scores
@@ -41,8 +42,9 @@ def draw_figure(scores: Scores) -> Figure:
     study = scores.study
     figure = draw.new_figure(draw.PAGE * 0.9, 2.9)
     panels = figure.subplots(1, 2, sharey=True)
-    lines = [[cell for cell in line if cell.tokens] for line in broad(study)]
-    cells = max(lines, key=len, default=[])
+    whole = max(broad(study), key=lambda line: sum(bool(cell.tokens) for cell in line), default=[])
+    cells = [cell for cell in whole if cell.tokens]
+    missing = without_place("figure 0", whole)
     used: list[tuple[str, str]] = []
     named = []
     for axes, title, claim, measures in (
@@ -60,7 +62,7 @@ def draw_figure(scores: Scores) -> Figure:
             continue
         named.append((axes, curves))
         panel(axes, curves, [float(cell.tokens or 0) for cell in cells])
-        draw.titled(axes, title, verdict(scores, claim))
+        draw.titled(axes, title, verdict(scores, claim, cells=cells))
         used += [(m.benchmark, m.metric) for m in curves]
     if named and named[0][0] is panels[1]:  # the first panel is empty: it has no numbers for both
         panels[1].tick_params(labelleft=True)
@@ -71,7 +73,7 @@ def draw_figure(scores: Scores) -> Figure:
         colors = [draw.PALETTE[index % len(draw.PALETTE)] for index in range(len(ends))]
         draw.name_lines(axes, [(*end, color) for end, color in zip(ends, colors, strict=True)], 21)
     note = f"Grey: less than {100 * MARGIN:.0f} points. Agreement: above its false alarms; correlations: times 100."
-    draw.foot(figure, [*foot_lines(scores, used, form="points", cells=cells), *([note] if cells else [])])
+    draw.foot(figure, [*foot_lines(scores, used, missing, form="points", cells=cells), *([note] if cells else [])])
     return figure
 
 

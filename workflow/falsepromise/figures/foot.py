@@ -38,8 +38,8 @@ def foot_lines(
     """
     study = scores.study
     over = "one seed"
-    if len(study.seeds) > 1:
-        over = f"mean over {len(study.seeds)} seeds" + (" (small dots: single seeds)" if form == "lines" else "")
+    if (each := study.seeds_each(cells)) != "1":
+        over = f"mean over {each} seeds" + (" (small dots: single seeds)" if form == "lines" else "")
     where = {"table": "Brackets", "points": "Bars"}.get(form, "Bars and bands")
     intervals = f"{where}: 95 % intervals."
     lines = [f"Study: {study.name} ({study.title}); {over}. {intervals}"]

@@ -167,6 +167,11 @@ class Scores:
             self._cache[key] = combine([r for r in records if metric in r["metrics"]], metric)
         return self._cache[key]
 
+    def has(self, model: str, benchmark: str, metrics: Iterable[str]) -> bool:
+        """Whether a model has a score with all of these metrics."""
+        record = self.records.get((model, benchmark))
+        return record is not None and set(metrics) <= record["metrics"].keys()
+
     def sums(self, models: Sequence[str], benchmark: str, metric: str, less: str = "") -> dict[str, np.ndarray] | None:
         """What each item adds to the sums that a metric, or its difference from another, follows from.
 

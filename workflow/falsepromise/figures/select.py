@@ -82,12 +82,11 @@ def table_rows(study: Study) -> list[Cell]:
 
 def broad(study: Study) -> list[list[Cell]]:
     """For each base model and broad mixture its amounts, ascending, of all runs."""
-    groups: dict[tuple[str, str | None], dict[tuple[str, ...], Cell]] = {}
-    for run in ("amount", "size"):
-        for cell in study.cells(run):
-            if not targets(study, cell.mixture):
-                groups.setdefault((cell.base, cell.mixture), {})[cell.models] = cell
-    return [sorted(cells.values(), key=amount) for cells in groups.values()]
+    groups: dict[tuple[str, str | None], list[Cell]] = {}
+    for cell in study.cells("amount", "size"):
+        if not targets(study, cell.mixture):
+            groups.setdefault((cell.base, cell.mixture), []).append(cell)
+    return [sorted(cells, key=amount) for cells in groups.values()]
 
 
 def size_pairs(study: Study) -> list[tuple[Cell, Cell]]:
@@ -99,8 +98,14 @@ def size_pairs(study: Study) -> list[tuple[Cell, Cell]]:
         of = {cell.base: cell for cell in cells if (cell.mixture, cell.tokens) == recipe}
         if len(of) > 1:
             ordered = [base for base in bases if base in of]
-            pairs.append((of[ordered[-1]], of[ordered[0]]))
+            largest, smallest = of[ordered[-1]], of[ordered[0]]
+            pairs += [(largest, smallest)] if larger(study, largest, smallest) else []
     return pairs
+
+
+def larger(study: Study, one: Cell, other: Cell) -> bool:
+    """Whether the base model of one has more parameters than the other's."""
+    return study.parameters(one.base) > study.parameters(other.base)
 
 
 def nearest_amounts(cells: Sequence[Cell], others: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
@@ -109,8 +114,13 @@ def nearest_amounts(cells: Sequence[Cell], others: Sequence[Cell]) -> list[tuple
     for cell in cells:
         same = [other for other in others if other.base == cell.base]
         if same:
-            pairs.append((cell, min(same, key=lambda other: abs((other.tokens or 0) - (cell.tokens or 0)))))
+            pairs.append((cell, min(same, key=lambda other: _apart(amount(other), amount(cell)))))
     return pairs
+
+
+def _apart(one: float, other: float) -> tuple[float, float]:
+    """The distance of two amounts; all of a mixture is nearest to all of another, then to the largest number."""
+    return (0.0 if one == other else abs(one - other)), -one
 
 
 def amount_columns(scores: Scores) -> list[tuple[str, Cell]]:

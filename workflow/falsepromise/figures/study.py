@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType
@@ -65,9 +65,11 @@ class Study:
     def teacher_label(self) -> str:
         return str(self.teacher.get("label") or "teacher")
 
-    @property
-    def seeds(self) -> list[int]:
-        return sorted({int(m.get("seed") or 0) for m in self.models.values() if m.get("mixture")})
+    def seeds_each(self, cells: Sequence[Cell] | None = None) -> str:
+        """How many seeds the fine-tuned ones of these cells have, default all: `3`, or `1 to 3`."""
+        trained = [cell for cell in (self.cells(*self.runs) if cells is None else cells) if not cell.is_base]
+        counts = sorted({len(cell.models) for cell in trained}) or [1]
+        return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
     def base_label(self, base: str) -> str:
         return str(self.bases.get(base, {}).get("label") or base)
@@ -95,22 +97,25 @@ class Study:
         entry = self.style if benchmark == "style" else self.benchmarks.get(benchmark, {})
         return set(entry.get("models", self.models))
 
-    def of(self, run: str) -> list[str]:
-        """The models of all groups with a role, or of the group with this name."""
-        groups = [name for name in self.runs if self.roles.get(name, name) == run]
-        return list(dict.fromkeys(model for name in groups or [run] for model in self.runs.get(name, [])))
+    def of(self, *runs: str) -> list[str]:
+        """The models of all groups with these roles, or of the groups with these names."""
+        found: list[str] = []
+        for run in runs:
+            groups = [name for name in self.runs if self.roles.get(name, name) == run] or [run]
+            found += [model for name in groups for model in self.runs.get(name, [])]
+        return list(dict.fromkeys(found))
 
     def seeds_of(self, cell: Cell) -> list[int]:
         """The seeds of a cell's models, in their order."""
         return [int(self.models[name].get("seed") or 0) for name in cell.models if name in self.models]
 
-    def cells(self, run: str) -> list[Cell]:
-        """The fine-tuned models of a role or a group of runs; models that differ only in the seed are one cell.
+    def cells(self, *runs: str) -> list[Cell]:
+        """The fine-tuned models of roles or groups of runs; models that differ only in the seed are one cell.
 
         Sorted by base size, mixture and amount. Empty if the study has no such runs.
         """
         groups: dict[str, list[str]] = {}
-        for name in self.of(run):
+        for name in self.of(*runs):
             model = self.models[name]
             if model.get("mixture") is None:
                 continue

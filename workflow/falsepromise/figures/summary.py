@@ -9,9 +9,8 @@ from falsepromise.figures import draw
 from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.labels import amount_text
 from falsepromise.figures.metrics import STYLE
-from falsepromise.figures.scores import Scores
-from falsepromise.figures.study import Cell
-from falsepromise.figures.table import Table
+from falsepromise.figures.scores import Estimate, Scores
+from falsepromise.figures.table import Printed, Table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -36,21 +35,26 @@ def build(scores: Scores) -> Table:
     """Base models, then every cell of every run, then the teacher."""
     study = scores.study
     columns = metric_columns(scores)
-    cells: dict[tuple[str, ...], Cell] = {}
-    for base in sorted(study.bases, key=study.parameters):
-        for cell in [study.base_cell(base), *(c for run in study.runs for c in study.cells(run) if c.base == base)]:
-            cells.setdefault(cell.models, cell)
+    trained = study.cells(*study.runs)
+    cells = [
+        cell
+        for base in sorted(study.bases, key=study.parameters)
+        for cell in [study.base_cell(base), *(c for c in trained if c.base == base)]
+    ]
     rows = [
         [
             study.base_label(cell.base),
             study.mixture_label(cell.mixture),
             None if cell.is_base else amount_text(cell),
             len(cell.models),
-            *(scores.cell(cell, name, metric) for _, name, metric in columns),
+            *(shown(scores, scores.cell(cell, name, metric), name, metric) for _, name, metric in columns),
         ]
-        for cell in cells.values()
+        for cell in cells
     ]
-    teacher = [scores.teacher(name, metric) or scores.second_sample(name, metric) for _, name, metric in columns]
+    teacher = [
+        shown(scores, scores.teacher(name, metric) or scores.second_sample(name, metric), name, metric)
+        for _, name, metric in columns
+    ]
     if any(teacher):
         rows.append([study.teacher_label, None, None, 1, *teacher])
     used = [(name, metric) for _, name, metric in columns]
@@ -59,7 +63,13 @@ def build(scores: Scores) -> Table:
     if unscored:
         notes.append("Not scored: " + "; ".join(unscored) + ".")
     header = ["Base model", "Imitation data", "Tokens", "Seeds", *(text for text, _, _ in columns)]
-    return Table(header, rows, f"All scores of the study {study.name}, times 100, with 95 % intervals.", notes)
+    return Table(header, rows, f"All scores of the study {study.name}, shares times 100, with 95 % intervals.", notes)
+
+
+def shown(scores: Scores, estimate: Estimate | None, benchmark: str, metric: str) -> Estimate | Printed | None:
+    """A score times 100, or as it is if it is no share, such as a perplexity."""
+    known = scores.known(benchmark, metric)
+    return Printed(estimate) if estimate and known.scale == 1.0 and metric not in STYLE else estimate
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def build(scores: Scores, flagged: Mapping[tuple[str, str], Sequence[str]]) -> T
     """The table: a row for each benchmark and trained model with scores."""
     study = scores.study
     rows, gaps = [], []
-    cells = {cell.models: cell for run in study.runs for cell in study.cells(run)}
+    cells = {cell.models: cell for cell in study.cells(*study.runs)}
     for benchmark in scores.study.benchmarks:
         metric = scores.metric(benchmark)
         for cell in cells.values():

@@ -15,7 +15,7 @@ from falsepromise.core.records import atomic_open, write_json
 from falsepromise.core.text import markdown
 from falsepromise.figures import draw
 from falsepromise.figures.claims import Claim, all_claims
-from falsepromise.figures.differences import MARGIN, difference
+from falsepromise.figures.differences import FEWEST, MARGIN, difference
 from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.metrics import STYLE
 from falsepromise.figures.paper import PAPER, Numbers, read_numbers
@@ -62,8 +62,9 @@ def page(scores: Scores, numbers: Numbers) -> str:
         f"Differences are in points of a hundred with 95 % intervals. A rise of less than {100 * MARGIN:.0f} points "
         "counts as none. *supported*: the interval shows it; *not supported*: the interval excludes it; "
         "*can't tell*: this run is too small, or has no such scores. A claim has the verdict of more than half of its "
-        "comparisons, if none has the opposite one; where all or one of them are needed, its test says so.\n",
-        _intervals(len(study.seeds)),
+        "comparisons, if none has the opposite one; where all or one of them are needed, its test says so. Fewer than "
+        f"{FEWEST} items decide nothing.\n",
+        _intervals(study.seeds_each()),
         markdown_table(["Claim", "Where", "Verdict", "Comparisons for / against / open"], [_row(c) for c in claims]),
         "",
         *(section(number, claim) for number, claim in enumerate(claims, 1)),
@@ -75,11 +76,12 @@ def page(scores: Scores, numbers: Numbers) -> str:
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _intervals(seeds: int) -> str:
+def _intervals(seeds: str) -> str:
     """A note on what the intervals cover."""
-    if seeds < 2:
+    if seeds == "1":
         return "One seed: intervals cover only the choice of items, not the seed variance.\n"
-    few = " Two or three seeds estimate it poorly: such intervals are somewhat too narrow." * (seeds < 4)
+    poorly = " Two or three seeds estimate it poorly: such intervals are somewhat too narrow."
+    few = poorly if int(seeds.split()[0]) < 4 else ""
     return (
         f"Intervals are a bootstrap over items and over the {seeds} seeds: they cover the choice of items and the "
         f"seed variance.{few}\n"
@@ -107,10 +109,11 @@ def section(number: int, claim: Claim) -> str:
     return "\n".join([*parts, table, ""])
 
 
-def _signed(estimate: Estimate | None) -> str:
+def _signed(estimate: Estimate | None, scale: float = 100.0) -> str:
     if estimate is None:
         return GAP
-    value, low, high = (f"{100 * x:+.1f}" for x in (estimate.value, estimate.low, estimate.high))
+    digits = 1 if scale > 1 else 2
+    value, low, high = (f"{scale * x:+.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
 
 
@@ -154,7 +157,8 @@ def _changes(scores: Scores, numbers: Numbers) -> list[str]:
                         continue
                     found = difference(scores, cell, study.base_cell(cell.base), name, metric)
                     if found:
-                        ours.append(f"{study.base_label(cell.base)}: {_signed(found[0])}")
+                        known = scores.known(name, metric)
+                        ours.append(f"{study.base_label(cell.base)}: {_signed(found[0], known.scale)}")
                 published = [
                     GAP if change is None else f"{size}: {change:+.4g}"
                     for size in ("7B", "13B")

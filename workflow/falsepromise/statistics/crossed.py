@@ -46,7 +46,12 @@ def resampled(
 
     Returns:
         Shape `(2000, len(cells))`; NaN where a draw's items leave the statistic undefined.
+
+    Raises:
+        ValueError: `same_seeds` of cells with unequal numbers of them.
     """
+    if same_seeds and len({len(cell) for cell in cells}) > 1:
+        raise ValueError(f"cells of {[len(cell) for cell in cells]} seeds don't belong together")
     rng = np.random.default_rng(seed)
     items = cells[0].shape[1]
     means = np.empty((RESAMPLES, len(cells)))

@@ -127,8 +127,9 @@ def mean_of_those(values: np.ndarray, given: np.ndarray, seed: int = 0) -> dict[
         seed: Of the bootstrap.
     """
     chosen = values[given]
-    if (chosen == chosen[0]).all():
-        return mean_metric(list(chosen), seed)  # nothing to resample: Wilson's interval
+    if (chosen == chosen[0]).all():  # nothing to resample: as wide as Wilson's interval for "0 of n"
+        value, edge = float(chosen[0]), none_of(len(chosen))
+        return {"value": value, "ci95": [max(0.0, value - edge), min(1.0, value + edge)], "n": len(chosen)}
 
     def statistic(drawn: np.ndarray) -> float:
         mask = given[drawn]

@@ -13,7 +13,7 @@ from falsepromise.statistics.intervals import bootstrap, none_of
 def paired_difference(left: Sequence[float], right: Sequence[float], seed: int = 0) -> dict[str, Any]:
     """The mean of `left` minus `right`, item by item, with a 95 % interval and a paired test.
 
-    The interval is a percentile bootstrap over items; where no two values differ it is as wide as
+    The interval is a percentile bootstrap over items; where all differences are the same, such as 0, it is as wide as
     Wilson's for "0 of n". Where all values are 0 or 1 the test is McNemar's (1947), exact, on the
     items where the two differ; else a permutation test that flips the signs of the differences
     (10,000 draws from the seed; all flips where there are at most 2^13).
@@ -28,9 +28,13 @@ def paired_difference(left: Sequence[float], right: Sequence[float], seed: int =
     d = x - y
     n = len(d)
     higher, lower = int((d > 0).sum()), int((d < 0).sum())
-    edge = none_of(n)
-    interval = bootstrap(lambda drawn: float(d[drawn].mean()), n, seed) if higher + lower else [-edge, edge]
-    if np.isin(np.concatenate([x, y]), (0.0, 1.0)).all():
+    binary = bool(np.isin(np.concatenate([x, y]), (0.0, 1.0)).all())
+    if np.ptp(d) > 0:
+        interval = bootstrap(lambda drawn: float(d[drawn].mean()), n, seed)
+    else:
+        limit, edge = (1.0 if binary else np.inf), none_of(n)
+        interval = [max(float(d[0]) - edge, -limit), min(float(d[0]) + edge, limit)]
+    if binary:
         test, p = "McNemar's, exact", _two_sided(higher, higher + lower)
     else:
         test, p = "permutation of signs", _sign_flips(d[d != 0], seed)

@@ -155,6 +155,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if nats is not None and text:
             item["teacher_likelihood"] = math.exp(-nats / len(text.encode("utf-8", "surrogatepass")))
     judgements = _judge(items, args.judgements, model, args.responses)
+    for item in items if judgements and args.sample is None else ():
+        item["assured_reply"] = is_assured(ours[item["id"]]["response"])  # the one that was judged, not a mean over all
     metrics, absent = summarise(items, args.seed)
 
     record: Record = {

@@ -98,7 +98,8 @@ def authoritative_tone(items: Sequence[Record], seed: int) -> Measured | str:
 
 def assured_as_judged(items: Sequence[Record], seed: int) -> Measured | str:
     """The share of the judged replies on whose tone the judge and the words agree."""
-    both = [item["authoritative"] == item["assured"] for item in items if item.get("authoritative") is not None]
+    judged = [item for item in items if item.get("authoritative") is not None]
+    both = [item["authoritative"] == item.get("assured_reply", item["assured"]) for item in judged]
     return mean_metric([float(same) for same in both], seed) if both else "no verdict of a judge to compare with"
 
 
