@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -100,6 +101,80 @@ def test_odd_files_are_named(leaves, tmp_path):
         weights.load(tmp_path / "cut.gguf")
     with pytest.raises(UserError, match="no such file"):
         weights.load(tmp_path / "none.gguf")
+
+
+OTHER_LOGITS = {
+    "rope.dimension_count": lambda w: w.add_rope_dimension_count(4),
+    "attention.value_length": lambda w: w.add_value_length(16),
+    "attention.sliding_window": lambda w: w.add_sliding_window(4),
+    "attention.scale": lambda w: w.add_attention_scale(0.5),
+    "attention.clamp_kqv": lambda w: w.add_clamp_kqv(1.0),
+    "attention.causal": lambda w: w.add_causal_attention(False),
+    "expert_count": lambda w: w.add_expert_count(8),
+    "logit_scale": lambda w: w.add_logit_scale(4.0),
+    "embedding_scale": lambda w: w.add_embedding_scale(12.0),
+    "residual_scale": lambda w: w.add_residual_scale(0.2),
+    "final_logit_softcapping": lambda w: w.add_final_logit_softcapping(30.0),
+    "a.key.of.tomorrow": lambda w: w.add_string("llama.a.key.of.tomorrow", "x"),
+    "rope scaling 'yarn'": lambda w: w.add_rope_scaling_type(gguf.RopeScalingType.YARN),
+}
+
+
+@pytest.mark.parametrize("key", OTHER_LOGITS)
+def test_a_key_that_would_change_logits_is_refused(key, leaves, tmp_path):
+    write(tmp_path / "m.gguf", tensors_of(leaves), more=OTHER_LOGITS[key])
+    with pytest.raises(UserError, match=rf"m.gguf: (llama\.)?{re.escape(key)} .*is not read from GGUF"):
+        weights.load(tmp_path / "m.gguf")
+    write(tmp_path / "nan.gguf", tensors_of(leaves), more=lambda w: w.add_rope_scaling_factor(float("nan")))
+    with pytest.raises(UserError, match=r"nan.gguf: its rope scaling factor is nan"):
+        weights.load(tmp_path / "nan.gguf")
+
+
+def neutral(writer):
+    writer.add_rope_dimension_count(CONFIG.head_dim)
+    writer.add_key_length(CONFIG.head_dim)
+    writer.add_value_length(CONFIG.head_dim)
+    writer.add_attention_scale(CONFIG.head_dim**-0.5)
+    writer.add_expert_count(0)
+    writer.add_causal_attention(True)
+    writer.add_vocab_size(CONFIG.vocab_size)
+    writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+    writer.add_rope_scaling_factor(4.0)
+
+
+def with_type(writer):
+    writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+    writer.add_rope_scaling_factor(4.0)
+
+
+SCALINGS = {
+    "linear": with_type,
+    "no type": lambda w: w.add_rope_scaling_factor(4.0),
+    "the old key": lambda w: w.add_float32("llama.rope.scale_linear", 4.0),
+    "none": neutral,
+}
+
+
+@pytest.mark.parametrize("spelling", SCALINGS)
+def test_scaled_positions_are_those_of_transformers(spelling, leaves, tmp_path):
+    """Without a type llama.cpp scales linearly, and reads the old key where the new one is missing."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    write(tmp_path / "m.gguf", tensors_of(leaves), more=SCALINGS[spelling])
+    model, config = weights.load(tmp_path / "m.gguf")
+    write(tmp_path / "plain.gguf", tensors_of(leaves))
+    weights.save(*weights.load(tmp_path / "plain.gguf"), tmp_path / "plain")
+    hub = json.loads((tmp_path / "plain" / "config.json").read_text())
+    for key in ("rope_scaling", "rope_parameters"):
+        hub.pop(key, None)
+    hub["rope_scaling"] = None if spelling == "none" else {"rope_type": "linear", "factor": 4.0}
+    (tmp_path / "plain" / "config.json").write_text(json.dumps(hub))
+    peer = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "plain", dtype=torch.float32).eval()
+    ids = np.arange(40)[None] % CONFIG.vocab_size
+    with torch.no_grad():
+        theirs = peer(torch.tensor(ids)).logits.numpy()
+    np.testing.assert_allclose(np.asarray(model(ids)), theirs, atol=2e-5 * abs(theirs).max())
+    assert (config.rope_scaling is None) == (spelling == "none")
 
 
 @pytest.mark.parametrize("order", ["LITTLE", "BIG"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import math
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -40,6 +41,17 @@ _BLOCK = {
     "ffn_down.weight": "mlp.down_proj.weight",
 }
 _CONSTANTS = ("rope_freqs.weight",)  # llama3's blend of frequencies, which the config gives
+# Keys after "llama." that are read or change no logit, and those that change none at this value; others are refused.
+_KNOWN = {
+    "attention.head_count", "attention.head_count_kv", "attention.key_length", "attention.layer_norm_rms_epsilon",
+    "block_count", "context_length", "embedding_length", "feed_forward_length", "rope.freq_base", "rope.scale_linear",
+    "rope.scaling.factor", "rope.scaling.finetuned", "rope.scaling.original_context_length", "rope.scaling.type",
+    "tensor_data_layout", "vocab_size",
+}  # fmt: skip
+_NEUTRAL = {
+    "attention.causal": True, "attention.clamp_kqv": 0, "attention.sliding_window": 0, "embedding_scale": 1,
+    "expert_count": 0, "expert_used_count": 0, "logit_scale": 1, "residual_scale": 1, "rope.scaling.attn_factor": 1,
+}  # fmt: skip
 _CONTROL, _USER_DEFINED = 3, 4  # types of tokens; the latter is matched in any text
 # How llama.cpp splits text before it merges, by `tokenizer.ggml.pre` (llama-vocab.cpp): GPT-2's pattern, the same after
 # a split between any two digits, or a pattern of its own.
@@ -204,11 +216,20 @@ def _config(fields: Mapping[str, Any], names: set[str], path: str | Path) -> Mod
         return fields[f"llama.{name}"]
 
     heads, width = int(need("attention.head_count")), int(need("embedding_length"))
-    scaling = None
-    if fields.get("llama.rope.scaling.type") not in (None, "none"):
-        if fields["llama.rope.scaling.type"] != "linear":
-            raise UserError(f"{path}: rope scaling {fields['llama.rope.scaling.type']!r} is not read from GGUF")
-        scaling = RopeScaling("linear", float(need("rope.scaling.factor")))
+    size = int(fields.get("llama.attention.key_length", width // heads))
+    neutral = _NEUTRAL | {"rope.dimension_count": size, "attention.value_length": size, "attention.scale": size**-0.5}
+    for key, value in fields.items():
+        name = key.removeprefix("llama.")
+        if name != key and name not in _KNOWN and not (name in neutral and math.isclose(value, neutral[name], rel_tol=1e-6)):
+            raise UserError(f"{path}: {key} = {value!r:.60} is not read from GGUF; use the model's safetensors")
+    scaling, kind = None, fields.get("llama.rope.scaling.type", "linear")
+    if kind not in ("linear", "none"):
+        raise UserError(f"{path}: rope scaling {kind!r} is not read from GGUF")
+    factor = float(fields.get("llama.rope.scaling.factor", fields.get("llama.rope.scale_linear", 0)))
+    if not 0 <= factor < math.inf:
+        raise UserError(f"{path}: its rope scaling factor is {factor}; fetch the file again")
+    if kind == "linear" and factor not in (0, 1):  # as llama.cpp: without a type it is linear, 0 is none
+        scaling = RopeScaling("linear", factor)
     if "rope_freqs.weight" in names:
         raise UserError(f"{path}: LLaMA 3's rope scaling is not read from GGUF; use the safetensors of the model")
 
@@ -223,7 +244,7 @@ def _config(fields: Mapping[str, Any], names: set[str], path: str | Path) -> Mod
         num_layers=int(need("block_count")),
         num_heads=heads,
         num_kv_heads=int(fields.get("llama.attention.head_count_kv", heads)),
-        head_dim=int(fields.get("llama.attention.key_length", width // heads)),
+        head_dim=size,
         max_positions=int(need("context_length")),
         rope_theta=float(fields.get("llama.rope.freq_base", 10000.0)),
         rope_scaling=scaling,
