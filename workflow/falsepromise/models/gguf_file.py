@@ -220,7 +220,8 @@ def _config(fields: Mapping[str, Any], names: set[str], path: str | Path) -> Mod
     neutral = _NEUTRAL | {"rope.dimension_count": size, "attention.value_length": size, "attention.scale": size**-0.5}
     for key, value in fields.items():
         name = key.removeprefix("llama.")
-        if name != key and name not in _KNOWN and not (name in neutral and math.isclose(value, neutral[name], rel_tol=1e-6)):
+        same = name in neutral and math.isclose(value, neutral[name], rel_tol=1e-6)
+        if name != key and name not in _KNOWN and not same:
             raise UserError(f"{path}: {key} = {value!r:.60} is not read from GGUF; use the model's safetensors")
     scaling, kind = None, fields.get("llama.rope.scaling.type", "linear")
     if kind not in ("linear", "none"):
