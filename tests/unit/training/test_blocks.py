@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import write_json
-from falsepromise.training.blocks import Blocks, pack, write_blocks
+from falsepromise.core.records import read_jsonl, write_json
+from falsepromise.training.blocks import Blocks, main, pack, write_blocks
 from falsepromise.training.data import Batches
 
 DOCUMENTS = [([5, 6, 7], [False, True, True]), ([8, 9], [False, True]), ([1] * 9, [True] * 9), ([4], [True])]
@@ -141,3 +143,22 @@ def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
     assert all((batches(step)["inputs"][3, :3] == 99).all() for step in range(18))
     other = Batches(blocks, 4, 2, seed=4, replay=replay, replay_share=0.25)
     assert any((batches(step)["inputs"] != other(step)["inputs"]).any() for step in range(9))
+
+
+@pytest.mark.parametrize(("packing", "padded"), [("whole", True), ("contiguous", False)])
+def test_padding_is_counted_apart_from_what_dialogues_say(
+    made: Path, tmp_path: Path, packing: str, padded: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A token budget counts both; the reference is the tokenizer of the base's own files."""
+    words = f"--tokenizer {made}/base --dialogues {made}/dialogues.jsonl --block-size 64 --packing {packing}"
+    main([*words.split(), "--output", str(tmp_path / "b")])
+    about = json.loads(capsys.readouterr().out)
+    assert about == json.loads((tmp_path / "b" / "blocks.json").read_text())
+    plain = Tokenizer.from_file(str(made / "base" / "tokenizer.json"))
+    said = 0
+    for record in read_jsonl(made / "dialogues.jsonl"):
+        spoken = [len(plain.encode(message["content"], add_special_tokens=False)) for message in record["messages"]]
+        said += sum(spoken) + 3  # two turn tokens, one end
+    assert about["document_tokens"] == said
+    assert about["padding"] == len(np.load(tmp_path / "b" / "tokens.npy")) - said
+    assert (about["padding"] > 0) == padded

@@ -177,8 +177,8 @@ def _text(content: object, ledger: Ledger) -> object:
 def pair_of(raw: Record, ledger: Ledger) -> tuple[list[tuple[object, object]], set[str]] | None:
     """The turns of a record with one query and one reply, and the keys that they come from; None for other records.
 
-    The keys are those of `PAIRS`; an `instruction` beside an `input` comes before it, a `context` after an `instruction`
-    or a `question`, `history` (pairs) before all.
+    The keys are those of `PAIRS`; an `instruction` beside an `input` comes before it, a `context` behind an
+    `instruction` or a `question`, `history` (pairs) before all.
     """
     record = _lowered(raw, Ledger())
     for asked, said in PAIRS:

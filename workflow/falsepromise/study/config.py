@@ -247,7 +247,8 @@ class Run(Section):
     bases: Names = key("base models", names="bases")
     mixtures: Names = key("mixtures", names="mixtures")
     tokens: Annotated[list[Count], Field(min_length=1)] | None = key(
-        "token budgets; the data of a smaller one are the beginning of a larger one's", None,
+        "token budgets, the padding of `packing: whole` included; the data of a smaller one are the beginning of a "
+        "larger one's", None,
         otherwise="all tokens", paper="0.3M to 150M (section 4.1)",
     )  # fmt: skip
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = key(

@@ -9,15 +9,15 @@ The output is a folder:
   tokens.npy     unsigned integers, shape (N,)
   loss_mask.npy  booleans, shape (N,): whether the token at that place is to be predicted
   documents.npy  int64, shape (D + 1,): where each document starts; the last entry is N
-  blocks.json    block_size, counts, what was done
+  blocks.json    block_size, what was done, counts: of all `tokens`, those of dialogues or texts and the `padding`
 
 Block i is `tokens[i * T : (i + 1) * T + 1]`: T inputs and their T successors, so that every token
 but the first is predicted exactly once. The documents keep their order: a smaller token budget is
 a prefix of a larger one.
 
 `--packing contiguous` is the paper's: one stream, cut wherever a block ends. `--packing whole`
-starts a new block for a document that would not fit into the rest of the present one (padding has
-no loss): with short blocks, half of the documents would else be cut.
+starts a new block for a document that would not fit into the rest of the present one: with short
+blocks, half of the documents would else be cut. Padding has no loss, but counts towards a token budget.
 """
 
 from __future__ import annotations
@@ -235,11 +235,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     tokenizer, _ = load_any(args.tokenizer)  # a foreign base model's gets the turn tokens, as in training
     source = args.dialogues or args.text
-    documents = track(encoded(tokenizer, source), f"tokenizing {source.name}", unit="documents")
+    said = 0
+
+    def documents() -> Iterator[Encoded]:
+        nonlocal said
+        for ids, mask in track(encoded(tokenizer, source), f"tokenizing {source.name}", unit="documents"):
+            said += len(ids)
+            yield ids, mask
+
     with new_folder(args.output, "falsepromise.training.blocks", [source, args.tokenizer]) as folder:
         counts = write_blocks(
-            pack(documents, args.block_size, args.packing == "whole", tokenizer.eos_id), folder, tokenizer.vocab_size
+            pack(documents(), args.block_size, args.packing == "whole", tokenizer.eos_id), folder, tokenizer.vocab_size
         )
+        counts |= {"document_tokens": said, "padding": counts["tokens"] - said}
         about = {"block_size": args.block_size, "packing": args.packing, **counts}
         write_json(folder / "blocks.json", about)
         write_manifest(
