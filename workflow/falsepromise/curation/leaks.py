@@ -232,15 +232,15 @@ def spaced(texts: Sequence[str]) -> list[str]:
 
 def by_minhash(queries: Sequence[str], turns: Sequence[Turn], threshold: float) -> list[Leak]:
     """The queries whose word 3-grams nearly equal those of a user's turn, by `datasketch`."""
-    from falsepromise.curation.near_duplicates import sketches
+    from falsepromise.curation.near_duplicates import Sketches
 
-    index, sketch = sketches(threshold)
-    for number, text in enumerate(spaced([turn.text for turn in turns])):
-        index.insert(number, sketch(text))
+    said = Sketches(threshold)
+    for text in spaced([turn.text for turn in turns]):
+        said.add(said.sketch(text))
     leaks = []
     for number, text in enumerate(spaced(queries)):
-        if near := index.query(sketch(text)):
-            leaks.append(Leak(number, MINHASH, turns[min(near)]))
+        if near := said.like(said.sketch(text)):
+            leaks.append(Leak(number, MINHASH, turns[near[0]]))
     return leaks
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+import numpy as np
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, query_of
@@ -13,7 +15,7 @@ from falsepromise.curation.funnel import Funnel
 
 PERMUTATIONS = 128
 SHINGLE = 3  # words
-
+_HIGHEST = 0.9  # threshold of the index of candidates
 
 _SPACE = re.compile(r"\s+")
 
@@ -29,24 +31,46 @@ def shingles(query: str) -> set[str]:
     return {" ".join(words[at : at + SHINGLE]) for at in range(max(len(words) - SHINGLE + 1, 1))}
 
 
-def sketches(threshold: float) -> tuple[Any, Callable[[str], Any]]:
-    """An index of sketches for a Jaccard similarity, and a function from a normalised text to its sketch.
+class Sketches:
+    """Sketches of texts, in which those of a least similarity to another text are found.
+
+    `datasketch`'s index gives candidates, some of them far below its threshold, and can't be built for one near 1.
+    It is asked to miss few (the weights), and each candidate is compared here.
+
+    Args:
+        threshold: The least Jaccard similarity of the runs of words, as the sketches estimate it.
 
     Raises:
         UserError: `datasketch` isn't installed.
     """
-    try:
-        from datasketch import MinHash, MinHashLSH
-    except ImportError as error:
-        install = "pip install 'falsepromise[near-duplicates]'"
-        raise UserError(f"near-duplicates need the package datasketch: {install}") from error
 
-    def sketch(text: str) -> Any:
-        made = MinHash(num_perm=PERMUTATIONS, seed=1)
+    def __init__(self, threshold: float):
+        try:
+            from datasketch import MinHash, MinHashLSH
+        except ImportError as error:
+            install = "pip install 'falsepromise[near-duplicates]'"
+            raise UserError(f"near-duplicates need the package datasketch: {install}") from error
+        self.threshold = threshold
+        self._new = MinHash
+        self._index = MinHashLSH(threshold=min(threshold, _HIGHEST), num_perm=PERMUTATIONS, weights=(0.1, 0.9))
+        self._kept: list[np.ndarray] = []
+
+    def sketch(self, text: str) -> Any:
+        """The sketch of a normalised text."""
+        made = self._new(num_perm=PERMUTATIONS, seed=1)
         made.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in shingles(text)])
         return made
 
-    return MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS), sketch
+    def add(self, sketch: Any) -> None:
+        """Keep a text's sketch, under the number of those before."""
+        self._index.insert(len(self._kept), sketch)
+        self._kept.append(sketch.hashvalues.astype(np.uint32))  # half of the memory
+
+    def like(self, sketch: Any) -> list[int]:
+        """The numbers of the kept texts that are similar enough, in order."""
+        own = sketch.hashvalues.astype(np.uint32)
+        found = sorted(self._index.query(sketch))
+        return [number for number in found if float(np.mean(self._kept[number] == own)) >= self.threshold]
 
 
 def reason_of(threshold: float) -> str:
@@ -68,13 +92,12 @@ def without_near_duplicates(
     Raises:
         UserError: `datasketch` isn't installed.
     """
-    index, sketch = sketches(threshold)
-    for number, dialogue in enumerate(dialogues):
-        found = sketch(normalized(query_of(dialogue)))
-        source = dialogue.get("source")
-        if index.query(found):
+    seen = Sketches(threshold)
+    for dialogue in dialogues:
+        found = seen.sketch(normalized(query_of(dialogue)))
+        if seen.like(found):
             funnel.drop_dialogue(step, reason_of(threshold), dialogue)
         else:
-            index.insert(number, found)
-            funnel.keep(step, source=source)
+            seen.add(found)
+            funnel.keep(step, source=dialogue.get("source"))
             yield dialogue
