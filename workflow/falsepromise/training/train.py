@@ -164,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "inputs": hashes(inputs),
         "recipe": recipe.model_dump(),
         "tokens": batches.blocks.budget,
+        "block_size": batches.blocks.block_size,  # it cuts the same tokens into other rows
         "seed": args.seed,
         "padded rows": -rows % mesh.shape["tensor"],
     }
@@ -188,6 +189,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_jsonl(unfinished / "train.jsonl", [{"step": i, "loss": loss} for i, loss in enumerate(loop.losses, 1)])
     shutil.copyfile(args.checkpoints / "log.jsonl", unfinished / "log.jsonl")
     inputs += sorted(args.held_out.glob("*.npy")) if args.held_out else []
+    inputs += [file.with_name("blocks.json") for file in inputs if file.name == "tokens.npy"]
     of_run = {"recipe": recipe.model_dump(), "tokens": batches.blocks.budget}
     facts = _facts(args.base, batches, recipe, config, loop, seconds)
     made = manifest(_VERB, inputs=inputs, config=of_run, seed=args.seed, extra=facts)
