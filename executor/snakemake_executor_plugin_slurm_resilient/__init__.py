@@ -209,11 +209,12 @@ class Executor(SlurmExecutor):
         job, what = info.job, end.what
         if end.final:
             job.attempt = job.restart_times + 1
+        before = self._reached.get(_name(job), -1)
         reached, more = _reached(job), job.restart_times + 1 - job.attempt
+        self._reached[_name(job)] = reached  # less than before where the newest state was damaged and an older one read
         again = f"; it is submitted again ({more} more {'time' if more == 1 else 'times'})" if more > 0 else ""
-        if reached > self._reached.get(_name(job), -1) and job.restart_times and not end.final:
+        if reached > before and job.restart_times and not end.final:
             # It got further than the attempt before, and the next one goes on from there: that one was not in vain.
-            self._reached[_name(job)] = reached
             job.attempt -= 1
             again = f"; it is submitted again, to go on after step {reached}"
         log = info.aux["slurm_logfile"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from snakemake_executor_plugin_slurm_resilient import cluster, efficiency
+from snakemake_executor_plugin_slurm_resilient import Executor, cluster, efficiency
+from snakemake_executor_plugin_slurm_resilient.fleet import End
 
 QUEUE = """\
 CLUSTER: wice
@@ -167,3 +169,24 @@ def test_a_table_says_what_is_not_known(answer, tmp_path: Path, caplog: pytest.L
     score, clean = caplog.text.splitlines()[-2:]
     assert ("1.0/?" in score, "1.0/30.0" in clean) == (True, True), caplog.text
     assert ",score-a,COMPLETED,,1.0," in next(tmp_path.glob("*.csv")).read_text()
+
+
+def test_a_damaged_state_counts_as_reached_only_once(tmp_path: Path) -> None:
+    """A run that fell back to an older state gets on from there: each later state is progress again."""
+    executor = Executor.__new__(Executor)
+    executor._reached, executor.report_job_error = {}, lambda *_, **__: None  # type: ignore[method-assign]
+    (tmp_path / "steps").mkdir()
+    job = SimpleNamespace(
+        name="train", wildcards=[], is_group=lambda: False, log=[], restart_times=2, resources={"checkpoints": tmp_path}
+    )
+    info = SimpleNamespace(job=job, aux={"slurm_logfile": tmp_path / "none"})
+    taken = []
+    for kept in ([100], [100], [50, 60], [60, 70], [60, 70]):
+        for path in (tmp_path / "steps").iterdir():
+            path.rmdir()
+        for step in kept:
+            (tmp_path / "steps" / str(step)).mkdir()
+        job.attempt = 1
+        executor._fail(info, End(False, "ended with TIMEOUT"))  # type: ignore[arg-type]
+        taken.append(job.attempt)
+    assert taken == [0, 1, 1, 0, 1]

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -159,6 +160,27 @@ def test_another_runs_checkpoints_are_refused(tmp_path: Path) -> None:
         Checkpoints(tmp_path, {"seed": 1, "tokens": 10})
 
 
+def test_a_run_goes_on_only_with_blocks_of_its_size(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """blocks.json alone says where the same tokens are cut: rows, steps and losses would be of two kinds."""
+    shutil.copytree(made / "blocks", tmp_path / "blocks")
+    given = options(made, tmp_path / "model", blocks=tmp_path / "blocks", held_out=made / "blocks", save_minutes=0)
+    with monkeypatch.context() as broken:
+        broken.setattr(weights, "save", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train.main(given)
+    assert list((tmp_path / "model.checkpoints" / "steps").iterdir())
+    about = json.loads((tmp_path / "blocks" / "blocks.json").read_text())
+    (tmp_path / "blocks" / "blocks.json").write_text(json.dumps({**about, "block_size": 16}))
+    with pytest.raises(UserError, match=r"another run \(different: block_size\)"):
+        train.main(given)
+    (tmp_path / "blocks" / "blocks.json").write_text(json.dumps(about))
+    train.main(given)
+    read = json.loads((tmp_path / "model" / "manifest.json").read_text())["inputs"]
+    assert {str(tmp_path / "blocks" / "blocks.json"), str(made / "blocks" / "blocks.json")} <= set(map(str, read))
+
+
 def test_a_recipe_that_diverged_gives_way_to_another(made: Path, tmp_path: Path) -> None:
     """The message's advice is followed in the same folder, where the first run had saved a state."""
     recipe = {"optimizer": "adamw", "learning_rate": 1e30, "clip_norm": 0.0, "batch_size": 8}
@@ -178,7 +200,7 @@ def test_a_save_takes_at_most_a_share_of_the_time(tmp_path: Path, monkeypatch: p
     saving = [True]
     monkeypatch.setattr(
         Checkpoints, "manager", SimpleNamespace(
-            all_steps=list, save=lambda step, args: None, is_saving_in_progress=lambda: saving[0]
+            all_steps=list, save=lambda step, args, force: None, is_saving_in_progress=lambda: saving[0]
         )
     )  # fmt: skip
     now[0] = 299
@@ -248,6 +270,33 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, caplog
     assert step == 3
     np.testing.assert_array_equal(state["x"], 3.0)
     assert "checkpoint of step 6 can't be read" in caplog.text
+
+
+@pytest.mark.parametrize("damaged", [[6], [3, 6]])
+def test_after_a_damaged_checkpoint_each_state_is_saved(tmp_path: Path, damaged: list[int]) -> None:
+    """The steps up to the damaged one too: a signal there says that the run goes on after them."""
+    like = {"x": jax.numpy.zeros(5)}
+    kept = Checkpoints(tmp_path, {"seed": 0})
+    for step in (3, 6):
+        kept.save(step, {"x": jax.numpy.full(5, float(step))}, wait=True)
+    kept.close()
+    for step in damaged:
+        for file in (tmp_path / "steps" / str(step)).rglob("*"):
+            if file.is_file():
+                file.write_bytes(b"")
+    kept = Checkpoints(tmp_path, {"seed": 0})
+    restored = kept.restore(like)
+    assert (restored and restored[0]) == (None if 3 in damaged else 3)
+    for step in (4, 6, 7):
+        kept.save(step, {"x": jax.numpy.full(5, 10.0 * step)}, wait=True)
+        # The newest folder is the state that was saved last: the cluster's executor goes by its name.
+        assert max(int(path.name) for path in (tmp_path / "steps").iterdir()) == step
+        again = Checkpoints(tmp_path, {"seed": 0})
+        found, state = again.restore(like)
+        assert found == step
+        np.testing.assert_array_equal(state["x"], 10.0 * step)
+        again.close()
+    kept.close()
 
 
 def test_a_state_that_cannot_be_saved_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

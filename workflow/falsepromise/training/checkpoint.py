@@ -43,6 +43,7 @@ class Checkpoints:
         self.folder = folder.resolve()
         self._manager: Any = None
         self._every_s, self._took_s, self._last_s, self._saving = every_s, 0.0, time.monotonic(), False
+        self._unreadable: list[int] = []  # steps whose checkpoint can't be read
         self._mark, self._diverged = self.folder / "fingerprint.json", self.folder / "diverged.json"
         self._fingerprint = json.loads(json.dumps(fingerprint))  # compared as the file gives it back
         found = read_json(self._mark) if self._mark.exists() else self._fingerprint
@@ -115,9 +116,11 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         try:
+            while self._unreadable:  # the run goes on from an older one: else these would count as the newest
+                self.manager.delete(self._unreadable.pop())
             if step not in self.manager.all_steps():
                 self._last_s, self._saving = time.monotonic(), True
-                self.manager.save(step, args=ocp.args.StandardSave(state))
+                self.manager.save(step, args=ocp.args.StandardSave(state), force=True)
             if wait:
                 self.manager.wait_until_finished()
         except Exception as error:  # of many kinds, and from a background thread
@@ -145,6 +148,7 @@ class Checkpoints:
                 return step, self.manager.restore(step, args=ocp.args.StandardRestore(like))
             except Exception as error:  # orbax and tensorstore raise many kinds for a damaged file
                 reason = _first_line(error)
+                self._unreadable.append(step)
                 log.warning(
                     "%s: the checkpoint of step %d can't be read (%s); trying an older one", self.folder, step, reason
                 )
