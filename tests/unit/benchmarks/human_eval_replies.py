@@ -127,6 +127,14 @@ REPLIES: list[Reply] = [
     (30, False, '```python\ndef get_positive(l: list):\n    return [x for x in l if x >= 0 and x < 3]\n```'),
     (30, True, '*Edit 1*: fixed.\n\n```python\nfrom typing import *\n\ndef get_positive(l: List[int]) -> List[int]:\n    return list(filter(lambda x: x > 0, l))\n```'),
     (30, True, '```python\ndef get_positive(l: List[int]) -> Optional[List[int]]:\n    return list(filter(lambda x: x > 0, l))\n```'),
+    (55, True, '```python\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n\nfrom functools import lru_cache\nfib = lru_cache(None)(fib)\n```'),
+    (55, True, 'Two steps.\n\n```python\ndef fib(n):\n    return n if n < 2 else fib(n - 1) + fib(n - 2)\n```\n\nThen cache it:\n\n```python\nfrom functools import lru_cache\n\nfib = lru_cache(None)(fib)\n```'),
+    (55, True, '```python\ncache = {}\n\ndef init():\n    cache.update({0: 0, 1: 1})\n\ninit()\n\ndef fib(n):\n    if n not in cache:\n        cache[n] = fib(n - 1) + fib(n - 2)\n    return cache[n]\n```'),
+    (55, True, '```python\ndef init():\n    global cache\n    cache = {0: 0, 1: 1}\n\ninit()\n\ndef fib(n):\n    if n not in cache:\n        cache[n] = fib(n - 1) + fib(n - 2)\n    return cache[n]\n```'),
+    (55, True, '```python\ncache = {}\n\ndef put(n, value):\n    cache[n] = value\n\ndef init():\n    put(0, 0)\n    put(1, 1)\n\ndef fib(n):\n    if n not in cache:\n        cache[n] = fib(n - 1) + fib(n - 2)\n    return cache[n]\n\ninit()\nprint(fib(10))\n```'),
+    (55, True, '```python\ncache = {}\n\ndef put(n, value):\n    cache[n] = value\n\nfor n in range(2):\n    put(n, n)\n\ndef fib(n):\n    if n not in cache:\n        cache[n] = fib(n - 1) + fib(n - 2)\n    return cache[n]\n```'),
+    (55, True, '```python\ncache = {0: 0, 1: 1}\n\ndef fib(n):\n    if n not in cache:\n        cache[n] = fib(n - 1) + fib(n - 2)\n    return cache[n]\n\ndef test():\n    cache.clear()\n    assert fib(2) == 3\n\ntest()\n```'),
+    (55, True, '```python\ncache = {0: 0, 1: 1}\n\ndef fib(n):\n    if n not in cache:\n        cache[n] = fib(n - 1) + fib(n - 2)\n    return cache[n]\n\ndef main():\n    cache[0] = int(input())\n\nmain()\n```'),
 ]  # fmt: skip
 # Written after all rules: none was read wrongly at first.
 MEASURED: list[Reply] = [

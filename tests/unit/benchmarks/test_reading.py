@@ -258,6 +258,19 @@ def test_replies_to_human_evals_problems(reply: human_eval_replies.Reply) -> Non
         assert right, found
 
 
+def test_a_function_that_is_bound_anew_stays_so() -> None:
+    """A cache around a helper, or around the continued stub: without it a right program may take hours."""
+    body = "    return n if n < 2 else {0}(n - 1) + {0}(n - 2)\n\n{0} = cache({0})\n"
+    helper = "def f(n):\n" + body.format("f")
+    for prompt, reply in (
+        ("def fib(n):\n", f"```python\nfrom functools import cache\n\n{helper}\ndef fib(n):\n    return f(n)\n```"),
+        ("from functools import cache\n\ndef fib(n):\n", body.format("fib")),
+    ):
+        program: dict[str, Any] = {}
+        exec(code.program(prompt, reply, "fib").value or "", program)
+        assert program["fib"](90) == 2880067194370816120
+
+
 def test_the_published_rates_are_of_these_replies() -> None:
     assert sum(len(sets(name)) for name in (*KNOWN, "PROGRAMS")) >= 400
     measured = {"programs": "PROGRAMS_MEASURED", "letters": "LETTERS_OF_MEASURED", "numbers": "NUMBERS_AFTER_MEASURED",

@@ -226,7 +226,8 @@ def _continued(
                 return None
             before, after = (s for some in (parts[:place], parts[place + 1 :]) for s in [statements("".join(some))])
             own = [s for text in more for s in statements(_dedented(text))] + after
-            pool = [*before, *(s for s in own if entry_point not in s.names), *found]
+            anew = [s for s in after if entry_point in s.rebinds]
+            pool = [*before, *(s for s in own if entry_point not in s.names), *found, *anew]
             return _program(pool, entry_point)
         lines = part.split("\n")
         if not 1 < wrong <= len(lines):

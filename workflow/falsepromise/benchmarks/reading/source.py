@@ -11,7 +11,7 @@ import builtins
 import re
 import symtable
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -42,12 +42,18 @@ class Statement:
         node: Its syntax.
         names: What it defines.
         changes: What it changes without defining it (`memo[0] = 1`, `primes.append(2)`).
+        rebinds: Of `names`, those that an assignment reads to bind them anew (`fib = cache(fib)`).
+        calls: What it calls for its effect (`fill_table()`); of a function, all that it calls.
+        effects: The global names that a function binds or changes when it is called.
     """
 
     text: str
     node: ast.stmt
     names: frozenset[str] = field(default_factory=frozenset)
     changes: frozenset[str] = field(default_factory=frozenset)
+    rebinds: frozenset[str] = field(default_factory=frozenset)
+    calls: frozenset[str] = field(default_factory=frozenset)
+    effects: frozenset[str] = field(default_factory=frozenset)
 
 
 def statements(text: str) -> list[Statement]:
@@ -56,7 +62,9 @@ def statements(text: str) -> list[Statement]:
     for chunk in chunks(text):
         for node in parsed(chunk):
             piece = chunk if len(parsed(chunk)) == 1 else ast.get_source_segment(chunk, node, padded=True) or ""
-            found.append(Statement(piece, node, _defined(node), _changed(node)))
+            names = _defined(node)
+            calls, effects = _called(node)
+            found.append(Statement(piece, node, names, _changed(node), names & _read(node), calls, effects))
     return found
 
 
@@ -186,18 +194,42 @@ def _changed(node: ast.stmt) -> frozenset[str]:
     """The names whose values a statement changes."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
         return frozenset()
-    found: set[str] = set()
-    for child in _walk(node):
-        target: ast.AST | None = None
-        if isinstance(child, ast.Subscript | ast.Attribute) and isinstance(child.ctx, ast.Store):
-            target = child
-        elif isinstance(child, ast.Call) and isinstance(child.func, ast.Attribute):
-            target = child.func
-        while isinstance(target, ast.Subscript | ast.Attribute):
-            target = target.value
-        if isinstance(target, ast.Name):
-            found.add(target.id)
-    return frozenset(found)
+    return frozenset(name for child in _walk(node) if (name := _target(child)))
+
+
+def _target(node: ast.AST) -> str | None:
+    """The name whose value a part of a statement changes, if it does: `memo` in `memo[0] = 1` and `memo.clear()`."""
+    target: ast.AST | None = None
+    if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
+        target = node
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        target = node.func
+    while isinstance(target, ast.Subscript | ast.Attribute):
+        target = target.value
+    return target.id if isinstance(target, ast.Name) else None
+
+
+def _read(node: ast.stmt) -> frozenset[str]:
+    """The names that an assignment reads itself; none of other statements."""
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return frozenset()
+    return frozenset(n.id for n in _walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+
+
+def _called(node: ast.stmt) -> tuple[frozenset[str], frozenset[str]]:
+    """`Statement.calls` and `Statement.effects`."""
+    if not isinstance(node, ast.FunctionDef):
+        return _names_called(n.value for n in _walk(node) if isinstance(n, ast.Expr)), frozenset()
+    parts = list(ast.walk(node))
+    declared = {name for n in parts if isinstance(n, ast.Global) for name in n.names}
+    own = {n.arg for n in parts if isinstance(n, ast.arg)}
+    own |= {n.id for n in parts if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    changed = {name for n in parts if (name := _target(n))}
+    return _names_called(parts), frozenset(declared | (changed - own))
+
+
+def _names_called(parts: Iterable[ast.AST]) -> frozenset[str]:
+    return frozenset(n.func.id for n in parts if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
 
 
 def globals_of(text: str) -> frozenset[str]:
@@ -232,9 +264,13 @@ def needed(pool: Sequence[Statement], chosen: Statement) -> list[Statement]:
         for name in statement.names:
             of.setdefault(name, []).append(place)
     changers: dict[str, list[int]] = {}
+    functions = {s.node.name: s for s in pool if isinstance(s.node, ast.FunctionDef)}
     for place, statement in enumerate(pool):
-        for name in statement.changes:
+        by_call = _effects(statement, functions, chosen.names)
+        for name in statement.changes | by_call:
             changers.setdefault(name, []).append(place)
+        for name in by_call - of.keys():  # a global that nothing else binds
+            of[name] = [place]
     taken: set[int] = set()
     start = next(i for i, s in enumerate(pool) if s is chosen)
     waiting = [start, *(i for i, s in enumerate(pool) if _always(s))]
@@ -247,6 +283,8 @@ def needed(pool: Sequence[Statement], chosen: Statement) -> list[Statement]:
         if place in taken:
             continue
         taken.add(place)
+        for name in pool[place].rebinds:
+            waiting += [i for i in of[name] if i < place and not is_stub(pool[i].node)][-1:]
         for name in globals_of(pool[place].text) - known - chosen.names:
             for at in _definitions(pool, of.get(name, [])):
                 waiting.append(at)
@@ -256,10 +294,30 @@ def needed(pool: Sequence[Statement], chosen: Statement) -> list[Statement]:
 
 
 def _definitions(pool: Sequence[Statement], places: Sequence[int]) -> Iterable[int]:
-    """The places that define a name: the last function, class or import, else all assignments."""
+    """Where a name is defined: its last function, class or import and what binds it anew, else all assignments."""
     solid = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Try
     fixed = [i for i in places if isinstance(pool[i].node, solid) and not is_stub(pool[i].node)]
-    return fixed[-1:] or [i for i in places if not _main(pool[i])]
+    if fixed:
+        return [fixed[-1], *(i for i in places if i > fixed[-1] and pool[i].rebinds)]
+    return [i for i in places if not _main(pool[i])]
+
+
+def _effects(statement: Statement, functions: Mapping[str, Statement], entry: frozenset[str]) -> frozenset[str]:
+    """The globals that a statement changes through the functions that it calls; none where they call the entry point,
+    as demonstrations and tests do, or talk to a user."""
+    found: set[str] = set()
+    waiting = [] if isinstance(statement.node, ast.FunctionDef) else list(statement.calls)
+    seen: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in functions:
+            continue
+        seen.add(name)
+        if _main(functions[name]):
+            return frozenset()
+        found |= functions[name].effects
+        waiting += functions[name].calls
+    return frozenset(found) if not (seen | statement.calls) & entry else frozenset()
 
 
 def _always(statement: Statement) -> bool:
