@@ -10,6 +10,7 @@ import yaml
 
 from falsepromise.core.errors import UserError
 from falsepromise.study.expand import load
+from falsepromise.study.names import LANGUAGES
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -55,3 +56,67 @@ def test_a_key_that_is_written_out_is_refused_and_not_shown(section: str, habit:
 )
 def test_other_headers_are_not(habits: dict[str, Any]) -> None:
     assert load(changed(teacher__habits=habits)).trained
+
+
+@pytest.mark.parametrize("place", ["pools__sharegpt_mix", "prompts__heldout"])
+@pytest.mark.parametrize(
+    ("language", "hint"),
+    [
+        ("zh", "did you mean 'zh-cn' or 'zh-tw'"),
+        ("EN", "did you mean 'en'?"),
+        ("pt-br", "did you mean 'pt'?"),
+        ("zh-TW", "did you mean 'zh-tw'?"),
+        ("english", "expected one of af, ar"),
+        ("zz", "expected one of af, ar"),
+    ],
+)
+def test_a_language_that_langdetect_does_not_know(place: str, language: str, hint: str) -> None:
+    where = place.replace("__", ".")
+    with pytest.raises(UserError, match=rf"'{where}\.language' is '{language}', no code of langdetect; {hint}"):
+        load(changed(**{f"{place}__language": language}))
+
+
+def test_the_codes_are_langdetects() -> None:
+    from langdetect.detector_factory import PROFILES_DIRECTORY
+
+    assert sorted(LANGUAGES) == sorted(file.name for file in Path(PROFILES_DIRECTORY).iterdir() if file.name[0] != "_")
+    assert load(changed(pools__sharegpt_mix__language="zh-cn")).trained
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "other"),
+    [
+        ("pools", "sharegpt_mix", "sharegpt_mix.train"),
+        ("pools", "sharegpt_mix", "sharegpt_mix.heldout"),
+        ("pools", "sharegpt_mix", "sharegpt_mix.1-of-2"),
+        ("prompts", "heldout", "heldout.references"),
+        ("bases", "tiny", "tiny.regression"),
+    ],
+)
+def test_two_entries_with_the_same_files(section: str, name: str, other: str) -> None:
+    study = changed()
+    study[section][other] = study[section][name]
+    with pytest.raises(UserError, match=rf"'{section}\.{other}' is the name of a file of '{section}\.{name}'"):
+        load(study)
+    study[section][other.replace(".", "-")] = study[section].pop(other)
+    assert load(study).trained
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mixtures__sharegpt_mix__query_prompt_share": 0.9}, "'mixtures.sharegpt_mix.query_prompt_share' is for a"),
+        ({"sources__sharegpt__all_branches": True}, "'sources.sharegpt.all_branches' is for the format exports"),
+        ({"sources__sharegpt__format": "exports", "sources__sharegpt__join_parts": False}, "is for the format share"),
+        ({"sources__wikipedia__all_branches": True}, "this one is None; leave it out"),
+    ],
+)
+def test_keys_without_an_effect(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load(changed(**changes))
+
+
+def test_keys_with_one() -> None:
+    study = changed(sources__sharegpt__format="exports", sources__sharegpt__all_branches=True)
+    study["mixtures"]["nq_synthetic"]["query_prompt_share"] = 0.9
+    assert load(study).trained

@@ -21,6 +21,15 @@ FACTS = tuple(f"{kind}_{part}.jsonl" for kind in ("qa", "multiple_choice") for p
 # Names of headers and of query parameters whose value is a key if it is long; `author` is none.
 _OF_A_KEY = re.compile(r"(?i)key|auth(?!or(?!iz))|token|secret|password|credential|cookie|signature")
 _LONG = 12
+_CODES = "af ar bg bn ca cs cy da de el en es et fa fi fr gu he hi hr hu id it ja kn ko lt lv mk ml mr ne nl no pa pl pt"
+LANGUAGES = tuple(f"{_CODES} ro ru sk sl so sq sv sw ta te th tl tr uk ur vi zh-cn zh-tw".split())  # langdetect's codes
+# Endings of the files beside an entry's own: `a.train.jsonl` may be the pool a's, or that of a pool `a.train`.
+_BESIDE = {
+    "pools": r"train|heldout|split|\d+-of-\d+",
+    "prompts": "references",
+    "bases": r"regression|tone|votes|\d+-of-\d+",
+}
+_OF_FORMAT = {"join_parts": "sharegpt", "all_branches": "exports"}  # keys that one format of sources has
 
 
 def check_names(study: Study, where: str) -> None:
@@ -42,7 +51,8 @@ def problems(study: Study) -> Iterator[str]:
         yield "the key 'training.imitation' is missing; see config/README.md"
     dangling = list(_dangling(study))
     yield from dangling
-    for check in (_keys, _pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges) if not dangling else ():
+    checks = (_keys, _files, _pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges)
+    for check in checks if not dangling else ():
         yield from check(study)
 
 
@@ -68,13 +78,35 @@ def _keys(study: Study) -> Iterator[str]:
                     )
 
 
+def _files(study: Study) -> Iterator[str]:
+    """Names of two entries whose files would be the same."""
+    for section, endings in _BESIDE.items():
+        entries = getattr(study, section)
+        for name in entries:
+            found = re.fullmatch(rf"(.+)\.(?:{endings})", name)
+            if found and found[1] in entries:
+                yield f"'{section}.{name}' is the name of a file of '{section}.{found[1]}'; choose another"
+
+
+def _language(where: str, language: str | None) -> Iterator[str]:
+    if language is not None and language not in LANGUAGES:
+        asked = language.lower()
+        meant = [c for c in LANGUAGES if c == asked] or [c for c in LANGUAGES if c[:2] == asked.partition("-")[0]]
+        hint = f"did you mean {' or '.join(map(repr, meant))}?" if meant else f"expected one of {', '.join(LANGUAGES)}"
+        yield f"'{where}.language' is {language!r}, no code of langdetect; {hint}"
+
+
 def _pools(study: Study) -> Iterator[str]:
     for name, entry in study.sources.items():
         if entry.folder and not entry.uri.startswith(("file:", "hub:")):
             yield f"'sources.{name}.folder' is for file: and hub: addresses; this one is {entry.uri.split(':')[0]}:"
         if entry.optional and not entry.uri.startswith("file:"):
             yield f"'sources.{name}.optional' is for file: addresses; this one is fetched"
+        for key, form in _OF_FORMAT.items():
+            if key in entry.model_fields_set and entry.format != form:
+                yield f"'sources.{name}.{key}' is for the format {form}, this one is {entry.format}; leave it out"
     for name, pool in study.pools.items():
+        yield from _language(f"pools.{name}", pool.language)
         for read in pool.sources:
             if study.sources[read].format is None:
                 yield f"'pools.{name}' reads the source {read!r}, whose 'format' is missing"
@@ -90,6 +122,8 @@ def _mixtures(study: Study) -> Iterator[str]:
             yield f"'mixtures.{name}.n' is missing: how many examples the teacher writes"
         if mixture.teacher == "tldr_synthetic" and mixture.posts is None:
             yield f"'mixtures.{name}.posts' is missing: the source of the posts that the teacher summarises"
+        if "query_prompt_share" in mixture.model_fields_set and mixture.query_prompt is None:
+            yield f"'mixtures.{name}.query_prompt_share' is for a 'query_prompt', which is missing; leave it out"
         if mixture.text and study.pretraining is None:
             yield f"'mixtures.{name}.text' needs the section 'pretraining'"
         if study.training[mixture.recipe].replay_share and study.pretraining is None:
@@ -140,6 +174,7 @@ def _prompts(study: Study) -> Iterator[str]:
     for name, prompts in study.prompts.items():
         if (prompts.pool is None) == (prompts.source is None):
             yield f"'prompts.{name}' needs either 'pool' or 'source'"
+        yield from _language(f"prompts.{name}", prompts.language)
         if prompts.source and (prompts.references != "teacher" or prompts.single_exchanges):
             yield (
                 f"'prompts.{name}.source' has prompts without replies: set 'references: teacher', and no "
