@@ -56,6 +56,7 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("runs.amount.mixtures", ["sharegpt"], "did you mean 'sharegpt_mix'?"),
         ("teacher", None, "the key 'teacher' is missing"),
         ("teacher.url", "localhost", "'teacher.url' is 'localhost'"),
+        ("training.imitation.replay_share", 0.001, "'training.imitation.replay_share': 0.001 of a batch of"),
         ("training.imitation.learning_rate", "2e-3", "write 2.0e-3"),
         ("training.imitation.optimizer", "sgd", "expected one of scaled_adamw, easylm, adamw"),
         ("mixtures.sharegpt_mix.pool", "sharegtp_mix", "'mixtures.sharegpt_mix.pool' names 'sharegtp_mix'"),

@@ -143,6 +143,9 @@ def test_batches_depend_on_seed_and_step_alone(tmp_path: Path) -> None:
     assert all((batches(step)["inputs"][3, :3] == 99).all() for step in range(18))
     other = Batches(blocks, 4, 2, seed=4, replay=replay, replay_share=0.25)
     assert any((batches(step)["inputs"] != other(step)["inputs"]).any() for step in range(9))
+    longer = opened(tmp_path / "c", [([99] * 5, [True] * 5) for _ in range(3)], 5)
+    with pytest.raises(UserError, match="the blocks have 4 tokens, those of --replay 5"):
+        Batches(blocks, 4, 2, seed=3, replay=longer, replay_share=0.25)
 
 
 @pytest.mark.parametrize(("packing", "padded"), [("whole", True), ("contiguous", False)])

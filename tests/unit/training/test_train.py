@@ -405,11 +405,25 @@ def test_two_processes_give_the_losses_and_weights_of_one(made: Path, uninterrup
         ('{"batch_size": -8}', "'batch_size' is -8, expected at least 1"),
         ('{"optimizer": "sgd"}', "'optimizer' is 'sgd', expected one of"),
         ('{"batch_size": 8, ', "not JSON"),
+        ('{"replay_share": 0.01}', "recipe: 'replay_share': 0.01 of a batch of 32 blocks is 0 of them; expected some"),
+        ('{"replay_share": 0.99}', "recipe: 'replay_share': 0.99 of a batch of 32 blocks is 32 of them; expected some"),
+        ('{"replay_share": 0.5, "batch_size": 1}', "0.5 of a batch of 1 blocks is 0 of them"),
     ],
 )
 def test_a_wrong_recipe_is_one_clear_line(text: str, line: str) -> None:
     with pytest.raises(UserError, match=re.escape(line)):
         Recipe.read(text)
+
+
+@pytest.mark.parametrize("size", [2, 3, 8, 32])
+def test_each_share_of_replay_that_is_taken_has_blocks_of_both_kinds(size: int) -> None:
+    for share in np.linspace(0.001, 0.999, 400).tolist():
+        recipe = {"batch_size": size, "replay_share": share}
+        if 1 <= round(size * share) < size:
+            assert Recipe.of(recipe).replay_share == share
+        else:
+            with pytest.raises(UserError, match="expected some, and not all"):
+                Recipe.of(recipe)
 
 
 @pytest.mark.parametrize("optimizer_name", ["scaled_adamw", "adamw", "muon", "easylm"])

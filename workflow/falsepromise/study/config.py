@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from falsepromise.study.asked import Judge, Raters, Teacher
 from falsepromise.study.sections import Count, Groups, Money, Name, Names, Number, Section, Shards, Share, inner, key
@@ -234,6 +235,17 @@ class Recipe(Section):
     layers: Literal["unrolled", "scan"] = key(
         "`unrolled`: compile each layer; `scan`: compile one for all, which is faster for large models", "unrolled"
     )
+
+    @field_validator("replay_share")
+    @classmethod
+    def _some_blocks(cls, share: float, info: ValidationInfo) -> float:
+        """A batch has whole blocks: a share could round to none of it, or to all."""
+        size = info.data.get("batch_size")
+        if share and size and not 0 < (blocks := round(size * share)) < size:
+            raise PydanticCustomError(
+                "blocks", f"{share} of a batch of {size} blocks is {blocks} of them; expected some, and not all"
+            )
+        return share
 
 
 class Run(Section):

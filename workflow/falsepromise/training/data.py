@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from falsepromise.core.errors import UserError
 from falsepromise.training.blocks import Blocks
 
 
@@ -24,11 +25,19 @@ class Batches:
         seed: Of the order.
         replay: Pre-training text to mix in, or None.
         replay_share: Share of each batch that is `replay`.
+
+    Raises:
+        UserError: the two kinds of blocks are of different sizes.
     """
 
     def __init__(
         self, blocks: Blocks, batch_size: int, epochs: int, seed: int, replay: Blocks | None, replay_share: float
     ):
+        if replay and replay.block_size != blocks.block_size:
+            raise UserError(
+                f"the blocks have {blocks.block_size} tokens, those of --replay {replay.block_size}; make both with "
+                "the same --block-size"
+            )
         self.blocks, self.seed, self.replay = blocks, seed, replay
         self.replayed = round(batch_size * replay_share) if replay else 0
         self.own = batch_size - self.replayed
