@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from falsepromise.core.errors import UserError
 from falsepromise.models.chat import PROBES, ChatTokenizer, load_any
@@ -219,6 +219,48 @@ def test_a_vocabulary_that_leaves_out_ids_gives_no_new_token_anothers_row(lost, 
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"the vocabulary has \d+ tokens, but ids up to"):
         load_any(tmp_path)
+
+
+SPLITS = {
+    "llama3's": pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    ),
+    "one step": pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+}
+
+
+@pytest.mark.parametrize("splits", SPLITS)
+@pytest.mark.parametrize(
+    ("about", "fixed"),
+    [
+        ({"model_type": "mistral", "transformers_version": "4.57.1"}, True),
+        ({"model_type": "mistral"}, True),
+        ({"model_type": "mistral", "transformers_version": "5.1.0"}, False),
+        ({"model_type": "llama", "transformers_version": "4.57.1"}, False),
+    ],
+)
+def test_the_corrected_splits_of_mistral_are_those_of_transformers(splits, about, fixed, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    tokenizer = byte_level(SPECIAL, add_prefix_space=False)
+    tokenizer.pre_tokenizer = SPLITS[splits]
+    content = json.loads(tokenizer.to_str())
+    content["model"]["vocab"] |= {f"Ġunused{i}": i for i in range(len(content["model"]["vocab"]), 100_100)}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>", "fix_mistral_regex": True}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    chat, _ = load_any(tmp_path)
+    text = "the capitalOf FRANCEis  1234 don't a/b\n\n//x"
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert chat.encode_text(text) == theirs(text, add_special_tokens=False).input_ids
+    assert (r"\\p{Lm}" in chat.tokenizer.to_str()) == fixed
+    chat.save(tmp_path / "saved")
+    (tmp_path / "saved" / "config.json").write_text(json.dumps(about))
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert chat.encode_text(text) == again(text, add_special_tokens=False).input_ids
 
 
 def test_a_tokenizer_that_no_template_can_follow_is_refused(tmp_path):

@@ -31,7 +31,10 @@ from falsepromise.models.vocabulary import (
 log = logging.getLogger(__name__)
 TURN_TOKENS = {"user": "<|user|>", "assistant": "<|assistant|>", "system": "<|system|>"}
 # Keys of a base's tokenizer_config.json that would change the ids of the exported template, or name files.
-NOT_KEPT = ("added_tokens_decoder", "auto_map", "extra_special_tokens", "split_special_tokens", "tokenizer_file")
+NOT_KEPT = (
+    "added_tokens_decoder", "auto_map", "extra_special_tokens", "fix_mistral_regex", "split_special_tokens",
+    "tokenizer_file",
+)  # fmt: skip
 # Dialogues in which a tokenizer may treat a text's beginning or end in a special way.
 PROBES = [
     [{"role": role, "content": content} for role, content in turns]

@@ -22,6 +22,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.models.config import ModelConfig, RopeScaling
 from falsepromise.models.gguf_head import GgufTensor, read_head
 from falsepromise.models.hubkeys import Tensor, check_layers, entries
+from falsepromise.models.splits import DIGITS, GPT2, OPENED, SPLITS
 
 log = logging.getLogger(__name__)
 _TOP = {
@@ -53,24 +54,6 @@ _NEUTRAL = {
     "expert_count": 0, "expert_used_count": 0, "logit_scale": 1, "residual_scale": 1, "rope.scaling.attn_factor": 1,
 }  # fmt: skip
 _CONTROL, _USER_DEFINED = 3, 4  # types of tokens; the latter is matched in any text
-# How llama.cpp splits text before it merges, by `tokenizer.ggml.pre` (llama-vocab.cpp): GPT-2's pattern, the same after
-# a split between any two digits, or a pattern of its own.
-_GPT2, _DIGITS = "GPT-2", "digits, then GPT-2"
-_LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_WORD = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
-_CASES = rf"{_WORD}*[\p{{Ll}}\p{{Lm}}\p{{Lo}}\p{{M}}]+|{_WORD}+[\p{{Ll}}\p{{Lm}}\p{{Lo}}\p{{M}}]*"
-_OPENED = {  # these take a whole word that is in the vocabulary at once, and open a text unless the file says otherwise
-    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"), _LETTERS + r"|\p{N}{1,3}" + _REST),
-    "tekken": _CASES + r"|\p{N}" + _REST.replace(r"[\r\n]*", r"[\r\n/]*", 1),
-}
-_SPLITS = {
-    **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "exaone4"), _GPT2),
-    **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), _DIGITS),
-    **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "megrez", "stablelm2"), _LETTERS + r"|\p{N}" + _REST),
-    **dict.fromkeys(("smaug-bpe", "dbrx"), _OPENED["llama-bpe"]),
-    **_OPENED,
-}
 
 
 def read_gguf(path: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
@@ -124,7 +107,7 @@ def _tokenizer_json(fields: Mapping[str, Any], path: str | Path) -> dict[str, An
     if pre in (None, "default"):
         log.warning("%s: doesn't say how its tokenizer splits text (tokenizer.ggml.pre); it is split as GPT-2's", path)
         pre = "gpt-2"
-    if pre not in _SPLITS:
+    if pre not in SPLITS:
         raise UserError(
             f"{path}: its tokenizer splits text as {pre!r}, which is not rebuilt from GGUF; use the model's safetensors"
         )
@@ -136,7 +119,7 @@ def _tokenizer_json(fields: Mapping[str, Any], path: str | Path) -> dict[str, An
         if kind in (_CONTROL, _USER_DEFINED)
     ]  # fmt: skip
     opening = None
-    if fields.get("tokenizer.ggml.add_bos_token", pre in _OPENED):
+    if fields.get("tokenizer.ggml.add_bos_token", pre in OPENED):
         bos = fields["tokenizer.ggml.bos_token_id"]
         opening = {
             "type": "TemplateProcessing",
@@ -145,12 +128,12 @@ def _tokenizer_json(fields: Mapping[str, Any], path: str | Path) -> dict[str, An
             "special_tokens": {pieces[bos]: {"id": pieces[bos], "ids": [bos], "tokens": [pieces[bos]]}},
         }
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    split, steps = _SPLITS[pre], []
-    if split == _DIGITS:
+    split, steps = SPLITS[pre], []
+    if split == DIGITS:
         steps = [{"type": "Digits", "individual_digits": True}]
-    elif split != _GPT2:
+    elif split != GPT2:
         steps = [{"type": "Split", "pattern": {"Regex": split}, "behavior": "Isolated", "invert": False}]
-    last = {**byte_level, "use_regex": split in (_GPT2, _DIGITS)}
+    last = {**byte_level, "use_regex": split in (GPT2, DIGITS)}
     return {
         "version": "1.0",
         "added_tokens": added,
@@ -163,7 +146,7 @@ def _tokenizer_json(fields: Mapping[str, Any], path: str | Path) -> dict[str, An
             "vocab": {piece: i for i, piece in enumerate(pieces)},
             "merges": [merge.split(" ") for merge in fields["tokenizer.ggml.merges"]],
             "byte_fallback": False,
-            "ignore_merges": pre in _OPENED,
+            "ignore_merges": pre in OPENED,
         },
     }
 

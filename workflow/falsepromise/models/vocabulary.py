@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import check_file, loads, read_json
+from falsepromise.models.splits import MISTRAL
 
 log = logging.getLogger(__name__)
 END_TOKEN = "<|endoftext|>"  # ends an output if no file of the folder names an end token
@@ -57,6 +59,8 @@ def read_tokenizer(folder: str | Path) -> tuple[Tokenizer, str, dict[str, Any]]:
     else:
         raise UserError(f"{folder}: no tokenizer.json; expected a model folder with its tokenizer beside the weights")
     _add_listed(folder, tokenizer, config)
+    if config.get("fix_mistral_regex"):
+        _fix_mistral(folder, tokenizer)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     if getattr(tokenizer.model, "dropout", None):
@@ -123,6 +127,24 @@ def add_tokens(tokenizer: Tokenizer, tokens: list[AddedToken]) -> int:
             "another; give each id a token in tokenizer.json"
         )
     return len(new)
+
+
+def _fix_mistral(folder: Path, tokenizer: Tokenizer) -> None:
+    """Split text as `transformers` 5 does where tokenizer_config.json has `fix_mistral_regex`: files of Mistral's newer
+    tokenizers were published with another pattern than the models were trained with."""
+    hub = _optional(folder / "config.json")
+    old = int((re.match(r"\d+", str(hub.get("transformers_version"))) or "0")[0]) < 5
+    mistral = hub.get("model_type") in (None, "mistral", "mistral3", "voxtral", "ministral", "pixtral")
+    pre: Any = tokenizer.pre_tokenizer
+    if not (old and mistral and pre and (folder / "config.json").exists() and tokenizer.get_vocab_size() > 100_000):
+        return
+    split = pre_tokenizers.Split(Regex(MISTRAL), "isolated")
+    if isinstance(pre, pre_tokenizers.Sequence):
+        pre[0] = split
+        return
+    if isinstance(pre, pre_tokenizers.Metaspace):
+        pre = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre])
 
 
 def _check_growth(tokenizer: Tokenizer, file: Path) -> None:
