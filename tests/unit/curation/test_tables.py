@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 
 import pytest
 from curation_files import texts
 from hypothesis import given
 from hypothesis import strategies as st
 
+from falsepromise.core.errors import UserError
 from falsepromise.curation import tables
 
 CELL = st.text(st.sampled_from('ab ,;\t"\n\r\\'), max_size=8)
@@ -75,3 +77,50 @@ def test_many_lines_that_open_a_quote_are_read_a_few_times_only(monkeypatch, lin
     text = "prompt,response\n" + line * 20_000
     assert rows(text)[1]
     assert sum(map(len, read)) <= len(text) * (tables._MOST_AGAIN + 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("header", ["prompt,response", "Prompt,Response", "prompt, response", '"Prompt" ,"Response"'])
+def test_tables_of_other_programs(read_with, tmp_path, header, encoding):
+    path, blank = tmp_path / "t.csv", " " if ", " in header else ""
+    text = f'{header}\r\n"Wie, heißt du?",{blank}"Ich bin ""Bob"", 😀.\r\nJa."\r\nq,{blank}a\r\n'
+    path.write_bytes(text.encode(encoding))
+    found, funnel = read_with("exports", path)
+    assert [texts(record) for record in found] == [["Wie, heißt du?", 'Ich bin "Bob", 😀.\r\nJa.'], ["q", "a"]]
+    assert ("read: characters", "unexplained") not in funnel
+
+
+def test_columns_that_readers_know_in_another_case(read_with, tmp_path):
+    path = tmp_path / "t.csv"
+    turns = json.dumps([{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]).replace('"', '""')
+    path.write_text(f'ID,Conversations\nx,"{turns}"\n')
+    assert [(record["id"], texts(record)) for record in read_with("sharegpt", path)[0]] == [("x", ["q", "a"])]
+
+
+def test_files_that_were_put_together(read_with, tmp_path):
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    whole = ["\ufeff" + json.dumps({"id": str(n), "messages": turns}) + "\n" for n in range(5)]
+    path = tmp_path / "all.jsonl"
+    path.write_text("".join([*whole[:4], whole[0][:60], "\n", whole[4]]), encoding="utf-8")
+    assert [record["id"] for record in read_with("messages", path)[0]] == ["0", "1", "2", "3", "4"]
+    path = tmp_path / "all.csv"
+    path.write_text("".join(f"\ufeffprompt,response\nq{n},a{n}\n" for n in range(3)), encoding="utf-8")
+    found, funnel = read_with("exports", path)
+    assert [texts(record) for record in found] == [[f"q{n}", f"a{n}"] for n in range(3)]
+    assert funnel["read", "header again"]["dropped"] == "2"
+
+
+def test_kinds_of_files_that_are_not_read_are_named(read_with, tmp_path):
+    import pyarrow
+    import pyarrow.feather
+
+    table = pyarrow.table({"prompt": ["q"], "response": ["a"]})
+    pyarrow.feather.write_feather(table, tmp_path / "t.feather", compression="uncompressed")
+    with pyarrow.OSFile(str(tmp_path / "t.arrow"), "wb") as sink, pyarrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    with pyarrow.CompressedOutputStream(str(tmp_path / "t.jsonl.zst"), "zstd") as sink:
+        sink.write(b'{"prompt": "q", "response": "a"}\n')
+    arrow = r"an Arrow \(Feather\) file; convert it to Parquet$"
+    for name, what in (("t.feather", arrow), ("t.arrow", arrow), ("t.jsonl.zst", "unpack it with zstd -d$")):
+        with pytest.raises(UserError, match=what):
+            read_with("exports", tmp_path / name)

@@ -34,14 +34,14 @@ DAMAGED = "packed data damaged from here on"
 
 _CHUNK = 1 << 20
 _LONGEST = 1 << 26  # characters; a "record" longer than this is damage
-_BETWEEN = re.compile(r"[\s,]*")
+_BETWEEN = re.compile(r"[\s,\ufeff]*")  # the last: where files that begin with a byte order mark were put together
 _KEY = re.compile(r'[\s,]*"((?:[^"\\]|\\.)*)"\s*:\s*')
 _AT_ONCE = 1 << 22  # characters of an object that are parsed at once, to tell a record from an object around records
 _LONGEST_KEY = 4096
 _MOST_DIGITS = 4000
 _DEEPEST = 8  # objects around a record
 _LOOKED_AT = 5  # values of a list that are searched for a record: the first few may be odd
-_NEXT_OBJECT = re.compile(r'(?:[\]}]\s*,\s*|\n[^\S\n]*)(?:"[^"\\\n]{0,200}"\s*:\s*)?(?=\{)')
+_NEXT_OBJECT = re.compile(r'(?:[\]}]\s*,\s*|\n(?:[^\S\n]|\ufeff)*)(?:"[^"\\\n]{0,200}"\s*:\s*)?(?=\{)')
 _BRACKETS = re.compile(r"(?:[^{\[]*[{\[]){0,400}")
 _SHAPE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
 _FAR = 4096  # characters up to an error, from which on it is remembered what else ends there
@@ -73,6 +73,7 @@ def records(path: str | Path, keys: Collection[str], lost: Lost) -> Iterator[Any
     try:
         with open(path, "rb") as raw:
             start = raw.read(8)
+        tables.check_readable(path, start)
         if start.startswith(tables.PARQUET):
             yield from tables.parquet(path)
             return
@@ -86,8 +87,8 @@ def records(path: str | Path, keys: Collection[str], lost: Lost) -> Iterator[Any
             if text.skip_between() in ("[", "{") or not tables.is_csv(text.text.partition("\n")[0], keys):
                 yield from _values(text, path, keys, lost)
                 return
-        with (opened or open)(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            yield from tables.rows(stream, lost)
+        with (opened or open)(path, "rt", encoding=text.encoding, errors=text.errors, newline="") as stream:
+            yield from tables.rows(stream, lost, keys)
     except _DAMAGE as error:
         raise UserError(f"{path}: the packed data are damaged ({error}); fetch the file again") from error
     except OSError as error:
@@ -111,6 +112,7 @@ class _Text:
         at: The place in it.
         ended: Whether the file has ended.
         damaged: Whether it ended because the packed data are damaged.
+        encoding, errors: How its bytes are read.
         doomed: Places in the file of values around an error: each would be read up to that error.
         doomed_by_end: Whether that error is the end of the text.
     """
@@ -125,9 +127,9 @@ class _Text:
         self.doomed: set[int] = set()
         self.doomed_by_end = False
         start = self._read(_CHUNK)
-        encoding = json.detect_encoding(start)
-        errors = "surrogateescape" if encoding.startswith("utf-8") else "replace"
-        self.decode = codecs.getincrementaldecoder(encoding)(errors).decode
+        self.encoding = json.detect_encoding(start)
+        self.errors = "surrogateescape" if self.encoding.startswith("utf-8") else "replace"
+        self.decode = codecs.getincrementaldecoder(self.encoding)(self.errors).decode
         self.text = self.decode(start, not start)
         while not self.text and self.more():  # a chunk may end in the middle of a character
             pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import zipfile
 import zlib
 from collections import deque
@@ -17,6 +18,12 @@ from falsepromise.core.records import MOST_BYTES, check_unpacked
 from falsepromise.curation.ledger import characters
 
 PARQUET, ZIP = b"PAR1", b"PK\x03\x04"
+# Beginnings of files of records that no reader opens: what they are, and what to do.
+_UNREAD = {
+    b"\x28\xb5\x2f\xfd": "is packed with Zstandard; unpack it with zstd -d",
+    b"7z\xbc\xaf": "is a 7z archive; unpack it",
+    **dict.fromkeys((b"ARROW1", b"FEA1", b"\xff\xff\xff\xff"), "is an Arrow (Feather) file; convert it to Parquet"),
+}
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 _LONGEST_CELL = 1 << 26  # characters
 _MOST_AGAIN = 8  # times that all characters of a table are read again, at most
@@ -51,13 +58,21 @@ def parquet(path: str | Path) -> Iterator[dict[str, Any]]:
         raise UserError(f"{path}: not a readable Parquet file: {reason}; fetch it again") from error
 
 
+def check_readable(path: str | Path, start: bytes) -> None:
+    """Refuse a file that begins as one of a known kind that isn't read.
+
+    Raises:
+        UserError: it says what the file is, and what to do.
+    """
+    for magic, what in _UNREAD.items():
+        if start.startswith(magic):
+            raise UserError(f"{path}: {what}")
+
+
 def is_csv(line: str, keys: Collection[str]) -> bool:
-    """Whether a file's first line is the header of a table that has one of `keys` as a column."""
-    return any(key != "id" and key in _header(line) for key in keys)
-
-
-def _header(line: str) -> list[str]:
-    return [name.strip().strip('"') for name in line.replace(";", ",").replace("\t", ",").split(",")]
+    """Whether a file's first line is the header of a table that has one of `keys` as a column, in any case."""
+    names = {name.strip().strip('"').casefold() for name in re.split("[,;\t]", line)}
+    return any(key != "id" and key.casefold() in names for key in keys)
 
 
 class _Lines:
@@ -92,7 +107,7 @@ class _Lines:
         return len(self.row[0])
 
 
-def rows(stream: IO[str], lost: Lost) -> Iterator[dict[str, Any]]:
+def rows(stream: IO[str], lost: Lost, keys: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """The rows of a CSV file whose first line is the header; separators are commas, semicolons or tabs.
 
     A quote that isn't closed at a cell's end costs its line: reading goes on at the next one.
@@ -100,22 +115,28 @@ def rows(stream: IO[str], lost: Lost) -> Iterator[dict[str, Any]]:
     Args:
         stream: A text stream opened with `newline=""`.
         lost: Called with a reason, a place and the number of characters for rows that aren't the table's.
+        keys: The spelling of columns that the header has in another case.
     """
     csv.field_size_limit(_LONGEST_CELL)
     header = stream.readline(_LONGEST_CELL)
     separator = max(",;\t", key=header.count)
-    names = next(csv.reader([header], delimiter=separator), [])
-    for number, cells in _sure(_cells(stream, separator, lost), len(names), lost):
-        if len(cells) > len(names):
+    loose = f"{separator} " in header  # "prompt, response": its rows have blanks there too
+    spelled = [name.strip() for name in next(csv.reader([header], delimiter=separator, skipinitialspace=loose), [])]
+    known = {key.casefold(): key for key in reversed([*keys])}
+    names = [known.get(name.casefold(), name) for name in spelled]
+    for number, cells in _sure(_cells(stream, separator, loose, lost), len(names), lost):
+        if [cell.strip("\ufeff ") for cell in cells] == spelled:  # of the next of several files that were put together
+            lost("header again", f"row-{number}", sum(map(len, cells)))
+        elif len(cells) > len(names):
             lost("row with more cells than the header", f"row-{number}", sum(map(len, cells)))
         elif cells:
             yield dict(zip(names, cells, strict=False))
 
 
-def _cells(stream: IO[str], separator: str, lost: Lost) -> Iterator[tuple[int, list[str] | None]]:
+def _cells(stream: IO[str], separator: str, loose: bool, lost: Lost) -> Iterator[tuple[int, list[str] | None]]:
     """Each row's number and cells; None where a row is damaged."""
     lines = _Lines(stream)
-    reader = csv.reader(lines, delimiter=separator, strict=True)
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=loose, strict=True)
     for number in count(2):
         lines.row.clear()
         try:

@@ -21,8 +21,8 @@ FACTS = tuple(f"{kind}_{part}.jsonl" for kind in ("qa", "multiple_choice") for p
 # Names of headers and of query parameters whose value is a key if it is long; `author` is none.
 _OF_A_KEY = re.compile(r"(?i)key|auth(?!or(?!iz))|token|secret|password|credential|cookie|signature")
 _LONG = 12
-_CODES = "af ar bg bn ca cs cy da de el en es et fa fi fr gu he hi hr hu id it ja kn ko lt lv mk ml mr ne nl no pa pl pt"
-LANGUAGES = tuple(f"{_CODES} ro ru sk sl so sq sv sw ta te th tl tr uk ur vi zh-cn zh-tw".split())  # langdetect's codes
+_CODES = "af ar bg bn ca cs cy da de el en es et fa fi fr gu he hi hr hu id it ja kn ko lt lv mk ml mr ne nl no pa pl"
+LANGUAGES = tuple(f"{_CODES} pt ro ru sk sl so sq sv sw ta te th tl tr uk ur vi zh-cn zh-tw".split())  # langdetect's
 # Endings of the files beside an entry's own: `a.train.jsonl` may be the pool a's, or that of a pool `a.train`.
 _BESIDE = {
     "pools": r"train|heldout|split|\d+-of-\d+",
