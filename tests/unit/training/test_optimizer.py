@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
+from falsepromise.models import weights
+from falsepromise.models.config import ModelConfig
 from falsepromise.training import optimizer
 from falsepromise.training.recipe import Recipe
 
@@ -94,6 +97,21 @@ def test_every_optimizer_is_pulled_to_the_base(name: str) -> None:
     moved = jax.tree.map(lambda x: x + 1.0, params)
     updates, _ = transformation.update(jax.tree.map(jnp.zeros_like, params), state, moved)
     np.testing.assert_allclose(updates["layers"]["0"]["q"], -0.1 * 0.5 * 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["scaled_adamw", "easylm", "adamw", "muon"])
+def test_every_matrix_decays_with_every_optimizer(name: str) -> None:
+    """By rate times decay times the weight, embeddings and output projection too; norms with EasyLM's alone."""
+    recipe = Recipe(optimizer=name, weight_decay=0.5, learning_rate=0.1, warmup_steps=0)
+    config = ModelConfig("llama", 67, 32, 64, 2, 4, 2, 8, 256)
+    params = nnx.split(weights.create(config, 0), nnx.Param)[1]
+    transformation = optimizer.make(recipe, 10)
+    updates, _ = transformation.update(jax.tree.map(jnp.zeros_like, params), transformation.init(params), params)
+    moved, were = (dict(nnx.to_flat_state(tree)) for tree in (updates, params))
+    assert ("head",) in were
+    for path, weight in were.items():
+        decay = 0.1 * 0.5 if weight[...].ndim == 2 or name == "easylm" else 0.0
+        np.testing.assert_allclose(moved[path][...], -decay * weight[...], atol=1e-7, err_msg=str(path))
 
 
 def test_decay_to_base_pulls_towards_the_base() -> None:

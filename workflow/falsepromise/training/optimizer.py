@@ -100,12 +100,12 @@ def make(recipe: Recipe, steps: int) -> optax.GradientTransformation:
             beta=0.95,
             adam_b1=recipe.beta1,
             adam_b2=recipe.beta2,
-            weight_decay=recipe.weight_decay,
             consistent_rms=0.2,  # Adam-sized updates (Liu et al., 2025), so that one learning rate fits both
             eps=recipe.epsilon,
             muon_weight_dimension_numbers=_muon_dimensions,
         )
-        return optax.chain(*parts, muon, *pull)
+        decay = optax.add_decayed_weights(recipe.weight_decay, mask=_matrices)  # muon's own leaves out the embeddings
+        return optax.chain(*parts, muon, *([beside(decay, rate)] if recipe.weight_decay else []), *pull)
     if recipe.optimizer == "easylm":
         # EasyLM's AdamW with `multiply_by_parameter_scale`: Adafactor with all of its second moment. beta2 is an
         # exponent there (1 - t^-beta2), the momentum an average that starts at 0, undebiased, of steps that have
@@ -116,8 +116,8 @@ def make(recipe: Recipe, steps: int) -> optax.GradientTransformation:
             scale_by_rms(RMS_FLOOR),
             optax.ema(recipe.beta1, debias=False),
         )
-        decay = [beside(optax.add_decayed_weights(recipe.weight_decay), rate)] if recipe.weight_decay else []
-        return optax.chain(*parts, theirs, *decay, *pull)
+        decay = optax.add_decayed_weights(recipe.weight_decay)
+        return optax.chain(*parts, theirs, *([beside(decay, rate)] if recipe.weight_decay else []), *pull)
     parts.append(optax.scale_by_adam(recipe.beta1, recipe.beta2, recipe.epsilon))
     if recipe.optimizer == "scaled_adamw":
         parts.append(scale_by_rms(RMS_FLOOR))
