@@ -4,13 +4,17 @@ import contextlib
 import http.client
 import json
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import openai
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
-from falsepromise.generation.request import Request
+from falsepromise.generation.protocol import Answer
+from falsepromise.generation.request import Request, Result
 from falsepromise.generation.serve import Server, named
 from falsepromise.preference import votes
 from falsepromise.teacher.protocol import serving
@@ -69,6 +73,48 @@ def test_a_stop_string_ends_a_stream_too(client):
     assert stop
     pieces = chat(client, max_tokens=40, stop=stop, stream=True)
     assert "".join(p.choices[0].delta.content or "" for p in pieces) == text[: text.index(stop)]
+
+
+@pytest.mark.parametrize("length", [1, 3, 12, 40])
+def test_a_stop_string_at_any_place_ends_a_stream_as_it_ends_a_whole_answer(client, engines, length):
+    asked = {"model": "llama", "prompt": "the capital", "max_tokens": 40, "temperature": 0.9, "seed": 5}
+    text = client.completions.create(**asked).choices[0].text
+    for start in range(0, len(text) - length, 1 if length == 12 else 7):
+        stop = text[start : start + length]
+        whole = client.completions.create(**asked, stop=stop).choices[0].text
+        pieces = client.completions.create(**asked, stop=stop, stream=True)
+        assert "".join(piece.choices[0].text for piece in pieces) == whole == text[: text.index(stop)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text("ab\ufffd", max_size=30), stop=st.lists(st.text("ab", min_size=1, max_size=8), max_size=3),
+       cuts=st.lists(st.integers(0, 30)), chat=st.booleans())  # fmt: skip
+def test_pieces_joined_are_the_text_wherever_they_are_cut(text, stop, cuts, chat):
+    ends = [at for one in stop if (at := text.find(one)) >= 0]
+    whole = text[: min(ends, default=len(text))]
+    asked = SimpleNamespace(
+        requests=[None], chat=chat, echo=False, stop=stop, usage=False, top=None, prompts=[[]], choices=1, id="x",
+        created=0, model="m", stream=True,
+    )  # fmt: skip
+    seen = [(0, text[:cut]) for cut in sorted(cuts)]
+    job = [*seen, (0, Result(0, whole, "stop", []), None)]
+    answer = Answer(SimpleNamespace(asked=asked, engine=None))
+    answer.job = job
+    said = [piece["choices"][0] for piece in answer.chunks()]
+    assert "".join(c["delta"].get("content", "") if chat else c["text"] for c in said) == whole
+
+
+def test_the_tokens_of_log_probabilities_are_the_text(client):
+    more = {"model": "llama", "prompt": "naïve 日", "max_tokens": 12, "seed": 1, "logprobs": 3}
+    for echo in (False, True):
+        found = client.completions.create(**more, echo=echo).choices[0]
+        shown = found.logprobs
+        tokens = ["" if token.startswith("<|") else token for token in shown.tokens]  # special ones have names alone
+        assert "".join(tokens) == found.text
+        assert all(found.text[o:].startswith(t) for t, o in zip(tokens, shown.text_offset, strict=True))
+        assert all(len(top) == 3 for top in shown.top_logprobs if top is not None)
+    answer = chat(client, logprobs=True).choices[0]
+    assert "".join(entry.token for entry in answer.logprobs.content) == answer.message.content
 
 
 def test_log_probabilities_are_those_of_transformers(client, folders, engines):

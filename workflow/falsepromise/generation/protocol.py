@@ -7,7 +7,6 @@ meanwhile waits for the batch's end.
 from __future__ import annotations
 
 import collections
-import itertools
 import logging
 import queue
 import secrets
@@ -17,12 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from falsepromise.core.errors import UserError
-from falsepromise.generation import steps
+from falsepromise.generation import logprobs
 from falsepromise.generation.engine import Engine
-from falsepromise.generation.padding import quarter_steps
+from falsepromise.generation.logprobs import Scored
 from falsepromise.generation.request import Request, Result
 from falsepromise.teacher.protocol import BadRequest, integer, messages, stops
 
@@ -61,15 +58,6 @@ class Asked:
     usage: bool
     id: str = field(default_factory=lambda: secrets.token_hex(12))
     created: int = field(default_factory=lambda: int(time.time()))
-
-
-@dataclass
-class Scored:
-    """Tokens with their log-probabilities: `values[i]` and `tops[i]` are None for a text's first token."""
-
-    ids: list[int]
-    values: list[float | None]
-    tops: list[list[tuple[int, float]] | None]
 
 
 def read_request(engine: Engine, body: Any, chat: bool) -> Asked:
@@ -166,21 +154,6 @@ def _asked_logprobs(body: dict[str, Any], chat: bool) -> int | None:
     return top if body.get("logprobs") else None
 
 
-def score(engine: Engine, ids: list[int], top: int) -> Scored:
-    """The model's own log-probabilities of a text's tokens, at any sampling temperature."""
-    n = len(ids) - 1
-    if n < 1:
-        return Scored(ids, [None] * len(ids), [None] * len(ids))
-    t = min(quarter_steps(n, 16), engine.max_length)
-    tokens, following = np.zeros((1, t), np.int32), np.zeros(t, np.int32)
-    tokens[0, :n], following[:n] = ids[:-1], ids[1:]
-    k = min(max(top, 1), engine.config.vocab_size)
-    found = steps.score_text(engine.graph, engine.state, tokens, following, k, engine.dtype)
-    values, best, which = (np.asarray(array)[:n].tolist() for array in found)
-    tops = [list(zip(i, v, strict=True))[:top] for i, v in zip(which, best, strict=True)]
-    return Scored(ids, [None, *values], [None, *tops])
-
-
 class Job:
     """One request under way; iterating gives what happens: `(place, text so far)`, `(place, Result, Scored or None)`.
 
@@ -261,7 +234,7 @@ class Worker:
         scored = None
         if job.asked.top is not None:
             prompt = job.asked.prompts[place // job.asked.choices]
-            scored = score(job.engine, [*prompt, *result.ids], job.asked.top)
+            scored = logprobs.score(job.engine, [*prompt, *result.ids], job.asked.top)
         job.events.put((place, result, scored))
 
 
@@ -294,19 +267,19 @@ class Answer:
         held_back = max(map(len, self.asked.stop), default=1) - 1  # may be the beginning of a stop string
         for event in self.job:
             place = event[0]
-            text, reason, logprobs = event[1], None, None
+            text, reason, scores = event[1], None, None
             if len(event) == 3:
                 self.made += len(event[1].ids)
                 text, reason = event[1].text, event[1].finish_reason
-                logprobs = self._logprobs(place, event[2])
+                scores = self._logprobs(place, event[2])
             else:
                 ends = [at for stop in self.asked.stop if (at := text.find(stop)) >= 0]
-                text = text[: min(ends)] if ends else text[: len(text) - held_back]
+                text = text[: min(ends)] if ends else text[: max(len(text) - held_back, 0)]
                 text = text.rstrip("\ufffd")  # a character whose last bytes are still to come
             new = text[len(sent[place]) :] if text.startswith(sent[place]) else ""
             sent[place] += new
-            if new or logprobs:
-                yield self._chunk(place, new, None, logprobs)
+            if new or scores:
+                yield self._chunk(place, new, None, scores)
             if reason:
                 yield self._chunk(place, "", reason)
         if self.asked.usage:
@@ -325,45 +298,21 @@ class Answer:
         return {**head, "system_fingerprint": None}
 
     def _chunk(
-        self, place: int, text: str, reason: str | None, logprobs: Any = None, role: bool = False
+        self, place: int, text: str, reason: str | None, scores: Any = None, role: bool = False
     ) -> dict[str, Any]:
         delta: dict[str, Any] = {"role": "assistant"} if role else {}
         said = {"delta": {} if reason else {**delta, "content": text}} if self.asked.chat else {"text": text}
-        choice = {"index": place, **said, "logprobs": logprobs, "finish_reason": reason}
+        choice = {"index": place, **said, "logprobs": scores, "finish_reason": reason}
         return {**self._head(), "choices": [choice], **({"usage": None} if self.asked.usage else {})}
 
     def _echoed(self, place: int) -> str:
         ids = self.asked.prompts[place // self.asked.choices]
         return self.engine.tokenizer.decode(ids) if self.asked.echo else ""
 
-    def _token(self, token: int) -> str:
-        tokenizer = self.engine.tokenizer
-        special = token in tokenizer.special_ids
-        return (tokenizer.tokenizer.id_to_token(token) if special else tokenizer.decode([token])) or ""
-
     def _logprobs(self, place: int, scored: Scored | None) -> dict[str, Any] | None:
         if scored is None:
             return None
-        start = 0 if self.asked.echo else len(self.asked.prompts[place // self.asked.choices])
-        ids, values, tops = scored.ids[start:], scored.values[start:], scored.tops[start:]
+        prompt = len(self.asked.prompts[place // self.asked.choices])
         if self.asked.chat:
-            n = len(ids) - bool(ids and ids[-1] in self.engine.ends)  # the token that ends an answer is no part of it
-            entry = [
-                {**self._entry(i, v or 0.0), "top_logprobs": [self._entry(*one) for one in top or ()]}
-                for i, v, top in zip(ids[:n], values[:n], tops[:n], strict=True)
-            ]
-            return {"content": entry, "refusal": None}
-        best: list[dict[str, float] | None] = []
-        for top in tops:
-            by_token: dict[str, float] = {}
-            for token, value in top or ():
-                by_token.setdefault(self._token(token), value)  # two tokens may read alike: the likelier one
-            best.append(None if top is None else by_token)
-        tokens = [self._token(token) for token in ids]
-        offsets = list(itertools.accumulate(map(len, tokens[:-1]), initial=0))[: len(tokens)]
-        return {"tokens": tokens, "token_logprobs": values, "top_logprobs": best, "text_offset": offsets}
-
-    def _entry(self, token: int, value: float) -> dict[str, Any]:
-        text = self._token(token)
-        whole = "\ufffd" not in text  # else it is a part of a character, whose bytes its text doesn't tell
-        return {"token": text, "logprob": value, "bytes": list(text.encode()) if whole else None}
+            return logprobs.of_chat(self.engine.tokenizer, scored, prompt, self.engine.ends)
+        return logprobs.of_completion(self.engine.tokenizer, scored, prompt, self.asked.echo)

@@ -17,6 +17,17 @@ _LONG = 64  # tokens without an anchor: from here on, their text is made again a
 _HALF = "\ufffd"  # what decoders make of an incomplete character
 
 
+def anchor(tokenizer: ChatTokenizer, ids: Sequence[int]) -> int:
+    """The place of the last anchor; behind the last special token, where that is later."""
+    start = len(ids)
+    openings = tokenizer.special_ids - {tokenizer.unknown_id}
+    while start and ids[start - 1] not in openings:
+        start -= 1
+        if tokenizer.stands_alone(ids[start]):
+            break
+    return start
+
+
 class Continuation:
     """The text of one output.
 
@@ -30,12 +41,7 @@ class Continuation:
 
     def __init__(self, tokenizer: ChatTokenizer, prompt: Sequence[int] = ()):
         self._tokenizer = tokenizer
-        start = len(prompt)
-        openings = tokenizer.special_ids - {tokenizer.unknown_id}
-        while start and prompt[start - 1] not in openings:
-            start -= 1
-            if tokenizer.stands_alone(prompt[start]):
-                break
+        start = anchor(tokenizer, prompt)
         self._settled: list[str] = []
         self._length = 0  # characters that are settled
         self._ids = list(prompt[start:])  # from the last anchor on
@@ -46,12 +52,12 @@ class Continuation:
         """Add tokens; `end`: no more will come, so that `text` has to be whole."""
         self._ids += ids
         places = range(len(self._ids) - 1, max(len(self._ids) - len(ids), 1) - 1, -1)
-        anchor = next((i for i in places if self._tokenizer.stands_alone(self._ids[i])), None)
-        if anchor is not None:
-            settled = self._added(self._ids[: anchor + 1])
+        last = next((i for i in places if self._tokenizer.stands_alone(self._ids[i])), None)
+        if last is not None:
+            settled = self._added(self._ids[: last + 1])
             self._settled.append(settled)
             self._length += len(settled)
-            self._ids = self._ids[anchor:]
+            self._ids = self._ids[last:]
             self._before = self._tokenizer.decode(self._ids[:1])
         elif not end and _LONG < len(self._ids) < self._made_at * 1.25:
             return
