@@ -97,12 +97,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Compile and print."""
     parser = parser_of(__doc__, "tensor over all devices as far as it divides the model, data over the rest")
     parser.add_argument("--rows", type=int, default=32, help="rows of the batch")
+    parser.add_argument("--read", type=int, default=0, help="prompts that are read together; default: as many")
     parser.add_argument("--prompt", type=int, default=512, help="tokens of each prompt")
     parser.add_argument("--slots", type=int, default=1024, help="tokens of prompt and output together")
     args = parser.parse_args(argv)
-    if not 0 < args.prompt <= args.slots or args.rows < 1:
-        said = f"--rows {args.rows} --prompt {args.prompt} --slots {args.slots}"
-        raise UserError(f"{said}: expected at least a row, and prompts within their slots")
+    if not 0 < args.prompt <= args.slots or args.rows < 1 or not 0 <= args.read <= args.rows:
+        said = f"--rows {args.rows} --read {args.read} --prompt {args.prompt} --slots {args.slots}"
+        raise UserError(f"{said}: expected at least a row, no more prompts than rows, and prompts within their slots")
     target = Target.of(args.target)
     target.prepare()
     dtype = jnp.float32 if target.platform == "cpu" else jnp.bfloat16
@@ -116,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise UserError(f"--slots {args.slots}: {model} has {config.max_positions} positions")
         setting = args.mesh or default_mesh(config, target.count)
         mesh, room = target.mesh(setting), USABLE * target.device.memory
-        options = {"rows": args.rows, "prompt": args.prompt, "slots": args.slots, "dtype": dtype}
+        options = {"rows": args.rows, "prompt": args.prompt, "slots": args.slots, "dtype": dtype, "read": args.read}
         held = config.n_parameters * jnp.dtype(dtype).itemsize / mesh.shape["tensor"]
         free = cpu_room(held) if target.platform == "cpu" else room - held
         most = Room.of(config, dtype, mesh, target.platform, free).batch(
@@ -138,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             }
             records.append({
                 "model": model, "part": part, "target": target.name, "mesh": setting, "rows": args.rows,
-                "engine_rows": most[0], "engine_reads": most[1], **memory,
+                "engine_rows": most[0], "engine_reads": most[1], "memory": target.device.memory, **memory,
                 "fits": memory["peak"] <= room, "compile_s": round(time.monotonic() - begun, 1),
                 "collectives": [asdict(c) for c in found], **{f"{k}_s": v for k, v in seconds.items()},
             })  # fmt: skip
