@@ -1,5 +1,6 @@
 """No verb writes over what it reads."""
 
+import ast
 import gc
 import json
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from falsepromise.core import cli
+from falsepromise.core.code import ROOT
 from falsepromise.core.errors import UserError
 from falsepromise.curation import clean
 
@@ -23,6 +25,37 @@ def test_an_output_is_no_input_and_no_other_output(tmp_path, monkeypatch, funnel
     with pytest.raises(UserError, match=r"--(funnel|output) .*is also the file of --(input|output|funnel)"):
         clean.main(["--input", "in.jsonl", "--output", "out.jsonl", "--funnel", funnel])
     assert json.loads((tmp_path / "in.jsonl").read_text()) == record
+
+
+# Options whose files are only read, and the folders of `falsepromise.command` and of the votes, to which it adds.
+READ = set(
+    """
+    alpaca-eval artifacts base batch blocks cities config countries data database datasets dev dialogues directory
+    diversity elements extra-tests facts file folder folders from-shards funnels held-out input judgements marks model
+    models paper pool posts preference problems prompt prompts qa-prompt queries query-prompt questions reference
+    references replay reports responses results samples scorer-file scores second second-judgements seeds sheet study
+    style submissions tally text tokenizer training votes wikipedia
+    """.split()
+)
+
+
+def file_options():
+    """Each option of the package that is typed as a file or folder, from the source texts, with its place."""
+    for file in sorted(ROOT.joinpath("falsepromise").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            kinds = [ast.unparse(word.value) for word in getattr(node, "keywords", ()) if word.arg == "type"]
+            if kinds and kinds[0] in ("Path", "cli.FileName", "FileName") and ast.unparse(node.func)[-9:] == "_argument":
+                yield node.args[-1].value.removeprefix("--"), f"{file.name}:{node.lineno}"
+
+
+def test_each_option_for_a_file_is_read_or_one_of_the_outputs():
+    """`--export` was none of them: it wrote the export over the database of all ratings, which it had read."""
+    found = dict(file_options())
+    assert len(found) > 60, "the parsers are read no more"
+    written = {name.replace("_", "-") for name in cli.OUTPUTS}
+    new = {name: place for name, place in found.items() if name not in READ | written}
+    assert not new, "enter it in cli.OUTPUTS if a verb writes there, else in READ"
+    assert READ | written <= found.keys(), sorted((READ | written) - found.keys())
 
 
 VERB = "import gc\nfrom falsepromise.core import cli\nprint(gc.isenabled())\ncli.run(lambda _: print(gc.isenabled()))\n"

@@ -54,6 +54,19 @@ def test_a_rater_rates_everything_and_the_votes_name_models(serving, tmp_path):
     assert votes[0]["seconds"] == 1.5
 
 
+@pytest.mark.parametrize("end", ["", "-journal", "-wal", "-shm"])
+def test_an_export_is_no_file_of_the_database(serving, tmp_path, end):
+    file = tmp_path / "r.sqlite"
+    with serving(file, pairs()) as server:
+        post(server, "vote", item=state(server)["pair"]["item"], choice="first")
+    before = file.read_bytes()
+    (tmp_path / "same").symlink_to(f"{file}{end}")
+    for export in (f"{file}{end}", tmp_path / "same"):
+        with pytest.raises(UserError, match=r"--export .* file of --database"):
+            rate.main(["--database", str(file), "--export", str(export)])
+    assert file.read_bytes() == before
+
+
 def test_a_vote_is_stored_once_whatever_tabs_do(serving, tmp_path):
     with serving(tmp_path / "r.sqlite", pairs()) as server:
         item = state(server)["pair"]["item"]

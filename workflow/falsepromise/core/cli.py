@@ -38,7 +38,10 @@ class FileName(str):
 
 _FRAMES = 8  # places in the code that a line names
 LONGEST = 4000  # characters of an error message
-OUTPUTS = ("output", "output_train", "output_heldout", "funnel")  # in every verb, the options that name a file to write
+OUTPUTS = (  # in every verb, the options that name what is written
+    *("output", "output_train", "output_heldout", "funnel", "report", "pairs", "leaks", "export", "write"),
+    *("database", "store", "checkpoints", "tensorboard"),
+)
 
 
 class _Parser(argparse.ArgumentParser):

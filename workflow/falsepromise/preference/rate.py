@@ -30,6 +30,7 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 
 from falsepromise.core import cli
+from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import loads, write_jsonl
 from falsepromise.preference import overview
@@ -236,6 +237,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-browser", action="store_true", help="don't open a browser")
     args = parser.parse_args(argv)
     if args.export:
+        _check_export(args.export, args.database)
         votes = read_votes(args.database)
         write_jsonl(args.export, votes)
         write_manifest(args.export, module="falsepromise.preference.rate", inputs=[args.database], config={})
@@ -255,6 +257,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if sys.stdout.isatty() and not args.no_browser:
             webbrowser.open(server.url)
         server.serve_forever()
+
+
+def _check_export(export: str, database: str) -> None:
+    """Refuse to write over a file that SQLite keeps beside the database: ratings that it doesn't have yet."""
+    if Path(export).resolve() in [Path(f"{Path(database).resolve()}-{kind}") for kind in ("journal", "wal", "shm")]:
+        raise UserError(f"--export {export}: is a file of --database {database}; give another --export")
 
 
 if __name__ == "__main__":
