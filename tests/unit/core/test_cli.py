@@ -35,7 +35,7 @@ READ = set(
     models paper pool posts preference problems prompt prompts qa-prompt queries query-prompt questions reference
     references replay reports responses results samples scorer-file scores second second-judgements seeds sheet study
     style submissions tally text tokenizer training votes wikipedia
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 
@@ -44,7 +44,7 @@ def file_options():
     for file in sorted(ROOT.joinpath("falsepromise").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             kinds = [ast.unparse(word.value) for word in getattr(node, "keywords", ()) if word.arg == "type"]
-            if kinds and kinds[0] in ("Path", "cli.FileName", "FileName") and ast.unparse(node.func)[-9:] == "_argument":
+            if kinds and kinds[0].split(".")[-1] in ("Path", "FileName") and "add_argument" in ast.unparse(node.func):
                 yield node.args[-1].value.removeprefix("--"), f"{file.name}:{node.lineno}"
 
 
