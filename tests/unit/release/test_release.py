@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -90,11 +91,50 @@ def test_a_dry_run_says_what_it_would_send_and_sends_nothing(released: Path, cap
     assert "Nothing was sent" in capsys.readouterr().out
 
 
-def test_a_damaged_folder_and_a_name_that_the_hub_refuses(released: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "m"
+def copied(source: Path, folder: Path) -> Path:
     folder.mkdir()
-    for path in (released / "models" / NAME).iterdir():
+    for path in source.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "said"),
+    [
+        ("config.json", None, "config.json of SHA256SUMS missing"),
+        ("SHA256SUMS", None, "SHA256SUMS"),
+        ("SHA256SUMS", "\nabc\n", "SHA256SUMS, line 5: is 'abc', expected"),
+        ("README.md", "---\na: [\n---\n", "README.md: can't be read as a card: "),
+        ("README.md", "---\nmodel-index: 3\n---\n", "README.md: can't be read as a card: "),
+    ],
+)
+def test_a_folder_that_is_not_as_it_was_made_is_not_planned(released, tmp_path, name, damage, said) -> None:
+    folder = copied(released / "models" / NAME, tmp_path / "m")
+    if damage is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(((folder / name).read_text().strip() if name == "SHA256SUMS" else "") + damage)
+    with pytest.raises(UserError, match=re.escape(said)) as error:
+        upload.prepare(folder, "me", "model")
+    assert "\n" not in str(error.value)
+
+
+def test_two_folders_do_not_become_one_repository(released: Path, tmp_path: Path) -> None:
+    one = released / "models" / NAME
+    other = copied(one, tmp_path / NAME.upper())  # the hub tells no capitals apart
+    with pytest.raises(UserError, match="2 folders would become this model"):
+        upload.main(["--models", str(one), str(other)])
+
+
+def test_a_hub_that_is_not_there(released: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_canary")
+    with pytest.raises(UserError, match="can't be reached"):
+        upload.main(["--models", str(released / "models" / NAME), "--yes", "--namespace", "me",
+                     "--endpoint", "http://127.0.0.1:1"])  # fmt: skip
+
+
+def test_a_damaged_folder_and_a_name_that_the_hub_refuses(released: Path, tmp_path: Path) -> None:
+    folder = copied(released / "models" / NAME, tmp_path / "m")
     (folder / "config.json").write_text('{"changed": 1}')
     with pytest.raises(UserError, match=r"config\.json: sha256 is"):
         upload.prepare(folder, "me", "model")
@@ -104,6 +144,12 @@ def test_a_damaged_folder_and_a_name_that_the_hub_refuses(released: Path, tmp_pa
 
 class Hub(BaseHTTPRequestHandler):
     """As much of the hub's protocol as an upload of small files needs."""
+
+    private = True
+
+    def do_GET(self) -> None:
+        """What is told of a repository; it is there already where it is public."""
+        self.answer(200, {"id": "/".join(self.path.split("/")[3:5]), "private": self.private, "siblings": []})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -117,8 +163,12 @@ class Hub(BaseHTTPRequestHandler):
         else:
             repository = "/".join(self.path.split("/")[3:5])  # /api/models/<owner>/<name>/commit/main
             answer = {"commitUrl": f"{base}/{repository}/commit/abc", "commitOid": "abc", "success": True}
+        there = self.path.endswith("/repos/create") and not self.private
+        self.answer(409 if there else 200, answer)
+
+    def answer(self, status: int, answer: object) -> None:
         payload = json.dumps(answer).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
         self.end_headers()
@@ -154,3 +204,19 @@ def test_an_upload_makes_a_private_repository_and_commits_every_file(released: P
         path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith(".")
     }
     assert "hf_canary" not in capsys.readouterr().out
+
+
+def test_nothing_private_goes_into_a_public_repository(released: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Hub, "private", False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.seen = []  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_TOKEN", "hf_canary")
+    options = ["--models", str(released / "models" / NAME), "--yes", "--namespace", "me"]
+    options += ["--endpoint", f"http://127.0.0.1:{server.server_address[1]}"]
+    with pytest.raises(UserError, match="is public on the hub; give --public or another --prefix"):
+        upload.main(options)
+    assert [path for path, _, _ in server.seen] == ["/api/repos/create"]  # type: ignore[attr-defined]
+    upload.main([*options, "--public"])
+    assert "/commit/" in server.seen[-1][0]  # type: ignore[attr-defined]
+    server.shutdown()

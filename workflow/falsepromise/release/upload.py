@@ -10,10 +10,13 @@ names, cards and checksums, and sends nothing. With --yes the repositories are m
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
+import yaml
 from huggingface_hub import CommitOperationAdd, DatasetCard, HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
@@ -21,7 +24,7 @@ from huggingface_hub.utils import validate_repo_id
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import track
-from falsepromise.core.records import atomic_open
+from falsepromise.core.records import atomic_open, read_text
 from falsepromise.figures.table import markdown_table
 from falsepromise.release.model import SUMS
 
@@ -52,8 +55,8 @@ def prepare(folder: Path, namespace: str, kind: str, prefix: str = "") -> Upload
         prefix: Of the repository's name, before the folder's.
 
     Raises:
-        UserError: the hub would not take the name or the card, a checksum is wrong, or a file is not
-            listed in the checksums.
+        UserError: the hub would not take the name or the card, a checksum is wrong, or the files are not
+            those that the checksums list.
     """
     repository = f"{namespace}/{prefix}{folder.name}"
     try:
@@ -63,14 +66,19 @@ def prepare(folder: Path, namespace: str, kind: str, prefix: str = "") -> Upload
     card = folder / "README.md"
     if not card.exists():
         raise UserError(f"{folder}: no README.md; expected a folder that release.model or release.data wrote")
-    loaded = (ModelCard if kind == "model" else DatasetCard).load(card)
+    try:
+        loaded = (ModelCard if kind == "model" else DatasetCard).load(card)
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise UserError(f"{card}: can't be read as a card: {why}; make the folder anew") from error
     if loaded.data.to_dict().get("license") is None:
         raise UserError(f"{card}: its metadata name no license; make the folder anew")
     # Hidden files are no part of a release: Snakemake leaves one in each folder that a rule makes.
     paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     files = [CommitOperationAdd(path.name, path) for path in track(paths, f"preparing {folder.name}", unit="files")]
-    lines = (line.split("  ", 1) for line in (folder / SUMS).read_text("utf-8").splitlines())
-    listed = {name: digest for digest, name in lines}
+    listed = _listed(folder / SUMS)
+    if missing := sorted(listed.keys() - {path.name for path in paths}):
+        raise UserError(f"{folder}: {', '.join(missing[:3])} of {SUMS} missing; make the folder anew")
     for file in files:
         name, found = file.path_in_repo, file.upload_info.sha256.hex()
         if name != SUMS and listed.get(name) != found:
@@ -79,9 +87,26 @@ def prepare(folder: Path, namespace: str, kind: str, prefix: str = "") -> Upload
     return Upload(folder, repository, kind, files)
 
 
+def _listed(sums: Path) -> dict[str, str]:
+    """The SHA-256 of each file that a list of checksums has."""
+    listed = {}
+    for number, line in enumerate(read_text(sums).splitlines(), 1):
+        digest, two_spaces, name = line.partition("  ")
+        if not two_spaces:
+            raise UserError(f"{sums}, line {number}: is {line[:80]!r}, expected a SHA-256 and a name; make it anew")
+        listed[name] = digest
+    return listed
+
+
 def send(api: HfApi, upload: Upload, private: bool) -> str:
-    """Make the repository, if it isn't there, and commit the files; the commit's address."""
+    """Make the repository, if it isn't there, and commit the files; the commit's address.
+
+    Raises:
+        UserError: it is to be private, and a public one is there, which nothing makes private.
+    """
     api.create_repo(upload.repository, repo_type=upload.kind, private=private, exist_ok=True)
+    if private and not api.repo_info(upload.repository, repo_type=upload.kind).private:
+        raise UserError(f"{upload.repository}: is public on the hub; give --public or another --prefix")
     commit = api.create_commit(
         upload.repository,
         upload.files,
@@ -119,6 +144,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("--namespace is needed")
     uploads = [prepare(folder, args.namespace, "model", args.prefix) for folder in args.models]
     uploads += [prepare(folder, args.namespace, "dataset", args.prefix) for folder in args.datasets]
+    for (name, kind), count in Counter((upload.repository.lower(), upload.kind) for upload in uploads).items():
+        if count > 1:  # the second would write over files of the first
+            raise UserError(f"{name}: {count} folders would become this {kind}; upload them with different --prefix")
     text = preview(uploads)
     if args.output:
         with atomic_open(args.output) as stream:
@@ -135,6 +163,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(send(api, upload, private=not args.public))
         except HfHubHTTPError as error:
             raise UserError(f"{upload.repository}: the hub refused it: {error.server_message or error}") from error
+        except (httpx2.TransportError, ConnectionError) as error:
+            raise UserError(f"{upload.repository}: the hub can't be reached: {error}; try again") from error
 
 
 if __name__ == "__main__":
