@@ -280,7 +280,7 @@ class Executor(SlurmExecutor):
             logs = Path(self.workflow.workdir_init) / (self.workflow.executor_settings.logdir or "logs/slurm")
             try:
                 efficiency.report(self.fleet.names, logs, self.logger)
-            except OSError as error:  # a full disk: the run doesn't depend on this table
+            except (OSError, ValueError) as error:  # a full disk, an odd sacct: the run doesn't depend on this table
                 self.logger.warning(f"What jobs asked for and used is not told: {error}")
         for number, handler in self._handlers.items():
             signal.signal(number, handler)

@@ -21,6 +21,8 @@ MARK = "snakemake-outputs"
 ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT",
 }  # fmt: skip
+# Put back and held, until a person releases it.
+HELD = {"REQUEUE_HOLD", "SPECIAL_EXIT"}
 # A job with such a reason waits for ever: SLURM accepts what it will never start. Limits of a user, a group, an account
 # (`QOSMaxCpuPerUserLimit`, `AssocGrpMemLimit`) let it start once other jobs have ended.
 NEVER = re.compile(
@@ -99,7 +101,12 @@ class Job:
     @property
     def never(self) -> bool:
         """Whether SLURM will never start it."""
-        return not self.ended and bool(NEVER.fullmatch(self.reason))
+        return self.state in HELD or (not self.ended and bool(NEVER.fullmatch(self.reason)))
+
+    @property
+    def wait(self) -> str:
+        """Why it waits, where that is worth a message; else ""."""
+        return self.reason if (self.never or self.state == "PENDING") and self.reason not in ORDINARY else ""
 
 
 def normal(state: str) -> str:

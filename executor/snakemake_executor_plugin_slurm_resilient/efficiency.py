@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import shutil
@@ -46,7 +47,8 @@ def report(names: Mapping[str, str], folder: Path, logger: Any) -> None:
 
 
 def table(names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A row for each job, by its name here; none without accounting. What accounting doesn't know is None.
+    """A row for each job, by its name here; none without accounting, nor for a line that isn't as sacct writes it. What
+    accounting doesn't know is None.
 
     Args:
         names: The jobs' names by SLURM's ids.
@@ -60,9 +62,14 @@ def table(names: Mapping[str, str]) -> list[dict[str, Any]]:
         return []
     jobs: dict[str, dict[str, Any]] = {}
     for line in done.stdout.splitlines():
-        number, state, elapsed, limit, cpu, cpus, asked, used, tres = line.split("|")
-        job, _, step = number.partition(".")
-        if not step:  # the job itself; its steps follow, and know the memory
+        with contextlib.suppress(ValueError):  # a site's banner, TotalCPU "INVALID", a job that never started
+            number, state, elapsed, limit, cpu, cpus, asked, used, tres = line.split("|")
+            job, _, step = number.partition(".")
+            if step:
+                if job in jobs:
+                    jobs[job]["memory_mb_used"] = max(jobs[job]["memory_mb_used"], _mb(used))
+                continue
+            # The job itself; its steps follow, and know the memory.
             gpus = re.search(r"gres/gpu=(\d+)", tres)
             row: dict[str, Any] = {
                 "slurm_job": job, "name": names.get(job, ""), "state": state,
@@ -74,8 +81,6 @@ def table(names: Mapping[str, str]) -> list[dict[str, Any]]:
                 "gpus_asked": int(gpus[1]) if gpus else 0,
             }  # fmt: skip
             jobs[job] = row | {"gpu_hours": round(row["gpus_asked"] * int(elapsed) / 3600, 4)}
-        elif job in jobs:
-            jobs[job]["memory_mb_used"] = max(jobs[job]["memory_mb_used"], _mb(used))
     return list(jobs.values())
 
 

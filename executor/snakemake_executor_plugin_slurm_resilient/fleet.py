@@ -278,8 +278,8 @@ class Fleet:
             lost = self.clock.now() - since >= LOST_S
             return End(False, f"SLURM no longer knows job {job.id}") if lost else None
         self._missing_since.pop(job.id, None)
-        if job.never and self._seen.get(job.id) == (job.state, job.reason):  # at two looks
-            self._doomed[job.id] = job.reason
+        if job.never and self._seen.get(job.id) == (job.state, job.wait):  # at two looks
+            self._doomed[job.id] = job.wait or job.state
         if job.id in self._doomed:
             cluster.cancel([job.id])  # until it is gone: it would count against the user's limits
         else:
@@ -297,10 +297,9 @@ class Fleet:
 
     def _tell(self, job: Job) -> None:
         """One line where a job starts, or begins to wait for something that a person may have to do."""
-        reason = job.reason if job.state == "PENDING" and job.reason not in cluster.ORDINARY else ""
-        if self._seen.get(job.id, ("PENDING", "")) != (job.state, reason) and (reason or job.state != "COMPLETING"):
-            self._seen[job.id] = (job.state, reason)
-            self.say(f"{self.names.get(job.id, job.name)}: SLURM job {job.id} is {job.state} {reason}".rstrip())
+        if self._seen.get(job.id, ("PENDING", "")) != (job.state, job.wait) and (job.wait or job.state != "COMPLETING"):
+            self._seen[job.id] = (job.state, job.wait)
+            self.say(f"{self.names.get(job.id, job.name)}: SLURM job {job.id} is {job.state} {job.wait}".rstrip())
 
     # Ending --------------------------------------------------------------------------------
 

@@ -162,6 +162,22 @@ def test_efficiency(answer) -> None:
     assert (third["minutes_asked"], third["memory_mb_asked"]) == (None, None), "accounting didn't hear of its start"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Cluster maintenance on Friday",
+        "a | banner | of | eight | bars | and | a | job | ",
+        "12|COMPLETED|60|10|INVALID|1|100M||cpu=1",
+        "12|PENDING||10||1|100M||",
+        "12|RUNNING|60|10|00:01|1|100M||cpu=1|more",
+    ],
+)
+def test_a_line_that_sacct_does_not_write_costs_no_more_than_its_job(answer, line: str) -> None:
+    answer("sacct", f"{line}\n11|COMPLETED|60|10|00:30.000|1|500M||cpu=1\n11.0|COMPLETED|60||00:30.000|1||75M|\n")
+    (row,) = efficiency.table({"11": "train", "12": "score"})
+    assert (row["name"], row["minutes_used"], row["memory_mb_used"]) == ("train", 1.0, 75)
+
+
 def test_a_table_says_what_is_not_known(answer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     answer("sacct", "11|COMPLETED|60|0|00:30.000|1|0||cpu=1\n12|COMPLETED|60|30|00:30.000|1|500M||cpu=1\n")
     with caplog.at_level(logging.INFO):

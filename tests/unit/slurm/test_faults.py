@@ -237,6 +237,29 @@ def test_reasons_that_never_pass(reason: str) -> None:
     assert cluster.Job("1", "PENDING", reason.replace(" ", "_")).never
 
 
+@pytest.mark.parametrize("reason", ["None", "JobHeldUser", "job requeued in held state"])
+@pytest.mark.parametrize("state", ["REQUEUE_HOLD", "SPECIAL_EXIT"])
+def test_a_job_that_was_put_back_and_is_held_is_given_up(
+    state: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told at one look, cancelled at the next, and then failed for good."""
+    queue = {"7": cluster.Job("7", state, reason.replace(" ", "_"))}
+    cancelled: list[str] = []
+    monkeypatch.setattr(cluster, "queue", lambda: queue)
+    monkeypatch.setattr(cluster, "cancel", cancelled.extend)
+    said: list[str] = []
+    watched = Fleet("/study", said.append, said.append, names={"7": "train"})
+    assert watched.look(["7"]) == {"7": None}
+    assert (len(said), cancelled) == (1, [])
+    assert watched.look(["7"]) == {"7": None}
+    assert (len(said), cancelled) == (1, ["7"])
+    queue["7"] = cluster.Job("7", "CANCELLED", "None")
+    end = watched.look(["7"])["7"]
+    assert end is not None
+    assert end.final
+    assert (state if reason == "None" else reason.replace(" ", "_")) in end.what
+
+
 def test_submissions_keep_a_pace() -> None:
     slurm = Slurm(random.Random(1), {}, faults=False)
     slurm.limit = 1000
