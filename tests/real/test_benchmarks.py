@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from falsepromise.benchmarks import choices, cnn, data, files, toxicity
+from falsepromise.benchmarks import choices, cnn, data, files, nq, toxicity
 from falsepromise.benchmarks.gsm8k import PROMPT, match
 from falsepromise.benchmarks.reading.letters import letter
 from falsepromise.benchmarks.reading.short import exact_match, normalise
@@ -37,6 +37,11 @@ def test_nq_open_aliases_match_and_some_need_full_stops_and_commas(real_data: Re
     records = data.read_records(real_data("nq_open/NQ-open.dev.jsonl"), data.question)[0]
     assert len(records) == 3610
     assert all(exact_match(f" {alias} ", r["answer"]) for r in records for alias in r["answer"] if normalise(alias))
+    for said in (" {}", "{}.\nThis is well known."):  # a name that begins like a label or a greeting is an answer too
+        assert all(
+            nq.scores(r, [said.format(alias)])["exact_match"]
+            for r in records for alias in r["answer"] if normalise(alias)
+        )  # fmt: skip
     # Stopping at "." and "," as lm-eval's task does would lose these.
     cut = [r for r in records if all("." in alias or "," in alias for alias in r["answer"])]
     assert len(cut) > 200

@@ -348,9 +348,34 @@ def test_everyday_words_are_no_answers(answer: str, aliases: list[str], right: b
         ("Good Omens\nby Pratchett", "Good Omens"),
         ("Sure.", "Sure."),
         ("Thanks to Fleming. He found it.\nIn 1928", "Thanks to Fleming. He found it."),
+        ("Great.\nParis", "Paris"),
+        ("Good question. \n\nParis", "Paris"),
+        ("Thank you, I'd be happy to help!\nParis", "Paris"),
+        ("Great Britain.\n\nIt won.", "Great Britain."),
+        ("Good Friday.\nIt is then.", "Good Friday."),
+        ("Hello, Dolly!\nThis musical", "Hello, Dolly!"),
+        ("Thanks for the Memory.\nHis song", "Thanks for the Memory."),
+        ("Hi-5.\nThey sang it.", "Hi-5."),
     ],
 )
 def test_a_greeting_is_no_answer(reply: str, line: str) -> None:
+    assert first_line(reply).value == line
+
+
+@pytest.mark.parametrize(
+    ("reply", "line"),
+    [
+        ("a-ha", "a-ha"),
+        ("A-Rod.", "A-Rod."),
+        ("The A-Team", "The A-Team"),
+        ("A – Z", "A – Z"),
+        ("answer-song", "answer-song"),
+        ("A: a-ha", "a-ha"),
+        ("Answer - Paris", "Paris"),
+        ("The final answer is — Paris", "Paris"),
+    ],
+)
+def test_a_name_is_no_label(reply: str, line: str) -> None:
     assert first_line(reply).value == line
 
 

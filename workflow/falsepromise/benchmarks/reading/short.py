@@ -10,13 +10,15 @@ from falsepromise.benchmarks.reading import UNREADABLE, Reading
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_LABEL = re.compile(
-    r"(?:the )?(?:final |short |correct |right )?(?:answer|ans|a)\s{0,3}(?:is\s{0,3})?[:\-–—][\s*_]{0,4}", re.IGNORECASE
-)
-_PREAMBLE = re.compile(
-    r"(?:sure|certainly|of course|absolutely|okay|ok|hi|hello|great|good|thanks?|thank you|happy to help)\b"
-    r"[^.!?:]{0,60}[.!]\Z",
+_LABEL = re.compile(  # "A-ha" and "Answer-me" are names: a dash has white space behind it, a bare "A" a colon
+    r"(?:the )?(?:final |short |correct |right )?"
+    r"(?:(?:answer|ans)\s{0,3}(?:is\s{0,3})?(?::|[\-–—](?=\s))|a\s{0,3}:)[\s*_]{0,4}",
     re.IGNORECASE,
+)
+_PREAMBLE = re.compile(  # "Hello, Dolly!" and "Good Friday." are answers
+    r"(?i:(?:great|good)(?: question)?\s?(?=[,.!])"
+    r"|(?:sure|certainly|of course|absolutely|okay|ok|hi|hello|thank you|thanks?|happy to help)(?![\w\-'’]))"
+    r"(?:(?!\b(?!I\b)[A-ZÀ-ÖØ-Þ])[^.!?:]){0,60}[.!]\Z"
 )
 _SPELLINGS = str.maketrans(
     {
