@@ -73,6 +73,9 @@ CHOSEN = {
     "Overall, Assistant 2 provides the better answer.": "second",
     "I prefer the response of Assistant 2, because it answers the question.": "second",
     "Assistant 1 wins this comparison.": "first",
+    "Answer 2 is better than answer 1.": "second",
+    "Answer 1 gives the better answer": "first",
+    "Answer 1 wins this comparison.": "first",
     "Tie": "tie",
     "[[A]]\nWait, I was wrong about the date: [[B]]": "second",
     "It's a tie.": "tie",
@@ -124,6 +127,8 @@ NOT_READ = {
     '[{"model": "model_1", "rank": 1}, {"model": "model_2", "rank": 1}]': "prose",
     'It is true that output (b) wins.\n"Output (a) is better than Output (b)": false': "prose",
     "Assistant 1 is not better than Assistant 2.": "prose",
+    "Answer 2 is not better than answer 1.": "prose",
+    "Answer 1 is better.\nWinner: Answer 2": "contradictory",
 }
 
 

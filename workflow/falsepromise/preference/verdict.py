@@ -408,12 +408,12 @@ def _explicit(lines: list[str], text: str) -> Iterator[Verdict]:
     if len(lines) > 1 and lines[-1] in _DIGITS and not _ONE.fullmatch(lines[-2]):
         yield Verdict(_DIGITS[lines[-1]])
     for line in lines:
-        match = _WINNER.fullmatch(line) or _IS_BETTER.fullmatch(line.rstrip(" .!"))
-        if match is None:
-            continue
-        name = next(name for name in match.groups() if name)
-        found = _of_mark(_OF_WHOM.sub("", name))
-        if found is None and name.strip(" .") in ("1", "2"):
-            found = Verdict("first" if name.strip(" .") == "1" else "second")
-        if found:
-            yield found
+        # "Answer 2 is better" opens like "Answer: 2": where the one form names nobody, it may be the other.
+        for match in (_WINNER.fullmatch(line), _IS_BETTER.fullmatch(line.rstrip(" .!"))):
+            name = next((name for name in match.groups() if name), "") if match else ""
+            found = _of_mark(_OF_WHOM.sub("", name))
+            if found is None and name.strip(" .") in ("1", "2"):
+                found = Verdict("first" if name.strip(" .") == "1" else "second")
+            if found:
+                yield found
+                break

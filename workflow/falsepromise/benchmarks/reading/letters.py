@@ -46,6 +46,7 @@ _PARTS = {
     "end": r"(?=\W*(?:[.,;!?)\]}\"”’»:\n]|\s[-–—(]|\s+(?:because|since|as|for|due|and|so|which|given|based|but|with|from|to me|here|then|instead|now)\b))",
     "best": r"(?:correct|right|best|better|answer|accurate|appropriate|closest|exact|precise|only|most|true|one (?:that|which|to)|(?:my|our) (?:final )?(?:answer|choice|pick))\b",
     "fits": r"(?:it is|is the one|is the [a-z]{3,12}est|is consistent|is supported|is what|satisf(?:y|ies)|fits?|works?|holds?|match(?:es)?|applies|follows|remains|stands|wins|agrees|makes (?:the most )?sense|meets|explains|answers|gets my vote)\b",
+    "lesser": r"(?:incorrect|wrong|false|not|next|second|runner-up|worst|eliminated|excluded|rejected|distractors?)\b",
     "yes": r"(?:yes|correct|true|right|valid)\b",
 }  # fmt: skip
 _PARTS["is_best"] = (
@@ -91,6 +92,8 @@ DENIED = (
     Denial("one of two", "A maybe or the answer is B", "clause", r"\b<some>\b.{0,40}\bor\b"),
     Denial("denied", "I don't think that the answer is B.", "clause", _NOT),
     Denial("denied", "The answer can't be B.", "rule", r"(?:\b(?:not|never)|cannot|n't) be\b"),
+    Denial("another's", "Correct answer: A, incorrect: B", "rule", r"<some>[^\w\n]{1,4}(?:(?:and|but|the|an?|with)\s){0,2}<lesser>(?:\s[a-z]{2,12}){0,2}\s?(?:[:=]|\bis\b|\bare\b)?\s{0,2}[(\[\"']?\Z"),
+    Denial("another's", "Answer: A\nNext best answer: B", "clause", r"\b(?:next|second|runner-up)(?:[- ]best)?\s\Z"),
     Denial("crossed out", "Answer: ❌ B", "rule", r"[✗✘❌×][^\w\n]{0,4}\Z"),
     Denial("one of several", "The answer is (A), (C), (B).", "before", r"(?<!and )(?<!or )[(\[]<some>[)\]],?\s?[(\[]\Z"),
     Denial("one of a range", "Water has any of (A) to (B)", "before", r"\b<some>[)\]]?(?:\s(?:to|through|until)\s|[-–—])(?:<noun>\s)?[(\[\"']?\Z"),
