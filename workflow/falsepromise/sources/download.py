@@ -25,6 +25,7 @@ _CHUNK = 1 << 20
 _LOOK = 1 << 26  # bytes after which the disk is looked at again
 _BREAKS = 4  # give up after so many breaks in a row without a new byte
 _VERSIONS = 4  # give up after so many versions of the file within one download
+_CHANGES = ": changed several times during the download; try again later"
 _REFUSALS = 2  # give up after so many breaks if the server never answered
 _TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _LONGEST_WAIT = 60.0  # longest wait in seconds that a server may ask for
@@ -85,6 +86,15 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             raise UserError(f"{masked(req.full_url)}: redirects to {masked(newurl)[:300]}, which is not https:")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError as error:  # `https://[::1`
+            place = masked(str(headers.get("Location") or headers.get("URI")))[:300]
+            raise UserError(f"{masked(req.full_url)}: redirects to {place}, which is no address ({error})") from error
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
 
 def download(url: str, out: Writable, checked: bool) -> None:
     """Download a file.
@@ -117,10 +127,13 @@ def download(url: str, out: Writable, checked: bool) -> None:
             try:
                 with in_time(functools.partial(opener.open, request, timeout=60)) as answer:
                     found, skip = _version(answer), 0
-                    part = answer.status == 206
-                    if done and (found == version or (part and found is None)) and (not part or _goes_on(answer, done)):
+                    part, size = answer.status == 206, _size(answer)
+                    fits = total in (None, size) or size is None
+                    if part:  # without any size nobody could tell whether it is the whole rest
+                        fits = fits and _goes_on(answer, done) and (total or size) is not None
+                    if done and fits and (found == version or (part and found is None)):
                         skip = 0 if part else done  # a server without ranges sends the whole file again
-                    elif done:
+                    elif done or not fits:
                         log.info("%s has changed: beginning again", shown)
                         versions += 1
                         total, done = None, _again(out, progress, done)
@@ -128,12 +141,11 @@ def download(url: str, out: Writable, checked: bool) -> None:
                             version = None
                             if versions <= _VERSIONS:
                                 continue
-                            raise UserError(f"{shown}: changed several times during the download; try again later")
+                            raise UserError(f"{shown}{_CHANGES}")
                     version = found or version
-                    length = answer.headers.get("Content-Length")
-                    if total is None and length and length.isdecimal() and len(length) < 40:
-                        total = progress.total = int(length)
-                        out.check_room(total)
+                    if total is None and size is not None:
+                        total = progress.total = size
+                        out.check_room(total - done)
                     with Pace(answer.fileno()) as pace:
                         while chunk := answer.read1(_CHUNK):
                             pace.size += len(chunk)
@@ -141,12 +153,17 @@ def download(url: str, out: Writable, checked: bool) -> None:
                             out.write(new)
                             done += len(new)
                             progress.update(len(new))
-                if not pace.crept and (total is None or done >= total):
+                if not pace.crept and total in (None, done):
                     return
+                if total is not None and done > total:
+                    raise UserError(f"{shown}: received {done:,} of {total:,} bytes; the server contradicts itself")
                 why = pace.crept or f"received {done:,} of {total:,} bytes"
             except urllib.error.HTTPError as error:
                 why = f"the server answered {error.code} {error.reason}"
                 if error.code == 416 and done:
+                    versions += 1
+                    if versions > _VERSIONS:
+                        raise UserError(f"{shown}{_CHANGES}") from error
                     total, done = None, _again(out, progress, done)
                 elif error.code not in _TRY_AGAIN:
                     raise UserError(f"{shown}: {why}") from error
@@ -176,6 +193,13 @@ def _version(answer: http.client.HTTPResponse) -> str | None:
     if etag and not etag.startswith("W/"):
         return etag
     return answer.headers.get("Last-Modified")
+
+
+def _size(answer: http.client.HTTPResponse) -> int | None:
+    """The size of the whole file, if an answer tells it; the length of one that has the rest is the rest's."""
+    whole = answer.headers.get("Content-Length") or ""
+    told = (answer.headers.get("Content-Range") or "").rpartition("/")[2] if answer.status == 206 else whole
+    return int(told) if told.isdecimal() and len(told) < 40 else None
 
 
 def _goes_on(answer: http.client.HTTPResponse, done: int) -> bool:
