@@ -301,8 +301,8 @@ def test_only_its_denial_refuses_an_example(denial: letters.Denial, monkeypatch:
 @pytest.mark.parametrize(
     "reply",
     ["correct answer: B, incorrect: A", "Correct answer: B, incorrect answers: A, C, D", "The answer is B, wrong: A",
-     "Answer: B, not: A", "The answer is B (wrong is A)", "Answer: B, next best: A", "Right answer: B, second choice: C",
-     "Answer: B. Second choice: C", "Answer: B\nNext best answer: A",
+     "Answer: B, not: A", "The answer is B (wrong is A)", "Answer: B, next best: A",
+     "Right answer: B, second choice: C", "Answer: B. Second choice: C", "Answer: B\nNext best answer: A",
      "Option A, wrong as it is, looks good; the answer is B", "A first, B second: the answer is B"],
 )  # fmt: skip
 def test_a_letter_beside_the_answer_is_not_the_answer(reply: str) -> None:

@@ -77,6 +77,25 @@ def test_the_page_holds_answers_marks_and_scores(tmp_path):
     assert [item["a"][0][0]["m"]["exact match"] for item in facts["items"]] == [False, True]
 
 
+def test_a_choice_is_shown_by_its_text_and_no_number_ends_the_page(tmp_path):
+    study = made_up.study()
+    study["benchmarks"]["mc"] = {"label": "MC", "task": "multiple_choice"}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+    rows = [{"id": f"q{i}", "question": f"Q{i}?", "choices": ["a", "b", "c"], "answer": i} for i in range(3)]
+    asked = lines(tmp_path / "mc.jsonl", rows)
+    items = '{"id": "q0", "acc": NaN, "response": "B"}, {"id": "q1", "acc": 1.0, "big": -1e999, "response": "B"}'
+    items += ', {"id": "q2", "acc": 0.5, "big": 12345678901234567890123, "response": "C"}'
+    score = tmp_path / "s.json"
+    score.write_text(f'{{"model": "{next(iter(study["models"]))}", "benchmark": "mc", "items": [{items}]}}')
+    page = tmp_path / "browse.html"
+    argv = ["--study", str(tmp_path / "study.json"), "--scores", str(score), "--output", str(page)]
+    browse.main([*argv, "--benchmarks", "mc", "--questions", asked])
+    (found,) = held(page)["sets"]
+    assert [item["q"] for item in found["items"]] == [f"Q{i}?\n\nRight: {'abc'[i]}" for i in range(3)]
+    marks = [item["a"][0][0]["m"] for item in found["items"]]
+    assert marks == [{}, {"acc": True}, {"acc": 0.5, "big": 12345678901234567890123}]
+
+
 @pytest.mark.parametrize(
     ("references", "column", "note"),
     [("dialogue", "The dialogue's own reply", ""), ("teacher", "Teacher", "The teacher is a stand-in: a rule.")],

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,11 @@ class Room:
         self.mark(name, model, prompt, marks, len(samples) - 1)
 
     def mark(self, name: str, model: str, prompt: str, marks: Mapping[str, Any], sample: int = 0) -> None:
-        """Add marks to an answer, if there is such an answer."""
+        """Add marks to an answer, if there is such an answer; a number that isn't finite marks nothing."""
         samples = self.answers.get(name, {}).get(model, {}).get(prompt, [])
         for key, value in marks.items() if sample < len(samples) else ():
             if isinstance(value, float):
-                value = round(value, 4)
+                value = round(value, 4) if math.isfinite(value) else None
             if isinstance(value, str | bool | int | float):
                 label = text.terminal(key.replace("_", " "), lines=False)
                 samples[sample]["m"][label] = text.terminal(value, lines=False) if isinstance(value, str) else value
@@ -131,7 +132,8 @@ def read_room(
         form, key = data.FORMS.get(str(study.benchmarks.get(name, {}).get("task")), (None, ""))
         for record in data.read_records(path, form)[0] if form else ():
             asked = str(record[key])
-            right = record.get("answer") or record.get("highlights")
+            right = record.get("answer", record.get("highlights"))
+            right = record["choices"][right] if isinstance(right, int) else right
             right = right if isinstance(right, str) else " / ".join(map(str, right or ()))
             room.ask(name, record["id"], f"{asked}\n\nRight: {right}")
     for path in scores:
@@ -198,7 +200,7 @@ def _read_score(room: Room, path: Path) -> None:
                 room.mark(those, model, prompt, {str((voter or {}).get("label") or name): said})
         elif isinstance(item.get("response"), str):
             room.ask(name, prompt, prompt)
-            exact = {k: bool(v) if k in EXACT else v for k, v in marks.items()}
+            exact = {k: bool(v) if k in EXACT and v in (0, 1) else v for k, v in marks.items()}
             room.answer(name, model, prompt, item["response"], exact)
 
 
