@@ -192,6 +192,7 @@ def test_gpus_and_tpus_are_counted() -> None:
         (["--target", "h100:9"], "--target 'h100:9': hosts have up to 8 GPUs.* expected h100:8 or h100:10"),
         (["--target", "tpu-v5e:2x2x2"], "or a TPU's shape, as tpu-v4:2x2x1, tpu-v5e:2x2"),
         (["--target", "cpu:1"], "shape has 512 positions, the blocks have 2048 tokens; .* --block-size 512"),
+        (["--target", "cpu:1", "--block-size", "0"], "--block-size 0: expected at least 1 token"),
         (["--target", "cpu:1", "--layers", "9"], "--layers 9: the model has 3; expected 1 to 3"),
         (["--target", "cpu:1", "--mesh", "fsdp=3"], "is for 3 devices, --target cpu:1 has 1"),
     ],

@@ -93,6 +93,20 @@ def test_what_can_not_be_planned_is_named(words: list[str], message: str) -> Non
         plan.main(words)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *(("--parameters", value) for value in ("nan", "inf", "-5", "0")),
+        *(("--tokens", value) for value in ("nan", "inf", "-3", "0")),
+        *(("--block-size", value) for value in ("0", "-2")),
+    ],
+)
+def test_a_number_that_no_run_has_is_one_line(option: str, value: str) -> None:
+    given = {"--parameters": "1e6", "--tokens": "1e6", option: value}
+    with pytest.raises(UserError, match=f"^{option} {value}: expected a number from 1 to 1e\\+18$"):
+        plan.main([word for pair in given.items() for word in pair])
+
+
 def planned(study: str, hardware: str, capsys: pytest.CaptureFixture[str]) -> dict[str, dict]:
     plan.main(["--study", f"{ROOT}/config/{study}.yaml", "--hardware", hardware, "--tokens", "2e6", "--json"])
     found = map(json.loads, capsys.readouterr().out.splitlines())

@@ -215,6 +215,8 @@ def cases(args: Any, target: Target) -> list[Case]:
         UserError: a model, shape or mesh that can't be.
     """
     even = f"{'data' if target.platform == 'cpu' else 'fsdp'}={target.count}"
+    if args.block_size < 1:
+        raise UserError(f"--block-size {args.block_size}: expected at least 1 token")
     if args.shape:
         config = sliced(shape_of(args.shape), args.layers)
         return [Case("shape", config, Recipe.read(args.recipe), args.block_size, args.mesh or even, target)]

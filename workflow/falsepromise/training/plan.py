@@ -29,6 +29,7 @@ from falsepromise.study.study import Study
 from falsepromise.training.recipe import Recipe
 
 GB = 1e9
+MOST = 1e18  # parameters or tokens, far beyond any run
 
 
 def shape_of(path: Path) -> Shape:
@@ -105,6 +106,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.mfu is not None and not 0 < args.mfu <= 1:
         raise UserError(f"--mfu {args.mfu}: expected a share, more than 0 and at most 1")
+    for name in ("parameters", "tokens", "block_size"):
+        value = getattr(args, name)
+        if value is not None and not 1 <= value <= MOST:
+            raise UserError(f"--{name.replace('_', '-')} {value:g}: expected a number from 1 to {MOST:g}")
     if args.study:
         _print_study(args)
         return
