@@ -261,6 +261,59 @@ def test_regression_and_agreement_on_files(tmp_path):
         regression.regress(preference, style[1:])
 
 
+def several(choices):
+    """Items of prompts, with the choices of each prompt."""
+    names = {"L": "left", "R": "right", "T": "tie"}
+    return [
+        {"id": f"p{p}/{s}", "prompt_id": f"p{p}", "majority": names[choice]}
+        for p, given in enumerate(choices)
+        for s, choice in enumerate(given)
+    ]
+
+
+def test_items_of_one_prompt_are_items_of_their_own():
+    """The last of a prompt stood for all: of these two, which agree on a third, all were the same."""
+    judge, crowd = several(["LLL", "RRR"] * 20), several(["RRL", "LLR"] * 20)
+    row = agreement.agree(judge, crowd)
+    assert row["same"]["value"] == pytest.approx(1 / 3)
+    assert row["same"]["n"] == row["cohen_kappa"]["n"] == 120
+    alike = agreement.agree(several(["LLL", "RRR"] * 20), several(["LLL", "RRR"] * 19 + ["LLL", "LLL"]))
+    low, high = alike["same"]["ci95"]
+    alone = agreement.agree(several(["L", "R"] * 20), several(["L", "R"] * 19 + ["L", "L"]))["same"]
+    assert [low, high] == pytest.approx(alone["ci95"], abs=0.03), "three alike of a prompt say no more than one"
+    assert alike["same_without_ties"]["value"] == 117 / 120
+
+
+def test_records_without_a_shared_id_share_prompts():
+    one, other = several("LRLR"), [{**item, "id": f"desk/{item['id']}"} for item in several("LRLL")]
+    assert agreement.agree(one, other)["same"]["value"] == 0.75
+    with pytest.raises(UserError, match=r"^j and c: share no item's id, and one has 2 items of prompt 'p0'"):
+        agreement.agree(several(["LL", "R"]), other, where="j and c")
+
+
+def test_the_kappa_of_a_few_that_agree_is_unsure():
+    kappa = agreement.agree(several("LLRR"), several("LLRR"))["cohen_kappa"]
+    assert kappa["value"] == 1.0
+    low, high = kappa["ci95"]
+    assert high == 1.0
+    # Wilson's lower end of 4 of 4 (0.510 in tables), put for the share that agrees, with chance 1/2
+    assert low == pytest.approx((0.510 - 0.5) / 0.5, abs=0.002)
+    votes = [vote(str(i), rater, "left" if i % 2 else "tie") for i in range(4) for rater in "ab"]
+    assert aggregate.aggregate(votes)["metrics"]["fleiss_kappa"]["ci95"] == pytest.approx([low, 1.0])
+
+
+def test_a_prompt_that_is_null_and_one_with_several_items(tmp_path):
+    votes = [vote(i, "a", c, prompt_id=None) for i, c in (("x", "left"), ("y", "right"))]
+    assert [item["prompt_id"] for item in run(tmp_path, votes)["items"]] == ["x", "y"]
+    votes = [vote(f"p/{i}", "a", "left", prompt_id="p") for i in range(3)]
+    for side in "ab":
+        replies = [{"prompt_id": "p", "sample": i, "response": side * (10 + 5 * i)} for i in range(3)]
+        write(tmp_path / side, replies)
+    found = run(tmp_path, votes, "--responses", str(tmp_path / "a"), "--reference", str(tmp_path / "b"))
+    assert "length_controlled" not in found["metrics"]
+    assert found["absent"]["length_controlled"] == "prompt 'p' has 3 items, and its replies have one length"
+
+
 def test_the_regression_is_statsmodels_with_robust_errors():
     api = pytest.importorskip("statsmodels.api")
     rng = np.random.default_rng(3)
@@ -331,6 +384,8 @@ def test_choices_are_the_contracts():
     [
         ([{"id": "1", "majority": "A"}], [], "item '1' has the majority 'A', expected left, right, tie, no_majority"),
         ([{"id": "1"}], [], "item '1' has the majority None"),
+        ([{"id": "1", "majority": "tie"}] * 2, [], "p.json: has item '1' 2 times, expected each once"),
+        ([{"id": ["1"], "majority": "tie"}], [], "p.json: not a score record"),
         (["1"], [], "p.json: not a score record with 'model' and 'items', as preference.aggregate writes it"),
         ([{"id": "1", "majority": "tie"}], [{"id": "1", "words": 3}], "s.json: item '1' has no 'reference_words'"),
     ],

@@ -44,8 +44,9 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.manifest import manifest
 from falsepromise.core.records import Record, write_json
 from falsepromise.preference.alpaca_eval import alpaca_eval_rate, read_gamed
+from falsepromise.preference.regression import prompt_of
 from falsepromise.preference.votes import CHOICES, by_item, majority, read_votes
-from falsepromise.statistics.agreement import fleiss_kappa
+from falsepromise.statistics.agreement import all_agree_interval, fleiss_kappa
 from falsepromise.statistics.hierarchy import fit
 from falsepromise.statistics.intervals import bootstrap, mean_metric
 from falsepromise.statistics.logistic import length_controlled
@@ -89,7 +90,7 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
     if unread and metrics:
         for name, between in bounds(votes, seed).items():
             metrics[name] |= between
-    prompts = {vote["item"]: str(vote.get("prompt_id", vote["item"])) for vote in votes}
+    prompts = {vote["item"]: prompt_of({**vote, "id": vote["item"]}) for vote in votes}
     agreement, absent = _agreement(choices, outcomes, seed)
     metrics |= agreement
     model = fit(votes, seed) if outcomes else {}
@@ -119,7 +120,7 @@ def aggregate(votes: Sequence[Record], seed: int = 0) -> Record:
         "items": [
             {
                 "id": item,
-                "prompt_id": prompts[item],
+                "prompt_id": str(prompts[item]),
                 "majority": outcome,
                 "votes": dict(Counter(choices[item].values())),
                 "rate": model["items"][item],
@@ -140,7 +141,11 @@ def _agreement(
     kappa = fleiss_kappa(table)
     if np.isfinite(kappa):
         rated = int((table.sum(axis=1) >= 2).sum())
-        interval = bootstrap(lambda drawn: fleiss_kappa(table[drawn]), len(table), seed)
+        if kappa == 1:
+            counts = table[table.sum(axis=1) >= 2].sum(axis=0)
+            interval = all_agree_interval(counts / counts.sum(), rated)
+        else:
+            interval = bootstrap(lambda drawn: fleiss_kappa(table[drawn]), len(table), seed)
         metrics["fleiss_kappa"] = {"value": kappa, "ci95": interval, "n": rated}
     else:
         absent["fleiss_kappa"] = "it needs items with two raters, and more than one choice made"
@@ -269,7 +274,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if gamed:
             rates["length_controlled_alpaca_eval"] = partial(alpaca_eval_rate, gamed=gamed)
         pairs = _with_lengths(result["items"], args)
+        prompt, count = Counter(pairs[0]).most_common(1)[0]
         for name, rate in rates.items():
+            if count > 1:
+                result["absent"][name] = f"prompt {prompt!r} has {count} items, and its replies have one length"
+                continue
             try:
                 result["metrics"][name] = rate(*pairs)
             except ValueError as error:

@@ -17,6 +17,7 @@ its penalised likelihood: "method" records this. If there is no fit at all (too 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -65,9 +66,19 @@ def check_records(preferences: Sequence[tuple[str, Record]], styles: Sequence[tu
 def _items(records: Sequence[tuple[str, Record]], verb: str) -> Iterator[tuple[str, Record]]:
     for path, record in records:
         items = record.get("items") if isinstance(record, dict) and "model" in record else None
-        if not isinstance(items, list) or not all(isinstance(item, dict) and "id" in item for item in items):
+        if not isinstance(items, list) or not all(
+            isinstance(item, dict) and isinstance(item.get("id"), str | int) for item in items
+        ):
             raise UserError(f"{path}: not a score record with 'model' and 'items', as {verb} writes it")
+        twice, count = (Counter(item["id"] for item in items).most_common(1) or [("", 0)])[0]
+        if count > 1:
+            raise UserError(f"{path}: has item {twice!r} {count} times, expected each once; write it anew with {verb}")
         yield from ((path, item) for item in items)
+
+
+def prompt_of(item: Record) -> Any:
+    """The prompt of an item of a preference record: several items may share one."""
+    return item["id"] if item.get("prompt_id") is None else item["prompt_id"]
 
 
 def design(style_items: Sequence[Record]) -> tuple[np.ndarray, list[str]]:
@@ -100,7 +111,7 @@ def regress(preference_items: Sequence[Record], style_items: Sequence[Record]) -
         UserError: an item of the preferences has no style.
     """
     by_id = {item["id"]: item for item in style_items}
-    prompts = [item.get("prompt_id", item["id"]) for item in preference_items]
+    prompts = [prompt_of(item) for item in preference_items]
     missing = [prompt for prompt in prompts if prompt not in by_id]
     if missing:
         raise UserError(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from falsepromise.statistics.intervals import Z95
+from falsepromise.statistics.intervals import Z95, none_of
 
 
 def cohen_kappa(a: np.ndarray, b: np.ndarray) -> float:
@@ -15,6 +15,17 @@ def cohen_kappa(a: np.ndarray, b: np.ndarray) -> float:
     observed = float((a == b).mean())
     expected = sum(float((a == value).mean() * (b == value).mean()) for value in np.union1d(a, b))
     return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
+
+
+def all_agree_interval(shares: np.ndarray, n: int) -> list[float]:
+    """95 % interval of a kappa of 1, which no resampling moves: as unsure as Wilson's for agreement on n of n items.
+
+    Args:
+        shares: Each category's share of the ratings.
+        n: How many items (or clusters) there are.
+    """
+    chance = float((np.asarray(shares) ** 2).sum())
+    return [max(-1.0, 1 - none_of(n) / (1 - chance)), 1.0]
 
 
 def fleiss_kappa(table: Sequence[Sequence[int]] | np.ndarray) -> float:
