@@ -104,6 +104,8 @@ def test_samples_are_checked(tmp_path: Path, record: dict[str, str], message: st
         (["--task", "nq"], "--model is missing"),
         (["--task", "nq", "--model", "m", "--store", "s"], "unknown options: --store s"),
         (["--task", "nq", "--model", "m", "--limit", "0"], "--limit 0"),
+        (["--task", "nq", "--model", "m", "--batch-size", "0"], "--batch-size 0"),
+        (["--task", "nq", "--model", "m", "--batch-size", "-1"], "--batch-size -1"),
     ],
 )
 def test_run_says_what_is_wrong(tmp_path: Path, samples: Path, arguments: list[str], message: str) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from falsepromise.core.errors import UserError
 from falsepromise.generation.protocol import Answer
 from falsepromise.generation.request import Request, Result
-from falsepromise.generation.serve import Server, named
+from falsepromise.generation.serve import Server, main, named
 from falsepromise.preference import votes
 from falsepromise.teacher.protocol import serving
 
@@ -182,6 +182,7 @@ def test_many_at_once_each_get_their_own_answer(client):
         ({"messages": [{"role": "user", "content": "capital " * 300}]}, 400, "this model's context 96"),
         ({"temperature": -1}, 400, "temperature is -1"),
         ({"max_tokens": 0}, 400, "'max_tokens' is 0"),
+        ({"temperature": 2.1}, 400, "temperature is 2.1; expected 0 to 2"),
         ({"frequency_penalty": 1.0}, 400, "'frequency_penalty' is not supported"),
         ({"top_logprobs": 2}, 400, "needs 'logprobs'"),
         ({"seed": True}, 400, "'seed' must be an integer"),
@@ -192,6 +193,28 @@ def test_what_cannot_be_done_is_refused_in_the_protocols_form(client, more, stat
         chat(client, **more)
     assert refused.value.status_code == status
     assert chat(client).choices  # and the server goes on
+
+
+NEUTRAL = {"repetition_penalty": 1.0, "min_p": 0, "min_tokens": 0, "ignore_eos": False, "stop_token_ids": [],
+           "guided_json": None, "structured_outputs": {}, "bad_words": [], "continue_final_message": False,
+           "add_generation_prompt": True, "typical_p": 1.0, "mirostat": 0, "truncate_prompt_tokens": None}  # fmt: skip
+
+
+def test_a_field_of_other_servers_is_refused_where_it_would_change_the_answer(client):
+    plain = chat(client).choices[0].message.content
+    assert chat(client, extra_body=NEUTRAL).choices[0].message.content == plain
+    changes = {"guided_choice": ["a"], "guided_regex": "a+", "guided_grammar": "a", "guided_json": {"type": "object"},
+               "structured_outputs": {"choice": ["a"]}, "repetition_penalty": 1.5, "min_p": 0.9, "min_tokens": 50,
+               "ignore_eos": True, "stop_token_ids": [1], "bad_words": ["x"], "continue_final_message": True,
+               "add_generation_prompt": False, "truncate_prompt_tokens": 1, "typical_p": 0.5, "mirostat": 2,
+               "max_new_tokens": 3, "function_call": "auto", "web_search_options": {}}  # fmt: skip
+    for name, value in changes.items():
+        with pytest.raises(openai.BadRequestError, match=f"'{name}' is not supported") as refused:
+            chat(client, extra_body={name: value})
+        assert refused.value.param == name
+    for name in ("stream", "logprobs"):
+        with pytest.raises(openai.BadRequestError, match=f"'{name}' must be true or false, found 'false'"):
+            chat(client, extra_body={name: "false"})
 
 
 def raw(running, path, body=b"{}", **headers):
@@ -226,7 +249,7 @@ TEXT = b'{"model": "llama", "prompt": "hi", "max_tokens": 2, '
     ("path", "body", "status"),
     [
         *((f"chat/completions {key}", CHAT + b'"%s": %s}' % (key.encode(), value), status) for key, value, status in (
-            ("temperature", DIGITS, 400), ("temperature", b"1e400", 400), ("temperature", b"1e300", 200),
+            ("temperature", DIGITS, 400), ("temperature", b"1e400", 400), ("temperature", b"1e308", 400),
             ("top_p", DIGITS, 400), ("top_k", DIGITS, 200), ("seed", DIGITS, 200), ("seed", b"-" + DIGITS, 200),
             ("max_tokens", DIGITS, 200), ("max_tokens", DEEP, 400), ("n", DIGITS, 400), ("tools", DEEP, 400),
             ("stop", json.dumps([f"x{n}" for n in range(5000)]).encode(), 400), ("model", b"[]", 400),
@@ -256,6 +279,23 @@ def test_a_stranger_is_not_read_to_the_end(running):
     json_type = {"Content-Type": "application/json"}
     assert raw(running, "/v1/chat/completions", b"", **json_type, **{"Content-Length": "20000000"})[0] == 413
     assert raw(running, "/v1/chat/completions", b"x" * 1000, **json_type)[0] == 401
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_hottest_temperature_is_no_warning(client):
+    assert chat(client, temperature=2.0).choices
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "a" * 70])
+def test_an_address_of_another_machine_is_named_as_such(engines, tmp_path, host):
+    with pytest.raises(UserError, match=f"--host {host}: can't listen there"):
+        Server(engines, KEY, tmp_path, host=host)
+
+
+@pytest.mark.parametrize("size", ["0", "-1"])
+def test_a_batch_of_nothing_is_refused(folders, size):
+    with pytest.raises(UserError, match=f"--batch-size {size}: expected at least 1"):
+        main([str(folders["llama"]), "--batch-size", size])
 
 
 def test_two_folders_of_one_name_are_refused(tmp_path):

@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise UserError(f"--data {args.data}: does not exist; give the benchmark's file or folder")
     if args.limit is not None and args.limit < 1:
         raise UserError(f"--limit {args.limit}: expected at least 1 item")
+    if args.batch_size is not None and args.batch_size < 1:
+        raise UserError(f"--batch-size {args.batch_size}: expected at least 1 row")
     evaluate = benchmark(args.task)
     options = Options(
         args.data or Path(args.lm_eval_task),

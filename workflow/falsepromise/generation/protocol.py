@@ -27,12 +27,31 @@ log = logging.getLogger("falsepromise.generation.serve")
 MOST_CHOICES = 128
 MOST_ANSWERS = 4096  # of one request: prompts times choices
 MOST_STOPS = 64
-# Fields that would change the answer and that the engine doesn't support, each with its neutral value.
+# Fields that would change the answer and that the engine doesn't support, each with its neutral values: the protocol's,
+# then those that vLLM, llama.cpp and others have added to it.
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     **{name: (0,) for name in ("frequency_penalty", "presence_penalty")},
-    **{name: ([], {}, "none") for name in ("tools", "functions", "tool_choice", "logit_bias")},
-    "suffix": ("",), "best_of": (1,), "response_format": ({"type": "text"},),
+    **{name: ([], {}, "none") for name in ("tools", "functions", "tool_choice", "function_call", "logit_bias")},
+    "suffix": ("",), "best_of": (1,), "response_format": ({"type": "text"},), "modalities": (["text"],),
+    "web_search_options": (),
+    **{name: (0,) for name in (
+        "min_p", "top_a", "min_tokens", "mirostat", "dry_multiplier", "xtc_probability", "dynatemp_range",
+        "no_repeat_ngram_size", "epsilon_cutoff", "eta_cutoff",
+    )},
+    **{name: (1,) for name in (
+        "repetition_penalty", "repeat_penalty", "length_penalty", "typical_p", "tfs_z", "num_beams",
+    )},
+    **{name: (False,) for name in (
+        "ignore_eos", "use_beam_search", "continue_final_message", "include_stop_str_in_output",
+    )},
+    **{name: (True,) for name in ("add_generation_prompt", "skip_special_tokens")},
+    **{name: ([], {}, "") for name in (
+        "stop_token_ids", "allowed_token_ids", "bad_words", "guided_choice", "guided_json", "guided_regex",
+        "guided_grammar", "structured_outputs", "grammar", "json_schema", "chat_template", "chat_template_kwargs",
+    )},
+    **{name: () for name in ("truncate_prompt_tokens", "max_new_tokens", "n_predict")},
 }  # fmt: skip
+HOTTEST = 2.0  # temperature, as in the protocol
 
 
 @dataclass
@@ -86,6 +105,8 @@ def read_request(engine: Engine, body: Any, chat: bool) -> Asked:
             message = f"the prompt has {len(prompt)} tokens, this model's context {engine.max_length} with the answer"
             raise BadRequest(400, message, "messages" if chat else "prompt", "context_length_exceeded")
     temperature, top_p = _number(body, "temperature", 1.0), _number(body, "top_p", 1.0)
+    if not 0 <= temperature <= HOTTEST:
+        raise BadRequest(400, f"temperature is {temperature:g}; expected 0 to {HOTTEST:g}", "temperature")
     top_k = min(integer(body, "top_k", 0, 0) or 0, engine.config.vocab_size)
     seed = integer(body, "seed", None)
     first = secrets.randbelow(2**31) if seed is None else seed
@@ -100,8 +121,8 @@ def read_request(engine: Engine, body: Any, chat: bool) -> Asked:
         raise BadRequest(400, str(error)) from error
     return Asked(
         chat, str(body["model"]), prompts, choices, requests, limit, list(ends), asked,
-        bool(body.get("echo")) and not chat, bool(body.get("stream")),
-        bool(isinstance(options, dict) and options.get("include_usage")),
+        _flag(body, "echo") and not chat, _flag(body, "stream"),
+        isinstance(options, dict) and _flag(options, "include_usage"),
     )  # fmt: skip
 
 
@@ -143,15 +164,20 @@ def _number(body: Mapping[str, Any], key: str, default: float) -> float:
         raise BadRequest(400, f"'{key}' is out of its range", key) from None
 
 
+def _flag(body: Mapping[str, Any], key: str) -> bool:
+    value = body.get(key)
+    if value not in (None, True, False):  # the text "false" too: it would be taken for true
+        raise BadRequest(400, f"'{key}' must be true or false, found {value!r:.40}", key)
+    return bool(value)
+
+
 def _asked_logprobs(body: dict[str, Any], chat: bool) -> int | None:
     if not chat:
         return integer(body, "logprobs", None, 0, 20)
-    if body.get("logprobs") not in (None, True, False):
-        raise BadRequest(400, "'logprobs' must be true or false", "logprobs")
-    top = integer(body, "top_logprobs", 0, 0, 20)
-    if top and not body.get("logprobs"):
+    wanted, top = _flag(body, "logprobs"), integer(body, "top_logprobs", 0, 0, 20)
+    if top and not wanted:
         raise BadRequest(400, "'top_logprobs' needs 'logprobs': true", "top_logprobs")
-    return top if body.get("logprobs") else None
+    return top if wanted else None
 
 
 class Job:

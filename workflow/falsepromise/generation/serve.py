@@ -328,6 +328,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--no-key", action="store_true", help="require no key of clients")
     parser.add_argument("--no-browser", action="store_true", help="don't open a browser")
     args = parser.parse_args(argv)
+    if args.batch_size < 1:
+        raise UserError(f"--batch-size {args.batch_size}: expected at least 1")
     key = "" if args.no_key else os.environ.get(KEY_ENV, "").strip() or secrets.token_urlsafe(16)
     if not all(c.isalnum() or c in "-_" for c in key):
         raise UserError(f"{KEY_ENV}: a key may have letters, digits, '-' and '_' alone: it is a part of an address")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -206,8 +208,13 @@ class Server(ThreadingHTTPServer):
         self.local = host in LOOPBACK
         try:
             super().__init__((host, port), handler)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or error
+            elsewhere = isinstance(error, socket.gaierror | UnicodeError)  # a name that is no address
+            if elsewhere or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+                raise UserError(
+                    f"--host {host}: can't listen there ({why}); give an address of this machine"
+                ) from error
             raise UserError(f"--port {port}: can't listen there ({why}); choose another, or 0 for any") from error
 
     @property
