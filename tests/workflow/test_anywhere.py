@@ -248,6 +248,42 @@ def test_a_damaged_study_is_one_line(tmp_path: Path, content: str, monkeypatch: 
     assert workflow.default_study(given=True) == "config/config.yaml"  # a parent workflow's, which isn't read
 
 
+@pytest.mark.parametrize(
+    ("given", "cores", "targets"),
+    [
+        ("STUDY", None, []),
+        ("STUDY -n", None, []),
+        ("STUDY fig4.pdf -k -p", None, ["fig4.pdf"]),
+        ("STUDY -j4 fig4.pdf", None, ["fig4.pdf"]),
+        ("-d DIR STUDY -c 2", 2, []),
+        ("STUDY -c 2 -d DIR fig4.pdf fig1.pdf", 2, ["fig4.pdf", "fig1.pdf"]),
+        ("STUDY fig4.pdf --cores=3 --set-threads train=2", 3, ["fig4.pdf"]),
+        ("STUDY -n -- fig4.pdf", None, ["fig4.pdf"]),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_the_launchers_other_words_are_snakemakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, given: str, cores: int | None, targets: list[str]
+) -> None:
+    """Options of one dash were files to make: `run -n` looked for a rule that makes the file `-n`."""
+    from snakemake.cli import get_argument_parser
+
+    said: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _, words: said.append(words))
+    monkeypatch.setattr(command, "settle", lambda _: None)
+    study = str(ROOT / "config/test.yaml")
+    command.main([verb, *given.replace("STUDY", study).replace("DIR", str(tmp_path)).split()])
+    words = said[0][said[0].index("snakemake") + 1 :]
+    read = get_argument_parser().parse_args(words)
+    assert ([*read.targets], [str(file) for file in read.configfile]) == (targets, [study])
+    ours = "--cores all" in " ".join(words)
+    assert (ours, None if ours else read.cores) == (cores is None and "-j4" not in given, cores)
+    assert read.jobs == (4 if "-j4" in given else None)
+    assert read.dryrun == (verb == "plan" or "-n" in given)
+    assert (read.keep_going, read.printshellcmds) == ("-k" in given, "-p" in given)
+    assert Path(read.directory) == (tmp_path if "DIR" in given else Path.cwd())
+
+
 def test_results_that_can_t_go_somewhere_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("Snakemake was started"))
     (tmp_path / "file").touch()

@@ -6,7 +6,7 @@
   falsepromise check study.yaml     read and check the study file alone
   falsepromise report -d DIR study.yaml   the report of a study that was run
 
-Other options are Snakemake's: --cores 4, --profile DIR, --keep-going, ...
+All words after the study are Snakemake's: files to make, --cores 4, -n, --profile DIR, --keep-going, ...
 """
 
 from __future__ import annotations
@@ -36,16 +36,18 @@ STUDIES = {"quickstart": "config/config.yaml", "paper": "config/paper.yaml", "te
 def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser(__doc__)
     parser.allow_abbrev = False
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    # argparse's own class: `core.cli`'s takes an unknown `-n` for a file's name, and here it is Snakemake's option.
+    own = argparse.ArgumentParser
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=own)
     init = verbs.add_parser("init", help="make a folder with a study to change", allow_abbrev=False)
     init.add_argument("folder", type=Path)
     init.add_argument("--like", choices=tuple(STUDIES), default="quickstart", help="the study to start from")
     check = verbs.add_parser("check", help="read and check a study file", allow_abbrev=False)
     check.add_argument("study", type=Path, nargs="+")
     for verb, help_ in (("run", "run a study"), ("plan", "say what would be done"), ("report", "write its report")):
-        added = verbs.add_parser(verb, help=help_, allow_abbrev=False)
-        added.add_argument("study", type=Path, help="study file")
-        added.add_argument("targets", nargs="*", default=[], help="files to make; default: all figures and tables")
+        usage = f"{parser.prog} {verb} [-d DIR] study [file to make ...] [Snakemake's options]"
+        added = verbs.add_parser(verb, help=help_, allow_abbrev=False, usage=usage)
+        added.add_argument("study", type=Path, help="study file; without files to make behind it, all are made")
         added.add_argument("-d", "--directory", type=Path, default=Path(), help="where results go; default: here")
     args, rest = parser.parse_known_args(argv)
     if args.verb in ("init", "check") and rest:
@@ -93,7 +95,7 @@ def lay_out(folder: Path, study: Path) -> None:
 
 
 def snakemake(args: argparse.Namespace, rest: Sequence[str]) -> list[str]:
-    """The command line of Snakemake.
+    """The command line of Snakemake, with the other words as they were given: it knows which of them are its options'.
 
     Raises:
         UserError: there is no such study file or it is damaged (Snakemake shows a traceback or names no file), results
@@ -102,7 +104,8 @@ def snakemake(args: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     study = next((file for file in (args.study, args.directory / args.study) if os.path.lexists(file)), None)
     if study is None:
         where = f"here or in {args.directory}"
-        raise UserError(f"{args.study}: no such study file, {where}; `falsepromise init DIR` makes one")
+        hint = "Snakemake's options come after it" if rest else "`falsepromise init DIR` makes one"
+        raise UserError(f"{args.study}: no such study file, {where}; {hint}")
     read_yaml(study)
     try:
         args.directory.mkdir(parents=True, exist_ok=True)
@@ -111,15 +114,16 @@ def snakemake(args: argparse.Namespace, rest: Sequence[str]) -> list[str]:
     if "slurm-resilient" in rest and find_spec("snakemake_executor_plugin_slurm_resilient") is None:
         raise UserError("the executor slurm-resilient is not installed; from a checkout: pip install ./executor")
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(HOME / "Snakefile")]
-    words += ["--directory", str(args.directory.absolute()), "--configfile", str(study.absolute())]
-    named = {word.split("=")[0] for word in rest}
+    # A --configfile takes all words up to the next option, files to make as well.
+    words += ["--configfile", str(study.absolute()), "--directory", str(args.directory.absolute())]
+    named = {word.split("=")[0] if word.startswith("--") else word[:2] for word in rest}
     if not named & {"--cores", "-c", "--jobs", "-j", "--profile", "--executor", "-e"}:
         words += ["--cores", "all"]
     if args.verb == "plan":
         words.append("--dry-run")
     if args.verb == "report":
         words += ["--report", str((args.directory / REPORT).with_name(UNFINISHED).absolute())]
-    return [*words, *rest, *(["--", *args.targets] if args.targets else [])]
+    return [*words, *rest]
 
 
 def settle(folder: Path) -> None:
