@@ -64,7 +64,7 @@ def test_the_plan_is_a_table_and_says_what_is_over_the_limit(
     (row,) = (line for line in out.splitlines() if line.startswith("mixture tldr_synthetic"))
     assert row.split()[2:] == ["m1", "200,000", "200,000,000", "20,000,000", "130.00"]
     assert "is over max_usd, 1" in out
-    assert "gpt-4-0613: $223.99 one by one, $112.00 through the batch API; set batch: true for batches" in out
+    assert "gpt-4-0613: $226.68 one by one, $113.34 through the batch API; set batch: true for batches" in out
     (row,) = (line for line in out.splitlines() if line.startswith("judge gpt4"))
     assert row.endswith("183.60"), "its own price"
     (row,) = (line for line in out.splitlines() if line.startswith("judge other"))
@@ -76,12 +76,38 @@ def test_the_plan_is_a_table_and_says_what_is_over_the_limit(
         plan.main(["--study", str(ROOT / "config" / "paper.yaml"), "--tokens", "x"])
 
 
+@pytest.mark.parametrize(
+    ("keys", "times"),
+    [
+        ("", 16),
+        ("order: ours-first", 8),
+        ("controls: true", 20),
+        ("controls: true, order: reference-first", 10),
+        ("controls: true, prompts: own", 18),
+    ],
+)
+def test_a_judges_requests_are_counted_by_its_orders_and_controls(tmp_path: Path, keys: str, times: int) -> None:
+    """Eight models; the controls are the teacher's second answers, if it writes two, and its first against themselves.
+
+    The answers of 15 models, and the teacher's second ones, are judged for their tone.
+    """
+    change = tmp_path / "change.yaml"
+    change.write_text(
+        f"judges: {{gpt4: {{{keys}}}}}\nprompts: {{own: {{pool: sharegpt_mix, n: 255, references: dialogue}}}}\n"
+    )
+    lines = list(plan.asks(load_files([ROOT / "config" / "paper.yaml", change])))
+    assert {line.what: line.requests for line in lines if "gpt4" in line.what} == {
+        "judge gpt4": 255 * times,
+        "tone by gpt4": 255 * 16,
+    }
+
+
 def test_the_papers_study_with_models_of_today() -> None:
     study = load_files([ROOT / "config" / "paper.yaml", ROOT / "config" / "today.yaml"])
     parser = argparse.ArgumentParser()
     options.add(parser)
     for judge in (None, "gpt4"):
-        given = settings.answer_options(study, settings.facts(study), judge)
+        given = settings.answer_options(study, judge)
         parsed = parser.parse_args(shlex.split(f"{given} {settings.limits(study, judge)}"))
         _, sent = options.habits(parsed).sent([], {"temperature": 0.0, "max_tokens": 9})
         assert sent == {"max_completion_tokens": 9, "reasoning_effort": "none"}
@@ -97,14 +123,14 @@ def test_the_studys_keys_are_the_verbs_options(tmp_path: Path) -> None:
         "judges: {other: {prompts: heldout, label: Other, model: m2, runs: [amount]}}\n"
     )
     study = load_files([ROOT / "config" / "paper.yaml", change])
-    words = shlex.split(f"{settings.answer_options(study, [])} {settings.limits(study)}")
+    words = shlex.split(f"{settings.answer_options(study)} {settings.limits(study)}")
     parser = argparse.ArgumentParser()
     options.add(parser)
     parsed = parser.parse_args(words)
     assert options.habits(parsed).force == {"temperature": None}
     assert options.habits(parsed).headers["api-key"] == "{key}"
     assert (parsed.batch, parsed.max_failures, parsed.reserve_tokens) == (True, 0.2, 900)
-    words = shlex.split(f"{settings.answer_options(study, [], 'other')} {settings.limits(study, 'other')}")
+    words = shlex.split(f"{settings.answer_options(study, 'other')} {settings.limits(study, 'other')}")
     judges = parser.parse_args(words)
     assert (judges.habit, judges.provider, judges.batch) == ([], "azure", True)
     change.write_text("teacher: {habits: {tempo: 1}}\n")

@@ -17,7 +17,7 @@ from falsepromise.core.records import dumps
 from falsepromise.study import hours
 from falsepromise.study.asked import Teacher
 from falsepromise.study.expand import load_files
-from falsepromise.study.stages import style
+from falsepromise.study.stages import preference, style
 from falsepromise.study.study import Study
 from falsepromise.study.tasks import TASKS
 from falsepromise.teacher import providers
@@ -35,7 +35,6 @@ TOKENS: dict[str, tuple[int, int]] = {
 }
 PAIRS_A_REQUEST = 10  # new pairs of NQ-synthetic
 SAMPLES = 2  # teacher's answers to each prompt: the reference and the upper bound of Table 2
-ORDERS = 2  # in which a judge sees each pair
 ITEMS = {name: task.items for name, task in TASKS.items() if task.items}
 
 
@@ -102,11 +101,13 @@ def asks(study: Study) -> Iterator[Ask]:
     for name, judge in config.judges.items():
         if not judge.prompts:  # a panel asks nothing
             continue
-        asked, models = study.asked(name), len(study.chosen(judge.runs))
-        yield Ask(f"judge {name}", "judge", asked, config.prompts[judge.prompts].n * models * ORDERS)
+        asked, orders = study.asked(name), 2 if judge.order == "both" else 1
+        controls = [file for file in preference.controls(study) if Path(file).parent.name == name]
+        judged = [*study.chosen(judge.runs), *controls]
+        yield Ask(f"judge {name}", "judge", asked, config.prompts[judge.prompts].n * len(judged) * orders)
         if config.style and config.style.tone == name:
-            count = config.prompts[config.style.prompts].n * len(style.scores(study))
-            yield Ask(f"tone by {name}", "tone", asked, count)
+            answers = [*style.scores(study), *style.second_judgements(study)]
+            yield Ask(f"tone by {name}", "tone", asked, config.prompts[config.style.prompts].n * len(answers))
 
 
 def _own(data: str | None) -> bool:
