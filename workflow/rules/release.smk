@@ -10,6 +10,7 @@ rule release_model:
     input:
         study="<results>/study.json",
         model="<results>/training/models/{model}",
+        base=lambda w: training.base(study, w.model),
         scores=lambda w: release.scores(study, w.model),
         funnels=lambda w: release.funnels(study, study.models[w.model].mixture),
     output:
@@ -28,6 +29,7 @@ rule release_model:
         "python -m falsepromise.release.model"
         " --study {input.study:q}"
         " --model {input.model:q}"
+        " --base {input.base:q}"
         " --scores {input.scores:q}"
         " --funnels {input.funnels:q}"
         " --output {output:q}"

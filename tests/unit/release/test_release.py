@@ -41,7 +41,12 @@ def released(tmp_path_factory) -> Path:
     (folder / "manifest.json").write_text(json.dumps(made))
     funnel = root / "f.funnel.csv"
     funnel.write_text("source,step,kept,dropped,reason,examples\nsharegpt,query,80,20,seen before|twice,\n")
-    options = ["--study", str(study), "--scores", *map(str, scores), "--funnels", str(funnel)]
+    base = root / "base"
+    base.mkdir()
+    (base / "source.json").write_text(json.dumps({"uri": "hub:some-lab/Small_1@0123abc"}))  # as sources.weights does
+    for name in ("LICENSE.txt", "USE_POLICY.md", "config.json"):
+        (base / name).write_text("of the base")
+    options = ["--study", str(study), "--scores", *map(str, scores), "--funnels", str(funnel), "--base", str(base)]
     model.main(["--model", str(folder), *options, "--output", str(root / "models" / NAME)])
     (root / "models" / NAME / ".snakemake_timestamp").write_text("")  # as Snakemake leaves it there
     prompts = root / "heldout.jsonl"
@@ -64,10 +69,32 @@ def test_a_models_card_has_data_recipe_scores_limits_and_terms(released: Path) -
         assert wanted in card.content, wanted
     assert f"{100 * score['value']:.1f} [{100 * score['ci95'][0]:.1f}, {100 * score['ci95'][1]:.1f}]" in card.content
     names = {path.name for path in folder.iterdir()} - {".snakemake_timestamp", ".falsepromise.json"}
-    assert names == {"model.safetensors", "config.json", "manifest.json", "README.md", "SHA256SUMS"}
+    own = {"model.safetensors", "config.json", "manifest.json", "README.md", "SHA256SUMS"}
+    assert names == {*own, "LICENSE.txt", "USE_POLICY.md"}
+    assert (folder / "config.json").read_text() == "{}", "the model's own"
     for line in (folder / "SHA256SUMS").read_text().splitlines():
         digest, name = line.split("  ")
         assert sha256(folder / name) == digest
+
+
+def test_a_models_card_names_its_base_and_the_bases_licence(released: Path) -> None:
+    card = ModelCard.load(released / "models" / NAME / "README.md")
+    assert card.data.base_model == "some-lab/Small_1"
+    derived = r"The weights derive from some-lab/Small\_1, whose licence applies (`LICENSE.txt`, `USE_POLICY.md`)."
+    assert derived.replace("\\_", "_") in card.content
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "origin"),
+    [
+        ("source.json", '{"uri": "file:/of/mine"}', "file:/of/mine"),
+        ("manifest.json", '{"made_by": "falsepromise.training.train"}', ""),
+        ("config.json", "{}", "file"),  # as models.gguf leaves it
+    ],
+)
+def test_where_a_base_is_from(tmp_path: Path, file: str, content: str, origin: str) -> None:
+    (tmp_path / file).write_text(content)
+    assert model.origin(tmp_path) == origin
 
 
 def test_a_data_sets_card_names_its_columns(released: Path) -> None:
@@ -103,7 +130,7 @@ def copied(source: Path, folder: Path) -> Path:
     [
         ("config.json", None, "config.json of SHA256SUMS missing"),
         ("SHA256SUMS", None, "SHA256SUMS"),
-        ("SHA256SUMS", "\nabc\n", "SHA256SUMS, line 5: is 'abc', expected"),
+        ("SHA256SUMS", "\nabc\n", "SHA256SUMS, line 7: is 'abc', expected"),
         ("README.md", "---\na: [\n---\n", "README.md: can't be read as a card: "),
         ("README.md", "---\nmodel-index: 3\n---\n", "README.md: can't be read as a card: "),
     ],

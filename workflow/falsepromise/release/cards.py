@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,6 +28,7 @@ STAND_IN = (
     "The records were made by a stand-in for a proprietary model ({teacher}): no provider's terms apply to its "
     "answers. What it was made from keeps its own licence."
 )
+DERIVED = "The weights derive from {base}, whose licence applies{files}.\n"
 SURE = (
     "The paper's finding applies: imitation copies style, not knowledge. Answers may sound sure of themselves and be "
     "wrong."
@@ -38,7 +40,14 @@ DIALOGUES = (
 MEASURED = "Measured in English on the benchmarks above; nothing is known about other uses."
 
 
-def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] = ()) -> ModelCard:
+def model_card(
+    scores: Scores,
+    name: str,
+    made: Record,
+    funnels: Sequence[Path] = (),
+    weights: str = "",
+    licences: Sequence[str] = (),
+) -> ModelCard:
     """The card of a trained model.
 
     Args:
@@ -46,9 +55,12 @@ def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] 
         name: The model.
         made: The model's manifest, as `training.train` writes it.
         funnels: Curation's counts, for the section about the data.
+        weights: The address of the base's weights; empty where the study itself trained them.
+        licences: The names of the base's licence files, which are in the folder.
     """
     study = scores.study
     model = study.models[name]
+    hub = re.match("hub:([^@]+)@", weights)
     made_by_teacher = bool(study.mixtures.get(model["mixture"], {}).get("teacher"))
     results, rows, unscored = _results(scores, name)
     limits = [SURE, *([] if made_by_teacher else [DIALOGUES]), MEASURED, *unscored]
@@ -58,6 +70,7 @@ def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] 
         license="other",
         license_name="see-the-card",
         library_name="transformers",
+        base_model=hub[1] if hub else None,
         pipeline_tag="text-generation",
         tags=["falsepromise", "model-imitation", f"study:{study.name}"],
         eval_results=results or None,
@@ -94,8 +107,15 @@ def model_card(scores: Scores, name: str, made: Record, funnels: Sequence[Path] 
         *(f"- {markdown(limit)}" for limit in limits),
         "\n## Terms\n",
         terms(study, made_by_teacher, "model"),
+        *([_derived(hub[1] if hub else study.base_label(model["base"]), licences)] if weights else []),
     ]
     return ModelCard("\n".join(parts))
+
+
+def _derived(base: str, licences: Sequence[str]) -> str:
+    """Whose licence the weights have."""
+    files = f" ({', '.join(f'`{name}`' for name in licences)})" if licences else ""
+    return DERIVED.format(base=markdown(base), files=files)
 
 
 def _results(scores: Scores, name: str) -> tuple[list[EvalResult], list[list[str]], list[str]]:

@@ -1,4 +1,4 @@
-"""Fetch a base model's folder (config.json, safetensors, tokenizer) unchanged.
+"""Fetch a base model's folder (config.json, safetensors, tokenizer, licence) unchanged.
 
 Addresses:
 
@@ -22,7 +22,8 @@ from falsepromise.core.records import check_file, write_json
 from falsepromise.sources import hub, hubclient
 from falsepromise.sources.room import check_room
 
-WANTED = ("*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt", "*.jinja")
+TERMS = ("LICENSE*", "LICENCE*", "License*", "NOTICE*", "Notice*", "USE_POLICY*")  # what goes wherever the weights go
+WANTED = ("*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt", "*.jinja", *TERMS)
 
 
 def fetch(uri: str, folder: Path) -> None:
@@ -50,7 +51,7 @@ def _from_hub(name: str, revision: str, folder: Path) -> None:
 def _from_folder(source: Path, folder: Path) -> None:
     if not source.is_dir():
         raise UserError(f"file:{source}: no such folder; expected config.json, safetensors and a tokenizer in it")
-    for file in sorted({path for pattern in WANTED for path in source.glob(pattern)}):
+    for file in sorted({path for pattern in WANTED for path in source.glob(pattern) if not path.is_dir()}):
         check_file(file, "file:")
         if file.suffix == ".safetensors":
             try:
