@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from falsepromise.core.errors import UserError
-from falsepromise.study import costs, files, limits, preflight
+from falsepromise.study import check, costs, files, limits, preflight
 from falsepromise.study.expand import load
 from falsepromise.study.limits import Cluster, Partition, Planned
 from falsepromise.study.study import Study
@@ -202,6 +202,35 @@ def test_files_and_keys(paper: Study, tmp_path: Path, monkeypatch: pytest.Monkey
     assert any("discord.jsonl: the file is empty" in line for line in preflight.absent(paper))
     (tmp_path / "data/discord.jsonl").write_text("{}\n")
     assert not any("discord" in line for line in preflight.absent(paper))
+
+
+@pytest.mark.parametrize(
+    ("teacher", "judge", "said"),
+    [
+        ({"batch": True}, {}, []),
+        ({"batch": True, "provider": "vllm"}, {"batch": False}, ["'teacher.batch' is true, but no batch API of https"]),
+        ({"batch": True, "url": "https://x.org/v1"}, {}, ["'teacher.batch' is ", "'judges.gpt4.batch' is true"]),
+        ({"batch": True, "url": "https://x.org/v1", "provider": "azure"}, {}, []),
+        ({"batch": True, "url": "https://x.org/v1", "habits": {"batch": "openai"}}, {"batch": False}, []),
+        ({}, {"batch": True, "url": "https://api.anthropic.com"}, ["or name its protocol: 'judges.gpt4.habits"]),
+        ({}, {"batch": True, "url": "local", "model": "local-stand-in"}, ["'judges.gpt4.batch' is true, but the"]),
+        ({"habits": {"force": {"model": "m"}}}, {}, ["'teacher.habits': habit: model is set by the verb itself"]),
+    ],
+)  # fmt: skip
+def test_what_a_server_would_be_asked_in_vain(
+    teacher: dict[str, object], judge: dict[str, object], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They passed the check, and stopped the run at its first request."""
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    config = yaml.safe_load((ROOT / "config/paper.yaml").read_text(encoding="utf-8"))
+    config["teacher"] |= teacher
+    config["judges"]["gpt4"] |= judge
+    study = load(config)
+    lines = preflight.refused(study)
+    assert len(lines) == len(said), lines
+    assert all(word in line for word, line in zip(said, lines, strict=True)), lines
+    assert set(lines) <= set(preflight.absent(study))
+    assert set(lines) <= set(check.problems(study))
 
 
 def test_an_optional_source_is_left_out_with_a_word(

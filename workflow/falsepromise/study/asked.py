@@ -55,7 +55,10 @@ class Teacher(Asked):
     label: str = key("its name on figures", paper="ChatGPT")
     api_key_env: Variable = key("the environment variable with the key", "OPENAI_API_KEY")
     concurrency: Count = key("requests at a time", 16)
-    batch: bool = key("`true` uses the provider's batch API, at its lower price and within a day", False)
+    batch: bool = key(
+        "`true` uses the provider's batch API, at its lower price and within a day: OpenAI's, Azure's, or one of their "
+        "form (`habits.batch`)", False,
+    )  # fmt: skip
     max_failures: Annotated[float, Field(gt=0, le=1)] = key(
         "the share of the latest requests that may fail before the run stops", 0.5
     )

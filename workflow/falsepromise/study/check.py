@@ -20,7 +20,7 @@ from falsepromise.core import cli
 from falsepromise.core.place import resource
 from falsepromise.core.records import loads
 from falsepromise.core.text import masked, terminal
-from falsepromise.study import config, contents, files, names, schema
+from falsepromise.study import config, contents, files, names, preflight, schema
 from falsepromise.study.expand import load, read_files
 from falsepromise.study.study import Study
 from falsepromise.study.tasks import TASKS
@@ -38,6 +38,7 @@ def problems(study: Study) -> Iterator[str]:
             yield f"'{where}' asks {asked.url}: set its key in the environment variable {asked.api_key_env}"
         if asked.max_usd and (asked.price_input is None or asked.price_output is None) and asked.url != "local":
             yield f"'{where}.max_usd' can't be kept without prices: write price_input and price_output"
+    yield from preflight.refused(study)
     for base in study.config.bases:
         yield from _weights(study, base)
         yield from _contexts(study, base)

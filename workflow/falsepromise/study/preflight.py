@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -35,7 +36,27 @@ def absent(study: Study) -> list[str]:
     for teacher in study.servers().values():
         if teacher.url.startswith("https:") and not os.environ.get(teacher.api_key_env):
             lines.append(f"{teacher.url} needs a key: set it in the environment variable {teacher.api_key_env}")
+    lines += refused(study)
     return list(dict.fromkeys(lines))
+
+
+def refused(study: Study) -> list[str]:
+    """Settings of servers that the first verb to ask would refuse: batches without a batch API, impossible habits."""
+    providers = importlib.import_module("falsepromise.teacher.providers")  # by name, as in `contents`
+    lines = []
+    for where, asked in study.servers().items():
+        own = asked.habits.model_dump(exclude_unset=True) if asked.habits else None
+        try:
+            batches = providers.batch_price(asked.url, asked.model, asked.provider, own)
+        except UserError as error:
+            lines.append(f"'{where}.habits': {error}")
+            continue
+        if asked.batch and asked.url == "local":
+            lines.append(f"'{where}.batch' is true, but the stand-in has no batches, and costs nothing; leave it out")
+        elif asked.batch and batches is None:
+            hint = f"leave it out, or name its protocol: '{where}.habits.batch: openai'"
+            lines.append(f"'{where}.batch' is true, but no batch API of {asked.url} is known; {hint}")
+    return lines
 
 
 def _same_but_for_capitals(study: Study) -> list[str]:

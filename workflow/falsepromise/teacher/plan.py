@@ -61,9 +61,7 @@ class Ask:
         if asked.url == "local":
             return None
         own = asked.habits.model_dump(exclude_unset=True) if asked.habits else None
-        habits = providers.habits(asked.provider or providers.guess(asked.url), self.model, own)
-        told = asked.provider or own or providers.known(asked.url)
-        return habits.batch_price if habits.batch and told else None
+        return providers.batch_price(asked.url, self.model, asked.provider, own)
 
     def batch_cost(self, tokens: dict[str, tuple[int, int]]) -> float | None:
         """US dollars through the provider's batch API; None without one, or without prices."""

@@ -182,6 +182,17 @@ def habits(provider: str, model: str, changes: Mapping[str, Any] | None = None) 
     return _changed(found, _checked(changes or {}))
 
 
+def batch_price(base_url: str, model: str, provider: str | None, changes: Mapping[str, Any] | None) -> float | None:
+    """A batch's price as a share of the full price; None where no batch API is known: of an unknown address, the study
+    must say that it has one, by its provider or by a habit.
+
+    Raises:
+        UserError: as `habits`.
+    """
+    found = habits(provider or guess(base_url), model, changes)
+    return found.batch_price if found.batch and (provider or changes or known(base_url)) else None
+
+
 def public(changes: Mapping[str, Any]) -> dict[str, Any]:
     """A study's changes for a manifest: values of headers and of the query may be keys, under any name."""
     return dict(changes) | {
