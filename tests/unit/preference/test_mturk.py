@@ -235,6 +235,49 @@ def test_prolifics_participants_and_who_gave_up(batch):
     assert "seconds" not in found.votes[0], "Prolific's time is the whole session's"
 
 
+def people_of(batch, listed, **ids):
+    """What is read of a survey that 5f1a answered, by Prolific's list of submissions; `ids`: of the ratings."""
+    made = [{"item": row["item"], "PROLIFIC_PID": "5f1a", "choice": FIRST, **ids} for row in rows(batch)]
+    people = [{"Submission id": s, "Participant id": "5f1a", "Status": status} for s, status in listed]
+    files = rewritten(batch / "r.csv", made), crowd.read_key(batch), rewritten(batch / "s.csv", people)
+    return result_files.votes_of_csv(*files)
+
+
+def test_a_participant_with_two_submissions_counts_by_the_one_that_was_accepted(batch):
+    """The last row decided, so that a rating counted or not by the order of Prolific's rows."""
+    listed = [("s1", "APPROVED"), ("s2", "RETURNED")]
+    for order in (listed, listed[::-1]):
+        assert people_of(batch, order).rejected == 0
+        assert people_of(batch, order, SESSION_ID="s1").rejected == 0
+        with pytest.raises(UserError, match="no rating that was accepted"):
+            people_of(batch, order, SESSION_ID="s2")
+    with pytest.raises(UserError, match="no rating that was accepted"):
+        people_of(batch, [("s1", "TIMED-OUT"), ("s2", "RETURNED")])
+
+
+def test_a_running_batch_keeps_its_key(batch, tmp_path):
+    files = [str(tmp_path / f"{name}.jsonl") for name in "pot"]
+    args = ["export", "--prompts", files[0], "--responses", files[1], "--reference", files[2], "--output", str(batch)]
+    before = {path.name: path.read_bytes() for path in batch.iterdir()}
+    with pytest.raises(UserError, match=f"has batch '{crowd.read_key(batch).popitem()[1]['batch']}', whose results"):
+        mturk.main([*args, "--seed", "2"])
+    assert {path.name: path.read_bytes() for path in batch.iterdir()} == before
+    (batch / "key.jsonl").unlink()  # the same batch again makes the same key
+    mturk.main([*args, "--seed", "1"])
+    assert (batch / "key.jsonl").read_bytes() == before["key.jsonl"]
+    (batch / "batch.json").write_text("[]")
+    with pytest.raises(UserError, match=r"has batch \[\], whose results need its key"):
+        mturk.main([*args, "--seed", "1"])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("31", 31), ("31.5", 31.5), ("31,5", 31.5), ("0,125", 0.125), ("1,234", None), ("-1", None)]
+)
+def test_a_time_that_can_be_two_times_is_none(batch, text, seconds):
+    found = result_files.votes_of_csv(results(batch, {"w": FIRST}, WorkTimeInSeconds=text), crowd.read_key(batch))
+    assert found.votes[0].get("seconds") == seconds
+
+
 def test_attention_checks_are_planted_and_the_inattentive_named(tmp_path, batch, caplog):
     files = [str(tmp_path / f"{name}.jsonl") for name in "pot"]
     folder = tmp_path / "checked"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.place import resource
-from falsepromise.core.records import Record, atomic_open, read_jsonl, write_json, write_jsonl
+from falsepromise.core.records import Record, atomic_open, read_json, read_jsonl, write_json, write_jsonl
 from falsepromise.preference.pairs import Pair, shuffled_sides
 
 TEMPLATE = resource("mturk/hit.html")
@@ -85,7 +85,8 @@ def write_batch(
         takes them for numbers; raters must not see it.
 
     Raises:
-        UserError: an item is too long for a HIT.
+        UserError: an item is too long for a HIT, or the folder has another batch: without its key nobody could read
+            the results that are being paid for.
     """
     folder = Path(folder)
     expected = {pair.item: side for pair, side in checks}
@@ -95,6 +96,10 @@ def write_batch(
     first = shuffled_sides([pair.item for pair in pairs], seed)
     content = json.dumps([[vars(pair), first[pair.item]] for pair in pairs])
     batch = "b" + hashlib.sha256(content.encode()).hexdigest()[:15]
+    about = read_json(folder / "batch.json") if (folder / "batch.json").exists() else {"batch": batch}
+    other = about.get("batch") if isinstance(about, dict) else about
+    if other != batch:
+        raise UserError(f"{folder}: has batch {other!r:.80}, whose results need its key; export to another folder")
     template = TEMPLATE.read_text(encoding="utf-8")
     rows, key = [], []
     for pair in pairs:
@@ -117,8 +122,8 @@ def write_batch(
         writer.writerows(rows)
     with atomic_open(folder / "hit.html") as stream:
         stream.write(template)
+    write_json(folder / "batch.json", {"batch": batch, "seed": seed, **vars(cost), "usd": cost.usd})  # guards the key
     write_jsonl(folder / "key.jsonl", key)
-    write_json(folder / "batch.json", {"batch": batch, "seed": seed, **vars(cost), "usd": cost.usd})
     return key
 
 

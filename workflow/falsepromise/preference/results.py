@@ -27,7 +27,7 @@ _COLUMNS = {
     "batch": ("inputbatch", "batch"),
     "status": ("assignmentstatus", "status"),
     "rejected": ("reject",),
-    "assignment": ("assignmentid", "submissionid"),
+    "assignment": ("assignmentid", "submissionid", "sessionid"),  # to a survey, Prolific names a submission SESSION_ID
     "seconds": ("worktimeinseconds", "timetaken", "seconds"),
 }
 _LEFT_OUT = ("rejected", "returned", "timedout", "screenedout")
@@ -144,8 +144,8 @@ def votes_of_csv(path: str | Path, key: Mapping[str, Record], submissions: str |
             raise UserError(
                 f"{path}, row {number}: {columns['worker']} is empty; expected the rater's id; correct or remove it"
             )
-        status, seconds = people.get(given["worker"], (given["status"], given["seconds"]))
-        if given["rejected"].casefold() not in _NOTHING or _name(status) in _LEFT_OUT:
+        statuses = people.get(given["assignment"]) or people.get(given["worker"]) or [given["status"]]
+        if given["rejected"].casefold() not in _NOTHING or all(_name(status) in _LEFT_OUT for status in statuses):
             found.rejected += 1
             continue
         answer = _answer(row, answers)
@@ -159,7 +159,7 @@ def votes_of_csv(path: str | Path, key: Mapping[str, Record], submissions: str |
                 f"in row {before[0]}; expected one rating a worker and item: remove the extra row"
             )
         seen[given["item"], given["worker"]] = number, given["assignment"], answer
-        found.add(entry, crowd.vote(entry, given["worker"], answer, _seconds(seconds or given["seconds"])))
+        found.add(entry, crowd.vote(entry, given["worker"], answer, _seconds(given["seconds"])))
     if not found.votes:
         raise UserError(f"{path}: has no rating that was accepted; expected the batch's result CSV")
     if all(vote["choice"] is None for vote in found.votes):
@@ -170,17 +170,27 @@ def votes_of_csv(path: str | Path, key: Mapping[str, Record], submissions: str |
     return found
 
 
-def _participants(path: str | Path) -> dict[str, tuple[str, str]]:
-    """Status and time of each participant in Prolific's list of submissions."""
+def _participants(path: str | Path) -> dict[str, list[str]]:
+    """The statuses in Prolific's list of submissions, by submission and by participant, who may have several.
+
+    A rating that names no submission counts if one of its participant's does.
+    """
     rows = read_table(path)
     named = {_name(column): column for column in rows[0]}
-    worker, status = (next((named[n] for n in _COLUMNS[w] if n in named), "") for w in ("worker", "status"))
+    columns = [next((named[n] for n in _COLUMNS[w] if n in named), "") for w in ("worker", "status", "assignment")]
+    worker, status, submission = columns
     if not worker or not status:
         raise UserError(f"{path}: no columns 'Participant id' and 'Status'; expected Prolific's export of submissions")
-    return {row[worker].strip(): (row[status], "") for row in rows}  # its time is the whole session's, no item's
+    found: dict[str, list[str]] = {}  # its times are whole sessions', no item's
+    for row in rows:
+        for name in {row[worker].strip(), row[submission].strip() if submission else ""} - {""}:
+            found.setdefault(name, []).append(row[status])
+    return found
 
 
 def _seconds(text: str) -> float | None:
+    if re.fullmatch("[1-9][0-9]{0,2},[0-9]{3}", text):
+        return None  # thousands, or a decimal comma and thousandths
     try:
         seconds = float(text.replace(",", "."))
     except ValueError:
