@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from falsepromise.core.errors import UserError
-from falsepromise.study import config, keys
-from falsepromise.study.schema import check
+from falsepromise.study import config, keys, sections
+from falsepromise.study.schema import check, problems
 from falsepromise.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,6 +29,27 @@ def test_every_key_is_described() -> None:
         assert section.__doc__
         for name, field in section.model_fields.items():
             assert field.description, f"{section.__name__}.{name}"
+
+
+def test_no_pattern_is_shown_to_users() -> None:
+    """A wrong address was answered with a regular expression."""
+    schema = json.dumps(config.Study.model_json_schema(), ensure_ascii=False)
+    patterns = {json.loads(found) for found in re.findall(r'"pattern": ("(?:[^"\\]|\\.)*")', schema)}
+    assert patterns == set(sections.FORMS)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"bases": {"b": {"weights": "hub:ORG/NAME"}}}, "is 'hub:ORG/NAME', expected hub:ORG/NAME@REVISION (a c"),
+        ({"sources": {"s": {"uri": "data/mine.json"}}}, "uri' is 'data/mine.json', expected file:PATH, https://..."),
+        ({"teacher": {"url": "api.openai.com"}}, "url' is 'api.openai.com', expected local, or an address with http"),
+        ({"judges": {"j": {"url": "x", "label": "J"}}}, "expected local, or an address with http:// or https://"),
+        ({"pools": {"a b": {}}}, "expected letters, digits, '.', '_' and '-'"),
+    ],
+)  # fmt: skip
+def test_a_text_of_the_wrong_form(change: dict[str, object], said: str) -> None:
+    assert any(said in problem for problem in problems(config.Study, change)), problems(config.Study, change)
 
 
 def test_names_lead_to_sections() -> None:

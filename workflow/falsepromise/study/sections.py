@@ -10,10 +10,24 @@ from pydantic import BaseModel, ConfigDict, Field
 
 REQUIRED = ...
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
+URL = r"^(local|https?://.+)$"
+URI = r"^(pypi:[^=]+==.+|file:.+|https://.+|hub:[^@]+(@.+)?)$"
+WEIGHTS = r"^(hub:[^@]+@.+|file:.+|source:.+)$"
+MESH = r"^(data|fsdp|tensor)=[1-9][0-9]*(,(data|fsdp|tensor)=[1-9][0-9]*)*$"
+SHA256 = r"^[0-9a-f]{64}$"
+FORMS = {  # in words, for messages
+    NAME: "letters, digits, '.', '_' and '-'",
+    VARIABLE: "an environment variable's name, of capital letters, digits and '_'",
+    URL: "local, or an address with http:// or https://",
+    URI: "file:PATH, https://..., pypi:PACKAGE==VERSION or hub:ORG/NAME@REVISION (a commit, or main)",
+    WEIGHTS: "hub:ORG/NAME@REVISION (a commit, or main), file:FOLDER or source:NAME",
+    MESH: "axes with their sizes, such as fsdp=4,tensor=2, of data, fsdp and tensor",
+    SHA256: "64 digits of 0-9 and a-f",
+}
 # File systems allow 255 bytes; a file's name has up to three of these and an ending.
-Name = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64, description="letters, digits, '.', '_', '-'")
-]
+Name = Annotated[str, Field(pattern=NAME, max_length=64)]
 Names = Annotated[list[Name], Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Shards = Annotated[int, Field(ge=1, le=1000)]
@@ -21,8 +35,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Money = Annotated[float, Field(ge=0)]
 Number = Annotated[float, Field(gt=0)]
 Groups = Annotated[list[Name], Field(min_length=1)]
-Url = Annotated[str, Field(pattern=r"^(local|https?://.+)$", description="'local', or http(s)://...")]
-Variable = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$", description="capital letters, digits and '_'")]
+Url = Annotated[str, Field(pattern=URL)]
+Variable = Annotated[str, Field(pattern=VARIABLE)]
 
 
 def key(
@@ -44,7 +58,7 @@ def key(
         otherwise: The meaning of a default of None, in words.
         names: The section whose names its values must be; an unknown name is refused.
         file: Whether it names a file or folder of the user, as a path or `file:PATH`, which must exist.
-        **bounds: pydantic's `ge`, `gt`, `le`, `lt`, `pattern`, `min_length`.
+        **bounds: pydantic's `ge`, `gt`, `le`, `lt`, `min_length`, and `pattern`, which has a line in `FORMS`.
     """
     facts: dict[str, Any] = {"paper": paper, "otherwise": otherwise, "names": names, "file": file}
     return Field(default, description=text, json_schema_extra={k: v for k, v in facts.items() if v}, **bounds)
