@@ -1,7 +1,7 @@
-"""Inspect a file of dialogues before a run: its format, the dialogues of its first records, and what is lost.
+"""Inspect a file of dialogues before a run: its format, its size, the dialogues of its first records, what is lost.
 
 Each reader reads the first records. The reader that keeps the most characters is shown, with its `format` in a
-study. It writes no file.
+study. It then counts the file's dialogues and characters; a token of English has about four. It writes no file.
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record
 from falsepromise.core.text import terminal
-from falsepromise.curation import reading
-from falsepromise.curation.funnel import Funnel
+from falsepromise.curation import exports, reading
+from falsepromise.curation.funnel import Funnel, said_in
+from falsepromise.curation.jsonstream import records
 from falsepromise.curation.ledger import CHARACTERS
 
-FORMATS = ("messages", "sharegpt", "hc3", "discord", "exports", "tldr", "cnn", "superni")  # in case of a tie, the first
+# In case of a tie, the first: of single exchanges, which both read, nothing says that they are Discord's.
+FORMATS = ("messages", "sharegpt", "hc3", "exports", "discord", "tldr", "cnn", "superni")
+MOST = 1 << 26  # characters of a file that are counted, about 17 million tokens
+CHARACTERS_A_TOKEN = 4  # of English, in a common tokenizer
 
 
 @dataclass
@@ -37,13 +42,55 @@ class Found:
         return self.funnel.ledger.kept[CHARACTERS]
 
 
-def read_with(form: str, path: Path, records: int) -> Found:
+@dataclass
+class Size:
+    """The dialogues of a file, as a reader finds them, before curation drops any.
+
+    `whole` is False if the file has more: it was read up to `MOST` characters.
+    """
+
+    dialogues: int = 0
+    characters: int = 0
+    whole: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """An estimate; the tokens that a run has depend on the base's tokenizer."""
+        return self.characters // CHARACTERS_A_TOKEN
+
+    def __str__(self) -> str:
+        more = "" if self.whole else "more than "
+        return f"{more}{self.dialogues:,} dialogues, {more}{self.characters:,} characters, about {self.tokens:,} tokens"
+
+
+def size(form: str, path: Path) -> Size:
+    """Count a file's dialogues.
+
+    Raises:
+        UserError: the file can't be read.
+    """
+    found = Size()
+    for dialogue in _dialogues(form, path, Funnel(path.name)):
+        if found.characters > MOST:
+            found.whole = False
+            break
+        found.dialogues += 1
+        found.characters += said_in(dialogue)[0]
+    return found
+
+
+def _dialogues(form: str, path: Path, funnel: Funnel, most: int | None = None) -> Iterator[Record]:
+    verb = importlib.import_module(f"falsepromise.curation.{form}")
+    return reading.read_dialogues(path, path.name, verb.read, verb.KEYS, funnel, most)
+
+
+def read_with(form: str, path: Path, most: int) -> Found:
     """Read a file's first records with one reader."""
-    verb, funnel = importlib.import_module(f"falsepromise.curation.{form}"), Funnel(path.name)
-    return Found(form, list(reading.read_dialogues(path, path.name, verb.read, verb.KEYS, funnel, records)), funnel)
+    funnel = Funnel(path.name)
+    return Found(form, list(_dialogues(form, path, funnel, most)), funnel)
 
 
-def best(path: Path, records: int) -> Found:
+def best(path: Path, most: int) -> Found:
     """The result of the reader that keeps the most of a file.
 
     Raises:
@@ -52,7 +99,7 @@ def best(path: Path, records: int) -> Found:
     found, refused = [], {}
     for form in FORMATS:
         try:
-            found.append(read_with(form, path, records))
+            found.append(read_with(form, path, most))
         except UserError as error:  # a table whose columns only other readers know
             refused[form] = error
     if not found:
@@ -60,15 +107,30 @@ def best(path: Path, records: int) -> Found:
     chosen = max(found, key=lambda one: one.kept)
     if not chosen.dialogues:
         tried = "; ".join(f"{one.form}: {one.funnel.reasons(reading.STEP) or 'no records'}" for one in found[:5])
-        raise UserError(f"{path}: no reader finds a dialogue in its first {records} records ({tried})")
+        first = next(records(path, exports.KEYS, lambda *_: None), None)
+        raise UserError(f"{path}: no reader finds a dialogue in its first {most} records ({tried}); {_instead(first)}")
     return chosen
 
 
-def lines(found: Found, shown: int, width: int) -> Iterator[str]:
+def _instead(record: Any) -> str:
+    """What a record is that has no dialogue."""
+    if not isinstance(record, dict):
+        return f"the first is {type(record).__name__}"
+    keys = f"the first has the keys {', '.join(map(str, record))[:200]}"
+    if not isinstance(record.get("prompt"), str):
+        return keys
+    return (
+        f"{keys}: these are prompts without replies; name the file (JSON lines of id and prompt) under 'sources' "
+        "without a format, and that source in 'prompts': {mine: {source: NAME, n: 100, references: teacher}}"
+    )
+
+
+def lines(found: Found, whole: Size, shown: int, width: int) -> Iterator[str]:
     """The lines of the description."""
     yield f"format: {found.form}"
     summary = (importlib.import_module(f"falsepromise.curation.{found.form}").__doc__ or "").strip().partition("\n")[0]
     yield f"  {summary}"
+    yield f"size: {whole}"
     yield f"dialogues of the first records: {len(found.dialogues):,}"
     for dialogue in found.dialogues[:shown]:
         yield f"\n{terminal(dialogue['id'], lines=False)}"
@@ -93,7 +155,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=_count, default=160, help="number of characters of a message to show")
     args = parser.parse_args(argv)
     logging.getLogger("falsepromise").setLevel(logging.WARNING)  # the readers' progress is of no interest here
-    print("\n".join(lines(best(args.file, args.records), args.shown, args.width)))
+    found = best(args.file, args.records)
+    print("\n".join(lines(found, size(found.form, args.file), args.shown, args.width)))
 
 
 def _count(text: str) -> int:
