@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -283,6 +284,22 @@ def test_the_published_rates_are_of_these_replies() -> None:
     rows = {cells[0].strip(): cells[1:] for line in page.splitlines() if len(cells := line.strip("| ").split("|")) == 4}
     for reader, (wrong, of) in ERRORS.items():
         assert [int(cell) for cell in rows[reader][1:]] == [of, wrong]
+
+
+def test_the_strict_number_is_lm_evals_where_both_read_one() -> None:
+    """Ours alone works a sum out; the flexible one is the last number in both, whatever it counts."""
+    import lm_eval.tasks
+    import yaml
+
+    task = yaml.safe_load((Path(lm_eval.tasks.__file__).parent / "gsm8k" / "gsm8k.yaml").read_text())
+    strict, flexible = (re.compile(found["filter"][0]["regex_pattern"]) for found in task["filter_list"])
+    for reply in ("#### 7 = 3 + 4", "So 3.\n#### 7 (3 + 4)", "#### 7 = 7", "It takes 5 hours for the 3 of them."):
+        theirs = strict.search(reply)
+        assert strict_number(reply) == (theirs[1] if theirs else None)
+        assert flexible_number(reply) == "".join(flexible.findall(reply)[-1])
+    assert strict_number("#### 3 + 4 = 7") == strict_number("#### 3 + 4 = 7 = 5 + 2") == "7"
+    assert stated_number("The answer is 7 = 3 + 4").value == "7"
+    assert stated_number("The answer is √16 = 2 * 2 = 4").value == "4"
 
 
 @pytest.mark.parametrize("rule", [*letters.AFFIRMED, *letters.IMPLIED], ids=lambda rule: rule.example)

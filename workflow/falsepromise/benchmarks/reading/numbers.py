@@ -19,6 +19,9 @@ _NUMBER = re.compile(
 _SUM = re.compile(
     rf"[\s(]{{0,3}}[+-]?\$?{_PLAIN}(?:[-+*/x×÷()\d,$% ]|\.(?=\d)|\n(?=[-+*/=])){{0,200}}=\s{{0,3}}(?=[+-]?\$?[\d.])"
 )
+_TAKEN_APART = re.compile(  # "7 = 3 + 4": the number stands first
+    rf"\s{{0,3}}[+-]?\$?{_PLAIN}\s{{0,3}}=\s{{0,3}}\$?{_PLAIN}\s{{0,3}}[-+*/x×÷]\s{{0,3}}\$?\.?\d(?![^\n]{{0,100}}=)"
+)
 _FRACTIONS = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _STRICT = re.compile(
@@ -168,7 +171,7 @@ def _right_behind(text: str, place: int) -> str | None:
     rest = re.sub(r"^-[ ]", "-", text[place : place + 2000])
     if worked := _WORKED.match(rest):
         rest = rest[worked.end() :]
-    while summed := _SUM.match(rest):  # "5 + 3 = 8"
+    while not _TAKEN_APART.match(rest) and (summed := _SUM.match(rest)):  # "5 + 3 = 8"
         rest = rest[summed.end() :].lstrip("+")
     first = _NUMBER.match(rest)
     return number(first[0]) if first else None
