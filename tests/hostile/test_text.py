@@ -74,11 +74,36 @@ def test_terminal_and_log_have_no_control_characters(words):
         ("gsk_abcdefgh1", "abcd"), ("glpat-abcdefgh1", "abcd"), ("xai-abcdefgh1", "abcd"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "zdWI"),
         ("password=hunter22", "hunter22"),
+        *((f"https://h/f?a=1&{name}=s3cret_2", "s3cret") for name in
+          ("Authorization", "auth", "private_link", "pwd", "passwd", "pass", "access", "jwt", "db_password")),
+        ("https://user:pa/s3cret@h/x", "s3cret"), ("ftp://user:1234567/s3cret@h", "s3cret"),
+        ("Authorization: 4_002s3cret", "s3cret"), ("'authorization': 'Bearer s3cret-abc'", "s3cret"),
+        ("pwd = s3cret", "s3cret"),
     ],
 )  # fmt: skip
 def test_secrets_are_masked(words, secret):
     assert secret not in text.masked(words)
     assert "***" in text.masked(words)
+
+
+@pytest.mark.parametrize("words", ["https://h.org:443/a@1/b.json", "https://h/@me/x?author=a&passage=3&keys=1", "a@b"])
+def test_what_is_no_secret_stays(words):
+    assert text.masked(words) == words
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://h/f?share=s3cret&download=1", "https://h/f?share=***&download=1"),
+        ("https://u:s3cret@h/f?s3cret", "https://***@h/f?***"),
+        ("https://h/f?raw&x=&a=s3cret#b=s3cret", "https://h/f?raw&x=&a=***#b=***"),
+        ("https://h/f.json?format=json&version=2", "https://h/f.json?format=json&version=2"),
+        ("hub:org/name@main", "hub:org/name@main"),
+        ("file:data/what?.json", "file:data/what?.json"),
+    ],
+)
+def test_of_an_address_others_read_what_says_which_file_it_is(uri, shown):
+    assert text.public_address(uri) == shown
 
 
 def test_a_spreadsheet_sees_no_formula():

@@ -15,13 +15,17 @@ import unicodedata
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_SECRETS = re.compile(
-    r"(?i)(?P<scheme>://)[^/\s]{1,500}@"
-    r"|(?P<key>[?&#](?:[\w-]{0,40}(?:token|key|secret|signature|password|credential)|sig)=)[^&\s#]{1,2000}"
+_SECRETS = re.compile(  # a password in an address may have a slash
+    r"(?i)(?P<scheme>://)(?:[^/\s]{1,500}|[^/\s@:]{0,100}:(?![0-9]{1,5}[/?#])[^\s@]{1,400})@"
+    r"|(?P<key>[?&#](?:[\w-]{0,40}(?:token|key|secret|signature|passw(?:or)?d|pwd|credentials?|auth|authorization|jwt"
+    r"|private_link)|sig|pass|access)=)[^&\s#]{1,2000}"
     r"|(?P<header>\b(?:bearer|basic)\s)[\w.~+/=-]{8,500}"
-    r"|(?P<named>\b(?:api[_-]?key|access[_-]token|auth[_-]token|password|secret)[\"']?\s?[:=]\s?[\"']?)[^\s\"'&,;]{6,500}"
+    r"|(?P<named>\b(?:api[_-]?key|access[_-]token|auth[_-]token|passw(?:or)?d|pwd|secret|authorization)[\"']?\s?[:=]\s?"
+    r"[\"']?(?!(?:bearer|basic)\s))[^\s\"'&,;]{6,500}"
     r"|(?P<kind>\b(?:hf_|sk-|sk_|gsk_|ghp_|gho_|github_pat_|glpat-|xox[bap]-|xai-|nvapi-|r8_|AKIA|AIza|eyJ))[\w.-]{8,2000}"
 )
+# In an address's query, what says which file it is; values of other names may be keys.
+_PUBLIC = frozenset(["dl", "download", "file", "filename", "format", "lang", "name", "path", "raw", "ref", "version"])
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "–": "--", "—": "---", **{c: "\\" + c for c in "&%$#_{}"},
@@ -58,6 +62,22 @@ def masked(text: str) -> str:
         return (found["key"] or found["header"] or found["named"] or found["kind"]) + "***"
 
     return _SECRETS.sub(mask, text)
+
+
+def public_address(uri: str) -> str:
+    """An address for a file that others read: `masked`, and of a web address's query only what says which file it is.
+
+    A share's link may have its secret under any name, or under none.
+    """
+    head, mark, query = uri.partition("?")
+    if not mark or not head.lower().startswith(("https:", "http:")):
+        return masked(uri)
+
+    def value(found: re.Match[str]) -> str:
+        name, equals, given = found[0].partition("=")
+        return found[0] if name.lower() in _PUBLIC or (equals and not given) else f"{name}=***" if equals else "***"
+
+    return masked(head) + mark + re.sub(r"[^&;#]+", value, query)
 
 
 def markdown(text: str) -> str:

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import loads
-from falsepromise.core.text import masked
+from falsepromise.core.text import public_address
 from falsepromise.sources.download import Writable
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def keep(path: Path, uri: str, options: Mapping[str, Any], digest: str, origin: 
     base = folder()
     if base is None:
         return
-    entry = {"sha256": digest, "origin": dict(origin), "uri": masked(uri)}
+    entry = {"sha256": digest, "origin": dict(origin), "uri": public_address(uri)}
     try:
         target = place(base, digest)
         if not target.is_file():

@@ -41,7 +41,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open, check_file, check_unpacked
-from falsepromise.core.text import masked
+from falsepromise.core.text import masked, public_address
 from falsepromise.sources import cache, hub
 from falsepromise.sources.download import Hashing, Writable, download
 from falsepromise.sources.room import check_room
@@ -306,7 +306,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         about = _first_of([args.uri, *args.mirrors], args)
         size = args.output.stat().st_size
     config: dict[str, Any] = {name: getattr(args, name) for name in ("member", "split", "subset", "columns")}
-    config |= {"uri": masked(args.uri), "sha256": args.digest}
+    config |= {"uri": public_address(args.uri), "sha256": args.digest}
     write_manifest(
         args.output,
         module="falsepromise.sources.fetch",
@@ -322,7 +322,7 @@ def _first_of(uris: Sequence[str], args: Any) -> dict[str, Any]:
     for uri in uris:
         try:
             found = fetch(uri, args.output, args.member, args.digest, args.split, args.subset, args.columns)
-            return found | ({"mirror": masked(uri)} if uri != uris[0] else {})
+            return found | ({"mirror": public_address(uri)} if uri != uris[0] else {})
         except UserError as error:
             problems.append(str(error))
             if uri != uris[-1]:
