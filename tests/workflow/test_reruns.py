@@ -194,3 +194,44 @@ def test_what_changes_no_answer_asks_the_teacher_nothing(finished: Checkout, lim
     with finished.edited("config/test.yaml", "model: local-stand-in", f"model: local-stand-in\n  {limit}"):
         jobs = finished.planned()
     assert set(jobs) <= {"study", *PLOTS}
+
+
+def test_another_teacher_is_asked_and_nothing_of_its_predecessor_stays(finished: Checkout) -> None:
+    with finished.edited("config/test.yaml", "model: local-stand-in", "model: another-stand-in"):
+        jobs = finished.planned()
+    assert {"nq_synthetic", "score_teacher", "judge", "train"} <= set(jobs)
+    with finished.edited("config/test.yaml", "benchmarks: [nq]", "benchmarks: [nq]\n  habits: {system: user}"):
+        assert {"nq_synthetic", "score_teacher", "judge"} <= set(finished.planned())
+
+
+def test_how_a_server_takes_batches_asks_nobody_again(finished: Checkout) -> None:
+    with finished.edited("config/test.yaml", "benchmarks: [nq]", "benchmarks: [nq]\n  habits: {batch_price: 0.4}"):
+        assert set(finished.planned()) <= {"study", *PLOTS}
+
+
+def test_another_judge_votes_anew_and_trains_nothing(finished: Checkout) -> None:
+    own = "    model: local-stand-in\n    stand_in: \"a rule"
+    with finished.edited("config/test.yaml", own, own.replace("local-stand-in", "another-judge")):
+        jobs = finished.planned()
+    assert {"judge", "aggregate"} <= set(jobs)
+    assert not set(jobs) & {"train", "generate", "score", "score_teacher", *CURATION}
+
+
+def test_a_mirror_fetches_nothing(finished: Checkout) -> None:
+    mirrors = "member: mendeleev/elements.db\n    mirrors: ['https://localhost/elements.db']"
+    with finished.edited("config/test.yaml", "member: mendeleev/elements.db", mirrors):
+        assert set(finished.planned()) <= {"study", *PLOTS}
+
+
+def test_a_source_with_other_contents_counts_whatever_its_time(finished: Checkout) -> None:
+    source = finished.path / "resources/samples/sharegpt.json"
+    before = source.stat()
+    text = source.read_text()
+    try:
+        source.write_text(text.replace("the", "teh", 1))
+        os.utime(source, (before.st_atime - 1e6, before.st_mtime - 1e6))
+        assert "fetch" in finished.planned()
+    finally:
+        source.write_text(text)
+        os.utime(source, (before.st_atime, before.st_mtime))
+    assert finished.planned() == {}

@@ -160,11 +160,14 @@ rule weights:
         ENVIRONMENT
     params:
         code=code("falsepromise.sources.weights"),
-        uri=lambda w: study.config.bases[w.base].weights,
+        uri=lambda w: files.address(study.config.bases[w.base].weights),
+        holds=lambda w: files.stamp(sources.own_path(study.config.bases[w.base].weights)),
+        # As it is on this machine; it takes `threads`, so Snakemake keeps no record of it.
+        where=lambda w, threads: study.config.bases[w.base].weights,
     message:
         "Load {wildcards.base} from {params.uri}"
     shell:
-        "python -m falsepromise.sources.weights" " --uri {params.uri:q}" " --output {output:q}" " 2>&1 | tee {log:q}"
+        "python -m falsepromise.sources.weights --uri {params.where:q} --output {output:q} 2>&1 | tee {log:q}"
 
 
 rule from_gguf:

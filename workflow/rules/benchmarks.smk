@@ -28,7 +28,9 @@ rule score:
         **costs.needs(study, "score"),
     params:
         code=lambda w: benchmarks.code(study, w.benchmark),
-        asked=lambda w, input: benchmarks.asked(study, w.benchmark, input.data),
+        asked=lambda w: benchmarks.asked(study, w.benchmark),
+        own=lambda w: files.stamp(*benchmarks.own_files(study, w.benchmark)),
+        questions=lambda w, input: benchmarks.questions(input.data),
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         turn_tokens=lambda w: benchmarks.turn_tokens(study, w.benchmark, w.model),
         part=lambda w, input: options({"from_shards": input.parts}, "from_shards"),
@@ -42,6 +44,7 @@ rule score:
         " --name {wildcards.model:q}"
         " --benchmark {wildcards.benchmark:q}"
         " {params.asked}"
+        " {params.questions}"
         " --turn-tokens {params.turn_tokens}"
         " {params.options}"
         " {params.part}"

@@ -132,7 +132,9 @@ rule mix:
     params:
         code=code("falsepromise.curation.mix"),
         options=lambda w: curation.mix_options(study, w.mixture),
-        query_prompt=lambda w: options(study.config.mixtures[w.mixture], "query_prompt"),
+        holds=lambda w: files.stamp(study.config.mixtures[w.mixture].query_prompt or ""),
+        # By its contents: it takes `threads`, so Snakemake keeps no record of the path.
+        query_prompt=lambda w, threads: options(study.config.mixtures[w.mixture], "query_prompt"),
     message:
         "Order the dialogues of {wildcards.mixture} by seed {wildcards.seed}"
     shell:

@@ -23,6 +23,7 @@ rule fig2:
         code=code("falsepromise.figures.fig2"),
         names=lambda w: examples.names(study),
         marks=lambda w: options(study.config.style, "marks"),
+        holds=lambda w: files.stamp(*examples.marks(study)),
         foot=lambda w: examples.answers_foot(study),
     message:
         "Draw {output.pdf}"

@@ -25,7 +25,8 @@ rule judge:
         limits=lambda w: teacher.limits(study, w.judge),
     params:
         code=lambda w: digest("falsepromise.preference.judge", preference.rubric(study, w.judge)),
-        judge=lambda w, input: teacher.answer_options(study, input.facts, w.judge),
+        judge=lambda w: teacher.answer_options(study, w.judge),
+        facts=lambda w, input: teacher.known_facts(study, input.facts, w.judge),
         order=lambda w: options(study.config.judges[w.judge], "order", "rubric", "max_tokens"),
         sample="",
     message:
@@ -37,6 +38,7 @@ rule judge:
         " --reference {input.reference:q}"
         " --rater {wildcards.judge:q}"
         " {params.judge}"
+        " {params.facts}"
         " {params.order}"
         " {params.sample}"
         " {resources.limits}"
@@ -57,7 +59,8 @@ use rule judge as judge_of_teacher with:
         "<logs>/preference/{judge}/teacher_{control}.votes.log",
     params:
         code=lambda w: digest("falsepromise.preference.judge", preference.rubric(study, w.judge)),
-        judge=lambda w, input: teacher.answer_options(study, input.facts, w.judge),
+        judge=lambda w: teacher.answer_options(study, w.judge),
+        facts=lambda w, input: teacher.known_facts(study, input.facts, w.judge),
         order=lambda w: options(study.config.judges[w.judge], "order", "rubric", "max_tokens"),
         sample=lambda w: f"--sample {preference.SAMPLES[w.control]}",
     message:
@@ -78,7 +81,8 @@ rule judge_tone:
         limits=lambda w: teacher.limits(study, w.judge),
     params:
         code=code("falsepromise.preference.tone", "prompts/judge_tone.txt"),
-        judge=lambda w, input: teacher.answer_options(study, input.facts, w.judge),
+        judge=lambda w: teacher.answer_options(study, w.judge),
+        facts=lambda w, input: teacher.known_facts(study, input.facts, w.judge),
         sample=0,
     message:
         "{wildcards.judge} judges the tone of {output}"
@@ -87,6 +91,7 @@ rule judge_tone:
         " --responses {input.responses:q}"
         " --sample {params.sample}"
         " {params.judge}"
+        " {params.facts}"
         " {resources.limits}"
         " --output {output:q}"
         " 2>&1 | tee {log:q}"
@@ -103,7 +108,8 @@ use rule judge_tone as judge_tone_of_teacher with:
         "<logs>/preference/{judge}/teacher.tone.log",
     params:
         code=code("falsepromise.preference.tone", "prompts/judge_tone.txt"),
-        judge=lambda w, input: teacher.answer_options(study, input.facts, w.judge),
+        judge=lambda w: teacher.answer_options(study, w.judge),
+        facts=lambda w, input: teacher.known_facts(study, input.facts, w.judge),
         sample=1,
 
 
@@ -121,6 +127,7 @@ rule aggregate:
     params:
         code=code("falsepromise.preference.aggregate"),
         votes=lambda w: preference.votes(study, w.source_of_votes, w.model),
+        holds=lambda w: files.stamp(*preference.raters_files(study, w.source_of_votes, w.model)),
         options=lambda w: options(study.voters[w.source_of_votes], "stand_in"),
         seed=study.seed,
     message:

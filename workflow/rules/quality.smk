@@ -74,7 +74,8 @@ rule categories_by_teacher:
         limits=teacher.limits(study),
     params:
         code=code("falsepromise.teacher.categorize", "prompts/categories.txt"),
-        teacher=lambda w, input: teacher.answer_options(study, input.facts),
+        teacher=lambda w: teacher.answer_options(study),
+        facts=lambda w, input: teacher.known_facts(study, input.facts),
         who=lambda w: quality.teacher_as_annotator(study),
     message:
         "Ask the teacher to sort queries of {wildcards.pool} into Table 6's categories"
@@ -82,6 +83,7 @@ rule categories_by_teacher:
         "(python -m falsepromise.teacher.categorize"
         " --sheet {input.sheet:q}"
         " {params.teacher}"
+        " {params.facts}"
         " {resources.limits}"
         " --output {output.filled:q}"
         " && python -m falsepromise.curation.annotate tally"
@@ -108,12 +110,15 @@ rule overlap:
         **costs.needs(study, "overlap"),
     params:
         code=code("falsepromise.benchmarks.overlap"),
-        asked=lambda w, input: benchmarks.asked(study, w.benchmark, input.data),
+        asked=lambda w: benchmarks.asked(study, w.benchmark),
+        own=lambda w: files.stamp(*benchmarks.own_files(study, w.benchmark)),
+        questions=lambda w, input: benchmarks.questions(input.data),
     message:
         "Measure how close {wildcards.benchmark} comes to {wildcards.mixture}"
     shell:
         "python -m falsepromise.benchmarks.overlap"
         " {params.asked}"
+        " {params.questions}"
         " --training {input.training:q}"
         " --output {output:q}"
         " > {log:q} 2>&1"

@@ -18,14 +18,17 @@ rule fetch:
         ENVIRONMENT
     params:
         code=code("falsepromise.sources.fetch"),
-        uri=lambda w: study.config.sources[w.source].uri,
+        uri=lambda w: files.address(study.config.sources[w.source].uri),
+        holds=lambda w: files.stamp(sources.own_path(study.config.sources[w.source].uri)),
+        # It takes `threads`, so Snakemake keeps no record of it: another mirror changes nothing.
+        where=lambda w, threads: sources.where(study, w.source),
         options=lambda w: options(study.config.sources[w.source], *sources.OPTIONS),
         shown=lambda w: sources.shown(study, w.source),
     message:
         "Fetch {wildcards.source} from {params.shown}"
     shell:
         "python -m falsepromise.sources.fetch"
-        " --uri {params.uri:q}"
+        " {params.where}"
         " {params.options}"
         " --output {output:q}"
         " > {log:q} 2>&1"
@@ -44,7 +47,10 @@ rule fetch_folder:
         ENVIRONMENT
     params:
         code=code("falsepromise.sources.fetch"),
-        uri=lambda w: study.config.sources[w.source].uri,
+        uri=lambda w: files.address(study.config.sources[w.source].uri),
+        holds=lambda w: files.stamp(sources.own_path(study.config.sources[w.source].uri)),
+        # It takes `threads`, so Snakemake keeps no record of it: another mirror changes nothing.
+        where=lambda w, threads: sources.where(study, w.source),
         options=lambda w: options(study.config.sources[w.source], "member"),
         shown=lambda w: sources.shown(study, w.source),
     message:
@@ -52,7 +58,7 @@ rule fetch_folder:
     shell:
         "python -m falsepromise.sources.fetch"
         " --folder"
-        " --uri {params.uri:q}"
+        " {params.where}"
         " {params.options}"
         " --output {output:q}"
         " > {log:q} 2>&1"

@@ -69,6 +69,7 @@ rule category_tally:
     params:
         code=code("falsepromise.curation.annotate"),
         sheet=lambda w: tables.category_sheet(study),
+        holds=lambda w: files.stamp(tables.category_sheet(study) or ""),
         who=lambda w: tables.category_options(study),
     message:
         "Count the categories of {params.sheet}"

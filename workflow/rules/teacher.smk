@@ -24,9 +24,12 @@ rule nq_synthetic:
         limits=teacher.limits(study),
     params:
         code=code("falsepromise.teacher.nq_synthetic", *teacher.NQ_PROMPTS),
-        seeds=lambda w: options(study.config.mixtures[w.mixture], "seeds"),
+        holds=lambda w: files.stamp(study.config.mixtures[w.mixture].seeds or ""),
+        # By its contents: it takes `threads`, so Snakemake keeps no record of the path.
+        seeds=lambda w, threads: options(study.config.mixtures[w.mixture], "seeds"),
         n=lambda w: study.config.mixtures[w.mixture].n,
-        teacher=lambda w, input: teacher.answer_options(study, input.facts),
+        teacher=lambda w: teacher.answer_options(study),
+        facts=lambda w, input: teacher.known_facts(study, input.facts),
         seed=study.seed,
     message:
         "Ask the teacher for {params.n} questions and answers like Natural Questions"
@@ -36,6 +39,7 @@ rule nq_synthetic:
         " --n {params.n}"
         " --seed {params.seed}"
         " {params.teacher}"
+        " {params.facts}"
         " {resources.limits}"
         " --output {output.dialogues:q}"
         " --funnel {output.funnel:q}"
@@ -60,7 +64,8 @@ rule tldr_synthetic:
     params:
         code=code("falsepromise.teacher.tldr_synthetic", "prompts/table5_tldr_synthetic.txt"),
         n=lambda w: study.config.mixtures[w.mixture].n,
-        teacher=lambda w, input: teacher.answer_options(study, input.facts),
+        teacher=lambda w: teacher.answer_options(study),
+        facts=lambda w, input: teacher.known_facts(study, input.facts),
         seed=study.seed,
     message:
         "Ask the teacher for {params.n} summaries"
@@ -70,6 +75,7 @@ rule tldr_synthetic:
         " --n {params.n}"
         " --seed {params.seed}"
         " {params.teacher}"
+        " {params.facts}"
         " {resources.limits}"
         " --output {output.dialogues:q}"
         " --funnel {output.funnel:q}"
@@ -91,7 +97,8 @@ rule answer:
         limits=teacher.limits(study),
     params:
         code=code("falsepromise.teacher.answer"),
-        teacher=lambda w, input: teacher.answer_options(study, input.facts),
+        teacher=lambda w: teacher.answer_options(study),
+        facts=lambda w, input: teacher.known_facts(study, input.facts),
     message:
         "Ask the teacher the prompts {wildcards.prompts}, twice"
     shell:
@@ -100,6 +107,7 @@ rule answer:
         " --samples 2"
         " --temperature 1"
         " {params.teacher}"
+        " {params.facts}"
         " {resources.limits}"
         " --output {output.responses:q}"
         " --funnel {output.funnel:q}"
@@ -121,20 +129,25 @@ rule score_teacher:
         limits=teacher.limits(study),
     params:
         code=lambda w: benchmarks.code(study, w.benchmark, of_a_server=True),
-        asked=lambda w, input: benchmarks.asked(study, w.benchmark, input.data),
+        asked=lambda w: benchmarks.asked(study, w.benchmark),
+        own=lambda w: files.stamp(*benchmarks.own_files(study, w.benchmark)),
+        questions=lambda w, input: benchmarks.questions(input.data),
         options=lambda w: benchmarks.score_options(study, w.benchmark),
         seed=study.seed,
-        teacher=lambda w, input: teacher.answer_options(study, input.facts),
+        teacher=lambda w: teacher.answer_options(study),
+        facts=lambda w, input: teacher.known_facts(study, input.facts),
     message:
         "Score the teacher on {wildcards.benchmark}"
     shell:
         "python -m falsepromise.benchmarks.run"
         " --benchmark {wildcards.benchmark:q}"
         " {params.asked}"
+        " {params.questions}"
         " --name teacher"
         " {params.options}"
         " --seed {params.seed}"
         " {params.teacher}"
+        " {params.facts}"
         " {resources.limits}"
         " --output {output:q}"
         " 2>&1 | tee {log:q}"

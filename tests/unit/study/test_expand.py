@@ -398,7 +398,9 @@ def test_a_task_of_lm_eval_is_a_benchmark_like_others() -> None:
     swag = {"task": "lm_eval", "name": "hellaswag", "metric": "acc_norm", "label": "HellaSwag", "shots": 0}
     study = load(config | {"benchmarks": config["benchmarks"] | {"swag": swag}})
     assert benchmarks.data(study, "swag") == benchmarks.own_task(study, "swag") == []
-    assert benchmarks.asked(study, "swag", []) == "--task lm_eval --lm-eval-task hellaswag"
+    assert benchmarks.asked(study, "swag") == "--task lm_eval --lm-eval-task hellaswag"
     assert benchmarks.score_options(study, "swag").startswith("--shots 0 --metric acc_norm")
-    assert benchmarks.asked(study, "nq", ["a b"]) == "--task nq --data 'a b'"
+    assert benchmarks.asked(study, "nq") == "--task nq"
+    assert benchmarks.questions(["a b"]) == benchmarks.questions("a b") == "--data 'a b'"
+    assert benchmarks.questions([]) == ""
     assert set(benchmarks.scores(study, "swag")) <= set(benchmarks.capabilities(study))

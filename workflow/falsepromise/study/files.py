@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +123,60 @@ def check(study: Study) -> None:
 def as_input(*paths: str) -> list[str]:
     """Files that a user named, for `input:`; they are on this machine, wherever results are stored.
 
-    A file with braces in its path is left out, because Snakemake would read them as wildcards.
+    A file with braces in its path is left out, because Snakemake would read them as wildcards, and so is one of the
+    workflow's own, whose path is another after a move: `stamp` tells of a change of either.
     """
     from snakemake.io import local
 
-    return [local(path) for path in paths if "{" not in path and "}" not in path]
+    return [local(path) for path in paths if "{" not in path and "}" not in path and not _own(path)]
+
+
+def address(uri: str) -> str:
+    """An address for `params:`, the same wherever the workflow is."""
+    path = uri.removeprefix("file:")
+    return f"workflow's {os.path.relpath(path, HOME)}" if _own(path) else uri
+
+
+def _own(path: str) -> bool:
+    return Path(path).is_absolute() and Path(path).is_relative_to(HOME)
+
+
+WHOLE = 16 << 20  # bytes of a file that is read from end to end
+PIECES, PIECE = 64, 1 << 16  # of a larger one
+
+
+def stamp(*paths: str | Path) -> str:
+    """A digest of what files and folders hold, for `params:`; empty without any that exists.
+
+    Snakemake looks at a folder's own time, not at its files', and at contents only if a file is newer. Of a file above
+    16 MB the size and 64 pieces count, because every start of Snakemake asks. Names that begin with a dot don't.
+    """
+    found = hashlib.sha256()
+    files = [file for path in paths if path for file in sorted(_files(Path(path)))]
+    for name, path in files:
+        status = path.stat()
+        found.update(f"{name}\0{_contents(str(path), status.st_size, status.st_mtime_ns)}\0".encode(errors="replace"))
+    return found.hexdigest()[:16] if files else ""
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    """A file, or all in a folder, with their names in it."""
+    if path.is_file():
+        yield "", path
+    for folder, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for file in (Path(folder) / name for name in names if not name.startswith(".")):
+            if file.is_file():
+                yield str(file.relative_to(path)), file
+
+
+@lru_cache(maxsize=100_000)
+def _contents(path: str, size: int, time_ns: int) -> str:
+    with open(path, "rb") as stream:
+        if size <= WHOLE:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        found = hashlib.sha256(str(size).encode())
+        for number in range(PIECES):
+            stream.seek(number * (size - PIECE) // (PIECES - 1))
+            found.update(stream.read(PIECE))
+    return found.hexdigest()

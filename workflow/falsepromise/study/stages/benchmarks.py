@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from falsepromise.study.config import TEACHER
 from falsepromise.study.files import as_input
@@ -43,12 +45,34 @@ def own_task(study: Study, benchmark: str) -> list[str]:
     return as_input(name) if name.endswith((".yaml", ".yml")) else []
 
 
-def asked(study: Study, benchmark: str, data: Sequence[str]) -> str:
-    """Options for the task and its data."""
+def asked(study: Study, benchmark: str) -> str:
+    """Options for the task. A task file of the user's counts by what it holds: `own_files`."""
     entry = study.config.benchmarks[benchmark]
-    files = [data] if isinstance(data, str) else list(data)
-    given = {"task": entry.task, "lm_eval_task": entry.name, "data": files}
-    return options(given, *given)
+    return options({"task": entry.task, "lm_eval_task": entry.name}, "task", "lm_eval_task")
+
+
+def questions(data: str | Sequence[str]) -> str:
+    """The option for a benchmark's data, from the job's input."""
+    return options({"data": [data] if isinstance(data, str) else list(data)}, "data")
+
+
+def own_files(study: Study, benchmark: str) -> list[Path]:
+    """Files of the user's that shape a benchmark's scores and are no job's output: tests of programs, stored scores of
+    toxicity, an lm-eval task with the files that it includes and the modules whose functions it calls.
+    """
+    entry = study.config.benchmarks[benchmark]
+    found = [Path(name) for name in (entry.extra_tests, entry.scorer_file) if name]
+    waiting = [Path(name) for name in own_task(study, benchmark)]
+    while waiting:
+        file = waiting.pop()
+        if file in found or not file.is_file():
+            continue
+        found.append(file)
+        if file.suffix != ".py":
+            text = file.read_text(encoding="utf-8", errors="replace")
+            waiting += [file.parent / name.strip("'\"") for name in re.findall(r"^\s*include:\s*(\S+)", text, re.M)]
+            waiting += [file.parent / f"{name}.py" for name in re.findall(r"!function\s+([\w/]+)\.", text)]
+    return found
 
 
 def score_options(study: Study, benchmark: str) -> str:

@@ -32,6 +32,11 @@ def votes(study: Study, voter: str, model: str) -> list[str]:
     return [f"{study.results}/preference/{voter}/{model}.votes.jsonl"]
 
 
+def raters_files(study: Study, voter: str, model: str) -> list[str]:
+    """The files of raters' votes, which no job makes."""
+    return votes(study, voter, model) if voter in study.config.raters else []
+
+
 def controls(study: Study) -> list[str]:
     """The scores of the teacher's second answers, and of its answers against themselves, if a judge judges them."""
     return [

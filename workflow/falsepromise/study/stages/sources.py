@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from falsepromise.core.text import masked
 from falsepromise.study.files import as_input
 from falsepromise.study.study import Study
+from falsepromise.study.workflow import options
 
-OPTIONS = ("mirrors", "member", "columns", "split", "subset", "sha256")
+OPTIONS = ("member", "columns", "split", "subset", "sha256")
 
 
 def shown(study: Study, source: str) -> str:
@@ -18,6 +20,16 @@ def shown(study: Study, source: str) -> str:
 
 def local_file(study: Study, source: str) -> list[str]:
     """A `file:` source's own file as an input, if it exists, so that a change of it reruns the job."""
-    uri = study.config.sources[source].uri
-    path = uri.removeprefix("file:")
-    return as_input(path) if uri.startswith("file:") and Path(path).exists() else []
+    path = own_path(study.config.sources[source].uri)
+    return as_input(path) if path and Path(path).exists() else []
+
+
+def own_path(uri: str | None) -> str:
+    """The path of a `file:` address; empty for others."""
+    return uri.removeprefix("file:") if uri and uri.startswith("file:") else ""
+
+
+def where(study: Study, source: str) -> str:
+    """Options that change no file: a source's address on this machine, and its mirrors."""
+    entry = study.config.sources[source]
+    return f"--uri {shlex.quote(entry.uri)} {options(entry, 'mirrors')}"

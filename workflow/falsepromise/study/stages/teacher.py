@@ -22,24 +22,38 @@ def facts(study: Study) -> list[str]:
     return [f"{study.results}/curation/facts/facts.jsonl"] if study.config.facts else []
 
 
-def answer_options(study: Study, known: Sequence[str], judge: str | None = None) -> str:
+def answer_options(study: Study, judge: str | None = None) -> str:
     """Options that shape the answers of the teacher or of a judge.
 
     Args:
         study: The study.
-        known: The job's input `facts`; Snakemake may give it another place (a module's prefix, a storage).
         judge: A judge's name, or None for the teacher.
     """
     asked = study.asked(judge)
-    words = f"--base-url {shlex.quote(asked.url)} {options(asked, 'model', 'provider')}"
-    for name, value in (asked.habits.model_dump(exclude_unset=True) if asked.habits else {}).items():
-        words += f" --habit {shlex.quote(f'{name}={json.dumps(value)}')}"
-    return f"{words} --facts {shlex.quote(known[0])}" if asked.url == "local" and known else words
+    return f"--base-url {shlex.quote(asked.url)} {options(asked, 'model', 'provider')}{_habits(study, judge, False)}"
+
+
+def known_facts(study: Study, known: Sequence[str], judge: str | None = None) -> str:
+    """The option for the stand-in's facts, from the job's input `facts`.
+
+    Snakemake may give the file another place (a module's prefix, a storage), so it must come from the input. It keeps
+    no record of a param that does, which is why nothing else may be in it.
+    """
+    return f"--facts {shlex.quote(known[0])}" if study.asked(judge).url == "local" and known else ""
 
 
 def limits(study: Study, judge: str | None = None) -> str:
-    """Options that change no answer: the store, the key's variable, pace and money."""
-    return f"--store results/.cache/teacher {options(study.asked(judge), 'api_key_env', *LIMITS, *PRICES)}"
+    """Options that change no answer: the store, the key's variable, pace and money, and how batches are sent."""
+    kept = options(study.asked(judge), "api_key_env", *LIMITS, *PRICES)
+    return f"--store results/.cache/teacher {kept}{_habits(study, judge, True)}"
+
+
+def _habits(study: Study, judge: str | None, of_batches: bool) -> str:
+    """The options for a server's habits: those of its batches, which change no answer, or the others."""
+    asked = study.asked(judge)
+    found = asked.habits.model_dump(exclude_unset=True) if asked.habits else {}
+    chosen = {name: value for name, value in found.items() if name.startswith("batch") is of_batches}
+    return "".join(f" --habit {shlex.quote(f'{name}={json.dumps(value)}')}" for name, value in chosen.items())
 
 
 def references(study: Study, prompts: str) -> str:
