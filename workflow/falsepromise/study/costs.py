@@ -36,6 +36,9 @@ PLAIN = {
 # and returns it each time, and clearing its pages takes 8 to 24 % of a small model's step. Decoding, whose steps are
 # small, loses 14 to 15 % by it (benchmarks/generation_results.md).
 KEEP_FREED = "GLIBC_TUNABLES=glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000"
+# Above so many bytes a step, freed blocks that don't fit into each other's places are gigabytes: training 135M weights
+# grew to 9.9 GB where 5.5 were in use.
+KEPT_STEP = 1e9
 # Rules whose work can be split over jobs, and the section whose entries have the key `shards`.
 SPLIT = {"clean_pool": "pools", "generate": "prompts", "score": "benchmarks"}
 EXAMPLE = {"nq_synthetic": 60, "tldr_synthetic": 450}  # assumed tokens of an example with its turn tokens
@@ -112,7 +115,7 @@ def need(
             "mem_mb": (2000 + 8 * size // 10**6 + int(rows / 1e6)) * attempt,
             "runtime": minutes * attempt,
             "nodes": 1,
-            "launch": launch(min(1, gpus), 1, 8, KEEP_FREED if rule == "score" else ""),
+            "launch": launch(min(1, gpus), 1, 8, KEEP_FREED if rule == "score" and rows < KEPT_STEP else ""),
         }
     found, hosts = plan_training(study, model), hosts_of(study, base)
     cpus = 8 * math.ceil(gpus / hosts) if gpus else 1
@@ -128,7 +131,7 @@ def need(
         "tasks_per_gpu": 0,
         "mpi": "srun" if hosts > 1 else "",
         "gres": f"gpu:{math.ceil(gpus / hosts)}" if hosts > 1 and gpus else "",
-        "launch": launch(gpus, hosts, cpus, KEEP_FREED),
+        "launch": launch(gpus, hosts, cpus, KEEP_FREED if found.memory_per_device < KEPT_STEP else ""),
         "mesh": f"--mesh {study.config.bases[base].mesh}" if study.config.bases[base].mesh else "",
         "seconds_to_save": save,  # so long before its time limit, the job is asked to save and stop
         "checkpoints": f"{study.results}/training/checkpoints/{model}",
