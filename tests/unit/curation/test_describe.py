@@ -56,3 +56,23 @@ def test_a_file_without_dialogues(tmp_path: Path, text: str, said: str) -> None:
     path.write_text(text)
     with pytest.raises(UserError, match=said):
         describe.best(path, 200)
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "said"),
+    [
+        ('{"prompt": "Why?", "response": "So."}\n', "exports", None),
+        ('{"prompt": "Why?", "response": "So."}\n', "hc3", r"format hc3 \(1 wrong form\); write format: exports$"),
+        ("prompt,response\nWhy?,So.\n", "hc3", r"format hc3 \(.*nor a table with a column.*\); write format: exports$"),
+        ("name,age\nAnn,7\n", "exports", "nor a table with a column"),
+        ('{"author": {"name": "a"}, "content": "no bot yet"}\n', "discord", None),
+    ],
+)
+def test_a_format_that_is_not_the_files(tmp_path: Path, text: str, form: str, said: str | None) -> None:
+    path = tmp_path / "chats"
+    path.write_text(text)
+    if said is None:
+        describe.check_format(form, path)
+        return
+    with pytest.raises(UserError, match=said):
+        describe.check_format(form, path)

@@ -11,6 +11,7 @@ import yaml
 from safetensors.numpy import save_file
 
 from falsepromise.core.errors import UserError
+from falsepromise.core.plainyaml import read_yaml
 from falsepromise.study import check, new
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,6 +51,75 @@ def test_what_new_writes_is_all_right(
     assert yaml.safe_load(study.read_text())["bases"]["base"]["parameters"] == 1000
     with pytest.raises(UserError, match="exists already"):
         made(base, tmp_path)
+
+
+def exchanges(path: Path, count: int = 3, characters: int = 400) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records = [{"prompt": f"{n:03}", "response": "r" * characters} for n in range(count)]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def test_files_of_one_name_are_sources_of_several(base: Path, tmp_path: Path) -> None:
+    """ChatGPT's and Claude's exports are both called conversations.json; YAML would keep the last one alone."""
+    names = ("a/conversations.json", "b/conversations.json", "questions.json", "2024-01-01.json", "on.json", "_.json")
+    files = [str(exchanges(tmp_path / name)) for name in names]
+    study = made(base, tmp_path, "--format", "exports", "--dialogues", *files, files[0])
+    content = read_yaml(study)
+    expected = ["conversations", "conversations_2", "questions_2", "2024-01-01", "on", "file__"]
+    assert content["pools"]["dialogues"]["sources"] == expected
+    assert [content["sources"][name]["uri"] for name in expected] == [f"file:{file}" for file in files]
+    assert content["sources"]["questions"]["uri"].endswith("my questions.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--base", "hub:ORG/NAME", "--parameters", "9"], "write hub:ORG/NAME@REVISION \\(a commit, or main\\)"),
+        (["--base", "hub:ORG/NAME@main"], "its number of weights is unknown; give it with --parameters"),
+        (["--base", "models/smollm", "--parameters", "9"], "models/smollm: there is no such folder; .*NAME@REV"),
+        (["--base", "file:models/smollm"], "there is no such folder"),
+        (["--base", "."], "its number of weights is unknown"),
+        (["--format", "hc3"], "sharegpt.json: has no dialogue as the format hc3 .*; write format: sharegpt"),
+    ],
+)
+def test_what_new_refuses(
+    base: Path, tmp_path: Path, given: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=said):
+        made(base, tmp_path, *given)
+    assert not (tmp_path / "mine.yaml").exists()
+
+
+def test_a_base_of_the_hub(base: Path, tmp_path: Path) -> None:
+    study = read_yaml(made(base, tmp_path, "--base", "hub:ORG/NAME@refs/pr/1", "--parameters", "9e6", "--name", "on"))
+    assert study["study"] == "on"
+    assert study["bases"]["base"] == {"label": "NAME", "weights": "hub:ORG/NAME@refs/pr/1", "parameters": 9_000_000}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--prompts", "10", "--tokens", "7000", "8000"], None),
+        (["--prompts", "10", "--tokens", "7000", "9000"], "--tokens 9,000: 100 dialogues, of which 20 are set as"),
+        (["--prompts", "50", "--tokens", "7"], "--prompts 50 sets 100 dialogues aside, of 100 in all: lower it"),
+    ],
+)
+def test_budgets_that_the_dialogues_are_too_few_for(
+    base: Path, tmp_path: Path, given: list[str], said: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The check found nothing, and training stopped."""
+    files = [str(exchanges(tmp_path / name, 50)) for name in ("a.json", "b.json")]  # 403 characters a dialogue
+    made(base, tmp_path, "--format", "exports", "--dialogues", *files, *given)
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("study.new")]
+    assert len(lines) == bool(said)
+    assert said is None or said in lines[0]
+
+
+def test_the_teachers_default_is_a_model_that_is_sold(base: Path, tmp_path: Path) -> None:
+    today = read_yaml(ROOT / "config/today.yaml")
+    assert read_yaml(made(base, tmp_path))["teacher"]["model"] == today["teacher"]["model"]
 
 
 def test_all_mistakes_are_listed(
@@ -99,6 +169,7 @@ DAMAGED = {
     "sources.questions.uri": ('{"question": "a?"}\n', "none of its 1 records can be used; line 1: 'answer' is nothing"),
     "sources.prompts.uri": ('{"id": "1"}\n', "line 1"),
     "sources.dialogues.uri": ("", "the file is empty"),
+    "sources.misnamed.uri": ('{"prompt": "a?", "response": "b"}\n', "the format hc3 (1 wrong form); write format: exp"),
     "sources.packed.uri": ("PK", "no zip archive with 'a.json' in it"),
     "bases.folder.weights": ("x", "is no folder; expected config.json"),
 }
@@ -107,9 +178,11 @@ sources:
   questions: {uri: "file:FILES/sources.questions.uri"}
   prompts: {uri: "file:FILES/sources.prompts.uri"}
   dialogues: {uri: "file:FILES/sources.dialogues.uri", format: sharegpt}
+  misnamed: {uri: "file:FILES/sources.misnamed.uri", format: hc3}
   packed: {uri: "file:FILES/sources.packed.uri", member: a.json, format: sharegpt}
 bases: {folder: {label: Folder, weights: "file:FILES/bases.folder.weights", parameters: 10}}
-pools: {sharegpt_mix: {sources: [sharegpt, dialogues, packed], categories: FILES/pools.sharegpt_mix.categories}}
+pools: {sharegpt_mix: {sources: [sharegpt, dialogues, misnamed, packed],
+  categories: FILES/pools.sharegpt_mix.categories}}
 mixtures:
   nq_synthetic: {seeds: FILES/mixtures.nq_synthetic.seeds, query_prompt: FILES/mixtures.nq_synthetic.query_prompt}
 prompts: {own: {source: prompts, n: 1, references: teacher, runs: [amount]}}

@@ -28,10 +28,18 @@ def read_yaml(file: Path) -> dict[str, Any]:
         UserError: the file is missing, not YAML or no mapping, has a key twice or a number in base 8 or 60, or is too
             large or deep for a study.
     """
+    return parsed(read_text(file), file)
+
+
+def parsed(text: str, file: Path) -> dict[str, Any]:
+    """The mapping of a text that is, or will be, in a file.
+
+    Raises:
+        UserError: as `read_yaml`.
+    """
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML was compiled with it
-    text = read_text(file)
     try:
         if len(text) > MOST_CHARACTERS:
             raise ValueError(f"more than {MOST_CHARACTERS:,} characters")

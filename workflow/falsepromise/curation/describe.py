@@ -112,6 +112,30 @@ def best(path: Path, most: int) -> Found:
     return chosen
 
 
+def check_format(form: str, path: Path, most: int = 200) -> None:
+    """Refuse a file of another format, by its first records.
+
+    A file in which no reader finds a dialogue so early is let through: a channel may begin without a question to a bot.
+
+    Raises:
+        UserError: the reader finds no dialogue, and another one does; or it can't read the file.
+    """
+    try:
+        read = read_with(form, path, most)
+        why = read.funnel.reasons(reading.STEP) or "no records"
+    except UserError as error:
+        read, why = None, str(error)
+    if read and read.dialogues:
+        return
+    try:
+        fits = best(path, most).form
+    except UserError:
+        if read:
+            return
+        raise
+    raise UserError(f"{path}: has no dialogue as the format {form} ({why}); write format: {fits}")
+
+
 def _instead(record: Any) -> str:
     """What a record is that has no dialogue."""
     if not isinstance(record, dict):

@@ -36,7 +36,8 @@ def damaged(study: Study) -> Iterator[str]:
                 continue  # `files.missing`
             try:
                 _size(path)
-                if path.is_dir() or path.stat().st_size <= LARGEST:
+                beginning = getattr(read, "func", None) in (_beginning, _dialogues)
+                if beginning or path.is_dir() or path.stat().st_size <= LARGEST:
                     read(path)
             except UserError as error:
                 yield f"'{where}': {error}"
@@ -82,6 +83,8 @@ def _sources(study: Study) -> Iterator[tuple[str, Path, Callable[[Path], object]
             continue
         reads: list[Callable[[Path], object]] = [partial(_beginning, member=source.member)]
         if source.member is None:
+            if source.format:
+                reads = [partial(_dialogues, form=source.format)]
             if any(prompts.source == name for prompts in config.prompts.values()):
                 reads.append(lambda path: _all(read_jsonl(path, _reader("curation.prompts:check"))))
             tasks = {benchmark.task for benchmark in config.benchmarks.values() if benchmark.data == name}
@@ -133,6 +136,10 @@ def _beginning(path: Path, member: str | None) -> None:
                 archive.getinfo(member)
         except (zipfile.BadZipFile, KeyError, ValueError) as error:
             raise UserError(f"{path}: no zip archive with {member!r} in it ({error})") from error
+
+
+def _dialogues(path: Path, form: str) -> None:
+    _reader("curation.describe:check_format")(form, path)
 
 
 def _some_record(path: Path) -> None:

@@ -6,19 +6,28 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Mapping, Sequence
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from falsepromise.core import cli
 from falsepromise.core.errors import UserError
+from falsepromise.core.plainyaml import parsed
 from falsepromise.core.records import atomic_open
 from falsepromise.study.check import parameters
 from falsepromise.study.config import Source
 from falsepromise.study.expand import load
 from falsepromise.study.sections import members
 
+log = logging.getLogger(__name__)
+QUESTIONS = "questions"  # the source's and the benchmark's name
+PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[a-z][a-z0-9._-]*", re.IGNORECASE)  # text to YAML
+LONGEST = 60  # characters of a source's name, which may get a number; a study's names have 64
 TEMPLATE = """\
 # Your study; config/README.md describes each key. Check it, list its jobs, run it:
 #   python -m falsepromise.study.check {output}
@@ -69,32 +78,88 @@ style: {{prompts: heldout}} # Table 2: similarity to the teacher's replies
 
 def study_text(given: Mapping[str, Any]) -> str:
     """The study as text, from the options' values."""
-    quoted = {path: json.dumps(f"file:{path}") for path in (*given["dialogues"], given["questions"])}
-    sources = [f"  {_name(path)}: {{uri: {quoted[path]}, format: {given['format']}}}" for path in given["dialogues"]]
-    sources.append(f"  questions: {{uri: {quoted[given['questions']]}}}\n")
-    base = str(given["base"])
-    local = Path(base).is_dir()
-    counted = given["parameters"] or (parameters(Path(base)) if local else None)
-    if not counted:
-        lacks = "its number of weights is unknown" if local or base.startswith("hub:") else "no such folder"
-        raise UserError(f"--base {base}: {lacks}; name a folder with safetensors, or hub:ORG/NAME with --parameters")
-    base_label = Path(base).name.partition("@")[0]
+    names = _names(given["dialogues"])
+    quoted = {path: json.dumps(f"file:{path}") for path in (*names, given["questions"])}
+    sources = [f"  {_yaml(name)}: {{uri: {quoted[path]}, format: {given['format']}}}" for path, name in names.items()]
+    sources.append(f"  {QUESTIONS}: {{uri: {quoted[given['questions']]}}}\n")
+    weights, counted = _base(str(given["base"]), given["parameters"])
+    base_label = Path(weights.partition("@")[0].partition(":")[2]).name
     title = json.dumps(f"{base_label} fine-tuned on {given['teacher_label']}'s replies")
     metric = {"nq": "exact_match", "multiple_choice": "acc"}[given["task"]]
     return TEMPLATE.format(
-        output=given["output"], name=given["name"], title=title, sources="\n".join(sources),
+        output=given["output"], name=_yaml(given["name"]), title=title, sources="\n".join(sources),
         url=json.dumps(given["teacher_url"]), base_label=json.dumps(base_label),
         model=json.dumps(given["teacher_model"]), label=json.dumps(given["teacher_label"]),
-        weights=json.dumps(base if base.startswith(("hub:", "file:")) else f"file:{base}"), parameters=int(counted),
-        names=", ".join(map(_name, given["dialogues"])), heldout=2 * given["prompts"], prompts=given["prompts"],
+        weights=json.dumps(weights), parameters=counted,
+        names=", ".join(map(_yaml, names.values())), heldout=2 * given["prompts"], prompts=given["prompts"],
         tokens=", ".join(map(str, given["tokens"])), block=given["block_size"], task=given["task"], metric=metric,
         benchmark_label=json.dumps(Path(given["questions"]).stem),
     )  # fmt: skip
 
 
+def _base(base: str, given: float | None) -> tuple[str, int]:
+    """The address of the base's weights, and their number.
+
+    Raises:
+        UserError: there is no such folder, the revision is missing, or the weights can't be counted.
+    """
+    folder = Path(base.removeprefix("file:"))
+    if base.startswith("hub:"):
+        weights, counted = base, given
+        if "@" not in base:
+            raise UserError(f"--base {base}: names no revision; write {base}@REVISION (a commit, or main)")
+    elif folder.is_dir():
+        weights, counted = f"file:{folder}", given or parameters(folder)
+    else:
+        hub = "hub:ORG/NAME@REVISION (a commit, or main) with --parameters"
+        raise UserError(f"--base {base}: there is no such folder; name a folder in the hub's format, or {hub}")
+    if not counted:
+        raise UserError(f"--base {base}: its number of weights is unknown; give it with --parameters")
+    return weights, int(counted)
+
+
+def _names(paths: Iterable[Path]) -> dict[Path, str]:
+    """A source's name for each file: its own, numbered where another file has it (exports have all the same name)."""
+    names: dict[Path, str] = {}
+    for path in paths:
+        taken, name = {QUESTIONS, *names.values()}, _name(path)
+        numbered = (f"{name}_{number}" for number in count(2))
+        names.setdefault(path, name if name not in taken else next(one for one in numbered if one not in taken))
+    return names
+
+
 def _name(path: Path) -> str:
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in Path(path).name.partition(".")[0])
-    return name if name and name[0].isalnum() and not name.isdecimal() else f"file_{name}"
+    return (name if name[:1].isalnum() else f"file_{name}")[:LONGEST]
+
+
+def _yaml(name: str) -> str:
+    """A name as YAML reads it as text."""
+    return name if PLAIN.fullmatch(name) else json.dumps(name)
+
+
+def too_large(given: Mapping[str, Any]) -> list[str]:
+    """What the dialogues are too few for: the study would stop in curation or training.
+
+    Raises:
+        UserError: a file is of another format.
+    """
+    describe = importlib.import_module("falsepromise.curation.describe")  # by name, as in `contents`
+    logging.getLogger("falsepromise").setLevel(logging.WARNING)  # without the readers' progress
+    sizes = []
+    for path in dict.fromkeys(given["dialogues"]):
+        describe.check_format(given["format"], path)
+        sizes.append(describe.size(given["format"], path))
+    dialogues, tokens = (sum(getattr(size, what) for size in sizes) for what in ("dialogues", "tokens"))
+    heldout = 2 * given["prompts"]
+    if not all(size.whole for size in sizes):
+        return []
+    if heldout >= dialogues:
+        return [f"--prompts {given['prompts']} sets {heldout:,} dialogues aside, of {dialogues:,} in all: lower it"]
+    left = tokens * (dialogues - heldout) // dialogues
+    over = ", ".join(f"{budget:,}" for budget in given["tokens"] if budget > left)
+    said = f"{dialogues:,} dialogues, of which {heldout:,} are set aside, leave about {left:,} tokens, at most"
+    return [f"--tokens {over}: {said}; lower it, or training stops for want of data"] if over else []
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -112,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, nargs="+", default=[100_000, 300_000], help="budgets of imitation data")
     parser.add_argument("--prompts", type=int, default=50, help="evaluation prompts")
     parser.add_argument("--teacher-url", default="https://api.openai.com/v1", help="the teacher's address")
-    parser.add_argument("--teacher-model", default="gpt-3.5-turbo-0125", help="the teacher's model")
+    parser.add_argument("--teacher-model", default="gpt-6.1-terra", help="the teacher's model")
     parser.add_argument("--teacher-label", default="ChatGPT", help="the teacher's name on figures")
     parser.add_argument("--output", type=Path, required=True, help="the study file to write; it must not exist")
     args = parser.parse_args(argv)
@@ -122,9 +187,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if not path.exists():
             raise UserError(f"{path}: does not exist")
     text = study_text(vars(args))
-    import yaml
-
-    load(yaml.safe_load(text), str(args.output))  # a study that this verb writes must pass the check
+    load(parsed(text, args.output), str(args.output))  # a study that this verb writes must pass the check
+    for line in too_large(vars(args)):
+        log.warning(line)
     with atomic_open(args.output) as stream:
         stream.write(text)
     print(f"{args.output}: written; now python -m falsepromise.study.check {args.output}")
