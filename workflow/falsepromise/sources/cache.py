@@ -55,9 +55,11 @@ def find(uri: str, options: Mapping[str, Any], digest: str | None) -> tuple[str,
     base = folder()
     if base is None:
         return None
-    entry: dict[str, Any] = {}
+    entry: Any = None
     with contextlib.suppress(OSError, ValueError):
         entry = loads((base / "addresses" / address(uri, options)).read_text(encoding="utf-8"))
+    if not isinstance(entry, dict) or not isinstance(entry.get("origin", {}), dict):
+        entry = {}  # there is none, or it is damaged
     if digest is None:
         if not (_LASTING.fullmatch(uri) or entry.get("bundled")):
             return None

