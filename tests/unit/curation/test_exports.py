@@ -97,6 +97,37 @@ def test_claudes_export(read_with, tmp_path):
     assert ("read: characters", "unexplained") not in funnel
 
 
+def test_a_voice_chat_is_its_transcription(read_with, tmp_path):
+    heard = {"content_type": "audio_transcription", "text": "Hello there", "direction": "in"}
+    sound = {"content_type": "real_time_user_audio_video_asset_pointer", "audio_asset_pointer": {"asset_pointer": "x"}}
+    answer = {**heard, "text": "Hi.", "direction": "out"}
+    spoken = {"content_type": "audio_asset_pointer", "asset_pointer": "sediment://x"}
+    nodes = {
+        **node("q1", None, "user", heard, sound, kind="multimodal_text"),
+        **node("a1", "q1", "assistant", answer, spoken, kind="multimodal_text"),
+        **node("q2", "a1", "user", heard, {"content_type": "image_asset_pointer"}, kind="multimodal_text"),
+        **node("a2", "q2", "assistant", "A cup."),
+    }
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps([{"id": "v", "mapping": nodes, "current_node": "a2"}]))
+    found, funnel = read_with("exports", path)
+    assert said(found[0]) == [("u", "Hello there"), ("a", "Hi.")], "a picture still ends its dialogue"
+    assert ("read: characters", "unexplained") not in funnel
+
+
+@pytest.mark.parametrize("weight", [0, 0.0, False])
+def test_a_reply_of_weight_0_is_left_out(read_with, tmp_path, weight):
+    bad = {"role": "assistant", "content": "bad one", "weight": weight}
+    turns = [{"role": "user", "content": "p"}, bad, TURNS[0], {**TURNS[1], "weight": 1}]
+    for form in ("messages", "exports", "sharegpt"):
+        path = tmp_path / "in.jsonl"
+        path.write_text(json.dumps({"messages": turns}) + "\n" + json.dumps({"messages": [TURNS[0], bad]}))
+        found, funnel = read_with(form, path)
+        assert [said(record) for record in found] == [QA]
+        assert funnel["read: characters", "reply of weight 0 left out"]["dropped"] == "14"
+        assert ("read: characters", "unexplained") not in funnel
+
+
 QA = [("u", "q"), ("a", "r")]
 TURNS = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "r"}]
 

@@ -196,6 +196,9 @@ def test_html_that_was_asked_for_stays():
     assert is_scraped_html(PROSE.format(page), True, "What is HTML?"), "the page's own class says that it is scraped"
 
 
+CITE = "\ue200cite\ue202turn0search1\ue202turn0news2\ue201"
+
+
 @pytest.mark.parametrize(
     ("turn", "expected"),
     [
@@ -214,6 +217,17 @@ def test_html_that_was_asked_for_stays():
           "before sending another message, or wait one minute."), "Good."),
         (("gpt", "!\nSomething went wrong. If this issue persists please contact us through our help."), ""),
         (("gpt", "2 / 2"), ""),
+        (("gpt", f"It rained {CITE} in Paris{CITE}."), "It rained in Paris."),
+        (("gpt", 'I met \ue200entity\ue202["people","Ada","writer"]\ue201.'), "I met Ada."),
+        (("gpt", "As said\u30104\u2020source\u3011, yes \u301012:3\u2020a b.pdf\u3011."), "As said, yes."),
+        (("gpt", "A dagger\u2020 and \u3010a title\u3011."), "A dagger\u2020 and \u3010a title\u3011."),
+        (("human", "\u30104\u2020source\u3011 means what?"), "\u30104\u2020source\u3011 means what?"),
+        (("gpt", "<think>\nHm.\n</think>\n\nGood."), "Good."),
+        (("gpt", " <thinking>Hm.</thinking>Good."), "Good."),
+        (("gpt", "Hm.\n</think>\n\nGood."), "Good."),
+        (("gpt", "<think>Hm, and never an end"), ""),
+        (("gpt", "Models write </think> first."), "Models write </think> first."),
+        (("human", "<think>a</think>b?"), "<think>a</think>b?"),
         (("gpt", "Too many requests in 1 hour. Try again later."), ""),
         (("gpt", "It means:\nnetwork error"), "It means:\nnetwork error"),
     ],

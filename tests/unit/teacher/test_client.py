@@ -18,6 +18,7 @@ from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Prices, Request
 from falsepromise.teacher.ledger import Limits
 from falsepromise.teacher.local import serving
+from falsepromise.teacher.reply import _without_thoughts
 from falsepromise.teacher.standin import NAME, StandIn
 from falsepromise.teacher.store import Store
 
@@ -309,3 +310,12 @@ def test_another_models_name_is_said_once(
 )
 def test_an_address_is_one_however_it_is_written(address: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Teacher(address, "m", store).name == "https://h/v1 m"
+
+
+def test_an_answer_about_marks_of_thoughts_keeps_what_is_before_them() -> None:
+    about = "Reasoning models write </think> before their answer.\n\nThat is a mark, not HTML."
+    assert _without_thoughts(about, "hm") == (about, "hm")
+    fenced = "It looks so:\n\n```\nhm\n</think>\n\nanswer\n```"
+    assert _without_thoughts(fenced, None) == (fenced, None)
+    assert _without_thoughts("hm\n</think>\n\nanswer", None) == ("answer", "hm")
+    assert _without_thoughts("hm.</think>\n\nanswer", "so ") == ("answer", "so hm.")

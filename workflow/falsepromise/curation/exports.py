@@ -22,6 +22,7 @@ from falsepromise.core import cli
 from falsepromise.core.records import Record
 from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.ledger import TURNS, characters
+from falsepromise.curation.leftovers import REASONING
 from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
 from falsepromise.curation.turns import NO_TURNS, PAIRS, has_turns, pair_of, text_in, turns_of, with_system
 
@@ -29,7 +30,6 @@ IDS = ("id", "conversation_id", "conversationId", "conversation_hash", "uuid")
 TURN_LISTS = ("conversations", "conversation", "messages", "items", "chat_messages", "linear_conversation")
 KEYS = ("mapping", *TURN_LISTS, *dict.fromkeys(key for pair in PAIRS for key in pair), "id")
 TOOLS = "message to or from a tool left out"
-REASONING = "reasoning left out"
 HIDDEN = "hidden or empty message left out"
 AGAIN = "message kept with each of its branches"
 OTHER_BRANCH = "message of another branch"

@@ -1,4 +1,4 @@
-"""Remove a chat page's own texts from scraped turns: buttons, counters, errors.
+"""Remove what isn't said from turns: a chat page's buttons, counters and errors, marks of sources, reasoning.
 
 All patterns are anchored or fixed texts, so they take linear time.
 """
@@ -9,6 +9,8 @@ import re
 
 BUTTON = "a page's button or counter removed"
 ERROR = "a page's error text removed"
+MARKS = "marks of sources removed"
+REASONING = "reasoning left out"
 
 # The page writes "2 / 2", with blanks; "3/4" and "12/25" are fractions and dates.
 _COUNTER = re.compile(r"\A\d{1,3} / \d{1,3}[ \t]*\n|\n[ \t]{0,20}\d{1,3} / \d{1,3}\Z")
@@ -52,8 +54,43 @@ _ERRORS = (
     "Request timed out",
     "Internal server error",
 )
+# ChatGPT's marks of what it found, which its page shows as links; of an entity it shows the name.
+_MARK = re.compile(
+    "[ \t]?(?:\ue200[^\ue200\ue201]{0,4000}\ue201|\N{LEFT BLACK LENTICULAR BRACKET}[0-9:]{1,9}\N{DAGGER}"
+    "[^\N{RIGHT BLACK LENTICULAR BRACKET}\n]{0,300}\N{RIGHT BLACK LENTICULAR BRACKET})"
+)
+_ENTITY = re.compile('(.?)\ue200entity\ue202\\["[^"]{0,200}", ?"([^"]{0,200})"')
 _LONGEST_ERROR = 400
 _ENDS = 40  # a counter is within so many characters of a turn's ends
+
+
+def split_thoughts(text: str) -> tuple[str, str]:
+    """The reasoning at a reply's head, `<think>...</think>`, and the reply without it.
+
+    Some chat templates say the opening mark themselves. Without it the closing one must stand alone on its line or
+    end a paragraph, and not in a block of code: a reply may be about such marks.
+    """
+    head = text.lstrip()
+    for name in ("think", "thinking"):
+        opening, closing = f"<{name}>", f"</{name}>"
+        before, found, after = text.partition(closing)
+        alone = after.startswith(("\n\n", "\r\n\r\n")) or not (
+            before.rpartition("\n")[2].strip() or after.partition("\n")[0].strip()
+        )
+        unopened = bool(found) and alone and not (opening in before or closing in after or before.count("```") % 2)
+        if head.startswith(opening) or unopened:
+            return before.strip().removeprefix(opening).strip(), after.lstrip()
+    return "", text
+
+
+def without_marks(reply: str) -> str:
+    """A reply without ChatGPT's marks of its sources, and the blanks before them; entities become their names."""
+
+    def shown(mark: re.Match[str]) -> str:
+        entity = _ENTITY.match(mark[0])
+        return entity[1] + entity[2] if entity else ""
+
+    return _MARK.sub(shown, reply) if "\ue200" in reply or "\N{DAGGER}" in reply else reply
 
 
 def without_leftovers(text: str, reply: bool) -> tuple[str, list[str]]:

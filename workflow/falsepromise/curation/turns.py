@@ -15,7 +15,7 @@ from itertools import groupby
 from falsepromise.core.records import Record
 from falsepromise.curation.jsonstream import repair_text
 from falsepromise.curation.ledger import Ledger, characters
-from falsepromise.curation.leftovers import without_leftovers
+from falsepromise.curation.leftovers import MARKS, REASONING, split_thoughts, without_leftovers, without_marks
 from falsepromise.curation.markup import is_scraped_html, to_markdown
 
 # Spellings of the two speakers, letters only and in lower case. Other assistants than ChatGPT
@@ -45,6 +45,8 @@ _TEXT_KEYS = ("value", "content", "text", "message", "markdown", "utterance", "s
 # Parts of a message that the other speaker doesn't see, such as reasoning.
 _UNSAID: tuple[str, ...] = ("thinking", "redacted_thinking", "reasoning", "tool_use", "tool_result", "tool_call")
 _UNSAID += ("function_call", "server_tool_use", "web_search_tool_result", "token_budget", "reasoning_summary")
+# What a voice chat has beside its transcription.
+_SOUND = ("audio_asset_pointer", "real_time_user_audio_video_asset_pointer")
 
 NO_TURNS = "no turns"
 NO_USER = "no user turn"
@@ -57,6 +59,7 @@ HTML = "HTML turned to text"
 BAD_UNICODE = "invalid Unicode replaced"
 LATE_SYSTEM = "system turn in the middle left out"
 LEADING_REPLY = "reply before the first query left out"
+NO_WEIGHT = "reply of weight 0 left out"
 EMPTY_TURN = "exchange with an empty turn left out"
 MERGED_SYSTEM = "system turns in a row joined"
 SYSTEM_BESIDE = "system prompt beside the turns made their first turn"
@@ -151,8 +154,13 @@ def _turn_of(raw: Record, ledger: Ledger) -> list[tuple[object, object]]:
         found = {key: text_in(turn[key]) for key in _TEXT_KEYS if key in turn and key != by}
         good = [key for key, text in found.items() if isinstance(text, str)]
         said = next((key for key in good if str(found[key]).strip()), next(iter([*good, *found]), None))
-        ledger.unused(turn, {by, said}, "turn's ")
-        return [(speaker, None if said is None else _text(turn[said], ledger))]
+        weight = turn.get("weight")
+        ledger.unused(turn, {by, said, "weight" if isinstance(weight, int | float) else None}, "turn's ")
+        text = None if said is None else _text(turn[said], ledger)
+        if weight == 0 and role(speaker) == "assistant":  # of OpenAI's fine-tuning: not to be learnt
+            ledger.lose(NO_WEIGHT, characters([text]))
+            text = None
+        return [(speaker, text)]
     both = {role(key): key for key, value in turn.items() if isinstance(value, str) and role(key)}
     used = [both[name] for name in ("user", "assistant") if name in both]
     ledger.unused(turn, used, "turn's ")
@@ -228,14 +236,21 @@ def with_system(
 
 def text_in(content: object) -> object:
     """The text of a message's content: itself, or its parts joined (`["..."]`, `[{"type": "text", "text": ...}]`,
-    `{"parts": [...]}`), without reasoning and tool calls. Content with other parts is returned unchanged.
+    `{"parts": [...]}`), without reasoning, tool calls, and the sound beside its transcription. Content with other parts
+    is returned unchanged.
     """
     if isinstance(content, dict):
         parts = content.get("parts", content.get("text"))
         return content if parts is None or isinstance(parts, dict) else text_in(parts)
     if not isinstance(content, list):
         return content
-    said = [part for part in content if not (isinstance(part, dict) and part.get("type") in _UNSAID)]
+    kinds = [part.get("content_type") if isinstance(part, dict) else None for part in content]
+    left_out = {*_SOUND} if "audio_transcription" in kinds else set()
+    said = [
+        part
+        for part, kind in zip(content, kinds, strict=True)
+        if not (isinstance(part, dict) and (part.get("type") in _UNSAID or kind in left_out))
+    ]
     texts = [part.get("text") if isinstance(part, dict) else part for part in said]
     texts = [text.get("value") if isinstance(text, dict) else text for text in texts]
     strings = [text for text in texts if isinstance(text, str)]
@@ -301,6 +316,13 @@ def _read(turns: list[tuple[object, object]], result: Tidied, ledger: Ledger) ->
             html, text = text, to_markdown(text)
             ledger.reshape(HTML, len(html), len(text))
             result.repairs.add(HTML)
+        if speaker == "assistant":
+            for why, clean in ((REASONING, lambda said: split_thoughts(said)[1]), (MARKS, without_marks)):
+                kept = clean(text)
+                if kept != text:
+                    result.repairs.add(why)
+                    ledger.reshape(why, len(text), len(kept))
+                    text = kept
         if speaker != "system":
             kept, removed = without_leftovers(text, speaker == "assistant")
             if removed:

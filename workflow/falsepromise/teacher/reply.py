@@ -8,6 +8,7 @@ from typing import Any
 from falsepromise.core.errors import UserError
 from falsepromise.core.records import loads
 from falsepromise.core.text import page_words, shown
+from falsepromise.curation.leftovers import split_thoughts
 from falsepromise.teacher import faults
 from falsepromise.teacher.faults import Asked, Rejected, Retry
 from falsepromise.teacher.ledger import Charge
@@ -154,14 +155,8 @@ def _text(content: Any) -> tuple[str | None, str | None]:
 
 def _without_thoughts(text: str, thinking: str | None) -> tuple[str, str | None]:
     """A text whose head is `<think>...</think>` (the opening mark may be missing), and what was in it."""
-    head = text.lstrip()
-    for name in ("think", "thinking"):
-        opening, closing = f"<{name}>", f"</{name}>"
-        at = text.find(closing)
-        if head.startswith(opening) or (at >= 0 and text.count(closing) == 1 and opening not in text[:at]):
-            thoughts, _, answer = text.partition(closing)
-            return answer.lstrip(), f"{thinking or ''}{thoughts.strip().removeprefix(opening).strip()}"
-    return text, thinking
+    thoughts, answer = split_thoughts(text)
+    return answer, f"{thinking or ''}{thoughts}" if answer != text else thinking
 
 
 def _plain(text: str, key: str) -> str:
