@@ -273,10 +273,18 @@ def test_hc3_as_a_mapping_of_sub_corpora(read_with, tmp_path):
 
 def test_a_repair_counts_where_the_dialogue_stays(read_with, tmp_path):
     path = tmp_path / "in.json"
-    path.write_text(json.dumps({"question": "q\\nr", "chatgpt_answers": ["", "a\\nb"]}))
+    path.write_text(json.dumps({"question": "Q.\\nR", "chatgpt_answers": ["", "A:\\r\\n\\n- b"]}))
     found, funnel = read_with("hc3", path)
-    assert texts(found[0]) == ["q\nr", "a\nb"]
+    assert texts(found[0]) == ["Q.\nR", "A:\n\n- b"]
     assert repaired(funnel) == {"escaped line breaks restored": 1}
+
+
+def test_a_backslash_of_a_formula_or_a_path_is_no_line_break(read_with, tmp_path):
+    path = tmp_path / "in.json"
+    said = r"Where $\det A \neq 0$ and $\nabla f = \nu$; see C:\new\notes.txt."
+    path.write_text(json.dumps({"question": "When?", "chatgpt_answers": [rf"It is:\n\n{said}\nThat is all."]}))
+    found, _ = read_with("hc3", path)
+    assert texts(found[0])[1] == f"It is:\n\n{said}\nThat is all."
 
 
 def all_text(value):

@@ -7,6 +7,7 @@ backslash and an n for a line break, the line break is restored.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identif
 KEYS = ("question", "chatgpt_answers", "Question")
 NO_ANSWER = "question without a ChatGPT answer"
 ESCAPED = "escaped line breaks restored"
+# In the release, a capital, a digit or a sign follows; a small letter does in LaTeX (`\neq`) and in paths.
+_ESCAPE = re.compile(r"(?:\\r)?\\n(?![a-z])")
 
 
 def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
@@ -48,7 +51,7 @@ def read(values: Iterator[Any], funnel: Funnel) -> Iterator[RawDialogue]:
 
 def _with_line_breaks(text: object) -> object:
     if isinstance(text, str) and "\\n" in text and "`" not in text:
-        return text.replace("\\r\\n", "\n").replace("\\n", "\n")
+        return _ESCAPE.sub("\n", text)
     return text
 
 
