@@ -125,6 +125,16 @@ def test_clean_refuses(tmp_path):
     assert [child.name for child in tmp_path.iterdir()] == ["a.jsonl"]
 
 
+def test_of_branches_a_pool_keeps_the_first_with_each_first_query(tmp_path):
+    reply = "Once upon a time there was a small dog who lived in a house and liked to eat."
+    branches = [dialogue("c", "Please tell me a story about a dog.", reply),
+                dialogue("c/1", "Please tell me a story about a dog.", f"Well. {reply}"),
+                dialogue("c/2", "Please tell me a story about a large dog.", reply)]  # fmt: skip
+    path, output = write_lines(tmp_path / "a.jsonl", branches), tmp_path / "o.jsonl"
+    clean.main(["--input", str(path), "--output", str(output), "--funnel", str(tmp_path / "f")])
+    assert [record["id"] for record in read_lines(output)] == ["c", "c/2"]
+
+
 def test_near_duplicates_name_the_missing_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasketch", None)
     path = write_lines(tmp_path / "a.jsonl", [topic(0)])

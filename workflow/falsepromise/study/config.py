@@ -51,7 +51,9 @@ class Source(Section):
         "its dialogue format; `python -m falsepromise.curation.describe FILE` finds it (docs/data.md)", None
     )
     join_parts: bool = key("`false` does not join ShareGPT's parts `id_0`, `id_11`, ...", True)
-    all_branches: bool = key("`true` reads every branch of ChatGPT's export: several replies to one query", False)
+    all_branches: bool = key(
+        "`true` reads every branch of ChatGPT's export; a pool keeps the first of those with the same first query", False
+    )
 
 
 class Facts(Section):
@@ -170,8 +172,8 @@ class Base(Section):
 
     label: str = key("its name on figures")
     weights: str | None = key(
-        "`hub:ORG/NAME@REVISION`, `file:FOLDER` in the hub's format (safetensors), or `source:NAME`, a GGUF file of "
-        "`sources`", None,
+        "`hub:ORG/NAME@REVISION` (a commit, or `main`), `file:FOLDER` in the hub's format (safetensors), or "
+        "`source:NAME`, a GGUF file of `sources`", None,
         pattern=sections.WEIGHTS, file=True, paper="GPT-2 1.5B, LLaMA 7B, 13B (section 4.1)",
     )  # fmt: skip
     architecture: Architecture | None = key("a LLaMA to pre-train here, once for each seed of its runs", None)
