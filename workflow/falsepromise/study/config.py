@@ -52,7 +52,8 @@ class Source(Section):
     )
     join_parts: bool = key("`false` does not join ShareGPT's parts `id_0`, `id_11`, ...", True)
     all_branches: bool = key(
-        "`true` reads every branch of ChatGPT's export; a pool keeps the first of those with the same first query", False
+        "`true` reads every branch of ChatGPT's export; a pool keeps the first of those with the same first query",
+        False,
     )
 
 
