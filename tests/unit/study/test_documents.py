@@ -13,7 +13,9 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from falsepromise.__main__ import STAGES, verbs
 from falsepromise.study import config
+from falsepromise.study.asked import Habits
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [ROOT / "README.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,6 +34,28 @@ def commands(page: Path) -> list[str]:
     lines = [line.strip().removeprefix("$ ") for block in blocks(page) for line in block.splitlines()]
     lines += re.findall(r"`((?:python -m falsepromise|snakemake)[^`]* -[^`]*)`", page.read_text(encoding="utf-8"))
     return [re.split(r"\s#|\s[|>]|&&", line)[0] for line in lines]
+
+
+# Files that a page tells its reader to write.
+TO_WRITE = {"curation/forum.py", "models/NAME.py", "benchmarks/trivia.py", "stages/NAME.py", "rules/NAME.smk"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_code_that_the_documents_name_exist(page: Path) -> None:
+    folders = ("workflow", "executor", "tests", "benchmarks")
+    there = [f"/{file.relative_to(ROOT)}" for folder in folders for file in (ROOT / folder).rglob("*.*")]
+    for file in re.findall(r"`([A-Za-z0-9_/]+\.(?:py|smk))`", page.read_text(encoding="utf-8")):
+        assert file in TO_WRITE or any(place.endswith(f"/{file}") for place in there), f"{page.name}: {file}"
+
+
+def test_every_verb_and_habit_is_in_its_page() -> None:
+    """A verb without its line in a table is found by nobody."""
+    names = ("layout", "figures", "teacher")
+    layout, figures, teacher = ((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in names)
+    for stage in STAGES:
+        lacking = [name for name, _ in verbs(stage) if f"`{name}`" not in (figures if stage == "figures" else layout)]
+        assert not lacking, f"{stage}: {lacking}"
+    assert not [name for name in Habits.model_fields if f"`{name}`" not in teacher]
 
 
 class Parsed(Exception):
