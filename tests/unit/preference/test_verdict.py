@@ -56,6 +56,17 @@ READ = {
     "Оценка: 8 6": (8, 6),
     "Ассистент 1: 8\nАссистент 2: 6": (8, 6),
     '{"winner": "B", "scores": [6, 8]}': (6, 8),
+    # A heading names whose score follows, and is no verdict; these were all read as "the first is better".
+    "**Assistant 1**\nScore: 4/10\nIt is wrong.\n\n**Assistant 2**\nScore: 9/10": (4, 9),
+    "Assistant 1\n3\nAssistant 2\n9": (3, 9),
+    "Assistant 2\n9\nAssistant 1\n3": (3, 9),
+    "First answer\nwrong. 2/10\nSecond answer\nright. 9/10": (2, 9),
+    "### Assistant A:\nIt is right.\nScore: 8\n### Assistant B:\nIt isn't.\nScore: 3": (8, 3),
+    "| Assistant 2 | Assistant 1 |\n|---|---|\n| 9 | 3 |": (3, 9),
+    "| | Assistant B | Assistant A |\n|---|---|---|\n| Overall | 8/10 | 5/10 |": (5, 8),
+    "Assistant 2, Assistant 1\n9 3": (3, 9),
+    "Assistant 1, Assistant 2\n9 3": (9, 3),
+    "9 3\nAssistant 2, Assistant 1: both are short.": (9, 3),
 }
 CHOSEN = {
     "Verdict: Assistant 2 wins": "second",
@@ -77,6 +88,8 @@ CHOSEN = {
     "Answer 1 gives the better answer": "first",
     "Answer 1 wins this comparison.": "first",
     "Tie": "tie",
+    "Assistant 1\n\nIt is clearer.": "first",
+    "[[A]]\nAssistant B is vague.": "first",
     "[[A]]\nWait, I was wrong about the date: [[B]]": "second",
     "It's a tie.": "tie",
     '{"winner": "model_2", "why": "x"}': "second",
@@ -86,6 +99,10 @@ CHOSEN = {
     "Accuracy: Assistant 1 - 5/5, Assistant 2 - 4/5\nDetail: Assistant 1 - 4/5, Assistant 2 - 5/5\n\n3": "tie",
 }
 NOT_READ = {
+    "Assistant 1 \nis worse than Assistant 2": "prose",
+    "Assistant 1\nAssistant 2": "prose",
+    "Assistant 1\nScore: 8": "prose",
+    "Assistant 1\nScore: 8\nAssistant 2\nScore: 3\nOverall, Assistant 2 is better.": "contradictory",
     "Assistant 1: 7-8\nAssistant 2: 6": "prose",
     "Assistant 1 gives the better answer.\nI prefer Assistant 2.": "contradictory",
     "": "empty",

@@ -14,36 +14,32 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from falsepromise.core.records import loads
+from falsepromise.preference.headings import (
+    BETWEEN,
+    LAST,
+    LEAD,
+    NAME,
+    ONE,
+    PAIR,
+    SCORE,
+    SIDE,
+    WHO,
+    is_second,
+    laid_out,
+    names_other,
+    score_of,
+    side_of,
+)
 
 Labelled = tuple[set[tuple[float, float]], set[tuple[float, float]]]  # the scores of either reply, with their scales
 MAX_CHARACTERS = 100_000  # of an answer; a verdict beyond them is not looked for
 HIGHEST = 10.0
 
-_NAME = (
-    r"(?:assistant|answer|response|reply|model|output|candidate|chatbot|system|ai"
-    r"|asistente|assistente|assistent|antwort|respuesta|resposta|réponse|risposta|ассистент|ответ|модель)"
-)
-_WHO = (
-    rf"(?:\b{_NAME} (?:{_NAME} )?#?\(?([12ab])\b\)?|(?:^|[,;|{{(] ?|\b(?:score|rating) )([ab])\b(?! ?/)"
-    rf"|(?:助手|回答|模型|アシスタント) ?([12ab])(?![0-9a-z])|\b(first|second) {_NAME}\b)(?:'s)?"
-)
-_NUMBER = r"(?<![\w.,/-])([0-9]{1,3}(?:\.[0-9]{1,4})?)"
-_OF = r"(?: ?/ ?([0-9]{1,3})| out of ([0-9]{1,3}))?(?: ?(?:points?|pts|punkte|puntos|pontos|punti|分|点))?"
-_SCORE = rf"{_NUMBER}{_OF}(?![\w%/]|\.[0-9])"
-_BETWEEN = r"(?: ?(?:,|;|\||&|-|–|—|/(?= )|:| and | vs\.? | to )? ?)"
-_PAIR = re.compile(rf"[\[(]?{_SCORE}{_BETWEEN}{_SCORE}[\])]?[.]?")
-_ONE = re.compile(_SCORE)
 _DIGIT = r"[0-9]{1,3}(?:\.[0-9]{1,4})?(?: ?/ ?[0-9]{1,3})?"
-_BELOW = re.compile(rf"[\[(]?(?:-{_DIGIT}{_BETWEEN}-?{_DIGIT}|{_DIGIT}(?:, ?|/| )-{_DIGIT})[\])]?[.]?")  # "-1 5"
-_LEAD = re.compile(
-    r"(?:(?:my|the|final|overall|total|here are the|two) ){0,3}(?:scores?|ratings?|verdict|evaluation|result|overall"
-    r"|total|оценк[аи]|bewertung(?:en)?|puntuaci(?:ón|ones)|pontuaç(?:ão|ões)|notes?|punteggi[oi]?|得分|评分|評分|分数|スコア|評価)"
-    r"(?: are| is)? ?[:=-]? ?"
-)
+_BELOW = re.compile(rf"[\[(]?(?:-{_DIGIT}{BETWEEN}-?{_DIGIT}|{_DIGIT}(?:, ?|/| )-{_DIGIT})[\])]?[.]?")  # "-1 5"
 _MARKS = re.compile(
     r"\\boxed\{|(?<=\d)\}\$?\Z|(?<![a-z0-9])_+|_+(?![a-z0-9])|[*`#~\"“”]+|</?[a-z_0-9]{1,24}>|^(?:[>•|] ?|- )+"
 )
@@ -54,10 +50,9 @@ _SAYS = (
     r"deserves|with|at|would|be|scored|as) ?){0,6}[:=(|>–—-]{0,2} ?"
 )
 _END = r"(?= ?(?:$|[,;|.)\]&(/–—-]|and\b|vs\b|while\b|but\b|because\b|for\b))"
-_LABELLED = re.compile(rf"{_WHO}{_SAYS}{_SCORE}(?! ?[–—-] ?[0-9]){_END}")  # "7-8" is no score
-_OPENS = re.compile(rf"(?:[12][.)] ?)?{_WHO} ?[:=–—-]")
-_LAST = re.compile(rf"\b(?:score|rating) ?[:=] ?{_SCORE}[.]?\Z")  # "Assistant 1: It is right. Score: 8"
-_REVERSED = re.compile(rf"{_SCORE} (?:for|to) (?:the )?{_NAME} #?([12ab])\b")
+_LABELLED = re.compile(rf"{WHO}{_SAYS}{SCORE}(?! ?[–—-] ?[0-9]){_END}")  # "7-8" is no score
+_OPENS = re.compile(rf"(?:[12][.)] ?)?{WHO} ?[:=–—-]")
+_REVERSED = re.compile(rf"{SCORE} (?:for|to) (?:the )?{NAME} #?([12ab])\b")
 _WORDS = re.compile(r"[a-z']+|[0-9]+")
 _SPELT = dict(zip("zero one two three four five six seven eight nine ten".split(), map(str, range(11)), strict=True))  # noqa: SIM905
 _SPELT_OUT = re.compile(rf"\b(?:{'|'.join(_SPELT)})\b")
@@ -79,7 +74,7 @@ _WINNER = re.compile(
     r"|best|conclusion)(?: (?:answer|response|reply|one|assistant|output|is|was|goes to|would be)){0,3} ?[:=-]? ?"
     r"(.{1,40}?)(?: wins| is (?:the )?(?:better|winner|best))?[ .!]?"
 )
-_THAN = rf"(?: than (?:the )?(?:{_NAME} ){{0,2}}#?\(?(?:1|2|a|b|first|second|other)\)?(?: {_NAME})?)?"
+_THAN = rf"(?: than (?:the )?(?:{NAME} ){{0,2}}#?\(?(?:1|2|a|b|first|second|other)\)?(?: {NAME})?)?"
 _IS_BETTER = re.compile(
     r"(?:so,? |therefore,? |thus,? |overall,? ){0,2}(?:(.{1,24}?) (?:(?:is|was) (?:the )?(?:clearly |slightly |much )?"
     rf"(?:better{_THAN}|winner|best|preferred)(?: (?:one|answer|response|reply|assistant|output))?"
@@ -87,8 +82,7 @@ _IS_BETTER = re.compile(
     r"|wins(?: (?:the|this) (?:comparison|round))?)|i (?:prefer|choose|pick) (.{1,40}?))"
     r"(?:,? (?:because|since|as) .{1,400})?"
 )
-_OF_WHOM = re.compile(rf"\A(?:the )?{_NAME} (?:of|from|by|given by) ")
-_SIDE = re.compile(rf"(?:the )?(?:{_NAME} ){{0,2}}#?\(?(1|2|a|b|first|second)\)?(?: {_NAME})?")
+_OF_WHOM = re.compile(rf"\A(?:the )?{NAME} (?:of|from|by|given by) ")
 _TIE = re.compile(
     r"(?:it is |it's )?(?:a |an )?(?:c|tie|tied|draw|equal|equally good|both equal|same|the same|no preference)"
 )
@@ -100,8 +94,8 @@ _REFUSES = re.compile(
     r"it (?:is|would be) (?:not |in)appropriate)\b"
 )
 _DIGITS = {"1": "first", "2": "second", "3": "tie"}  # on a last line alone, as prompts with three classes ask
-_KEYS_1 = re.compile(rf"(?:score|rating)?_?(?:of_)?(?:{_NAME})?_?(?:1|a|first|one)(?:_?(?:score|rating))?")
-_KEYS_2 = re.compile(rf"(?:score|rating)?_?(?:of_)?(?:{_NAME})?_?(?:2|b|second|two)(?:_?(?:score|rating))?")
+_KEYS_1 = re.compile(rf"(?:score|rating)?_?(?:of_)?(?:{NAME})?_?(?:1|a|first|one)(?:_?(?:score|rating))?")
+_KEYS_2 = re.compile(rf"(?:score|rating)?_?(?:of_)?(?:{NAME})?_?(?:2|b|second|two)(?:_?(?:score|rating))?")
 _KEYS_WINNER = ("winner", "verdict", "preference", "preferred", "choice", "better", "best", "decision", "answer")
 
 
@@ -135,8 +129,11 @@ def read_verdict(text: str, cut: bool = False) -> Verdict:
     if not text.strip():
         return Verdict(why="empty")
     whole = text.rpartition("\n")[0] if cut else text
-    lines = _named_rows([line for line in map(_plain, whole.split("\n")) if line])
+    lines = laid_out([line for line in map(_plain, whole.split("\n")) if line])
     one = _of_line(lines[0]) if lines else None
+    side = side_of(lines[0]) if lines else None
+    if side is not None and any(names_other(line, side) or score_of(line) for line in lines[1:]):
+        one = None  # a heading, or the beginning of a sentence
     found = one or _of_two_lines(lines)
     if found is not None and found.choice and not cut:
         found = _taken_back(found, lines[1 if one else 2 :])
@@ -156,7 +153,7 @@ def _taken_back(found: Verdict, lines: list[str]) -> Verdict:
     others = [found]
     for line in lines:
         corrects = _CORRECTS.search(line)
-        pair = re.search(rf"(?:^|[:=] ?|\bto )({_PAIR.pattern})\Z", line) if corrects or _LEAD.match(line) else None
+        pair = re.search(rf"(?:^|[:=] ?|\bto )({PAIR.pattern})\Z", line) if corrects or LEAD.match(line) else None
         later = _of_line(pair[1]) if pair else next(_explicit(["8", line], line), None)
         if later and later.choice:
             others = [later] if corrects else [*others, later]
@@ -185,15 +182,6 @@ def _plain(line: str) -> str:
     return line
 
 
-def _named_rows(lines: list[str]) -> list[str]:
-    """The lines, with rows of a table that only number the replies (`1 | 6`, `2 | 9`) as rows that name them."""
-    pairs = [_PAIR.fullmatch(line) for line in lines]
-    for i, (one, two) in enumerate(pairwise(pairs)):
-        if one and two and (one[1], one[2], two[1], two[2]) == ("1", None, "2", None):
-            lines[i : i + 2] = [f"assistant {row[1]}: {row[0][row.start(4) - row.start() :]}" for row in (one, two)]
-    return lines
-
-
 def _scored(first: float, second: float) -> Verdict:
     choice = "tie" if first == second else "first" if first > second else "second"
     return Verdict(choice, (first, second))
@@ -213,9 +201,9 @@ def _pair(one: tuple[float, float], other: tuple[float, float]) -> Verdict:
 
 def _of_line(line: str) -> Verdict | None:
     """The verdict of a line that holds nothing else, or None."""
-    lead = _LEAD.match(line)
+    lead = LEAD.match(line)
     bare = line[lead.end() :] if lead else line
-    if match := _PAIR.fullmatch(bare):
+    if match := PAIR.fullmatch(bare):
         return _pair(_number(*match.group(1, 2, 3)), _number(*match.group(4, 5, 6)))
     if _BELOW.fullmatch(bare):
         return Verdict(why="out of range")
@@ -227,7 +215,7 @@ def _of_line(line: str) -> Verdict | None:
 
 def _of_two_lines(lines: list[str]) -> Verdict | None:
     """The verdict of an answer that opens with a score a line, two of them."""
-    scores = [_ONE.fullmatch(line) for line in lines[:3]]
+    scores = [ONE.fullmatch(line) for line in lines[:3]]
     if len(scores) < 2 or not scores[0] or not scores[1] or (len(scores) > 2 and scores[2]):
         return None
     return _pair(_number(*scores[0].group(1, 2, 3)), _number(*scores[1].group(1, 2, 3)))
@@ -238,9 +226,9 @@ def _labelled(line: str) -> tuple[Labelled, str]:
     found: Labelled = (set(), set())
     rest = line
     for match in _LABELLED.finditer(line):
-        found[_is_second(match)].add(_number(*match.group(5, 6, 7)))
-    if not any(found) and (opens := _OPENS.match(line)) and (last := _LAST.search(line)):
-        found[_is_second(opens)].add(_number(*last.group(1, 2, 3)))
+        found[is_second(match)].add(_number(*match.group(5, 6, 7)))
+    if not any(found) and (opens := _OPENS.match(line)) and (last := LAST.search(line)):
+        found[is_second(opens)].add(_number(*last.group(1, 2, 3)))
         return found, line
     if any(found):
         rest = _LABELLED.sub(" ", line)
@@ -249,11 +237,6 @@ def _labelled(line: str) -> tuple[Labelled, str]:
             found[match[4] in ("2", "b")].add(_number(*match.group(1, 2, 3)))
         rest = _REVERSED.sub(" ", line)
     return found, rest
-
-
-def _is_second(match: re.Match[str]) -> bool:
-    """Whether the name that `_WHO` found is the second reply's."""
-    return match[1] in ("2", "b") or match[2] == "b" or match[3] in ("2", "b") or match[4] == "second"
 
 
 def _of_labels(lines: list[Labelled]) -> Verdict | None:
@@ -278,7 +261,7 @@ def _of_mark(text: str) -> Verdict | None:
         if "=" in sign:
             return Verdict("tie")
         return Verdict("first" if (">" in sign) == (one in "1a") else "second")
-    side = _SIDE.fullmatch(text)
+    side = SIDE.fullmatch(text)
     if side and text not in ("1", "2"):  # a digit alone may be a score
         return Verdict("first" if side[1] in ("1", "a", "first") else "second")
     return Verdict("tie") if _TIE.fullmatch(text) else None
@@ -359,7 +342,7 @@ def _of_scalar(value: Any) -> float | None:
         inner = next((folded[key] for key in ("score", "rating", "overall", "overall_score") if key in folded), None)
         return None if isinstance(inner, dict) else _of_scalar(inner)
     if isinstance(value, str):
-        match = _ONE.fullmatch(_plain(value))
+        match = ONE.fullmatch(_plain(value))
         return float(match[1]) if match and (match[2] or match[3] or "10") == "10" else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -391,7 +374,7 @@ def _statements(lines: list[str], text: str) -> Iterator[Verdict]:
 def _explicit(lines: list[str], text: str) -> Iterator[Verdict]:
     """Verdicts that an answer gives as such: marks, pairs of scores, a winner's name."""
     marks = [_plain(mark or boxed) for mark, boxed in _BRACKETS.findall(text)]
-    numbers = [_ONE.fullmatch(mark) for mark in marks]
+    numbers = [ONE.fullmatch(mark) for mark in marks]
     if len(marks) == 2 and numbers[0] and numbers[1]:
         yield _pair(_number(*numbers[0].group(1, 2, 3)), _number(*numbers[1].group(1, 2, 3)))
         marks = []
@@ -402,10 +385,10 @@ def _explicit(lines: list[str], text: str) -> Iterator[Verdict]:
         elif mark in ("1", "2") and len(set(marks)) == 1:
             yield Verdict("first" if mark == "1" else "second")
     for line in lines[1:]:
-        pair = _PAIR.fullmatch(line[lead.end() :] if (lead := _LEAD.match(line)) else line)
+        pair = PAIR.fullmatch(line[lead.end() :] if (lead := LEAD.match(line)) else line)
         if pair:
             yield _pair(_number(*pair.group(1, 2, 3)), _number(*pair.group(4, 5, 6)))
-    if len(lines) > 1 and lines[-1] in _DIGITS and not _ONE.fullmatch(lines[-2]):
+    if len(lines) > 1 and lines[-1] in _DIGITS and not ONE.fullmatch(lines[-2]):
         yield Verdict(_DIGITS[lines[-1]])
     for line in lines:
         # "Answer 2 is better" opens like "Answer: 2": where the one form names nobody, it may be the other.
