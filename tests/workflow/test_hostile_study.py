@@ -87,7 +87,7 @@ def study(text: str, folder: Path) -> dict[str, Any]:
         },
         "teacher": {"url": f"http://a.invalid/{line}", "model": text, "label": text,
                     "stand_in": text, "habits": habits, "benchmarks": ["nq", "toxicity"]},
-        "pools": {"sharegpt_mix": {"sources": ["sharegpt", "wheel", "web", "hub", "folder"], "language": text,
+        "pools": {"sharegpt_mix": {"sources": ["sharegpt", "wheel", "web", "hub", "folder"], "language": "fr",
                                    "categories": f["sheet"], "categories_by": text, "shards": 2}},
         "bases": {"strange": {"label": text, "weights": f"file:{f['model']}", "parameters": 1_000_000.0},
                   "unpacked": {"label": text, "weights": "source:prompts", "parameters": 1_000_000.0}},
@@ -97,7 +97,7 @@ def study(text: str, folder: Path) -> dict[str, Any]:
             "tldr": {"label": text, "teacher": "tldr_synthetic", "n": 3, "posts": "prompts"},
         },
         "runs": {"own": {"bases": ["strange", "unpacked"], "mixtures": ["tldr", "sharegpt_mix"], "seeds": [0]}},
-        "prompts": {"asked": {"source": "prompts", "n": 3, "references": "teacher", "language": text, "shards": 2}},
+        "prompts": {"asked": {"source": "prompts", "n": 3, "references": "teacher", "language": "fr", "shards": 2}},
         "benchmarks": {
             "nq": {"label": text, "stand_in": text},
             "toxicity": {"label": text, "task": "toxicity", "data": "prompts", "metric": "nontoxicity",
@@ -180,7 +180,7 @@ def test_every_rules_command_is_words_and_nothing_else(attack: str, hostile: Che
         return [words[words.index(option) + 1] for words in noted[rule] if option in words]
 
     assert f"pypi:{line}=={line}" in given("fetch", "--uri")
-    assert {text} == {*given("fetch", "--split"), *given("fetch", "--subset"), *given("clean_pool", "--language")}
+    assert {text} == {*given("fetch", "--split"), *given("fetch", "--subset")}
     assert given("fetch", "--columns") == [text]
     assert set(given("nq_synthetic", "--seeds")) == {name}
     assert f"query/{name}" in given("mix", "--query-prompt")
