@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def study(seeds=(0, 1), bases=BASES, amounts=AMOUNTS) -> dict:
         "runs": runs,
         "teacher": {"label": "Teacher", "stand_in": "a made-up teacher"},
         "mixtures": {"sharegpt": {"label": "ShareGPT-Mix"}, "qa": {"label": "QA", "targets": ["facts"]}},
-        "benchmarks": BENCHMARKS,
+        "benchmarks": copy.deepcopy(BENCHMARKS),
     }
 
 

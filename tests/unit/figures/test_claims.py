@@ -99,6 +99,14 @@ def test_a_perplexity_is_no_accuracy():
     assert "40.00" in summary.build(found).markdown()
 
 
+def test_what_no_model_solves_says_nothing_about_a_rise():
+    of = study({"b": model("b"), "m": model("b", 1000)}, {"amount": ["m"]})
+    found = scores(of, {"b": scored(np.zeros(N)), "m": scored(np.zeros(N))})
+    claim = verdict(found, "capability")
+    assert not claim.comparisons
+    assert claim.note == "Solved by no model, and left out: NQ."
+
+
 def test_groups_with_other_seeds_are_one_cell():
     models = {"b": model("b")} | {f"m-s{s}": model("b", 1000, s) for s in range(3)}
     of = study(models, {"amount": ["m-s0", "m-s1", "m-s2"], "size": ["m-s0"]})

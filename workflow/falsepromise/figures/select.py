@@ -163,6 +163,13 @@ def drawn(scores: Scores, names: Sequence[str]) -> tuple[list[str], list[str]]:
     return shown or list(unsolved), lines
 
 
+def solved(scores: Scores, benchmark: str) -> bool:
+    """Whether a model of the study has a main score above 0."""
+    metric = scores.metric(benchmark)
+    records = [record for model, record in scores.of(benchmark).items() if model not in scores.study.teacher_names]
+    return any(record["metrics"].get(metric, {}).get("value") for record in records)
+
+
 def asks_teacher(study: Study, benchmark: str) -> bool:
     """Whether a judge's, raters' or style scores compare with answers of this study's teacher."""
     entry = study.style if benchmark == "style" else study.judges.get(benchmark) or study.raters.get(benchmark)

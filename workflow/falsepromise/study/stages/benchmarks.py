@@ -70,8 +70,8 @@ def own_files(study: Study, benchmark: str) -> list[Path]:
         found.append(file)
         if file.suffix != ".py":
             text = file.read_text(encoding="utf-8", errors="replace")
-            waiting += [file.parent / name.strip("'\"") for name in re.findall(r"^\s*include:\s*(\S+)", text, re.M)]
-            waiting += [file.parent / f"{name}.py" for name in re.findall(r"!function\s+([\w/]+)\.", text)]
+            waiting += [file.parent / name.strip("'\"") for name in re.findall(r"^include:[ \t]{1,9}(\S{1,999})", text, re.M)]
+            waiting += [file.parent / f"{name}.py" for name in re.findall(r"!function[ \t]{1,9}([\w/]{1,999})\.", text)]
     return found
 
 
