@@ -70,8 +70,10 @@ def own_files(study: Study, benchmark: str) -> list[Path]:
         found.append(file)
         if file.suffix != ".py":
             text = file.read_text(encoding="utf-8", errors="replace")
-            waiting += [file.parent / name.strip("'\"") for name in re.findall(r"^include:[ \t]{1,9}(\S{1,999})", text, re.M)]
-            waiting += [file.parent / f"{name}.py" for name in re.findall(r"!function[ \t]{1,9}([\w/]{1,999})\.", text)]
+            included = re.findall(r"^include:[ \t]{1,9}(\S{1,999})", text, re.M)
+            called = re.findall(r"!function[ \t]{1,9}([\w/]{1,999})\.", text)
+            waiting += [file.parent / name.strip("'\"") for name in included]
+            waiting += [file.parent / f"{name}.py" for name in called]
     return found
 
 
