@@ -394,7 +394,7 @@ def cpu_room(weights: float) -> float:
     """Bytes that a batch of answers may take on a CPU beside `weights` bytes: no device says what it has, and jobs
     share it. More rows hardly decode faster there, since each reads its own keys and values.
     """
-    return max(2e9, 3 * weights)
+    return max(3e9, 3 * weights)
 
 
 def answers_memory(shape: Shape, length: int) -> float:
