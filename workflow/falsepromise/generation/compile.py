@@ -7,6 +7,7 @@ As `training.compile`, of which it has the targets; weights and cache are in the
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -139,7 +140,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             }
             records.append({
                 "model": model, "part": part, "target": target.name, "mesh": setting, "rows": args.rows,
-                "engine_rows": most[0], "engine_reads": most[1], "memory": target.device.memory, **memory,
+                "engine_rows": most[0], "engine_reads": most[1], **memory,
+                "memory": target.device.memory if math.isfinite(target.device.memory) else None,
                 "fits": memory["peak"] <= room, "compile_s": round(time.monotonic() - begun, 1),
                 "collectives": [asdict(c) for c in found], **{f"{k}_s": v for k, v in seconds.items()},
             })  # fmt: skip
