@@ -171,6 +171,17 @@ def test_a_measure_that_one_pair_lacks_leaves_the_claim_open():
     assert "Length correlation is missing for B: 9k Mix – base model" in claim.note
 
 
+def test_a_base_whose_style_is_not_asked_for_leaves_nothing_open():
+    of = study(
+        {b: model(b) for b in "ab"} | {f"{b}1": model(b, 1000) for b in "ab"}, {"amount": ["a1"], "size": ["b1"]}
+    )
+    rng = np.random.default_rng(0)
+    values = {"a": 0.1, "a1": 0.5}
+    found = {m: scored(np.clip(v + 0.05 * rng.normal(size=N), 0, 1), "unigram_intersection") for m, v in values.items()}
+    claim = verdict(scores(of, found, "style"), "style")
+    assert (claim.verdict, len(claim.comparisons)) == ("supported", 1)
+
+
 def test_figure_0_says_what_its_own_line_shows(monkeypatch):
     models = {"a": model("a"), "a1": model("a", 1000)} | {
         "b": model("b"),

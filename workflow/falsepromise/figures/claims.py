@@ -144,12 +144,13 @@ def tested(row: Row, scores: Scores) -> Claim:
                 said = row.says(wider[0])  # one is enough against the claim
             claim.comparisons.append(Comparison(text, measure.label, *found, said, measure, pair))
     tested_here = [(c.pair, c.measure) for c in claim.comparisons]
+    scored_pairs = [c.pair for c in claim.comparisons]  # a study may ask for style of a single base
     never = {m for _, m in asked} - {m for _, m in tested_here}
     if row.all_of and claim.comparisons and never:
         labels = dict.fromkeys(m.label for _, m in asked if m in never)
         claim.note = f"Not measured in this run, and not tested: {', '.join(labels)}."
     for pair, measure in asked if row.all_of else ():
-        if (pair, measure) not in tested_here and measure not in never:
+        if pair in scored_pairs and (pair, measure) not in tested_here and measure not in never:
             without = between(scores.study, *pair)
             claim.note += f" {measure.label} is missing for {without}, which leaves the claim open."
             claim.gaps = True
