@@ -37,8 +37,10 @@ PLAIN = {
 # small, loses 14 to 15 % by it (benchmarks/generation_results.md).
 KEEP_FREED = "GLIBC_TUNABLES=glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=1000000000000"
 # Above so many bytes a step, freed blocks that don't fit into each other's places are gigabytes: training 135M weights
-# grew to 9.9 GB where 5.5 were in use.
+# grew to 12 GB where 5 were in use. They are given back, and come in huge pages, which are quicker to clear
+# (benchmarks/training_results.md). glibc before 2.35 ignores this.
 KEPT_STEP = 1e9
+HUGE_PAGES = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
 # Rules whose work can be split over jobs, and the section whose entries have the key `shards`.
 SPLIT = {"clean_pool": "pools", "generate": "prompts", "score": "benchmarks"}
 EXAMPLE = {"nq_synthetic": 60, "tldr_synthetic": 450}  # assumed tokens of an example with its turn tokens
@@ -115,7 +117,7 @@ def need(
             "mem_mb": (2000 + 8 * size // 10**6 + int(rows / 1e6)) * attempt,
             "runtime": minutes * attempt,
             "nodes": 1,
-            "launch": launch(min(1, gpus), 1, 8, KEEP_FREED if rule == "score" and rows < KEPT_STEP else ""),
+            "launch": launch(min(1, gpus), 1, 8, freed(rows) if rule == "score" else ""),
         }
     found, hosts = plan_training(study, model), hosts_of(study, base)
     cpus = 8 * math.ceil(gpus / hosts) if gpus else 1
@@ -131,7 +133,7 @@ def need(
         "tasks_per_gpu": 0,
         "mpi": "srun" if hosts > 1 else "",
         "gres": f"gpu:{math.ceil(gpus / hosts)}" if hosts > 1 and gpus else "",
-        "launch": launch(gpus, hosts, cpus, KEEP_FREED if found.memory_per_device < KEPT_STEP else ""),
+        "launch": launch(gpus, hosts, cpus, freed(found.memory_per_device)),
         "mesh": f"--mesh {study.config.bases[base].mesh}" if study.config.bases[base].mesh else "",
         "seconds_to_save": save,  # so long before its time limit, the job is asked to save and stop
         "checkpoints": f"{study.results}/training/checkpoints/{model}",
@@ -244,6 +246,11 @@ def launch(gpus: int, hosts: int, cpus: int, settings: str = "") -> str:
     # The geometry is repeated because SLURM_NTASKS and the like are not set outside srun.
     srun = f"srun --ntasks={hosts} --nodes={hosts} --ntasks-per-node=1 --cpus-per-task={cpus} --kill-on-bad-exit=1"
     return f"{chosen} {srun}"
+
+
+def freed(size: float) -> str:
+    """What a job on a CPU does with freed memory, by the bytes that a step takes."""
+    return KEEP_FREED if size < KEPT_STEP else HUGE_PAGES
 
 
 def model_of(rule: str, wildcards: Any) -> str:
