@@ -90,13 +90,15 @@ def test_a_stop_string_at_any_place_ends_a_stream_as_it_ends_a_whole_answer(clie
 @given(text=st.text("ab\ufffd", max_size=30), stop=st.lists(st.text("ab", min_size=1, max_size=8), max_size=3),
        cuts=st.lists(st.integers(0, 30)), chat=st.booleans())  # fmt: skip
 def test_pieces_joined_are_the_text_wherever_they_are_cut(text, stop, cuts, chat):
-    ends = [at for one in stop if (at := text.find(one)) >= 0]
-    whole = text[: min(ends, default=len(text))]
+    # As the engine does: the text ends when the first stop string is complete, and nothing from then on is seen.
+    found = [(at + len(one), at) for one in stop if (at := text.find(one)) >= 0]
+    complete = min(found, default=(len(text) + 1, 0))[0]
+    whole = text[: min((at for end, at in found if end == complete), default=len(text))]
     asked = SimpleNamespace(
         requests=[None], chat=chat, echo=False, stop=stop, usage=False, top=None, prompts=[[]], choices=1, id="x",
         created=0, model="m", stream=True,
     )  # fmt: skip
-    seen = [(0, text[:cut]) for cut in sorted(cuts)]
+    seen = [(0, text[:cut]) for cut in sorted(cuts) if cut < complete]
     job = [*seen, (0, Result(0, whole, "stop", []), None)]
     answer = Answer(SimpleNamespace(asked=asked, engine=None))
     answer.job = job
