@@ -18,7 +18,6 @@ rule fetch:
         ENVIRONMENT
     params:
         code=code("falsepromise.sources.fetch"),
-        uri=lambda w: files.address(study.config.sources[w.source].uri),
         holds=lambda w: files.stamp(sources.own_path(study.config.sources[w.source].uri)),
         # It takes `threads`, so Snakemake keeps no record of it: another mirror changes nothing.
         where=lambda w, threads: sources.where(study, w.source),
@@ -47,7 +46,6 @@ rule fetch_folder:
         ENVIRONMENT
     params:
         code=code("falsepromise.sources.fetch"),
-        uri=lambda w: files.address(study.config.sources[w.source].uri),
         holds=lambda w: files.stamp(sources.own_path(study.config.sources[w.source].uri)),
         # It takes `threads`, so Snakemake keeps no record of it: another mirror changes nothing.
         where=lambda w, threads: sources.where(study, w.source),

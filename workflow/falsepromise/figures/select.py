@@ -153,7 +153,7 @@ def drawn(scores: Scores, names: Sequence[str]) -> tuple[list[str], list[str]]:
             reason = "the metric is not in the scores"
         if reason:
             absent[name] = reason
-        elif any(m["value"] for m in found):
+        elif solved(scores, name):
             shown.append(name)
         else:
             unsolved[name] = f"0 for each model that was scored (n = {min(m['n'] for m in found):,})"

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from falsepromise.core.text import masked
-from falsepromise.study.files import as_input
+from falsepromise.study.files import address, as_input
 from falsepromise.study.study import Study
 from falsepromise.study.workflow import options
 
@@ -14,8 +14,8 @@ OPTIONS = ("member", "columns", "split", "subset", "sha256")
 
 
 def shown(study: Study, source: str) -> str:
-    """A source's address, without passwords and tokens."""
-    return masked(study.config.sources[source].uri)
+    """A source's address, without passwords and tokens, the same wherever the workflow is."""
+    return masked(address(study.config.sources[source].uri))
 
 
 def local_file(study: Study, source: str) -> list[str]:
