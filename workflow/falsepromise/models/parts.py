@@ -27,6 +27,16 @@ def linear(x: jax.Array, weight: nnx.Param, bias: nnx.Param | None = None, summe
     return (y.astype(jnp.float32) + bias[...].astype(jnp.float32)).astype(x.dtype)
 
 
+def over_rows(x_nd: jax.Array, y_nv: jax.Array) -> jax.Array:
+    """`x.T @ y` in float32, (d, v): the gradient of a wide matrix, a sum over rows."""
+    # XLA on a CPU hands a product that sums over both operands' first axes to Eigen, which packs matrices whose width
+    # is a power of two at half the rate. With the left one turned in memory YNNPACK takes it.
+    x_dn = jax.lax.platform_dependent(
+        x_nd, cpu=lambda x_nd: jax.lax.optimization_barrier(x_nd.T), default=lambda x_nd: x_nd.T
+    )
+    return jnp.einsum("dn,nv->dv", x_dn, y_nv, preferred_element_type=jnp.float32)
+
+
 def turned(x: jax.Array) -> jax.Array:
     """x with its last two axes exchanged, after it was computed.
 

@@ -43,7 +43,11 @@ def rotary_table(
         frequencies_h = frequencies(theta, half, scaling)
     angles = positions_bt[..., None].astype(jnp.float32) * frequencies_h
     size = _yarn_size(scaling) if scaling and scaling.rope_type == "yarn" else 1.0
-    return (jnp.cos(angles) * size)[:, :, None].astype(dtype), (jnp.sin(angles) * size)[:, :, None].astype(dtype)
+    # XLA on a CPU would work out each sine anew wherever it is used: in every layer, head and pass. It doesn't move
+    # what it has to look up.
+    rows = jax.lax.optimization_barrier(jnp.arange(angles.shape[1]))
+    cos, sin = ((turn(angles) * size).astype(dtype)[:, rows, None] for turn in (jnp.cos, jnp.sin))
+    return cos, sin
 
 
 def rotate(x_btnh: jax.Array, rope: Rope) -> jax.Array:
