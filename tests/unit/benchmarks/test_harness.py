@@ -187,6 +187,22 @@ def test_a_model_is_told_what_lm_evals_keys_ask_for(keys: dict[str, object], tol
     assert lm.limits() == []
 
 
+def test_stop_strings_end_an_answer_but_not_its_reasoning() -> None:
+    from fake_model import FakeModel
+
+    from falsepromise.benchmarks import harness
+
+    for said, read in (
+        ("<think>\nWho wrote it?\n\nIt was Austen.\n</think>\n\nJane Austen\nQ: next", "Jane Austen"),
+        ("Jane Austen\nQ: next", "Jane Austen"),
+        ("<think>\nWho wrote it?", ""),
+    ):
+        lm = harness.ModelLM(FakeModel(lambda _, said=said: said, chat_only=True))
+        assert lm.generate_until([request("who", {"until": ["\n"]})]) == [read]
+        cut_off = ["1 of 1 replies: cut off (lm-eval scores them as they are)"]
+        assert lm.limits() == ([] if read else cut_off)
+
+
 def test_keys_of_generation_that_are_left_out_are_said(model: EngineModel) -> None:
     from fake_model import FakeModel
 

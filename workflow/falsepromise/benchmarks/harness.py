@@ -26,7 +26,7 @@ from lm_eval.tasks.manager import TaskDict
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from falsepromise.benchmarks.model import EngineModel, ModelUnderTest, as_prompt
-from falsepromise.benchmarks.reading.reasoning import set_aside
+from falsepromise.benchmarks.outcome import answer_of
 from falsepromise.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -125,7 +125,11 @@ class ModelLM(TemplateLM):
         return totals
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
-        """Continuations up to a stop string; greedy unless a task asks to sample."""
+        """Continuations up to a stop string; greedy unless a task asks to sample.
+
+        Stop strings of a chat model are applied to its answer alone: its reasoning may hold them too.
+        """
+        chat = self.turn_tokens or self.model.chat_only
         texts = [""] * len(requests)
         groups: dict[str, list[int]] = {}
         for place, request in enumerate(requests):
@@ -137,18 +141,20 @@ class ModelLM(TemplateLM):
             top_k = max(int(wanted.get("top_k", 0)), 0) if sampled else 0  # some servers call all of them -1
             told = TOLD if self.model.likelihoods or not top_k else [key for key in TOLD if key != "top_k"]
             self.left_out |= {k: v for k, v in wanted.items() if k not in told and NEUTRAL.get(k) != v}
+            stops = [stop for stop in wanted["until"] if stop]
             replies = self.model.generate(
-                [as_prompt(requests[place].args[0], self.turn_tokens or self.model.chat_only) for place in places],
+                [as_prompt(requests[place].args[0], chat) for place in places],
                 wanted["max_gen_toks"],
-                [stop for stop in wanted["until"] if stop],
+                () if chat else stops,
                 temperature=float(wanted["temperature"]) if sampled else 0.0,
                 top_p=float(wanted.get("top_p", 1.0)),
                 top_k=top_k,
                 seeds=[self.seed * 1_000_003 + place for place in places],
             )
             for place, reply in zip(places, replies, strict=True):
-                texts[place] = set_aside(reply.text).answer
-                self.ends[reply.failure] += 1
+                answer = answer_of(reply, stops)
+                texts[place] = answer.text
+                self.ends[answer.failure] += 1
         self._told("generate_until")
         return texts
 

@@ -117,10 +117,11 @@ def ask(
     replies = model.generate(prompts, stop=() if chat else stop, **sampling)
     model.asked()
     check_fit(model, texts, replies, options)
-    return [_answer(reply, stop) for reply in replies]
+    return [answer_of(reply, stop) for reply in replies]
 
 
-def _answer(reply: Reply, stop: Sequence[str]) -> Reply:
+def answer_of(reply: Reply, stop: Sequence[str]) -> Reply:
+    """A reply without its reasoning, up to a stop string behind that; "cut_off" where it ended within it."""
     said = set_aside(reply.text)
     if reply.failure in (None, "truncated") and (said.cut_off or (reply.failure and not reply.text.strip())):
         return Reply("", "cut_off", True)  # it was still thinking
