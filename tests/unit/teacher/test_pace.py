@@ -122,3 +122,17 @@ def test_rate_limit_headers_are_obeyed(known: StandIn, store: Store, script: lis
     refused = script[0] is not None
     assert took >= (1.2 if refused else 0.6)
     assert sum(server.attempts.values()) == (4 if refused else 2)
+
+
+@pytest.mark.parametrize("asked", ["0", "0.01", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_wait_that_is_too_short_uses_up_no_attempts(
+    known: StandIn, store: Store, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "FIRST_WAIT_S", 0.05)
+    start = time.monotonic()
+    server = FaultyServer(known, script=lambda attempt: "429 ratelimit" if time.monotonic() < start + 1.5 else None)
+    server.headers = {"retry-after": asked}
+    with serving(server) as url, Teacher(url, NAME, store, concurrency=1) as teacher:
+        (answer,) = teacher.ask_many([Request([{"role": "user", "content": "what is the capital of Land5?"}])])
+    assert (answer.text, answer.failure) == ("City5", None)
+    assert sum(server.attempts.values()) < 12

@@ -28,7 +28,7 @@ from falsepromise.core.manifest import sha256
 from falsepromise.core.progress import Progress
 from falsepromise.core.records import dumps, loads, read_jsonl
 from falsepromise.models.chat import well_formed
-from falsepromise.teacher.pace import server_wait
+from falsepromise.teacher.pace import heeded, server_wait
 from falsepromise.teacher.providers import Habits
 from falsepromise.teacher.transport import Lost, Reply, Transport, Unsent
 
@@ -282,7 +282,7 @@ def post(url: str, body: Any, headers: Mapping[str, str]) -> Any:
     why, wait = "", None
     for attempt in range(ATTEMPTS):
         if attempt:
-            time.sleep(min(60.0, 0.5 * 2**attempt) if wait is None else wait)
+            time.sleep(min(120.0, heeded(wait, min(60.0, 0.5 * 2**attempt), attempt)))
         wait = None
         try:
             reply = asyncio.run(_sent(url, json.dumps(body).encode(), headers))
@@ -306,7 +306,6 @@ def post(url: str, body: Any, headers: Mapping[str, str]) -> Any:
         if reply.status not in (408, 409, 429) and reply.status < 500:
             return f"refused by the scorer ({why})"
         wait = server_wait(reply.headers)
-        wait = None if wait is None else min(120.0, wait)
     raise UserError(f"{url}: no answer after {ATTEMPTS} attempts ({why}); scores so far are kept, run again to go on")
 
 

@@ -31,7 +31,7 @@ from falsepromise.teacher.batch_api import BatchApi, reasons, word
 from falsepromise.teacher.cost import Request
 from falsepromise.teacher.faults import Rejected, Retry
 from falsepromise.teacher.ledger import Charge, LimitReached
-from falsepromise.teacher.pace import backoff
+from falsepromise.teacher.pace import backoff, heeded
 from falsepromise.teacher.reply import read_answer
 from falsepromise.teacher.sending import Sender
 from falsepromise.teacher.store import Answer
@@ -251,7 +251,7 @@ class _Batches:
             try:
                 found: dict[str, Any] | None = await self.api.create(file, local)
             except Retry as retry:
-                await self.sender.sleep(retry.wait_s or backoff(attempt, self.sender.rng))
+                await self.sender.sleep(heeded(retry.wait_s, backoff(attempt, self.sender.rng), attempt))
                 found = await self.api.find(local)
             except UserError:
                 self._settle_rest(local, "released")

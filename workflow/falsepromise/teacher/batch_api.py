@@ -15,7 +15,7 @@ from falsepromise.core.text import shown
 from falsepromise.teacher import faults
 from falsepromise.teacher.faults import Rejected, Retry
 from falsepromise.teacher.ledger import Charge
-from falsepromise.teacher.pace import backoff
+from falsepromise.teacher.pace import backoff, heeded
 from falsepromise.teacher.sending import Sender
 from falsepromise.teacher.transport import Lost, Unsent
 
@@ -132,7 +132,7 @@ class BatchApi:
                     raise
                 why = retry.why
                 log.debug("%s: %s", path, why)
-                await self.sender.sleep(backoff(attempt, self.sender.rng) if retry.wait_s is None else retry.wait_s)
+                await self.sender.sleep(heeded(retry.wait_s, backoff(attempt, self.sender.rng), attempt))
         said = f"{self.where}: the batch API failed {tries} times at {path}; the last error: {why}"
         raise UserError(f"{said}; run again to go on")
 

@@ -160,3 +160,14 @@ def backoff(attempt: int, rng: random.Random) -> float:
     callers count, in place of its attempts, the failures since the last answer, where these are fewer.
     """
     return min(LONGEST_BACKOFF_S, FIRST_WAIT_S * 2.0 ** min(attempt - 1, 20)) * rng.uniform(0.5, 1.0)
+
+
+def heeded(asked: float | None, own: float, attempt: int) -> float:
+    """Seconds before retry number `attempt` (from 1): as the server asks, or our own back-off where it doesn't ask.
+
+    A server that refuses again after its own wait named one that is too short, such as `retry-after: 0` or a date that
+    has passed: from then on the longer of the two counts, or all attempts would be used up within a second.
+    """
+    if asked is None:
+        return own
+    return min(asked if attempt == 1 else max(asked, own), LONGEST_SERVER_WAIT_S)

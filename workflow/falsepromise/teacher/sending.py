@@ -15,7 +15,7 @@ from falsepromise.teacher.account import Account
 from falsepromise.teacher.cost import Request, estimate_tokens
 from falsepromise.teacher.faults import Asked, Rejected, Retry
 from falsepromise.teacher.ledger import Charge, LimitReached
-from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, Pace, backoff, limits_wait
+from falsepromise.teacher.pace import LONGEST_SERVER_WAIT_S, Pace, backoff, heeded, limits_wait
 from falsepromise.teacher.reply import read_answer
 from falsepromise.teacher.store import Answer
 from falsepromise.teacher.transport import Lost, TooLarge, Transport, Unsent
@@ -229,10 +229,9 @@ class Sender:
         wait = backoff(count, self.rng)
         if len(self._failing) == 1 and not retry.slow_down:
             wait = min(wait, LONGEST_ALONE_S)
-        if retry.wait_s is not None:
-            wait = min(retry.wait_s, LONGEST_SERVER_WAIT_S)
-        if everybody and retry.wait_s is not None:
-            self._pause(wait)
+        wait = heeded(retry.wait_s, wait, count)
+        if everybody:
+            self._pause(retry.wait_s)
         log.debug("attempt %d: %s; again in %.1f s", failed, retry.why, wait)
         return wait
 
