@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -129,3 +130,19 @@ def test_gradients_in_bfloat16_are_sums_in_float32(config):
             continue  # softmax takes it away, all of GPT-2's
         off = float(jnp.linalg.norm(rounded[path].astype(jnp.float32) - gradient) / jnp.linalg.norm(gradient))
         assert off < 0.015, path
+
+
+@pytest.mark.parametrize("length", [16, 1, 0], ids=["prefill", "decode", "train"])
+def test_a_cpu_works_out_each_sine_once(length):
+    """XLA makes cheap arrays anew wherever they are read; a rotary table is read by every layer, head and pass."""
+    graph, params = nnx.split(weights.create(LLAMA, 0))
+
+    def generate(params, positions):
+        model = nnx.merge(graph, params)
+        return model.hidden(tokens(2, length), None, positions, model.new_cache(2, 32))
+
+    def gradient(params, _):
+        return jax.grad(lambda params: nnx.merge(graph, params).hidden(tokens()).sum())(params)
+
+    text = jax.jit(generate if length else gradient).lower(params, jnp.arange(length)[None]).compile().as_text()
+    assert len(re.findall(r" sine\(", text)) == len(re.findall(r" cosine\(", text)) == 1

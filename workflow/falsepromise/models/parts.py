@@ -27,6 +27,19 @@ def linear(x: jax.Array, weight: nnx.Param, bias: nnx.Param | None = None, summe
     return (y.astype(jnp.float32) + bias[...].astype(jnp.float32)).astype(x.dtype)
 
 
+def made_once(x: jax.Array) -> jax.Array:
+    """x, which costs much to make and little to read.
+
+    XLA on a CPU makes such an array anew wherever one of its numbers is used: a rotary table's sines in every layer,
+    head and pass, a twentieth of a step. It doesn't move what it has to look up.
+    """
+
+    def looked_up(x: jax.Array) -> jax.Array:
+        return x[..., jax.lax.optimization_barrier(jnp.arange(x.shape[-1]))]
+
+    return jax.lax.platform_dependent(x, cpu=looked_up, default=lambda x: x)
+
+
 def over_rows(x_nd: jax.Array, y_nv: jax.Array) -> jax.Array:
     """`x.T @ y` in float32, (d, v): the gradient of a wide matrix, a sum over rows."""
     # XLA on a CPU hands a product that sums over both operands' first axes to Eigen, which packs matrices whose width

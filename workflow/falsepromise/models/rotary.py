@@ -14,6 +14,7 @@ import numpy as np
 
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.hubrope import RopeScaling
+from falsepromise.models.parts import made_once
 
 Rope = tuple[jax.Array, jax.Array]
 
@@ -43,10 +44,7 @@ def rotary_table(
         frequencies_h = frequencies(theta, half, scaling)
     angles = positions_bt[..., None].astype(jnp.float32) * frequencies_h
     size = _yarn_size(scaling) if scaling and scaling.rope_type == "yarn" else 1.0
-    # XLA on a CPU would work out each sine anew wherever it is used: in every layer, head and pass. It doesn't move
-    # what it has to look up.
-    rows = jax.lax.optimization_barrier(jnp.arange(angles.shape[1]))
-    cos, sin = ((turn(angles) * size).astype(dtype)[:, rows, None] for turn in (jnp.cos, jnp.sin))
+    cos, sin = (made_once((turn(angles) * size).astype(dtype))[:, :, None] for turn in (jnp.cos, jnp.sin))
     return cos, sin
 
 
