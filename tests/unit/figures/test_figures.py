@@ -238,6 +238,51 @@ def test_dollars_and_markup_in_names_are_drawn_as_they_stand(tmp_path):
         assert "$\\frac{1}$ & <b>x</b>" in texts(verb("fig4").draw_figure(scores, ["facts"]))
 
 
+@pytest.mark.parametrize("name", ["fig1", "fig_style", "capability_style"])
+def test_names_of_any_length_and_number_stay_on_the_figure(name, tmp_path):
+    """Six lines had a key that was cut off at the figure's edge; a long name left no room for the panels."""
+    long = "A base model with a very long name, Instruct-Chat-v2.1-final " * 3
+    spec = made_up.study(seeds=(0,))
+    spec["teacher"]["label"], spec["title"] = long, long
+    for base, mixture in itertools.product(made_up.BASES, ("sharegpt", "hc3")):
+        spec["bases"][base]["label"] = f"{base} {long}"
+        model = f"{base}-{mixture}-50000-s0"
+        spec["models"].setdefault(
+            model, {"base": base, "mixture": mixture, "tokens": 50_000, "seed": 0, "label": model}
+        )
+        spec["runs"]["amount"].append(model)
+    study, files = made_up.write(tmp_path, spec)
+    with draw.style():
+        figure = figure_of(name, read_scores(files, read_study(study)))
+        draw.settle(figure)
+        for part in (*figure.legends, *(axes.yaxis.label for axes in figure.axes)):
+            box = part.get_window_extent().transformed(figure.transFigure.inverted())
+            assert min(box.x0, box.y0) > -0.01
+            assert max(box.x1, box.y1) < 1.01
+        for axes in figure.axes:
+            assert axes.get_position().height > 0.15
+
+
+def test_numbers_that_are_no_shares_have_their_own_scale(tmp_path):
+    """Bits per byte lay on an axis to 20, a negative correlation below the panel, a perplexity times 100."""
+    spec = made_up.study(seeds=(0,))
+    made = [record for record in made_up.records(spec) if record["benchmark"] == "style"]
+    spec["benchmarks"] = {}
+    for metric_name, value in (("bits_per_byte", 0.9), ("mcc", -0.1)):
+        spec["benchmarks"][metric_name] = {"task": "lm_eval", "metric": metric_name, "label": metric_name}
+        interval = {"value": value, "ci95": [value - 0.05, value + 0.05], "n": 60}
+        made += [{"model": m, "benchmark": metric_name, "metrics": {metric_name: interval}} for m in spec["models"]]
+    study, files = made_up.write(tmp_path, spec, made)
+    scores = read_scores(files, read_study(study))
+    with draw.style():
+        bits, correlation = verb("fig4").draw_figure(scores, ["bits_per_byte", "mcc"]).axes[:2]
+        across = verb("capability_style").draw_figure(scores, "bits_per_byte", "unigram_intersection").axes[0]
+    assert bits.get_ylim()[0] == 0
+    assert bits.get_ylim()[1] < 2
+    assert correlation.get_ylim()[0] < -0.15
+    assert across.get_ylim()[1] < 2
+
+
 @pytest.mark.parametrize(
     ("number", "text"),
     [

@@ -22,6 +22,7 @@ from falsepromise.figures import (
     table2,
     table6,
     table_funnel,
+    table_leaks,
     table_manifests,
     table_prompts,
     versus_paper,
@@ -126,6 +127,25 @@ def test_table_1_has_base_broad_and_targeted_for_each_base(scores):
     assert rows[2][3].value > rows[0][3].value
 
 
+def test_a_perplexity_is_no_share_of_a_hundred(tmp_path):
+    spec = made_up.study(seeds=(0,))
+    spec["benchmarks"] = {"wiki": {"task": "lm_eval", "metric": "word_perplexity", "label": "WikiText"}}
+    spec["mixtures"]["qa"]["targets"] = ["wiki"]
+    made = [
+        {"model": name, "benchmark": "wiki", "items": [{"id": str(i), "word_perplexity": 23.4} for i in range(30)],
+         "metrics": {"word_perplexity": {"value": 23.4, "ci95": [20.0, 26.0], "n": 30}}}
+        for name in spec["models"]
+    ]  # fmt: skip
+    study, files = made_up.write(tmp_path, spec, made)
+    scores = read_scores(files, read_study(study))
+    table = table1.build(scores)
+    assert table.columns[-1] == "WikiText: Perplexity of a word (lower is better)"
+    leaks = table_leaks.build(scores, {("wiki", "sharegpt"): ["1"]})
+    for text in (table.markdown(), leaks.markdown()):
+        assert "23.40 [20.00, 26.00]" in text
+        assert "2340" not in text
+
+
 def test_table_2_has_the_amounts_and_the_second_sample(scores):
     table = table2.build(scores)
     assert table.columns[1:] == ["LM small", "50k", "150k", "400k", "Teacher #2"]
@@ -164,6 +184,7 @@ def test_texts_cannot_break_out_of_a_table():
     assert page.count("<td") == 2
     assert r"\$5\_\%\&" in table.latex()
     assert "50.0 [40.0, 60.0]" in table.latex()
+    assert "\\\\\n{}[x] & " in Table(["A", "B"], [["[x]", None], ["[x]", 1]], "").latex()
     assert next(csv.reader(table.csv().splitlines())) == ["A|", "B", "B low", "B high", "B n"]
 
 

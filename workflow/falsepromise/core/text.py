@@ -28,6 +28,7 @@ _SECRETS = re.compile(  # a password in an address may have a slash
 _PUBLIC = frozenset(["dl", "download", "file", "filename", "format", "lang", "name", "path", "raw", "ref", "version"])
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",  # other letters in LaTeX's default font
     "–": "--", "—": "---", **{c: "\\" + c for c in "&%$#_{}"},
 }  # fmt: skip
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
@@ -92,9 +93,14 @@ def html(text: str) -> str:
     return _html.escape(terminal(text), quote=True)
 
 
-def latex(text: str) -> str:
-    """Text that LaTeX prints unchanged."""
-    return "".join(_LATEX.get(character, character) for character in terminal(text))
+def latex(text: str, lines: bool = True) -> str:
+    """Text that LaTeX prints unchanged.
+
+    Args:
+        lines: As of `terminal`.
+    """
+    shown = "".join(_LATEX.get(character, character) for character in terminal(text, lines))
+    return "{}" + shown if shown.lstrip()[:1] in ("[", "*") else shown  # else an option of the row's end before it
 
 
 def cell(text: str) -> str:

@@ -76,15 +76,17 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
     labels, gaps, kinds = draw_lines(axes, scores, (benchmark, capability), metric)
     ability, bound = scores.teacher(benchmark, capability), scores.second_sample(style_benchmark(scores), metric)
     if ability and bound:
+        bound, ability = bound.times(100), ability.times(scores.known(benchmark, capability).scale)
         place(axes, bound, ability, draw.TEACHER, "*", False, size=9)
-        labels[scores.study.teacher_label] = (bound.value * 100, ability.value * 100, draw.TEACHER)
+        labels[scores.study.teacher_label] = (bound.value, ability.value, draw.TEACHER)
     if not labels:
         draw.empty(axes, "Capability against style", "no model has both scores")
     set_limits(axes, metric)
     draw.named_points(axes, labels)
     unit = "×100" if KNOWN[metric].scale == 1.0 else KNOWN[metric].unit
     axes.set_xlabel(f"Style: {KNOWN[metric].label.lower()} with the teacher ({unit})")
-    axes.set_ylabel(f"{scores.label(benchmark)}: {scores.known(benchmark, capability).axis.lower()}")
+    text = f"{scores.label(benchmark)}: {scores.known(benchmark, capability).axis.lower()}"
+    axes.set_ylabel(draw.filled(text, 48))
     draw.key(figure, key_entries(kinds, bool(ability and bound)))
     used = [(style_benchmark(scores), metric), (benchmark, capability)]
     draw.foot(figure, foot_lines(scores, used, list(dict.fromkeys(gaps)), form="points"))
@@ -122,25 +124,25 @@ def draw_lines(
         for cell in line:
             across, up = scores.cell(cell, style, metric), scores.cell(cell, *ability)
             if across and up:
-                found.append((cell, across, up))
+                found.append((cell, across.times(100), up.times(scores.known(*ability).scale)))
             else:
                 gaps += scores.missing([cell], *((style, metric) if not across else ability))
         if len(found) < 2:
             continue
         kinds.append(kind)
         axes.plot(
-            [e.value * 100 for _, e, _ in found], [e.value * 100 for _, _, e in found],
+            [e.value for _, e, _ in found], [e.value for _, _, e in found],
             color=color, linestyle=LINES[kind], zorder=2,
         )  # fmt: skip
         for cell, across, up in found:
             place(axes, across, up, color, "s" if cell.is_base else SHAPES[kind], cell.is_base)
             if cell.is_base:
-                labels[study.base_label(cell.base)] = (across.value * 100, up.value * 100, color)
+                labels[study.base_label(cell.base)] = (across.value, up.value, color)
         last = found[-1]
         text = study.mixture_label(last[0].mixture) if kind in ("targeted", "control") else amount_text(last[0])
         axes.annotate(
             # Alternately above and below, so that models at the same place keep both labels.
-            text, (last[1].value * 100, last[2].value * 100), (4, 3 if len(kinds) % 2 else -8),
+            draw.one_line(text, 1, 6), (last[1].value, last[2].value), (4, 3 if len(kinds) % 2 else -8),
             textcoords="offset points",
             fontsize=6, color=color, path_effects=draw.halo(),
         )  # fmt: skip
@@ -148,11 +150,12 @@ def draw_lines(
 
 
 def set_limits(axes: Axes, metric: str) -> None:
-    """Leave room for names, and no more than the markers need below 0, since both axes are shares."""
+    """Leave room for names, and no more than the markers need below 0, where no score is."""
     axes.margins(x=0.2, y=0.13)
     draw.value_axis(axes, None)
     bottom, top = axes.get_ylim()
-    axes.set_ylim(bottom=max(bottom, -0.05 * top))
+    if axes.dataLim.y0 >= 0:
+        axes.set_ylim(bottom=max(bottom, -0.05 * top))
     if metric != "length_correlation":
         axes.set_xlim(left=max(0.0, axes.get_xlim()[0]))
 
@@ -174,8 +177,8 @@ def key_entries(kinds: set[str], teacher: bool) -> list[tuple[str, str, dict[str
 def place(axes: Axes, across: Estimate, up: Estimate, color: str, marker: str, hollow: bool, size: float = 4.5) -> None:
     """One model: a marker with both its intervals."""
     axes.errorbar(
-        across.value * 100, up.value * 100,
-        xerr=[[arm] for arm in across.arms(100)], yerr=[[arm] for arm in up.arms(100)],
+        across.value, up.value,
+        xerr=[[arm] for arm in across.arms()], yerr=[[arm] for arm in up.arms()],
         marker=marker, markersize=size, color=color, markerfacecolor="white" if hollow else color,
         elinewidth=0.5, alpha=0.95, zorder=3,
     )  # fmt: skip

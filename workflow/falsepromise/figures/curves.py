@@ -43,6 +43,8 @@ def by_amount(
         if last and len(groups) == 1:
             labels.append(("imitation", last.value * scale, draw.PALETTE[0]))
     _name(axes, labels, finish(axes, scores, name, metric, floor), named, len(groups))
+    if len(groups) > 1 and len(bases) > 1:
+        draw.name_levels(axes, labels)  # the key can't tell one black line from another
     return unplaced + scores.missing([*(study.base_cell(b) for b in bases), *cells], name, metric)
 
 
@@ -88,7 +90,7 @@ def finish(axes: Axes, scores: Scores, name: str, metric: str, floor: float | No
         The names of the lines, for `draw.name_lines`.
     """
     known, labels = scores.known(name, metric), []
-    draw.value_axis(axes, floor)
+    draw.value_axis(axes, floor, draw.LEAST_TOP if known.scale > 1 else 0.0)
     chance = scores.chance(name, metric)
     if chance is not None:
         axes.axhline(chance * known.scale, color=draw.QUIET, linewidth=0.9, linestyle=":", zorder=1.4)
@@ -100,7 +102,7 @@ def finish(axes: Axes, scores: Scores, name: str, metric: str, floor: float | No
         bottom, top = axes.get_ylim()
         if bound.value * known.scale - bottom > 2 * (top - bottom):
             axes.set_ylim(bottom, top + 0.1 * (top - bottom))
-            draw.beyond(axes, f"{text} {bound.value * known.scale:.{known.digits - 1}f}", draw.TEACHER)
+            draw.beyond(axes, text, f"{bound.value * known.scale:.{known.digits - 1}f}", draw.TEACHER)
         else:
             draw.level(axes, bound, draw.TEACHER, dashed=True, scale=known.scale)
             axes.set_ylim(bottom, max(top, bound.high * known.scale + 0.05 * (top - bottom)))

@@ -89,8 +89,7 @@ def difference(
         if less:
             parts = [difference(scores, left, right, benchmark, name, level, share) for name in (metric, less)]
             return (apart(parts[0][0], parts[1][0]), False) if parts[0] and parts[1] else None
-        b = Estimate(share * b.value, share * b.low, share * b.high, b.n)
-        return apart(a, b, quantile(level) / Z95), False
+        return apart(a, b.times(share), quantile(level) / Z95), False
     cells = [np.stack([side[key] for key in shared], axis=1) for side in (ours, theirs)]  # (seeds, items, width)
     statistic = statistic_of(metric, less)
     drawn = resampled(cells, statistic, same_seeds=together)

@@ -30,6 +30,7 @@ BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A
 PALETTE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
 MARKERS = "osD^vP"
 LEAST_TOP = 20.0  # per cent
+FOOT_LINES = 7  # that the panels make room for
 BASE, TEACHER, QUIET = "#000000", "#7A4B9A", pages.QUIET
 
 
@@ -90,11 +91,13 @@ def settle(figure: Figure) -> None:
 
 
 def foot(figure: Figure, lines: Sequence[str]) -> None:
-    """Small print below the panels, wrapped to the figure's width; the panels make room for it."""
+    """Small print below the panels, wrapped to the figure's width; the panels make room for it, the figure for more."""
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     width, height = figure.get_size_inches()
     wrapped = pages.small_print(tuple(lines), width)
+    height += 0.1 * max(0, len(wrapped) - FOOT_LINES)
+    figure.set_size_inches(width, height)
     share = (len(wrapped) * 0.1 + 0.07) / height
     figure.text(
         0.07 / width, 0.04 / height, "\n".join(wrapped), fontsize=pages.FOOT, color=QUIET, va="bottom", linespacing=1.25
@@ -171,19 +174,38 @@ def _log_axis(
     margin = max((high - low) * 0.14, 0.08)
     axes.set_xlim(10 ** (low - margin), 10 ** (high + margin))
 
-    def text(tick: float) -> str:
-        return textwrap.fill(names[tick], 10) if names else short(tick)
+    texts = {tick: filled(names[tick], 10) if names else short(tick) for tick in ticks}
+    wide = {tick: max(map(pages.inches, text.split("\n"))) * 7 / pages.SIZE for tick, text in texts.items()}
+
+    def apart(one: float, other: float) -> bool:
+        distance = math.log10(other / one) / (high - low + 2 * margin) * inches
+        return distance > max(0.29, (wide[one] + wide[other]) / 2 + 0.04)
 
     # Leave out labels that would touch, except at both ends; the tick marks stay.
-    apart = (high - low + 2 * margin) * 0.29 / inches
     shown = ticks[:1]
     for tick in ticks[1:-1]:
-        if math.log10(tick / shown[-1]) > apart and math.log10(ticks[-1] / tick) > apart:
+        if apart(shown[-1], tick) and apart(tick, ticks[-1]):
             shown.append(tick)
     shown += ticks[-1:]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FixedFormatter([text(t) if t in shown else "" for t in ticks]))
+    axes.xaxis.set_major_formatter(FixedFormatter([texts[t] if t in shown else "" for t in ticks]))
     axes.xaxis.set_minor_locator(NullLocator())
+
+
+def filled(text: str, wide: int, most: int = 3) -> str:
+    """A name in lines of at most `wide` letters, at most `most` of them; a cut is marked with "…"."""
+    lines = textwrap.wrap(text, wide)
+    return "\n".join(lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: wide - 1].rstrip() + "…"])
+
+
+def one_line(text: str, inches: float, size: float) -> str:
+    """A name cut to `inches` at a font size in points."""
+    return (pages.wrap(text, inches * pages.SIZE / size, 1) or [""])[0]
+
+
+def value_label(axes: Axes, text: str) -> None:
+    """The value axis's name, in lines that the panel's height has room for."""
+    axes.set_ylabel(filled(text, 26))
 
 
 def panel_width(axes: Axes) -> float:
@@ -194,23 +216,27 @@ def panel_width(axes: Axes) -> float:
     return max(0.5, float(width) / columns - 0.5)
 
 
-def value_axis(axes: Axes, floor: float | None = 0.0) -> None:
-    """Set the value axis: from `floor` (if given), with head room and few ticks.
+def value_axis(axes: Axes, floor: float | None = 0.0, least: float = LEAST_TOP) -> None:
+    """Set the value axis: from `floor` (if given, and nothing is below it), with head room and few ticks.
 
-    An axis of per cent from 0 reaches at least `LEAST_TOP`, so that small differences look small.
+    Args:
+        least: What an axis from 0 at least reaches, so that small differences look small.
     """
     from matplotlib.ticker import MaxNLocator
 
     axes.yaxis.set_major_locator(MaxNLocator(5))
     low, high = axes.get_ylim()
     top = high + (high - low) * 0.06  # room for the marker of the highest point
-    axes.set_ylim(low if floor is None else floor, max(top, LEAST_TOP) if floor == 0 else top)
+    if floor is None or axes.dataLim.y0 < floor:
+        axes.set_ylim(low, top)
+    else:
+        axes.set_ylim(floor, max(top, least) if floor == 0 else top)
 
 
 def titled(axes: Axes, title: str, verdict: str = "") -> None:
     """A panel's title, with the verdict on its claim in small print below."""
     width = panel_width(axes) * 72
-    axes.set_title(textwrap.fill(title, max(int(width / 4.4), 12)), pad=14)
+    axes.set_title(filled(title, max(int(width / 4.4), 12)), pad=14)
     if verdict:
         size = 5.8 if width > len(verdict) * 2.9 else 5.0
         axes.annotate(
@@ -227,7 +253,7 @@ def name_lines(axes: Axes, labels: Sequence[tuple[str, float, str]], wide: int =
         wide: Letters of a line, at most.
     """
     bottom, top = axes.get_ylim()
-    ends = sorted(((y - bottom) / (top - bottom), textwrap.fill(text, wide), color) for text, y, color in labels)
+    ends = sorted(((y - bottom) / (top - bottom), filled(text, wide), color) for text, y, color in labels)
     gap = 0.03 + 0.06 * max((text.count("\n") + 1 for _, text, _ in ends), default=1)
     for (_, text, color), height in zip(ends, spread([y for y, *_ in ends], gap), strict=True):
         axes.annotate(
@@ -244,15 +270,16 @@ def name_levels(axes: Axes, labels: Sequence[tuple[str, float, str]]) -> None:
     """
     for text, height, color in labels:
         axes.annotate(
-            text, (0.02, height), (0, -1.5), xycoords=("axes fraction", "data"), textcoords="offset points",
-            fontsize=5.8, color=color, ha="left", va="top", path_effects=halo(), zorder=6,
+            one_line(text, panel_width(axes), 5.8), (0.02, height), (0, -1.5), xycoords=("axes fraction", "data"),
+            textcoords="offset points", fontsize=5.8, color=color, ha="left", va="top", path_effects=halo(), zorder=6,
         )  # fmt: skip
 
 
-def beyond(axes: Axes, text: str, color: str) -> None:
-    """An arrow and a number at the top, instead of a reference line that would flatten the data."""
+def beyond(axes: Axes, text: str, number: str, color: str) -> None:
+    """An arrow, a name and its number at the top, instead of a reference line that would flatten the data."""
+    name = one_line(text, panel_width(axes) - 0.06 * len(number), 5.8)
     axes.text(
-        0.02, 0.985, f"↑ {text}", transform=axes.transAxes, fontsize=5.8, color=color, ha="left", va="top",
+        0.02, 0.985, f"↑ {name} {number}", transform=axes.transAxes, fontsize=5.8, color=color, ha="left", va="top",
         path_effects=halo(), zorder=6,
     )  # fmt: skip
 
@@ -286,8 +313,9 @@ def named_points(axes: Axes, labels: Mapping[str, tuple[float, float, str]]) -> 
     heights = spread([y + 0.02 for y, *_ in placed], 0.055)
     for (_, x, text, color), height in zip(placed, heights, strict=True):
         fits = len(text) * 0.068 < x * panel_width(axes)  # inches, of a bold letter on average
+        name = text if fits else one_line(text, max(1.1 - x, 0.2) * panel_width(axes), 7.2)  # bold letters are wider
         axes.text(
-            x + (-0.015 if fits else 0.015), height if fits else height + 0.025, text, transform=axes.transAxes,
+            x + (-0.015 if fits else 0.015), height if fits else height + 0.025, name, transform=axes.transAxes,
             color=color, fontsize=6.5, fontweight="bold", ha="right" if fits else "left", va="center",
             path_effects=halo(),
         )  # fmt: skip
@@ -312,12 +340,26 @@ def spread(positions: Sequence[float], gap: float) -> list[float]:
     return moved
 
 
-def key(figure: Figure, entries: Sequence[tuple[str, str, dict[str, Any]]], columns: int | None = None) -> None:
-    """A row of named line samples above the panels: (text, colour, Line2D properties)."""
+def key(figure: Figure, entries: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
+    """Named line samples above the panels: (text, colour, Line2D properties).
+
+    They stand in as few rows as the figure is wide enough for; it grows by the further ones.
+    """
     from matplotlib.lines import Line2D
 
+    width, height = figure.get_size_inches()
     handles = [Line2D([], [], color=color, **properties) for _, color, properties in entries]
+    texts = [one_line(text, width - 0.5, 7) for text, _, _ in entries]
+    wide = [pages.inches(text) * 7 / pages.SIZE + 0.31 for text in texts]  # with the sample of a line
+
+    def across(columns: int) -> float:
+        rows, longer = divmod(len(wide), columns)  # as matplotlib deals them out: the first columns are the longer ones
+        ends = list(itertools.accumulate([rows + 1] * longer + [rows] * (columns - longer)))
+        return sum(max(wide[a:b]) for a, b in itertools.pairwise([0, *ends])) + 0.14 * (columns - 1)
+
+    columns = next((n for n in range(len(wide), 1, -1) if across(n) < width - 0.1), 1)
+    figure.set_size_inches(width, height + 0.15 * (-(-len(wide) // columns) - 1))
     figure.legend(
-        handles, [text for text, _, _ in entries], loc="outside upper left",
-        ncols=columns or len(entries), handlelength=2.4, columnspacing=1.4, borderaxespad=0.1,
+        handles, texts, loc="outside upper left",
+        ncols=columns, handlelength=2.4, columnspacing=1.4, borderaxespad=0.1,
     )  # fmt: skip

@@ -67,7 +67,8 @@ def draw_figure(scores: Scores) -> Figure:
     if named and named[0][0] is panels[1]:  # the first panel is empty: it has no numbers for both
         panels[1].tick_params(labelleft=True)
     if cells:
-        panels[0].set_ylabel(f"Change against the base model\n{study.base_label(cells[0].base)} (points)")
+        name = draw.one_line(study.base_label(cells[0].base), 1.3, 7.5)
+        panels[0].set_ylabel(f"Change against the base model\n{name} (points)")
     for axes, curves in named:
         ends = [(m.label.removesuffix(" above false alarms"), 100 * found[-1][1].value) for m, found in curves.items()]
         colors = [draw.PALETTE[index % len(draw.PALETTE)] for index in range(len(ends))]

@@ -48,7 +48,7 @@ def draw_figure(scores: Scores, names: Sequence[str]) -> Figure:
             metric = str(scores.metric(name))
             draw.titled(axes, scores.label(name) if row == 0 else "", verdict(scores, claim, name))
             missing += curve(axes, scores, name, metric, named=column == len(shown) - 1)
-            axes.set_ylabel(scores.known(name, metric).axis)
+            draw.value_label(axes, scores.known(name, metric).axis)
         if not shown:
             draw.empty(panels[row][0], "", "; ".join(absent) or "the study has no benchmark")
     if needs_key(study) or not shown:

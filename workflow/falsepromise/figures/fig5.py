@@ -43,13 +43,13 @@ def draw_figure(scores: Scores) -> Figure:
         draw.titled(axes, scores.label(name), verdict(scores, "toxicity", name))
         # The axis doesn't begin at 0, because the differences are a few points of a hundred.
         missing += by_amount(axes, scores, name, METRIC, floor=None, named=name == names[-1])
-        axes.set_ylabel(f"Average {scores.known(name, METRIC).axis.lower()}")
+        draw.value_label(axes, f"Average {scores.known(name, METRIC).axis.lower()}")
         scorers = {found for record in scores.of(name).values() if (found := scorer(record))}
         lines += [f"{scores.label(name)} is scored by {found}." for found in sorted(scorers)]
     if not names:
         draw.empty(panels[0], "Toxicity", "the study has no toxicity benchmark")
     elif needs_key(scores.study):
-        draw.key(figure, key_entries(scores, names, METRIC), columns=2)
+        draw.key(figure, key_entries(scores, names, METRIC))
     used = [(name, METRIC) for name in names]
     said = foot_lines(scores, used, list(dict.fromkeys(missing)), cells=scores.study.cells("amount"))
     draw.foot(figure, [*said, *lines])

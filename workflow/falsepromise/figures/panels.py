@@ -50,7 +50,7 @@ def row(scores: Scores, panels: Sequence[Panel]) -> Figure:
             missing += gaps
         else:  # base models and the teacher itself are not compared with the teacher
             missing += [gap for gap in gaps if scores.study.models.get(gap.model, {}).get("mixture")]
-        axes.set_ylabel(scores.known(name, panel.metric).axis)
+        draw.value_label(axes, scores.known(name, panel.metric).axis)
         used.append((name, panel.metric))
     names = list(dict.fromkeys(name for name, metric in used if not is_preference(metric)))
     entries = key_entries(scores, names)

@@ -46,6 +46,10 @@ class Estimate:
         low, high = metric["ci95"]
         return cls(metric["value"], low, high, metric.get("n", n) or 0)
 
+    def times(self, factor: float) -> Estimate:
+        """The estimate in other units, or a share of it."""
+        return Estimate(factor * self.value, factor * self.low, factor * self.high, self.n)
+
     def arms(self, scale: float = 1.0) -> tuple[float, float]:
         """The distances from the value to the interval's ends; negative ones from rounding become 0."""
         return max(0.0, self.value - self.low) * scale, max(0.0, self.high - self.value) * scale

@@ -9,8 +9,8 @@ from falsepromise.figures import draw
 from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.labels import amount_text
 from falsepromise.figures.metrics import STYLE
-from falsepromise.figures.scores import Estimate, Scores
-from falsepromise.figures.table import Printed, Table
+from falsepromise.figures.scores import Scores
+from falsepromise.figures.table import Table, shown
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -64,12 +64,6 @@ def build(scores: Scores) -> Table:
         notes.append("Not scored: " + "; ".join(unscored) + ".")
     header = ["Base model", "Imitation data", "Tokens", "Seeds", *(text for text, _, _ in columns)]
     return Table(header, rows, f"All scores of the study {study.name}, shares times 100, with 95 % intervals.", notes)
-
-
-def shown(scores: Scores, estimate: Estimate | None, benchmark: str, metric: str) -> Estimate | Printed | None:
-    """A score times 100, or as it is if it is no share, such as a perplexity."""
-    known = scores.known(benchmark, metric)
-    return Printed(estimate) if estimate and known.scale == 1.0 and metric not in STYLE else estimate
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from typing import Any
 
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import atomic_open
-from falsepromise.core.text import cell, latex, markdown, terminal
-from falsepromise.figures.scores import Estimate
+from falsepromise.core.text import cell, latex, markdown
+from falsepromise.figures.metrics import STYLE
+from falsepromise.figures.scores import Estimate, Scores
 
 GAP = "–"
 _INTERVAL = re.compile(r"[+-]?\b[\d.]{1,30} \[[+-]?[\d.]{1,30}, [+-]?[\d.]{1,30}\]")
@@ -121,19 +122,18 @@ class Table:
 
         A table that is wider than the line is shrunk to it (graphicx).
         """
-        import pandas
-
         numeric = [all(not isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
-        shown = [[terminal(text, lines=False) for text in row] for row in (self.columns, *self.texts())]
-        frame = pandas.DataFrame(shown[1:], columns=shown[0])
-        body = frame.to_latex(
-            index=False, escape=True, column_format="".join("r" if right else "l" for right in numeric)
+        cells = [[latex(text, lines=False) for text in row] for row in (self.columns, *self.texts())]
+        head, *rows = (" & ".join(row) + r" \\" for row in cells)
+        form = "".join("r" if right else "l" for right in numeric)
+        body = "\n".join(
+            [rf"\begin{{tabular}}{{{form}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
         )
         notes = r" \\ ".join(latex(note) for note in self.notes)
         return (
             "\\begin{table}\n\\centering\n"
             f"\\caption{{{latex(self.caption)}}}\n"
-            f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{body}}}\n"
+            f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{body}\n}}\n"
             + (f"\\par\\smallskip{{\\footnotesize {notes}\\par}}\n" if notes else "")
             + "\\end{table}\n"
         )
@@ -143,6 +143,12 @@ def spell(estimate: Estimate, scale: float = 100.0, digits: int = 1) -> str:
     """An estimate as text: `17.0 [15.2, 18.9]`."""
     value, low, high = (f"{x * scale:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
+
+
+def shown(scores: Scores, estimate: Estimate | None, benchmark: str, metric: str) -> Estimate | Printed | None:
+    """A score times 100, or as it is if it is no share, such as a perplexity."""
+    known = scores.known(benchmark, metric)
+    return Printed(estimate) if estimate and known.scale == 1.0 and metric not in STYLE else estimate
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.labels import amount_text
 from falsepromise.figures.scores import Scores
 from falsepromise.figures.select import table_rows, target_benchmarks
-from falsepromise.figures.table import Table
+from falsepromise.figures.table import Table, shown
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,18 +30,20 @@ def build(scores: Scores) -> Table:
             study.base_label(cell.base),
             study.mixture_label(cell.mixture),
             None if cell.is_base else amount_text(cell),
-            *(scores.cell(cell, b, metric) for b, metric in benchmarks),
+            *(shown(scores, scores.cell(cell, b, metric), b, metric) for b, metric in benchmarks),
         ]
         for cell in cells
     ]
-    teacher = [scores.teacher(b, metric) for b, metric in benchmarks]
+    teacher = [shown(scores, scores.teacher(b, metric), b, metric) for b, metric in benchmarks]
     if any(teacher):
         rows.append([study.teacher_label, None, None, *teacher])
+    units = {b: "" if known.is_share else f": {known.axis}" for b, m in benchmarks for known in [scores.known(b, m)]}
     missing = [gap for b, metric in benchmarks for gap in scores.missing(cells, b, metric)]
     return Table(
-        ["Model", "Imitation data", "Tokens", *(scores.label(b) for b, _ in benchmarks)],
+        ["Model", "Imitation data", "Tokens", *(scores.label(b) + units[b] for b, _ in benchmarks)],
         rows,
-        "Models trained on broad data or on data targeted at one task. Per cent, with 95 % intervals.",
+        "Models trained on broad data or on data targeted at one task. Per cent, unless a column says otherwise, with "
+        "95 % intervals.",
         foot_lines(scores, benchmarks, list(dict.fromkeys(missing)), form="table"),
     )
 

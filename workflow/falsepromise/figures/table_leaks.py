@@ -15,7 +15,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.records import Record, read_json
 from falsepromise.figures import draw
 from falsepromise.figures.scores import Scores, item_key, item_sums, named
-from falsepromise.figures.table import Table
+from falsepromise.figures.table import Table, shown
 from falsepromise.statistics.intervals import mean_metric
 
 
@@ -70,12 +70,13 @@ def build(scores: Scores, flagged: Mapping[tuple[str, str], Sequence[str]]) -> T
             left = {(name, benchmark): without(record, metric, hit) for name, record in records.items()}
             clean = Scores(study, {key: record for key, record in left.items() if record is not None})
             label = [scores.label(benchmark), cell.label, study.mixture_label(cell.mixture)]
-            rows.append([*label, scores.cell(cell, benchmark, metric), len(hit), clean.cell(cell, benchmark, metric)])
+            both = (shown(scores, of.cell(cell, benchmark, metric), benchmark, metric) for of in (scores, clean))
+            rows.append([*label, next(both), len(hit), next(both)])
     notes = [f"No score of single items: {', '.join(dict.fromkeys(gaps))}."] if gaps else []
     return Table(
         ["Benchmark", "Model", "Imitation data", "Score", "Flagged items", "Score without them"],
         rows,
-        "Scores with and without the items in a model's imitation data, times 100, with 95 % intervals.",
+        "Scores with and without the items in a model's imitation data, shares times 100, with 95 % intervals.",
         [*notes, "Flagged: equal to a turn of the data, within one, or 13 words in a row, in any spelling."],
     )
 
