@@ -45,6 +45,65 @@ def test_a_sentencepiece_model_alone_gives_its_own_ids(sentencepiece_folder):
         load_any(folder)
 
 
+def trained(folder: Path, **options):
+    """A small SentencePiece model in the folder, as SentencePiece has it."""
+    spm = pytest.importorskip("sentencepiece")
+    out = io.BytesIO()
+    options = {"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity"} | options
+    spm.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXT * 50), model_writer=out, vocab_size=320, minloglevel=2, hard_vocab_limit=False,
+        **{"remove_extra_whitespaces": False} | options,
+    )  # fmt: skip
+    (folder / "tokenizer.model").write_bytes(out.getvalue())
+    return spm.SentencePieceProcessor(model_proto=out.getvalue())
+
+
+def of_one_score(folder: Path) -> None:
+    """As LLaMA's model with the pieces of another language behind its own: all of these have the score 0."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    file = folder / "tokenizer.model"
+    proto = sentencepiece_model_pb2.ModelProto.FromString(file.read_bytes())
+    letters = [p.piece for p in proto.pieces if len(p.piece) == 1 and p.piece.isalpha()]
+    known = {p.piece for p in proto.pieces}
+    for pair in sorted({a + b for a in letters for b in letters} - known, key=lambda pair: pair[::-1]):
+        proto.pieces.add(piece=pair, score=0)
+    file.write_bytes(proto.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        ({"treat_whitespace_as_suffix": True}, None),
+        ({"user_defined_symbols": ["12"]}, None),
+        ({"user_defined_symbols": ["\n"], "model_type": "unigram"}, None),
+        ({}, of_one_score),
+    ],
+)
+def test_a_sentencepiece_model_that_no_tokenizer_json_can_follow_is_one_line(options, change, tmp_path):
+    trained(tmp_path, **options)
+    if change:
+        change(tmp_path)
+    with pytest.raises(UserError, match=r"tokenizer\.model: '.*' and other texts have other ids in SentencePiece"):
+        load_any(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"user_defined_symbols": ["▁▁", "▁▁▁", "\n", "<h1>"], "add_dummy_prefix": False},  # Gemma's kind
+        {"remove_extra_whitespaces": True},
+        {"model_type": "unigram"},
+        {"model_type": "unigram", "remove_extra_whitespaces": True},
+    ],
+)
+def test_spaces_and_names_of_special_tokens_are_text_as_in_sentencepiece(options, tmp_path):
+    peer = trained(tmp_path, **options)
+    chat, _ = load_any(tmp_path)
+    for line in (*LINES, "   the\n    men  ", "\u00a0the\u3000", "\u2028", "the</s>men", "</s> <s>", "a <h1>the"):
+        assert chat.encode_text(line) == peer.encode(line), line
+
+
 def agrees_with_transformers(chat: ChatTokenizer, folder: Path) -> None:
     transformers = pytest.importorskip("transformers")
     chat.save(folder)
@@ -118,6 +177,10 @@ KEPT = {
     "llama": {"tokenizer_class": "LlamaTokenizer", "legacy": True, "add_prefix_space": True, "add_bos_token": True},
     "gpt2": {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True, "model_max_length": 4, "errors": "replace"},
     "sides": {"padding_side": "left", "truncation_side": "left", "add_eos_token": True, "chat_template": "{{ x }}"},
+    "image tokens": {
+        "image_token": BARE | {"content": "<image>"},
+        "model_specific_special_tokens": {"boi_token": "<b>"},
+    },
     "extra": {"extra_special_tokens": {"x": "<x>"}, "additional_special_tokens": ["<y>"], "sp_model_kwargs": {}},
 }
 

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 TURN_TOKENS = {"user": "<|user|>", "assistant": "<|assistant|>", "system": "<|system|>"}
 # Keys of a base's tokenizer_config.json that would change the ids of the exported template, or name files.
 NOT_KEPT = (
-    "added_tokens_decoder", "auto_map", "extra_special_tokens", "fix_mistral_regex", "split_special_tokens",
-    "tokenizer_file",
+    "added_tokens_decoder", "auto_map", "extra_special_tokens", "fix_mistral_regex",
+    "model_specific_special_tokens", "split_special_tokens", "tokenizer_file",
 )  # fmt: skip
 # Dialogues in which a tokenizer may treat a text's beginning or end in a special way.
 PROBES = [
@@ -86,6 +86,7 @@ class ChatTokenizer:
         self.unknown_id = tokenizer.token_to_id(unknown)
         self._alone: dict[int, bool] = {}
         tokenizer.encode_special_tokens = True  # text that spells a special token stays text
+        self._spelt = self._spelt_out()
 
     @property
     def vocab_size(self) -> int:
@@ -94,13 +95,27 @@ class ChatTokenizer:
 
     def encode_text(self, text: str, bos: bool = False) -> list[int]:
         """Ids of plain text; with `bos`, after the opening token if the tokenizer has one."""
-        ids = self.tokenizer.encode(well_formed(text), add_special_tokens=False).ids
+        ids = self.encode_texts([text])[0]
         return [self.bos_id, *ids] if bos and self.bos_id is not None else ids
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many plain texts, in parallel, without opening tokens."""
         texts = [well_formed(text) for text in texts]
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        found = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        if not self._spelt:
+            return found
+        return [[plain for i in ids for plain in self._spelt.get(i, (i,))] for ids in found]
+
+    def _spelt_out(self) -> dict[int, list[int]]:
+        """Ordinary ids of the special tokens that the model itself finds in text: a Unigram model has `</s>` among its
+        pieces, and no part of the library that is told to leave special tokens alone."""
+        spelt = {}
+        for i in self.special_ids - {self.unknown_id}:
+            name = self.tokenizer.id_to_token(i) or ""
+            if i in self.tokenizer.encode(name, add_special_tokens=False).ids:
+                parts = (self.tokenizer.model.tokenize(part) for part in (name[:1], name[1:]) if part)
+                spelt[i] = [token.id for tokens in parts for token in tokens]
+        return spelt
 
     def encode_dialogue(self, messages: Sequence[Mapping[str, str]]) -> tuple[list[int], list[int]]:
         """Ids and loss mask of a dialogue, of equal length.
@@ -199,7 +214,9 @@ class ChatTokenizer:
             "chat_template": self.chat_template(),
             "clean_up_tokenization_spaces": False,
         }
-        for key in ("bos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"):
+        for key in {*config, "unk_token", "pad_token"}:
+            if not key.endswith("_token") or isinstance(config.get(key), bool):  # `add_bos_token` is a switch
+                continue
             # As text: `transformers` takes no other object. It would add a token that the vocabulary lacks, beyond the
             # table. Unk and pad are named in any case, or some classes would add tokens of their own.
             name = name_of(config.pop(key, None))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from falsepromise.models.splits import MISTRAL
 
 log = logging.getLogger(__name__)
 END_TOKEN = "<|endoftext|>"  # ends an output if no file of the folder names an end token
+TEXTS = 1000  # of a SentencePiece model's words, whose ids are compared
 MOST_GROWTH = 100  # of a text, by a tokenizer's replacements
 FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")  # the first that is there is read
 ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -271,7 +273,7 @@ def _from_sentencepiece(file: Path) -> tuple[Tokenizer, dict[str, str]]:
     vocabulary = [(piece.piece, piece.score) for piece in proto.pieces]
     ids = {piece: i for i, (piece, _) in enumerate(vocabulary)}
     kinds = {piece.piece: piece.type for piece in proto.pieces}
-    of_type = {name: proto.SentencePiece.Type.Value(name) for name in ("CONTROL", "UNKNOWN", "USER_DEFINED")}
+    of_type = {name: proto.SentencePiece.Type.Value(name) for name in ("NORMAL", "CONTROL", "UNKNOWN", "USER_DEFINED")}
     if trainer.model_type == trainer.ModelType.Value("BPE"):
         rest = {"unk_token": trainer.unk_piece, "fuse_unk": True, "byte_fallback": trainer.byte_fallback}
         model: Any = models.BPE(ids, _merges(vocabulary, ids), **rest)
@@ -284,7 +286,7 @@ def _from_sentencepiece(file: Path) -> tuple[Tokenizer, dict[str, str]]:
     if normalizer.precompiled_charsmap:
         steps.append(normalizers.Precompiled(normalizer.precompiled_charsmap))
     if normalizer.remove_extra_whitespaces:
-        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+        steps += [normalizers.Replace(Regex(" {2,}"), " "), normalizers.Replace(Regex(r"\A | \z"), "")]
     # As the first LLaMA's tokenizer.json: Metaspace leaves the space out before a text that begins with one.
     steps += [normalizers.Prepend("▁")] if normalizer.add_dummy_prefix else []
     tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
@@ -295,9 +297,39 @@ def _from_sentencepiece(file: Path) -> tuple[Tokenizer, dict[str, str]]:
     special = [piece for piece, kind in kinds.items() if kind in (of_type["CONTROL"], of_type["UNKNOWN"])]
     tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in special])
     defined = [piece for piece, kind in kinds.items() if kind == of_type["USER_DEFINED"]]
-    tokenizer.add_tokens([AddedToken(piece, special=False, normalized=False) for piece in defined])
+    for piece in defined:  # spaces are "▁" after the normaliser, which must not put another before them
+        spaced = "▁" in piece and not normalizer.add_dummy_prefix
+        tokenizer.add_tokens([AddedToken(piece, special=False, normalized=spaced)])
+    _check_ids(file, tokenizer, pieces, [piece for piece, kind in kinds.items() if kind == of_type["NORMAL"]], defined)
     named = {"bos_token": trainer.bos_id, "eos_token": trainer.eos_id, "unk_token": trainer.unk_id}
     return tokenizer, {key: vocabulary[i][0] for key, i in named.items() if 0 <= i < len(vocabulary)}
+
+
+def _check_ids(file: Path, tokenizer: Tokenizer, peer: Any, pieces: list[str], defined: list[str]) -> None:
+    """Compare the ids of texts made of the model's own words and spaces with SentencePiece's.
+
+    Not every model has a tokenizer.json of the same ids: of pieces with one score (0, often, of all that were added to
+    LLaMA's for another language) SentencePiece takes the leftmost; its first space stands before the whole text, not
+    behind each user-defined piece too; or spaces stand behind words.
+
+    Raises:
+        UserError: more than a few texts have other ids, as rounding gives them in a Unigram model.
+    """
+    words, marks = (
+        [text for text in (piece.replace("▁", " ") for piece in some) if (text.strip() or "a").isalnum()]
+        for some in (pieces, defined)
+    )
+    draw = random.Random(0)
+    others = []
+    for _ in range(TEXTS if words else 0):
+        text = "".join(draw.choices(words, k=4) + draw.choices(marks or words, k=1) + draw.choices(words, k=4))
+        if tokenizer.encode(text, add_special_tokens=False).ids != peer.encode(text):
+            others.append(text)
+    if len(others) > TEXTS / 100:
+        raise UserError(
+            f"{file}: {others[0]!r} and other texts have other ids in SentencePiece than in the tokenizer.json that "
+            "can be made of it, which `transformers` and vLLM would read; use a base with a tokenizer.json"
+        )
 
 
 def _merges(vocabulary: list[tuple[str, float]], ids: dict[str, int]) -> list[tuple[str, str]]:
