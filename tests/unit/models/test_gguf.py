@@ -103,6 +103,25 @@ def test_odd_files_are_named(leaves, tmp_path):
         weights.load(tmp_path / "none.gguf")
 
 
+@pytest.mark.parametrize(("kind", "order"), [("Q1_0", "LITTLE"), ("Q8_K", "LITTLE"), ("Q8_0", "BIG")])
+def test_blocks_that_no_package_reads_are_one_line(kind, order, leaves, tmp_path):
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama", endianess=gguf.GGUFEndian[order])
+    writer.add_context_length(8)
+    for name, value in (("embedding_length", 256), ("block_count", 1), ("feed_forward_length", 8), ("head_count", 1)):
+        getattr(writer, f"add_{name}")(value)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_token_list(["a", "b"])
+    of = gguf.GGMLQuantizationType[kind]
+    packed = np.zeros(gguf.quants.quant_shape_to_byte_shape((2, 256), of), np.uint8)
+    writer.add_tensor("token_embd.weight", packed, raw_dtype=of)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(UserError, match=rf"m.gguf: token_embd.weight is {kind}.*, which the package gguf doesn't read"):
+        weights.load(tmp_path / "m.gguf")
+
+
 OTHER_LOGITS = {
     "rope.dimension_count": lambda w: w.add_rope_dimension_count(4),
     "attention.value_length": lambda w: w.add_value_length(16),

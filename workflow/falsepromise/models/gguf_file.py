@@ -20,7 +20,7 @@ import numpy as np
 
 from falsepromise.core.errors import UserError
 from falsepromise.models.config import ModelConfig, RopeScaling
-from falsepromise.models.gguf_head import GgufTensor, read_head
+from falsepromise.models.gguf_head import PLAIN, GgufTensor, read_head
 from falsepromise.models.hubkeys import Tensor, check_layers, entries
 from falsepromise.models.splits import DIGITS, GPT2, OPENED, SPLITS
 
@@ -80,7 +80,7 @@ def read_gguf(path: str | Path) -> tuple[ModelConfig, dict[str, Any]]:
             key = f"model.layers.{block}.{_BLOCK[short]}"
         else:
             key = _TOP.get(tensor.name, tensor.name)  # an unknown name is refused with all others' keys
-        found[key] = Tensor(str(path), tensor.shape, _reader(tensor, heads.get(short)))
+        found[key] = Tensor(str(path), tensor.shape, _reader(tensor, heads.get(short), path))
     missing = {entry.key for entry in entries(config)} - set(found)
     if "lm_head.weight" in missing:
         raise UserError(f"{path}: no output.weight although the config asks for one; fetch the file again")
@@ -173,13 +173,23 @@ def _as_expected(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def _reader(tensor: GgufTensor, heads: int | None) -> Callable[[tuple[slice, ...]], np.ndarray]:
-    shape = tensor.shape
+def _reader(tensor: GgufTensor, heads: int | None, path: str | Path) -> Callable[[tuple[slice, ...]], np.ndarray]:
+    from gguf.quants import dequantize
+
+    shape, plain = tensor.shape, tensor.kind.name in PLAIN
+    try:
+        if not plain:
+            dequantize(tensor.data[:1], tensor.kind)
+            if tensor.order == ">":
+                raise NotImplementedError("numbers within the blocks have the machine's order there")
+    except NotImplementedError as error:
+        raise UserError(
+            f"{path}: {tensor.name} is {tensor.kind.name}{', big-endian' * (tensor.order == '>')}, which the package "
+            "gguf doesn't read; take the model's file of another quantisation, such as Q8_0, or its safetensors"
+        ) from error
 
     def read(index: tuple[slice, ...]) -> np.ndarray:
-        from gguf.quants import dequantize
-
-        array = dequantize(tensor.data, tensor.kind).reshape(shape)
+        array = (tensor.data if plain else dequantize(tensor.data, tensor.kind)).reshape(shape)
         if heads:
             # Rows of a head stand as (pair, half); the hub has (half, pair).
             array = array.reshape(heads, shape[0] // heads // 2, 2, shape[1]).swapaxes(1, 2).reshape(shape)

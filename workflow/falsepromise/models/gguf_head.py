@@ -20,7 +20,7 @@ _VERSIONS = (2, 3)
 _TEXT, _LIST, _U32 = 8, 9, 4
 # A value by its type in the file.
 _NUMBERS = {0: "u1", 1: "i1", 2: "u2", 3: "i2", 4: "u4", 5: "i4", 6: "f4", 7: "?", 10: "u8", 11: "i8", 12: "f8"}
-_PLAIN = {"F32": "f4", "F16": "f2", "F64": "f8", "I8": "i1", "I16": "i2", "I32": "i4", "I64": "i8"}
+PLAIN = {"F32": "f4", "F16": "f2", "F64": "f8", "I8": "i1", "I16": "i2", "I32": "i4", "I64": "i8"}
 _MOST_AXES = 8
 
 
@@ -33,12 +33,14 @@ class GgufTensor:
         shape: As NumPy has it: the last axis is contiguous.
         kind: Its `gguf.GGMLQuantizationType`.
         data: The numbers of that shape, or the bytes of quantised rows.
+        order: Of the bytes: "<" or ">".
     """
 
     name: str
     shape: tuple[int, ...]
     kind: Any
     data: np.ndarray
+    order: str
 
 
 def read_head(path: str | Path) -> tuple[dict[str, Any], list[GgufTensor]]:
@@ -148,7 +150,7 @@ def _tensor(
     if start + place + length > len(content):
         raise ValueError(f"the data of {name} end after the file")
     data = content[start + place : start + place + length]
-    if kind.name in _PLAIN:
-        form = np.dtype(_PLAIN[kind.name]).newbyteorder(order)  # type: ignore[arg-type]
-        return GgufTensor(name, shape, kind, data.view(form).reshape(shape))
-    return GgufTensor(name, shape, kind, data.reshape(gguf.quants.quant_shape_to_byte_shape(shape, kind)))
+    if kind.name in PLAIN:
+        form = np.dtype(PLAIN[kind.name]).newbyteorder(order)  # type: ignore[arg-type]
+        return GgufTensor(name, shape, kind, data.view(form).reshape(shape), order)
+    return GgufTensor(name, shape, kind, data.reshape(gguf.quants.quant_shape_to_byte_shape(shape, kind)), order)
