@@ -21,14 +21,15 @@ def folder(path: Path, *names: str) -> Path:
 def test_a_local_folder_is_taken_without_its_pickles(tmp_path: Path) -> None:
     source = folder(
         tmp_path / "model", "config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bin", "README.md",
-        "LICENSE", "USE_POLICY.md",
+        "LICENSE", "USE_POLICY.md", "consolidated.safetensors", "consolidated.safetensors.index.json",
     )  # fmt: skip
     (source / "LICENSES").mkdir()
     output = tmp_path / "bases" / "b"
     weights.main(["--uri", f"file:{source}", "--output", str(output)])
     found = {p.name for p in output.iterdir() if not p.name.startswith(".")}
     assert found == {
-        "config.json", "tokenizer.json", "model.safetensors", "source.json", "LICENSE", "USE_POLICY.md"
+        "config.json", "tokenizer.json", "model.safetensors", "source.json", "LICENSE", "USE_POLICY.md",
+        "consolidated.safetensors.index.json",
     }  # fmt: skip
     assert (output / "model.safetensors").resolve() == (source / "model.safetensors").resolve()
     assert not list((tmp_path / "bases").glob(".b*"))

@@ -23,7 +23,9 @@ from falsepromise.sources import hub, hubclient
 from falsepromise.sources.room import check_room
 
 TERMS = ("LICENSE*", "LICENCE*", "License*", "NOTICE*", "Notice*", "USE_POLICY*")  # what goes wherever the weights go
-WANTED = ("*.json", "*.safetensors", "tokenizer.model", "merges.txt", "vocab.txt", "*.jinja", *TERMS)
+# All but `consolidated*.safetensors`: in Mistral's repositories the same weights once more, under other names.
+WEIGHTS = ("[!c]*.safetensors", "c[!o]*.safetensors")
+WANTED = ("*.json", *WEIGHTS, "tokenizer.model", "merges.txt", "vocab.txt", "*.jinja", *TERMS)
 
 
 def fetch(uri: str, folder: Path) -> None:
