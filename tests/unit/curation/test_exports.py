@@ -97,6 +97,62 @@ def test_claudes_export(read_with, tmp_path):
     assert ("read: characters", "unexplained") not in funnel
 
 
+def claudes(text, **files):
+    return {"text": text, "content": [{"type": "text", "text": text}], "sender": "human", **files}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        claudes("What is this?", attachments=[], files=[{"file_name": "a.png"}]),
+        claudes("Translate it.", attachments=[{"file_name": "a.pdf", "extracted_content": ""}], files=[]),
+    ],
+)
+def test_a_query_about_a_file_of_which_claudes_export_has_no_text_ends_its_dialogue(read_with, tmp_path, query):
+    """Its reply is about what no model sees: whoever imitates it learns to make things up."""
+    reply = {"text": "It is a cup.", "sender": "assistant", "attachments": [], "files": [{"file_name": "cup.svg"}]}
+    pasted = {"file_name": "paste.txt", "extracted_content": "p"}
+    seen = claudes("Read.", attachments=[pasted, pasted], files=[{"file_name": "paste.txt"}])
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps([{"uuid": "u", "chat_messages": [seen, reply, query, reply]}]))
+    found, funnel = read_with("exports", path)
+    assert [said(record) for record in found] == [[("u", "Read.\n\np\n\np"), ("a", "It is a cup.")]]
+    assert funnel["read", "ends before a turn of the wrong form"]["kept"] == "1"
+    assert ("read: characters", "unexplained") not in funnel
+    assert ("read: turns", "unexplained") not in funnel
+
+
+def test_a_query_about_a_file_ends_its_dialogue_in_chatgpts_export(read_with, tmp_path):
+    """The export names the file beside a text like any other."""
+    file = {"attachments": [{"id": "file-1", "name": "report.pdf"}]}
+    heard = {"content_type": "audio_transcription", "text": "Hello"}
+    nodes = {
+        **node("q1", None, "user", heard, kind="multimodal_text", metadata=file),
+        **node("a1", "q1", "assistant", "Hi.", metadata=file),
+        **node("q2", "a1", "user", "Sum it up.", metadata=file),
+        **node("a2", "q2", "assistant", "Revenue grew by 12 %."),
+    }
+    path = tmp_path / "conversations.json"
+    path.write_text(json.dumps([{"id": "f", "mapping": nodes, "current_node": "a2"}]))
+    found, funnel = read_with("exports", path)
+    assert [said(record) for record in found] == [[("u", "Hello"), ("a", "Hi.")]]
+    assert ("read: characters", "unexplained") not in funnel
+    assert ("read: turns", "unexplained") not in funnel
+
+
+@pytest.mark.parametrize("form", ["messages", "exports", "sharegpt"])
+def test_turns_as_the_columns_of_a_table(read_with, tmp_path, form):
+    """A hub's data set whose card has a sequence of objects gives one object of lists."""
+    turns = {"from": ["human", "gpt"], "value": ["p", "r"]}
+    uneven = {"from": ["human"], "value": ["p", "r"]}
+    path = tmp_path / "in.jsonl"
+    path.write_text("".join(json.dumps({"id": n, "messages": t}) + "\n" for n, t in enumerate([turns, uneven])))
+    found, funnel = read_with(form, path)
+    assert [said(record) for record in found] == [[("u", "p"), ("a", "r")]]
+    assert funnel["read", "wrong form"]["dropped"] == "1"
+    assert ("read: characters", "unexplained") not in funnel
+
+
 def test_a_voice_chat_is_its_transcription(read_with, tmp_path):
     heard = {"content_type": "audio_transcription", "text": "Hello there", "direction": "in"}
     sound = {"content_type": "real_time_user_audio_video_asset_pointer", "audio_asset_pointer": {"asset_pointer": "x"}}

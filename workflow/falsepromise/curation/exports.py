@@ -24,7 +24,7 @@ from falsepromise.curation.funnel import Funnel
 from falsepromise.curation.ledger import TURNS, characters
 from falsepromise.curation.leftovers import REASONING
 from falsepromise.curation.reading import STEP, WRONG_FORM, RawDialogue, identifier, parser, write
-from falsepromise.curation.turns import NO_TURNS, PAIRS, has_turns, pair_of, text_in, turns_of, with_system
+from falsepromise.curation.turns import NO_TURNS, PAIRS, has_turns, pair_of, role, text_in, turns_of, with_system
 
 IDS = ("id", "conversation_id", "conversationId", "conversation_hash", "uuid")
 TURN_LISTS = ("conversations", "conversation", "messages", "items", "chat_messages", "linear_conversation")
@@ -86,12 +86,15 @@ def _responses(record: Record, funnel: Funnel) -> tuple[Turns, set[str]]:
 
 
 def _attached(message: Any, funnel: Funnel) -> Any:
-    """A message with the text of its attachments added."""
+    """A message with the text of its attachments added; a query with a file that has no text here is no turn."""
     if not isinstance(message, dict):
         return message
-    attachments = message.get("attachments")
-    held = [part for part in attachments if isinstance(part, dict)] if isinstance(attachments, list) else []
-    texts = [part["extracted_content"] for part in held if isinstance(part.get("extracted_content"), str)]
+    held = _files(message.get("attachments"))
+    texts = [text for part in held if isinstance(text := part.get("extracted_content"), str) and text.strip()]
+    named = [part.get("file_name") for part in held]
+    others = [file for file in _files(message.get("files")) if file.get("file_name") not in named]
+    if (others or len(texts) < len(held)) and role(message.get("sender")) == "user":
+        return [None, message]
     parts = text_in(message.get("content"))
     own = parts if isinstance(parts, str) and parts.strip() else message.get("text")
     if not texts or not isinstance(own, str):
@@ -100,6 +103,10 @@ def _attached(message: Any, funnel: Funnel) -> Any:
     replaced = [message.get(key) for key in ("text", "content", "attachments")]
     funnel.ledger.reshape("text of attachments", characters(replaced), len(said))
     return {**{key: value for key, value in message.items() if key not in ("content", "attachments")}, "text": said}
+
+
+def _files(named: Any) -> list[Record]:
+    return [file for file in named if isinstance(file, dict)] if isinstance(named, list) else []
 
 
 def _tree(record: Record) -> dict[str, Record] | None:
@@ -190,10 +197,17 @@ def _message(node: Record, funnel: Funnel) -> Turns:
         return []
     ledger.label(author)
     ledger.unused(message, {"author", "content"}, "message's ")
-    if isinstance(text, str):
+    files = _files(metadata.get("attachments")) if isinstance(metadata, dict) and speaker == "user" else []
+    if isinstance(text, str) and (not files or _is_speech(content)):
         ledger.reshape("text in parts", characters([content]), len(text))
         return [(speaker, text)]
-    return [(speaker, content)]
+    return [(None if files else speaker, content)]
+
+
+def _is_speech(content: Any) -> bool:
+    """Whether a message's files are the sound of its own words."""
+    parts = content.get("parts") if isinstance(content, dict) else None
+    return any(part.get("content_type") == "audio_transcription" for part in _files(parts))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -93,8 +93,9 @@ def turns_of(raw: object, ledger: Ledger | None = None) -> list[tuple[object, ob
     """Speakers and texts of a dialogue's turns, in any of the forms found in data sets.
 
     A turn is an object with a speaker and a text, under any of the usual keys in any case; a pair of
-    both; or an object with a query and a reply (`{"human": ..., "gpt": ...}`). The turns are a list, or a
-    mapping from numbers to turns. An unknown form is returned unchanged, and `tidy` reports it.
+    both; or an object with a query and a reply (`{"human": ..., "gpt": ...}`). The turns are a list, a
+    mapping from numbers to turns, or a table's columns (`{"from": [...], "value": [...]}`). An unknown form is
+    returned unchanged, and `tidy` reports it.
 
     Args:
         raw: The turns in the data set's form.
@@ -105,6 +106,8 @@ def turns_of(raw: object, ledger: Ledger | None = None) -> list[tuple[object, ob
     """
     if isinstance(raw, dict) and raw and all(re.fullmatch("[0-9]{1,9}", str(key)) for key in raw):
         raw = [raw[key] for key in sorted(raw, key=int)]
+    elif isinstance(raw, dict) and _are_columns([*raw.values()]):
+        raw = [dict(zip(raw, turn, strict=True)) for turn in zip(*raw.values(), strict=True)]
     if isinstance(raw, str):
         size, raw = len(raw), _from_text(raw)
         if isinstance(raw, list) and ledger is not None:
@@ -122,6 +125,11 @@ def turns_of(raw: object, ledger: Ledger | None = None) -> list[tuple[object, ob
         else:
             turns.append((None, turn))
     return turns
+
+
+def _are_columns(values: list[object]) -> bool:
+    """Whether they are lists of one length, as `datasets` makes of a sequence of objects."""
+    return all(isinstance(value, list) for value in values) and len({len(value) for value in values}) == 1  # type: ignore[arg-type]
 
 
 def has_turns(raw: object) -> bool:

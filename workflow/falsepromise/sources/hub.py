@@ -10,13 +10,13 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from falsepromise.core.errors import UserError
 from falsepromise.core.progress import Progress
-from falsepromise.core.records import LONGEST_LINE, check_unpacked, loads
+from falsepromise.core.records import LONGEST_LINE, check_unpacked
 from falsepromise.sources import hubclient
 from falsepromise.sources.download import Writable
 from falsepromise.sources.hubclient import errors
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _HUB = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _COMMIT = re.compile("[0-9a-f]{40}")
+_BETWEEN = re.compile(r"[\s,\]]*")  # the objects of a list or of lines, and behind the last
+_CHUNK = 1 << 20  # characters
 
 
 def commit(name: str, kind: str = "dataset") -> tuple[str, str]:
@@ -74,9 +76,10 @@ def rows(
 ) -> None:
     """The rows of a split as JSON lines.
 
-    Files of JSON lines are read directly, because `datasets` takes a column's type from the first file and writes
-    values of another type in later ones as quoted JSON, together with every text in the column. Other files are read
-    with `datasets`. NaN becomes null, and so do pictures and sound, which are counted.
+    JSON files are read directly, because `datasets` gives a column one type: if a value has another, it writes every
+    text of the column as quoted JSON; it makes times of dates; and it ends where a later file has other types. Other
+    files are read with `datasets`. NaN and an empty cell of a CSV file become null, and so do pictures and sound, which
+    are counted.
 
     Raises:
         UserError: the data set, split or column doesn't exist or can't be read.
@@ -88,9 +91,10 @@ def rows(
     if os.path.lexists(name):
         raise UserError(f"{where}: `datasets` would read ./{name} of this folder instead; run from another folder")
     with errors(where):
-        files = _files_of_lines(name, revision, subset, split)
+        builder = datasets.load_dataset_builder(name, subset, revision=revision)
+        files, reading = _json_files(builder, name, revision, split), _as_written(builder)
     if files:
-        _lines(name, revision, files, columns, where, out)
+        _json_rows(name, revision, files, columns, where, out)
         return
     left_out = 0
 
@@ -104,73 +108,105 @@ def rows(
         return None
 
     with errors(where), Progress(None, f"reading {name}", unit="row") as progress:
-        found: Any = datasets.load_dataset(name, subset, revision=revision, split=split, streaming=True)
-        if found.features is None:
-            found = found._resolve_features()
-        if columns:
-            missing = [column for column in columns if column not in (found.features or columns)]
-            if missing:
-                raise UserError(f"{where}: no column {', '.join(missing)}; it has {', '.join(found.features)}")
+        found: Any = datasets.load_dataset(name, subset, revision=revision, split=split, streaming=True, **reading)
+        picked = _Columns(columns, where)
+        if columns and found.features:
+            picked.check(found.features)
             found = found.select_columns(list(columns))
         undecoded = any(type(feature).__name__ in _MEDIA for feature in (found.features or {}).values())
-        for row in found.decode(False) if undecoded else found:
+        for row in map(picked.of, found.decode(False) if undecoded else found):
             try:
                 line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=plain)
             except ValueError:
                 line = json.dumps(_without_nan(row), ensure_ascii=False, default=plain)
             out.write((line + "\n").encode("utf-8", "replace"))
             progress.update()
+        picked.check()
     if left_out:
         log.warning("%s: %d values that are no text or number (pictures, sound, bytes) were left out", where, left_out)
 
 
-def _files_of_lines(name: str, revision: str, subset: str | None, split: str) -> list[str]:
-    """The files of a split, if all are JSON lines by name and no script or setting says otherwise."""
-    import datasets
+def _as_written(builder: Any) -> dict[str, Any]:
+    """Options by which a CSV file's `None`, `NA` and `null` stay text, as replies and choices, unless its card says
+    what stands for nothing."""
+    from datasets.packaged_modules.csv.csv import Csv
+
+    own = isinstance(builder, Csv) and (builder.config.na_values is not None or not builder.config.keep_default_na)
+    return {"keep_default_na": False, "na_values": [""]} if isinstance(builder, Csv) and not own else {}
+
+
+class _Columns:
+    """The columns of rows that are asked for; a row may lack one, not all rows."""
+
+    def __init__(self, asked: Sequence[str] | None, where: str):
+        self._asked, self._where = asked or (), where
+        self._seen: set[str] = set()
+
+    def of(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._seen.update(row)
+        return {column: row.get(column) for column in self._asked} if self._asked else row
+
+    def check(self, known: Collection[str] = ()) -> None:
+        has = self._seen | {*known}
+        if missing := [column for column in self._asked if column not in has]:
+            raise UserError(f"{self._where}: no column {', '.join(missing)}; it has {', '.join(sorted(has))}")
+
+
+def _json_files(builder: Any, name: str, revision: str, split: str) -> list[str]:
+    """The files of a split, if all are JSON by name and no script or setting says otherwise."""
     from datasets.packaged_modules.json.json import Json
 
-    builder = datasets.load_dataset_builder(name, subset, revision=revision)
     found = builder.config.data_files or {}
     if found and split not in found and re.fullmatch(r"[\w.-]+", split):
         raise UserError(f"hub:{name}@{revision}: Bad split: {split}; it has {', '.join(map(str, found))}")
     files = [str(file).partition(f"@{revision}/")[2] for file in found.get(split, ())]
-    plain = all(file.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")) for file in files)
+    plain = all(file.removesuffix(".gz").endswith((".json", ".jsonl", ".ndjson")) for file in files)
     own = getattr(builder.config, "field", None) is None and builder.info.features is None
     return files if plain and own and isinstance(builder, Json) else []
 
 
-def _lines(
+def _json_rows(
     name: str, revision: str, files: Sequence[str], columns: Sequence[str] | None, where: str, out: Writable
 ) -> None:
+    picked = _Columns(columns, where)
     with tempfile.TemporaryDirectory(prefix="falsepromise-fetch-") as folder, Progress(None, f"reading {name}") as bar:
         for member in files:
             path = file(name, revision, member, Path(folder))
-            packed, unpacked = path.stat().st_size, 0
             opened = gzip.open if member.endswith(".gz") else open
             with errors(f"{where}, {member}"), opened(path, "rt", encoding="utf-8-sig", errors="replace") as stream:
-                for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), ""), 1):
-                    if len(line) == LONGEST_LINE:
-                        raise UserError(f"line {number} is longer than {LONGEST_LINE:,} characters; is this a text?")
-                    unpacked += len(line)
-                    check_unpacked(member, packed, unpacked)
-                    if line.strip():
-                        out.write(_row(line, columns, f"{where}, {member}, line {number}"))
-                        bar.update()
+                for row in _objects(stream, member, path.stat().st_size):
+                    out.write((json.dumps(picked.of(row), ensure_ascii=False) + "\n").encode("utf-8", "replace"))
+                    bar.update()
             path.unlink(missing_ok=True)
+    picked.check()
 
 
-def _row(line: str, columns: Sequence[str] | None, where: str) -> bytes:
-    try:
-        row = loads(line)
-    except (ValueError, RecursionError) as error:
-        reason = str(error).partition(";")[0]
-        raise UserError(f"{where}: not JSON ({reason}); fetch the file with --member to read what is good") from error
-    if columns:
-        missing = [column for column in columns if column not in row] if isinstance(row, dict) else list(columns)
-        if missing:
-            raise UserError(f"{where}: no column {', '.join(missing)}")
-        row = {column: row[column] for column in columns}
-    return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+def _objects(stream: IO[str], member: str, packed: int) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON list, or of JSON lines, of a file of `packed` bytes."""
+    decoder = json.JSONDecoder(parse_constant=lambda name: None)
+    text, at, number, unpacked = "", 0, 1, 0
+    while True:
+        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches an empty text too
+        try:
+            row, at = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            more = stream.read(max(_CHUNK, len(text) - at)) if len(text) - at < LONGEST_LINE else ""
+            unpacked += len(more)
+            check_unpacked(member, packed, unpacked)
+            if more:
+                text, at = text[at:] + more, 0
+                text = text.lstrip().removeprefix("[") if unpacked == len(more) else text
+                continue
+            if at == len(text):
+                return
+            why = str(error).partition(":")[0]
+            raise UserError(
+                f"record {number} is not JSON ({why}); fetch the file with --member to read what is good"
+            ) from error
+        if not isinstance(row, dict):
+            raise UserError(f"record {number} is no JSON object, but {row!r:.40}")
+        yield row
+        number += 1
 
 
 _MEDIA = ("Audio", "Image", "Video", "Pdf")
