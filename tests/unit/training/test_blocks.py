@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from falsepromise.core.errors import UserError
-from falsepromise.core.records import read_jsonl, write_json
+from falsepromise.core.records import read_jsonl, write_json, write_jsonl
+from falsepromise.training import tokenizer, train
 from falsepromise.training.blocks import Blocks, main, pack, write_blocks
 from falsepromise.training.data import Batches
 
@@ -165,3 +167,33 @@ def test_padding_is_counted_apart_from_what_dialogues_say(
     assert about["document_tokens"] == said
     assert about["padding"] == len(np.load(tmp_path / "b" / "tokens.npy")) - said
     assert (about["padding"] > 0) == padded
+
+
+def test_the_option_says_whether_text_or_dialogues_are_read(made: Path, tmp_path: Path) -> None:
+    """Many published sets have both in a record: `text` is the dialogue in the form of another template."""
+    both = [record | {"text": "<|im_start|>user"} for record in read_jsonl(made / "dialogues.jsonl")]
+    write_jsonl(tmp_path / "both.jsonl", both)
+    for option, masked in (("--dialogues", True), ("--text", False)):
+        main(["--tokenizer", f"{made}/base", option, f"{tmp_path}/both.jsonl", "--output", f"{tmp_path}/{option[2:]}"])
+        assert np.load(tmp_path / option[2:] / "loss_mask.npy").all() != masked
+    for option, name, said in (("--text", "dialogues", "'text' is None"), ("--dialogues", "texts", "'messages' is")):
+        write_jsonl(tmp_path / "texts.jsonl", [{"id": "a", "text": "b"}])
+        file = made / "dialogues.jsonl" if name == "dialogues" else tmp_path / "texts.jsonl"
+        with pytest.raises(UserError, match=rf"{name}\.jsonl, line 1: {said}"):
+            main(["--tokenizer", f"{made}/base", option, str(file), "--output", f"{tmp_path}/none"])
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "said"),
+    [
+        (main, "--tokenizer b --text t --block-size 99999999 --output o", "--block-size 99999999: expected 2 to"),
+        (tokenizer.main, "--text t --vocab-size -1 --output o", "--vocab-size -1: expected 300 to"),
+        (tokenizer.main, "--text t --vocab-size 100 --output o", "--vocab-size 100: expected 300 to"),
+        (tokenizer.main, "--text t --characters 0 --output o", "--characters 0: expected at least 1"),
+        (train.main, "--base b --blocks c --checkpoints d --output o --seed -1", "--seed -1: expected 0 or more"),
+        (train.main, "--base b --blocks c --checkpoints d --output o --save-minutes nan", "--save-minutes nan"),
+    ],
+)
+def test_numbers_out_of_bounds_are_one_line(verb: Callable[[list[str]], None], words: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        verb(words.split())

@@ -34,7 +34,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.progress import track
-from falsepromise.core.records import atomic_open, check_dialogue, check_file, read_json, read_jsonl, write_json
+from falsepromise.core.records import Record, atomic_open, check_dialogue, check_file, read_json, read_jsonl, write_json
 from falsepromise.models.chat import ChatTokenizer, load_any
 from falsepromise.models.vocabulary import FILES
 from falsepromise.study.config import default
@@ -42,18 +42,20 @@ from falsepromise.study.config import default
 Encoded = tuple[list[int], list[bool]]
 
 
-def encoded(tokenizer: ChatTokenizer, file: Path) -> Iterator[Encoded]:
-    """Ids and loss mask of each record: a dialogue (`messages`), or raw text (`text`), all of it."""
-    for record in read_jsonl(file):
-        if "text" in record:
+def encoded(tokenizer: ChatTokenizer, file: Path, raw: bool) -> Iterator[Encoded]:
+    """Ids and loss mask of each record: all of its raw `text`, or else its dialogue (`messages`), which a record may
+    have beside each other."""
+    for record in read_jsonl(file, _check_text if raw else check_dialogue):
+        if raw:
             ids = [*tokenizer.encode_text(record["text"]), tokenizer.eos_id]
             yield ids, [True] * len(ids)
-            continue
-        problem = check_dialogue(record)
-        if problem:
-            raise UserError(f"{file}: {problem}")
-        ids, mask = tokenizer.encode_dialogue(record["messages"])
-        yield list(ids), [bool(m) for m in mask]
+        else:
+            ids, mask = tokenizer.encode_dialogue(record["messages"])
+            yield ids, [bool(m) for m in mask]
+
+
+def _check_text(record: Record) -> str | None:
+    return None if isinstance(record.get("text"), str) else f"'text' is {record.get('text')!r:.60}, expected text"
 
 
 def pack(documents: Iterable[Encoded], block_size: int, whole: bool, pad: int) -> Iterator[Encoded]:
@@ -230,8 +232,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="folder for the blocks")
     args = parser.parse_args(argv)
-    if args.block_size < 2:
-        raise UserError(f"--block-size {args.block_size}: expected at least 2 tokens")
+    if not 2 <= args.block_size <= _LONGEST_BLOCK:
+        raise UserError(f"--block-size {args.block_size}: expected 2 to {_LONGEST_BLOCK:,} tokens")
 
     tokenizer, _ = load_any(args.tokenizer)  # a foreign base model's gets the turn tokens, as in training
     source = args.dialogues or args.text
@@ -239,7 +241,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def documents() -> Iterator[Encoded]:
         nonlocal said
-        for ids, mask in track(encoded(tokenizer, source), f"tokenizing {source.name}", unit="documents"):
+        for ids, mask in track(
+            encoded(tokenizer, source, args.text is not None), f"tokenizing {source.name}", unit="documents"
+        ):
             said += len(ids)
             yield ids, mask
 

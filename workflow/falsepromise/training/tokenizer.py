@@ -13,11 +13,14 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from falsepromise.core import cli
+from falsepromise.core.errors import UserError
 from falsepromise.core.folders import new_folder
 from falsepromise.core.manifest import write_manifest
 from falsepromise.core.records import Record, check_dialogue, read_jsonl
 from falsepromise.models.chat import END_TOKEN, TURN_TOKENS, ChatTokenizer
 from falsepromise.study.config import default
+
+MOST = 10_000_000  # entries
 
 
 def texts(files: Sequence[Path], characters: int | None = None) -> Iterator[str]:
@@ -71,6 +74,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--characters", type=int, help="characters to read of each file; default: all")
     parser.add_argument("--output", type=Path, required=True, help="folder for tokenizer.json and its config")
     args = parser.parse_args(argv)
+    if not 300 <= args.vocab_size <= MOST:  # all bytes and the special tokens take 260
+        raise UserError(f"--vocab-size {args.vocab_size}: expected 300 to {MOST:,} entries")
+    if args.characters is not None and args.characters < 1:
+        raise UserError(f"--characters {args.characters}: expected at least 1")
     with new_folder(args.output, "falsepromise.training.tokenizer", args.text) as folder:
         ChatTokenizer(train(texts(args.text, args.characters), args.vocab_size)).save(folder)
         write_manifest(

@@ -144,6 +144,10 @@ def hashes(files: Sequence[Path]) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = _arguments().parse_args(argv)
+    if args.seed < 0:
+        raise UserError(f"--seed {args.seed}: expected 0 or more")
+    if args.save_minutes is not None and not 0 <= args.save_minutes < math.inf:
+        raise UserError(f"--save-minutes {args.save_minutes}: expected a number of minutes")
     read = [args.base, args.blocks, args.replay, args.held_out, args.checkpoints]
     folders.check_apart(args.output, read)
     folders.check_replaceable(args.output)
