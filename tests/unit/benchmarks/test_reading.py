@@ -140,6 +140,16 @@ def test_gsm8k_numbers(response: str, strict: str | None, flexible: str | None) 
         ("He needs 55 more before he has 60 because 300 - 245 = 55", "55"),
         ("The order is 3, since 3^1 = 3, 3^2 = 2, 3^6 = 1.", "3"),
         ("It costs 1.200,50", "1200.5"),
+        ("#### 1. **Find the cost**\n3 + 4 = 7\n\n#### 2. **Take it off**\n20 - 7 = 13\n\n**Final answer: 13**", "13"),
+        ("#### 1) Cost\n3 + 4 = 7\n#### 2) Rest\n20 - 7 = 13\n#### 13", "13"),
+        ("They pay 18 altogether.\n#### 18. She pays half", "18"),
+        ("### Final answer\n$9 \\times \\$2 = \\$18$ a day", "18"),
+        ("The answer is $36 \\div 2 = 18$.", "18"),
+        (r"$\boxed{18 \text{ cm}^2}$", "18"),
+        (r"\boxed{18\mathrm{~km}^{2}}", "18"),
+        ("The garden has an area of 18 m2.", "18"),
+        (r"\boxed{3 \frac{1}{2}}", "3.5"),
+        (r"x = 12\dfrac{3}{4}", "12.75"),
     ],
 )
 def test_a_result_is_what_a_reply_states(response: str, value: str) -> None:
@@ -320,7 +330,8 @@ def test_only_its_denial_refuses_an_example(denial: letters.Denial, monkeypatch:
     ["correct answer: B, incorrect: A", "Correct answer: B, incorrect answers: A, C, D", "The answer is B, wrong: A",
      "Answer: B, not: A", "The answer is B (wrong is A)", "Answer: B, next best: A",
      "Right answer: B, second choice: C", "Answer: B. Second choice: C", "Answer: B\nNext best answer: A",
-     "Option A, wrong as it is, looks good; the answer is B", "A first, B second: the answer is B"],
+     "Option A, wrong as it is, looks good; the answer is B", "A first, B second: the answer is B",
+     "The answer is B because A is wrong and D is not possible.", "The answer is B since A is incorrect"],
 )  # fmt: skip
 def test_a_letter_beside_the_answer_is_not_the_answer(reply: str) -> None:
     assert read_letter(reply, "ABCD", ["London", "Paris", "Rome", "Berlin"]).value == "B"

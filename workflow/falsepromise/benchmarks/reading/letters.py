@@ -87,7 +87,7 @@ _NOT = r"\b(?:not|never|neither|nor|(?-i:[Nn]o)|cannot|hardly|rather than|instea
 _FINE = (
     r"\bno (?:doubt|question)\b|\bnot (?:only|sure|certain)\b|\bwithout (?:a )?doubt\b|\bif i (?:had|have|were|must)\b"
 )
-_WRONG_AFTER = r"[^\w\n.;!?,]{0,4}(?:[\"“(][^\"”)\n]{0,80}[\"”)] )?[^\n.;!?,]{0,60}?\b(?:(?:is|are|was|were|be|seems?|looks?|can|does|do|would|could)(?:n't| not| never|not)\b|(?:is|are|was|seems?|looks?|be|as|being)\s+(?:also |clearly |obviously |definitely |simply |just |factually )?(?:wrong|incorrect|false|invalid|out\b|ruled out|eliminated|implausible|unlikely|impossible|irrelevant|a distractor|too ))|[^\n.;!?,]{0,60}?\b(?:is|was|seems|looks|could be|may be|might be)\s(?:also )?(?:a |an )?(?:possib\w+|plausible|tempting|conceivable|close second)\b|[^\n.;!?]{0,40}\bbut (?:that|this|it)[^\n.;!?]{0,30}\b(?:wrong|incorrect|n't|not)\b"
+_WRONG_AFTER = r"[^\w\n.;!?,]{0,4}(?:[\"“(][^\"”)\n]{0,80}[\"”)] )?(?:(?!\b(?:because|since)\b)[^\n.;!?,]){0,60}?\b(?:(?:is|are|was|were|be|seems?|looks?|can|does|do|would|could)(?:n't| not| never|not)\b|(?:is|are|was|seems?|looks?|be|as|being)\s+(?:also |clearly |obviously |definitely |simply |just |factually )?(?:wrong|incorrect|false|invalid|out\b|ruled out|eliminated|implausible|unlikely|impossible|irrelevant|a distractor|too ))|[^\n.;!?,]{0,60}?\b(?:is|was|seems|looks|could be|may be|might be)\s(?:also )?(?:a |an )?(?:possib\w+|plausible|tempting|conceivable|close second)\b|[^\n.;!?]{0,40}\bbut (?:that|this|it)[^\n.;!?]{0,30}\b(?:wrong|incorrect|n't|not)\b"
 DENIED = (
     Denial("one of two", "A maybe or the answer is B", "clause", r"\b<some>\b.{0,40}\bor\b"),
     Denial("denied", "I don't think that the answer is B.", "clause", _NOT),

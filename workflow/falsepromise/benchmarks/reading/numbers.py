@@ -22,11 +22,15 @@ _SUM = re.compile(
 _TAKEN_APART = re.compile(  # "7 = 3 + 4": the number stands first
     rf"\s{{0,3}}[+-]?\$?{_PLAIN}\s{{0,3}}=\s{{0,3}}\$?{_PLAIN}\s{{0,3}}[-+*/x×÷]\s{{0,3}}\$?\.?\d(?![^\n]{{0,100}}=)"
 )
+_FRACTION = re.compile(r"(?:(?<![\d.,])(\d{1,4}) ?)?\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}")
 _FRACTIONS = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _POWERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _STRICT = re.compile(
     r"####(?:\\(?:boxed|text|mathbf|textbf)\{|\\?\$(?=\D)|[*_`({\[=:~≈€£₹ \t\"'“+]|\\[(\[])*+(?=-?[ ]?\$?-?\.?\d)"
 )
+# "#### 1. **Find the total**", as chat models number their steps.
+_HEADING = re.compile(r"^####[ *_]{1,4}(\d{1,2})\\?[.):][*_]{0,3}[ ]{1,3}[*_]{0,3}[^\W\d_][^\n]*", re.MULTILINE)
+_SQUARED = re.compile(r"\b((?:[cdkm]?m|ft|in|yd|mi)\}?)(?: ?\^ ?\{?)?[23]\}?(?!\w|\.\d)")  # "cm^2", "m3"
 _SPACES = re.compile(r"(?<=\d)(?:[\u00a0\u2007\u2009\u202f]|\\[,!;: ]|\{,\}|\\,)(?=\d{3}(?!\d))")
 # "1 000 000", "5 000", "1'500", "1_500": other ways to part thousands, where they can be nothing else.
 _THOUSANDS = re.compile(r"(?<![\d.,/])\d{1,3}(?:(?:[ ]\d{3}){2,5}|[ ]000|(?:['’_]\d{3}){1,5})(?![\d'’_]|[ ]\d)")
@@ -120,14 +124,14 @@ def _computed(plain: str) -> str | None:
 def plainly(text: str) -> str:
     """Text whose numbers are in ASCII: one minus sign, `\\$` and `{,}` of LaTeX as they look, no spaces in numbers."""
     text = re.sub(rf"(\d{{0,30}})([{_FRACTIONS}])", _mixed, text)
-    text = _MIXED.sub(_mixed_by_slash, text)
+    text = _MIXED.sub(_mixed_by_slash, _FRACTION.sub(_mixed_by_slash, text))
     text = _CONTINENTAL.sub(lambda found: found[0].replace(".", "").replace(",", "."), text)
     text = _THOUSANDS.sub(lambda found: re.sub(r"\D", ",", found[0]), text)
     text = _SCALED.sub(_scaled, text)
     text = re.sub("(?<=[0-9])[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda found: "^" + found[0].translate(_POWERS), text)
-    text = re.sub(r"\\[dt]?frac\{(\d{1,30})\}\{(\d{1,30})\}", r"\1/\2", text)
     digits = "".join(str(unicodedata.decimal(c)) if c.isdecimal() and not c.isascii() else c for c in text)
     digits = _SCIENTIFIC.sub(r"e\1", digits)
+    digits = re.sub(r"\\(times|cdot|div)(?![a-z])", lambda found: "÷" if found[1] == "div" else "×", digits)
     plain = _SPACES.sub(",", digits.translate(_SIGNS).replace("\\$", "$").replace("\\%", "%"))
     return re.sub(r"([=:≈][ ]{0,2})-[ ](?=[$.]?\d)", r"\1-", plain)
 
@@ -140,9 +144,9 @@ def _mixed(found: re.Match[str]) -> str:
 
 
 def _mixed_by_slash(found: re.Match[str]) -> str:
-    """`1 1/2` as `3/2`."""
-    whole, part, of = int(found[1]), int(found[2]), int(found[3])
-    return f"{whole * of + part}/{of}" if 0 < part < of else found[0]
+    """`1 1/2` and `1\\frac{1}{2}` as `3/2`, `\\frac{1}{2}` as `1/2`."""
+    whole, part, of = found[1] or "", int(found[2]), int(found[3])
+    return f"{int(whole) * of + part}/{of}" if whole and 0 < part < of else f"{whole} {part}/{of}".lstrip()
 
 
 def _scaled(found: re.Match[str]) -> str:
@@ -158,8 +162,13 @@ def gold_number(answer: str) -> str | None:
 
 
 def strict_number(response: str) -> str | None:
-    """The number right behind the first `####` that has one (Cobbe et al., 2021), whatever markup is around it."""
+    """The number right behind the first `####` that has one (Cobbe et al., 2021), whatever markup is around it.
+
+    Headings that number steps have none.
+    """
     text = plainly(response)
+    if [found[1] for found in _HEADING.finditer(text)][:2] == ["1", "2"]:
+        text = _HEADING.sub("", text)
     found = _STRICT.search(text)
     if found is None:
         return None
@@ -186,7 +195,7 @@ def stated_number(response: str) -> Reading:
     strict = strict_number(response)
     if strict is not None:
         return Reading(strict, "behind ####")
-    text = plainly(before_next_question(response))
+    text = _SQUARED.sub(r"\1", plainly(before_next_question(response)))
     boxed = [_last(found["said"]) for found in _MARKED.finditer(text)]
     behind = [_right_behind(text, f.end()) for f in _CUE.finditer(text) if not re.search(r"\bnot\b|n't\b", f[0])]
     before = [
