@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from falsepromise.benchmarks import data, files
+from falsepromise.core.errors import UserError
 
 QUESTIONS = [
     {"question": "who wrote it, and when", "answer": ["Ann O'Neill", "O'Neill"]},
@@ -138,3 +139,14 @@ def test_toxicity_prompts_in_every_form(tmp_path: Path) -> None:
 def test_one_record_with_a_list_in_it_is_one_record(tmp_path: Path) -> None:
     path = lines(tmp_path / "x.jsonl", [{"question": "q", "answer": ["a"], "data": [1]}])
     assert [raw for _, raw in files.records(path)] == [{"question": "q", "answer": ["a"], "data": [1]}]
+
+
+def test_answers_that_count_from_one_are_refused(tmp_path: Path) -> None:
+    """Each would be taken for its neighbour, and only those at the end left out."""
+    from_one = [{**CHOICES[0], "answer": number} for number in (1, 2, 3, "4", 2)]
+    with pytest.raises(UserError, match=r"line 4: 'answer' is '4', one beyond.*: do they count from 1\?"):
+        data.read_records(lines(tmp_path / "one.jsonl", from_one), data.choices)
+    stray = [*CHOICES, {**CHOICES[0], "answer": 4}]
+    found, (said,) = data.read_records(lines(tmp_path / "zero.jsonl", stray), data.choices)
+    assert [record["answer"] for record in found] == [0, 1, 2]
+    assert said.startswith("1 of 4 records can't be used")

@@ -25,6 +25,7 @@ from falsepromise.core.records import Record, loads
 log = logging.getLogger("falsepromise.benchmarks")
 LETTERS = "ABCDEFGHIJ"
 NAMED = 3  # records whose fault is named; the others are counted
+BEYOND = "one beyond the last choice"  # what a file that counts from 1 has
 SPLITS = ("dev", "val", "validation", "valid", "test", "train", "auxiliary_train")
 
 
@@ -69,6 +70,9 @@ def tidy(path: Path, found: Iterable[files.Found], form: Form) -> tuple[list[Rec
     if not records:
         first = f"; {faults[0]}" if faults else ""
         raise UserError(f"{path}: none of its {number + 1} records can be used{first}")
+    if any(BEYOND in fault for fault in faults) and all(record["answer"] for record in records):
+        fault = next(fault for fault in faults if BEYOND in fault)
+        raise UserError(f"{path}, {fault}; no answer is 0: do they count from 1? Subtract 1 from each")
     for said in faults[:NAMED]:
         log.warning("%s, %s; left out", path, said)
     return records, left_out(faults, len(records) + len(faults), "records")
@@ -125,7 +129,8 @@ def choices(record: Record) -> Record:
         elif named.isdecimal() and len(named) < 9:
             right = int(named)
     if not isinstance(right, int) or isinstance(right, bool) or not 0 <= right < len(found):
-        raise Unusable(f"'{name}' is {shown(record, name)}, expected {expected}")
+        beyond = f", {BEYOND}" if right == len(found) and named.isdecimal() else ""
+        raise Unusable(f"'{name}' is {shown(record, name)}{beyond}, expected {expected}")
     made = {"question": text(record, "question", "query"), "choices": list(found), "answer": right}
     return made | {key: record[key] for key in ("subject", "item") if isinstance(record.get(key), str)}
 
