@@ -16,9 +16,10 @@ from falsepromise.core.errors import UserError
 from falsepromise.teacher import pace
 from falsepromise.teacher.client import Teacher
 from falsepromise.teacher.cost import Prices, Request
-from falsepromise.teacher.ledger import Limits
+from falsepromise.teacher.faults import Asked, Rejected, diagnose
+from falsepromise.teacher.ledger import Charge, Limits
 from falsepromise.teacher.local import serving
-from falsepromise.teacher.reply import _without_thoughts
+from falsepromise.teacher.reply import _without_thoughts, usage
 from falsepromise.teacher.standin import NAME, StandIn
 from falsepromise.teacher.store import Store
 
@@ -319,3 +320,18 @@ def test_an_answer_about_marks_of_thoughts_keeps_what_is_before_them() -> None:
     assert _without_thoughts(fenced, None) == (fenced, None)
     assert _without_thoughts("hm\n</think>\n\nanswer", None) == ("answer", "hm")
     assert _without_thoughts("hm.</think>\n\nanswer", "so ") == ("answer", "so hm.")
+
+
+def test_no_tokens_at_all_are_no_count() -> None:
+    """Else a limit in money would never be reached."""
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    assert usage({"usage": nothing}) is None
+    assert usage({"usage": {**nothing, "prompt_tokens": 5}}) == (5, 0)
+
+
+def test_what_never_fits_into_a_minute_is_not_sent_again() -> None:
+    said = "Request too large on tokens per min (TPM): Limit 10000, Requested 12000. The {} tokens must be reduced."
+    asked = Asked("https://host/v1", "m", "KEY", "", Charge(12_000, 10), heard=True)
+    error = diagnose(429, {}, {"error": {"message": said, "code": "rate_limit_exceeded"}}, asked)
+    assert isinstance(error, Rejected)
+    assert "must be reduced" in error.why

@@ -106,6 +106,7 @@ _MODERATED = _any(
 )
 _MODERATED_CODES = frozenset({"content_policy_violation", "content_filter", "moderation"})
 _TOO_LONG = _any(r"context|too (?:long|large|many)|length|maximum|tokens|prompt|input")
+_NEVER_FITS = _any(r"tokens must be reduced")  # one request beyond the tokens of a minute
 _NO_MODEL = _any(r"model .{0,200}(?:exist|found)")
 _NO_MODEL_CODES = frozenset({"model_not_found", "deploymentnotfound"})
 _TOO_LONG_CODES = {"context_length_exceeded", "string_above_max_length", "request_too_large"}
@@ -186,6 +187,7 @@ def diagnose(status: int, headers: Mapping[str, str], body: Mapping[str, Any], a
     told = headers.get("x-should-retry", "").strip().lower()
     unnamed = inside and status == 0 and "invalid_request_error" not in names
     transient = status in (408, 409, 425, 429, 499) or status >= 500 or unnamed
+    transient = transient and not _NEVER_FITS.search(said)
     if told == "true" or (told != "false" and transient):
         if wait is not None and wait > LONGEST_SERVER_WAIT_S:
             return UserError(f"{where}: asks to wait {wait:.0f} s ({named}); run again then")

@@ -166,7 +166,7 @@ def _plain(text: str, key: str) -> str:
 
 
 def usage(body: dict[str, Any]) -> tuple[int | None, int | None] | None:
-    """Input and output tokens of a reply; None for a missing count, or for both.
+    """Input and output tokens of a reply; None for a missing count, or for both. No reply has 0 tokens in all.
 
     Thoughts are output, whether a server counts them in its completion tokens or only in the total.
     """
@@ -175,7 +175,7 @@ def usage(body: dict[str, Any]) -> tuple[int | None, int | None] | None:
     asked = _count(said, "prompt_tokens", "input_tokens", "prompt_eval_count")
     answered = _count(said, "completion_tokens", "output_tokens", "eval_count")
     total = _count(said, "total_tokens")
-    if asked is None and answered is None and total is None:
+    if not (asked or answered or total):
         return None
     if said.get("input_tokens") is not None and "prompt_tokens" not in said:
         cached = (_count(said, name) for name in ("cache_creation_input_tokens", "cache_read_input_tokens"))
