@@ -25,9 +25,11 @@ def test_diversity_from_queries_to_the_figure(tmp_path):
     drawn = ["--names", "A", "B", "--output", str(tmp_path / "f.pdf")]
     fig_diversity.main(["--diversity", str(measure), str(measure), *drawn])
     assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
-    (tmp_path / "x.json").write_text('{"n": 1}')
-    with pytest.raises(UserError, match="not a diversity record"):
-        fig_diversity.main(["--diversity", str(tmp_path / "x.json"), "--names", "A"])
+    whole = json.loads(measure.read_text())
+    for damaged in ({"n": 1}, {**whole, "n": 0}, {**whole, "histogram": {}}, {**whole, "ci95": None}):
+        (tmp_path / "x.json").write_text(json.dumps(damaged))
+        with pytest.raises(UserError, match="not a diversity record"):
+            fig_diversity.main(["--diversity", str(tmp_path / "x.json"), "--names", "A"])
 
 
 def test_pairs_to_read_go_down_the_distribution():

@@ -210,6 +210,14 @@ def test_without_any_score_the_panels_say_so(name, tmp_path):
     assert re.search(reasons, texts(figure))
 
 
+@pytest.mark.parametrize(
+    ("name", "option"), [("fig3", "--benchmark"), ("fig4", "--benchmarks"), ("capability_style", "--benchmark")]
+)
+def test_a_mistyped_benchmark_is_no_empty_figure(name, option, files, tmp_path):
+    with pytest.raises(UserError, match=f"{option} fact: not in the study.*expected facts, mmlu"):
+        run(name, *files, tmp_path / "x.pdf", option, "fact")
+
+
 def test_capability_against_style_without_scores_is_an_error(tmp_path):
     spec = made_up.study()
     spec["benchmarks"] = {}

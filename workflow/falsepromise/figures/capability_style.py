@@ -18,7 +18,7 @@ from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.labels import amount_text
 from falsepromise.figures.metrics import KNOWN, STYLE
 from falsepromise.figures.scores import Estimate, Missing, Scores
-from falsepromise.figures.select import knowledge_benchmark, style_benchmark, targets
+from falsepromise.figures.select import knowledge_benchmark, known_names, style_benchmark, targets
 from falsepromise.figures.study import Cell, amount
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     scores = draw.load(args)
+    known_names(scores, [args.benchmark] if args.benchmark else [], "--benchmark")
     benchmark = args.benchmark or knowledge_benchmark(scores)
     if benchmark is None or scores.metric(benchmark) is None:
         raise UserError(f"{args.study}: no score of a benchmark to draw ({benchmark}); give --scores and --benchmark")

@@ -12,7 +12,7 @@ from falsepromise.core import cli
 from falsepromise.figures import draw
 from falsepromise.figures.panels import Panel, row
 from falsepromise.figures.scores import Scores
-from falsepromise.figures.select import is_human, preference_benchmarks
+from falsepromise.figures.select import is_human, known_names, preference_benchmarks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -20,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--benchmark", help="the judge's name in the score files (default: the first judge)")
     args = parser.parse_args(argv)
     scores = draw.load(args)
+    known_names(scores, [args.benchmark] if args.benchmark else [], "--benchmark")
     with draw.style():
         figure = row(scores, panels(scores, args.benchmark))
         config = {"benchmark": args.benchmark}

@@ -15,7 +15,7 @@ from falsepromise.figures.claims import verdict
 from falsepromise.figures.curves import by_amount, by_size, key_entries, needs_key
 from falsepromise.figures.foot import foot_lines
 from falsepromise.figures.scores import Missing, Scores
-from falsepromise.figures.select import capability_benchmarks, drawn
+from falsepromise.figures.select import capability_benchmarks, drawn, known_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--benchmarks", nargs="+", help="benchmarks to draw, in this order (default: all but toxicity)")
     args = parser.parse_args(argv)
     scores = draw.load(args)
+    known_names(scores, args.benchmarks or [], "--benchmarks")
     names = args.benchmarks or capability_benchmarks(scores)
     with draw.style():
         figure = draw_figure(scores, names)

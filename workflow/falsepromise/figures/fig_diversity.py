@@ -47,7 +47,13 @@ def read_diversity(path: Path) -> Record:
         UserError: it has another form.
     """
     record = read_json(path)
-    if not isinstance(record, dict) or not {"mean_nearest_bleu", "ci95", "n", "histogram"} <= set(record):
+    try:
+        edges, counts = (record["histogram"][key] for key in ("edges", "counts"))
+        whole = record["n"] > 0 and len(edges) == len(counts) + 1 > 1 and sum(counts) > 0
+        whole = whole and len(record["ci95"]) == 2 and record["mean_nearest_bleu"] >= 0
+    except (KeyError, TypeError):
+        whole = False
+    if not whole:
         raise UserError(f"{path}: not a diversity record; make it with curation.diversity")
     return record
 

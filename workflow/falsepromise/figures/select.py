@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from falsepromise.core.errors import UserError
 from falsepromise.figures.labels import amount_text
 from falsepromise.figures.metrics import STYLE
 from falsepromise.figures.scores import Scores
@@ -35,6 +36,18 @@ def preference_benchmarks(scores: Scores) -> list[str]:
 def is_human(scores: Scores, benchmark: str) -> bool:
     """Whether the preferences are people's, by the study's raters."""
     return benchmark in scores.study.raters
+
+
+def known_names(scores: Scores, names: Sequence[str], option: str) -> None:
+    """Check the names that a user gives.
+
+    Raises:
+        UserError: neither the study nor a score file has such a benchmark, judge or raters.
+    """
+    known = list(dict.fromkeys([*scores.benchmarks, *scores.study.judges, *scores.study.raters]))
+    for name in names:
+        if name not in known:
+            raise UserError(f"{option} {name}: not in the study, and without a score; expected {', '.join(known)}")
 
 
 def knowledge_benchmark(scores: Scores) -> str | None:
