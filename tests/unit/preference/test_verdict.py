@@ -59,6 +59,10 @@ READ = {
     # A heading names whose score follows, and is no verdict; these were all read as "the first is better".
     "**Assistant 1**\nScore: 4/10\nIt is wrong.\n\n**Assistant 2**\nScore: 9/10": (4, 9),
     "Assistant 1\n3\nAssistant 2\n9": (3, 9),
+    # A score for each aspect and one overall; the latter alone is the verdict.
+    "**Assistant 1**\nUse: 8/10\nDetail: 9/10\n**Overall: 8**\n\n**Assistant 2**\nDetail: 9/10\n**Overall: 7**": (8, 7),
+    "### Assistant 2\n- Detail: 9/10\n- Overall score: 9/10\n### Assistant 1\n- Use: 9/10\n- Total: 8.5/10": (8.5, 9),
+    "Assistant 1: It is right. Overall: 8\nAssistant 2: It isn't. Overall: 6": (8, 6),
     "Assistant 2\n9\nAssistant 1\n3": (3, 9),
     "First answer\nwrong. 2/10\nSecond answer\nright. 9/10": (2, 9),
     "### Assistant A:\nIt is right.\nScore: 8\n### Assistant B:\nIt isn't.\nScore: 3": (8, 3),

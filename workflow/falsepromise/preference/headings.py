@@ -28,7 +28,8 @@ LEAD = re.compile(
     r"|total|оценк[аи]|bewertung(?:en)?|puntuaci(?:ón|ones)|pontuaç(?:ão|ões)|notes?|punteggi[oi]?|得分|评分|評分|分数|スコア|評価)"
     r"(?: are| is)? ?[:=-]? ?"
 )
-LAST = re.compile(rf"\b(?:score|rating) ?[:=] ?{SCORE}[.]?\Z")  # "Assistant 1: It is right. Score: 8"
+DECIDES = re.compile(r"\b(?:overall|final|total)\b")
+LAST = re.compile(rf"\b(?:score|rating|overall|total) ?[:=] ?{SCORE}[.]?\Z")  # "Assistant 1: It is right. Score: 8"
 SIDE = re.compile(rf"(?:the )?(?:{NAME} ){{0,2}}#?\(?(1|2|a|b|first|second)\)?(?: {NAME})?")
 _NAMES = re.compile(rf"{WHO}[:.]?")
 _BESIDE = frozenset(["and", "vs", "the", "score", "scores", "rating", "ratings", "aspect", "criterion", "criteria"])
@@ -75,13 +76,16 @@ def side_of(line: str) -> int | None:
 
 
 def _below(lines: list[str], sides: list[int | None]) -> list[str]:
-    """The lines, with the one score below each heading beside the heading's name."""
+    """The lines, with the one score below each heading, or the one overall score, beside the heading's name."""
     lines, side = lines.copy(), None
     scores: dict[int, list[tuple[int, str]]] = {0: [], 1: []}
     for i, line in enumerate(lines):
         side = side if sides[i] is None else sides[i]
         if side is not None and (score := score_of(line)) and sides[i] is None:
             scores[side].append((i, score))
+    for side, found in scores.items():
+        decisive = [(i, score) for i, score in found if DECIDES.search(lines[i])]
+        scores[side] = decisive if len(found) > 1 else found
     if all(len(found) == 1 for found in scores.values()):
         for side, ((i, score),) in scores.items():
             lines[i] = f"assistant {side + 1}: {score}"

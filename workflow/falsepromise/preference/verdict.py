@@ -19,6 +19,7 @@ from typing import Any
 from falsepromise.core.records import loads
 from falsepromise.preference.headings import (
     BETWEEN,
+    DECIDES,
     LAST,
     LEAD,
     NAME,
@@ -63,7 +64,6 @@ _FILLERS = frozenset(
     """.split()  # noqa: SIM905
 )
 _NAMED = frozenset(["assistant", "answer", "response", "reply", "model", "first", "second", "a", "b"]).union(_SPELT)
-_DECIDES = re.compile(r"\b(?:overall|final|total)\b")
 _CORRECTS = re.compile(
     r"\b(?:correct(?:ion|ed|ing)|(?:revis|updat|adjust|chang)(?:e|ed|ing|ion)?|(?:on|upon) (?:further )?reflection"
     r"|second thoughts?|actually|reconsider\w*|i was wrong|mistake|should (?:be|have been))\b"
@@ -363,7 +363,7 @@ def _agreed(lines: list[str], text: str) -> Verdict | None:
 def _statements(lines: list[str], text: str) -> Iterator[Verdict]:
     explicit = list(_explicit(lines, text))
     yield from explicit
-    labelled = [(_labelled(line)[0], bool(_DECIDES.search(line))) for line in lines]
+    labelled = [(_labelled(line)[0], bool(DECIDES.search(line))) for line in lines]
     decisive = [scores for scores, decides in labelled if decides and all(scores)]
     found = _of_labels(decisive or [scores for scores, _ in labelled])
     # Aspects that point both ways don't contradict a conclusion that is said in so many words.
