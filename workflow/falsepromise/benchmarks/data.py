@@ -70,9 +70,9 @@ def tidy(path: Path, found: Iterable[files.Found], form: Form) -> tuple[list[Rec
     if not records:
         first = f"; {faults[0]}" if faults else ""
         raise UserError(f"{path}: none of its {number + 1} records can be used{first}")
-    if any(BEYOND in fault for fault in faults) and all(record["answer"] for record in records):
-        fault = next(fault for fault in faults if BEYOND in fault)
-        raise UserError(f"{path}, {fault}; no answer is 0: do they count from 1? Subtract 1 from each")
+    beyond = next((said for said in faults if BEYOND in said), None)
+    if beyond and all(record["answer"] for record in records):
+        raise UserError(f"{path}, {beyond}; no answer is 0: do they count from 1? Subtract 1 from each")
     for said in faults[:NAMED]:
         log.warning("%s, %s; left out", path, said)
     return records, left_out(faults, len(records) + len(faults), "records")
