@@ -99,6 +99,15 @@ def test_a_shared_beginning_changes_nothing(engine):
     assert [r.ids for r in together] == [r.ids for r in alone]
 
 
+def test_a_request_that_nobody_waits_for_ends_and_leaves_the_others_alone(engine):
+    requests = [Request(f"number {i}", max_tokens=24, temperature=1.0, seed=i) for i in range(6)]
+    alone = {result.index: result for result in engine.generate(requests)}
+    some = {result.index: result for result in engine.generate(requests, on_text=lambda index, _: index != 1)}
+    assert some[1].finish_reason == "abandoned"
+    assert len(some[1].ids) < 24
+    assert all(some[i].ids == alone[i].ids for i in range(6) if i != 1)
+
+
 def test_stop_strings_span_tokens_and_are_cut(engine):
     plain = by_index(engine.generate([Request(text, 30) for text in TEXTS]))
     for text, whole in zip(TEXTS, plain, strict=True):

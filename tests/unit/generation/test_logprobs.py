@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 
+import jax.numpy as jnp
 import pytest
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_families import FAMILIES
 
+from falsepromise.generation import steps
 from falsepromise.generation.logprobs import Scored, of_chat, of_completion
+from falsepromise.models import weights
 from falsepromise.models.chat import ChatTokenizer, add_turn_tokens
+from falsepromise.models.config import ModelConfig
 from falsepromise.models.continuation import Continuation
 
 PROMPTS = ["the capital of France is", "def f(x):\n", "naïve 🎉", "日本", "x ", " ", "Q: 2 + 2\nA:"]
@@ -71,3 +76,12 @@ def test_tokens_that_read_alike_have_their_own_names(tokenizer: ChatTokenizer) -
         (best,), (name,) = found["top_logprobs"], found["tokens"]
         assert list(best.values()) == [-float(i) for i in everything]
         assert best[name] == -float(token)
+
+
+def test_a_texts_likelihoods_take_no_place_for_all_logits() -> None:
+    tokens, vocabulary = 512, 32_000
+    config = ModelConfig("llama", vocabulary, 16, 16, 1, 2, 2, 8, tokens, tie_embeddings=True, initializer_range=0.3)
+    graph, state = nnx.split(weights.create(config, 0))
+    asked = jnp.zeros((1, tokens), jnp.int32), jnp.zeros(tokens, jnp.int32)
+    made = steps.score_text.lower(graph, state, *asked, 5, jnp.float32).compile()
+    assert made.memory_analysis().temp_size_in_bytes < 4 * tokens * vocabulary / 2

@@ -3,9 +3,12 @@
 import contextlib
 import http.client
 import json
+import socket
 import threading
+import time
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import openai
 import pytest
@@ -13,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from falsepromise.core.errors import UserError
+from falsepromise.generation import protocol
 from falsepromise.generation.protocol import Answer
 from falsepromise.generation.request import Request, Result
-from falsepromise.generation.serve import Server, main, named
+from falsepromise.generation.room import Room
+from falsepromise.generation.serve import Server, load, main, named
 from falsepromise.preference import votes
 from falsepromise.teacher.protocol import serving
 
@@ -284,6 +289,55 @@ def test_a_stranger_is_not_read_to_the_end(running):
 
 
 @pytest.mark.filterwarnings("error")
+def asked_raw(running, version, **more):
+    """A connection on which a chat was asked for, its answer unread."""
+    body = json.dumps({"model": "llama", "messages": ASKED, "temperature": 0, "max_tokens": 4, **more}).encode()
+    head = f"POST /v1/chat/completions HTTP/{version}\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    connection = socket.create_connection(running.server_address[:2], timeout=120)
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def test_a_client_of_the_old_protocol_gets_events_without_the_sizes_of_chunks(running):
+    with asked_raw(running, "1.0", stream=True) as connection:
+        head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert all(line.startswith(b"data: ") for line in body.split(b"\n") if line)
+    assert body.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_answers_of_a_client_that_left_end(running, engines, stream, monkeypatch, client):
+    monkeypatch.setattr(protocol, "LOOK_S", 0.05)
+    plainly, begun = engines["llama"].generate, threading.Event()
+    reasons: list[str] = []
+
+    def slowly(requests, on_text):
+        def show(index, text):
+            begun.set()
+            time.sleep(0.1)
+            return on_text(index, text)
+
+        for result in plainly(requests, on_text=show):
+            reasons.append(result.finish_reason)
+            yield result
+
+    monkeypatch.setattr(engines["llama"], "generate", slowly)
+    with asked_raw(running, "1.1", n=12, max_tokens=80, temperature=2, stream=stream):
+        assert begun.wait(120)
+    chat(client)
+    assert len(reasons) < 12 + 1  # not all of them, and the next client's
+
+
+def test_models_of_one_server_share_a_cards_memory(folders, monkeypatch):
+    monkeypatch.setattr(Room, "here", lambda config, state, dtype, mesh: Room(config, 4, "gpu", 1e6))
+    found = load(list(folders.values()), 4)
+    held = {name: 4 * sum(x.size for x in jax.tree.leaves(engine.state)) for name, engine in found.items()}
+    assert found["llama"].room.free == 1e6 - held["gpt2"]
+    assert found["gpt2"].room.free == 1e6 - held["llama"]
+
+
 def test_the_hottest_temperature_is_no_warning(client):
     assert chat(client, temperature=2.0).choices
 

@@ -136,7 +136,7 @@ class Engine(Encoder):
         requests: Iterable[Request],
         progress: Progress | None = None,
         logprobs: bool = False,
-        on_text: Callable[[int, str], None] | None = None,
+        on_text: Callable[[int, str], bool | None] | None = None,
     ) -> Iterator[Result]:
         """Results as they are done, in no certain order (see `Result.index`).
 
@@ -144,7 +144,7 @@ class Engine(Encoder):
             requests: All of them are encoded before the first is worked on.
             progress: Counts requests that are done.
             logprobs: Whether results carry log-probabilities.
-            on_text: Told a request's index and text so far, every few tokens.
+            on_text: Told a request's index and text so far, every few tokens; False from it ends the request.
         """
         rows, self._progress, self._on_text = [], progress, on_text
         self._start, self._before = time.monotonic(), self.produced
@@ -279,8 +279,8 @@ class Engine(Encoder):
                     row.made = row.made[: row.read + n]
                     break
         row.read = len(row.made)
-        if self._on_text is not None:
-            self._on_text(row.index, text.text)
+        if self._on_text is not None and self._on_text(row.index, text.text) is False:
+            reason = reason or "abandoned"
         if reason is None:
             return None
         scores = row.scores[: len(row.made)] if logprobs else None

@@ -12,7 +12,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ log = logging.getLogger("falsepromise.generation.serve")
 MOST_CHOICES = 128
 MOST_ANSWERS = 4096  # of one request: prompts times choices
 MOST_STOPS = 64
+LOOK_S = 1.0  # seconds between two looks whether a client that waits is still there
 # Fields that would change the answer and that the engine doesn't support, each with its neutral values: the protocol's,
 # then those that vLLM, llama.cpp and others have added to it.
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -183,17 +184,29 @@ def _asked_logprobs(body: dict[str, Any], chat: bool) -> int | None:
 class Job:
     """One request under way; iterating gives what happens: `(place, text so far)`, `(place, Result, Scored or None)`.
 
+    Args:
+        left: Says whether the client has left.
+
     Raises:
+        ConnectionAbortedError: the client has left.
         Exception: what went wrong in the worker.
     """
 
-    def __init__(self, engine: Engine, asked: Asked):
-        self.engine, self.asked = engine, asked
+    def __init__(self, engine: Engine, asked: Asked, left: Callable[[], bool] = lambda: False):
+        self.engine, self.asked, self.left = engine, asked, left
         self.gone = False  # nobody listens any more
         self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        while (event := self.events.get()) is not None:
+        while True:
+            try:
+                event = self.events.get(timeout=LOOK_S)
+            except queue.Empty:
+                if self.left():
+                    raise ConnectionAbortedError from None
+                continue
+            if event is None:
+                return
             if isinstance(event, BaseException):
                 raise event
             yield event
@@ -241,24 +254,24 @@ class Worker:
         places = [(job, place) for job in jobs for place in range(len(job.asked.requests))]
         asked = [(job, place) for job, place in places if job.asked.max_tokens != 0]
 
-        def show(index: int, text: str) -> None:
+        def show(index: int, text: str) -> bool:
             job, place = asked[index]
             if all(job.gone for job in jobs):
                 raise _Abandoned
             if job.asked.stream:
                 job.events.put((place, text))
+            return not job.gone
 
         for job, place in places:
             if job.asked.max_tokens == 0:
                 self._done(job, place, Result(place, "", "length", []))
         requests = [job.asked.requests[place] for job, place in asked]
-        streams = any(job.asked.stream for job in jobs)
-        for result in engine.generate(requests, on_text=show if streams else None):
+        for result in engine.generate(requests, on_text=show):
             self._done(*asked[result.index], result)
 
     def _done(self, job: Job, place: int, result: Result) -> None:
         scored = None
-        if job.asked.top is not None:
+        if job.asked.top is not None and not job.gone:
             prompt = job.asked.prompts[place // job.asked.choices]
             scored = logprobs.score(job.engine, [*prompt, *result.ids], job.asked.top)
         job.events.put((place, result, scored))

@@ -60,7 +60,7 @@ class Result:
         text: Without stop string and special tokens. After raw text it may begin with white space; after a turn
             token it is a separate text.
         finish_reason: "stop" (end token or stop string), "length" (max_tokens or the context's
-            end), or "prompt_too_long" (nothing was produced).
+            end), "prompt_too_long" (nothing was produced), or "abandoned" (`on_text` ended it).
         ids: The tokens, an end token among them; with a stop string, up to the token that completes it.
         logprobs: Of the tokens, where asked for.
         tag: The request's.

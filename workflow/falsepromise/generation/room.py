@@ -8,7 +8,7 @@ against compiled programs in `tests/unit/training/test_compile.py`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import jax
@@ -53,12 +53,16 @@ class Room:
     def here(cls, config: ModelConfig, state: Any, dtype: Any, mesh: Mesh | None) -> Self:
         """What the devices at hand leave beside a model's weights."""
         device = jax.local_devices()[0]
-        held = sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(state))
+        held = _held(state)
         if device.platform == "cpu":
             free = cpu_room(held)
         else:
             free = (device.memory_stats() or {}).get("bytes_limit", math.inf) - held
         return cls.of(config, dtype, mesh, device.platform, free)
+
+    def beside(self, state: Any) -> Self:
+        """What is left with another model's weights on the same devices; on a CPU, as much as before."""
+        return self if self.platform == "cpu" else replace(self, free=self.free - _held(state))
 
     def decoding(self, rows: int, slots: int) -> float:
         """Bytes of a batch on each device: keys and values, of which a TPU makes up to two copies for a loop."""
@@ -123,3 +127,8 @@ class Room:
     def _here(self, rows: int) -> int:
         """Rows on each device."""
         return rows // self.row_shares if rows % self.row_shares == 0 else rows
+
+
+def _held(state: Any) -> int:
+    """Bytes of a model's weights on each device."""
+    return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(state))

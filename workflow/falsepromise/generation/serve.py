@@ -16,10 +16,13 @@ from __future__ import annotations
 
 import collections
 import hmac
+import itertools
 import logging
 import os
 import random
 import secrets
+import select
+import socket
 import sys
 import threading
 import time
@@ -234,7 +237,7 @@ class Handler(BaseHandler):
                 with self.server.lock:
                     meeting.said[place] = [*dialogue, {"role": "assistant", "content": said}]
 
-        job = self.server.worker.submit(protocol.Job(engine, asked))
+        job = self.server.worker.submit(protocol.Job(engine, asked, self._left))
         answer = protocol.Answer(job)
         try:
             if asked.stream:
@@ -249,7 +252,7 @@ class Handler(BaseHandler):
     def _whole(self, answer: protocol.Answer) -> dict[str, Any]:
         try:
             return answer.whole()
-        except BadRequest:
+        except (BadRequest, ConnectionError):
             raise
         except Exception as error:  # the worker has logged it
             raise BadRequest(500, f"the model failed ({type(error).__name__})") from error
@@ -259,7 +262,10 @@ class Handler(BaseHandler):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream; charset=utf-8")
         self.send_header("cache-control", "no-store")
-        self.send_header("transfer-encoding", "chunked")
+        if self._in_chunks():
+            self.send_header("transfer-encoding", "chunked")
+        else:
+            self.send_header("connection", "close")
         self.end_headers()
         said = ""
         try:
@@ -274,13 +280,24 @@ class Handler(BaseHandler):
             message = f"the model failed ({type(error).__name__})"
             self._event(dumps({"error": {"message": message, "type": "server_error"}}))
         self._event("[DONE]")
-        self.wfile.write(b"0\r\n\r\n")
-        self.wfile.flush()
+        if self._in_chunks():
+            self.wfile.write(b"0\r\n\r\n")
+            self.wfile.flush()
 
     def _event(self, text: str) -> None:
         payload = f"data: {text}\n\n".encode()
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(payload), payload))
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(payload), payload) if self._in_chunks() else payload)
         self.wfile.flush()
+
+    def _in_chunks(self) -> bool:
+        """Whether a stream is sent in HTTP's chunks: not to a client of HTTP/1.0, which takes their sizes for text."""
+        return self.request_version != "HTTP/1.0"
+
+    def _left(self) -> bool:
+        """Whether the client has closed the connection. What it may have sent is its next request."""
+        looking = select.poll()
+        looking.register(self.connection, select.POLLIN)
+        return bool(looking.poll(0)) and not self.connection.recv(1, socket.MSG_PEEK)
 
     def _page_part(self) -> bytes:
         return (self.server.key or "chat").encode()
@@ -317,6 +334,14 @@ def named(folders: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
+def load(folders: Sequence[Path], batch_size: int) -> dict[str, Engine]:
+    """The engines of folders by name. One works at a time, beside the weights of them all."""
+    engines = {name: Engine.load(folder, batch_size=batch_size) for name, folder in named(folders).items()}
+    for engine, other in itertools.permutations(engines.values(), 2):
+        engine.room = engine.room.beside(other.state)
+    return engines
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Serve until interrupted."""
     parser = cli.parser(__doc__)
@@ -333,8 +358,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     key = "" if args.no_key else os.environ.get(KEY_ENV, "").strip() or secrets.token_urlsafe(16)
     if not all(c.isalnum() or c in "-_" for c in key):
         raise UserError(f"{KEY_ENV}: a key may have letters, digits, '-' and '_' alone: it is a part of an address")
-    engines = {name: Engine.load(folder, batch_size=args.batch_size) for name, folder in named(args.folders).items()}
-    with Server(engines, key, args.votes, args.port, args.host) as server:
+    with Server(load(args.folders, args.batch_size), key, args.votes, args.port, args.host) as server:
         if not server.local:
             whoever = "anyone with the key" if key else "anyone"
             log.warning("listening on %s without encryption: %s who reaches it can use the models", args.host, whoever)

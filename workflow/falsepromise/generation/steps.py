@@ -17,6 +17,8 @@ from flax import nnx
 from falsepromise.generation.sampling import Mode, Sampling, likeliest, sample
 from falsepromise.models.attention import Cache, LayerCache, cache_length
 
+TEXT_PART = 64  # places of a text whose logits are computed together
+
 
 class Rows(NamedTuple):
     """The batch that is being decoded.
@@ -217,10 +219,14 @@ def score_text(graph: Any, state: Any, tokens_1t: jax.Array, next_t: jax.Array, 
         next_t: The token behind each.
     """
     model = nnx.merge(graph, state)
-    logits_tv = _logits(model, model.hidden(tokens_1t, dtype=dtype)[0])
-    scores_tv = jax.nn.log_softmax(logits_tv, axis=-1)
-    chosen_t = jnp.take_along_axis(scores_tv, next_t[:, None], axis=1)[:, 0]
-    return chosen_t, *jax.lax.top_k(scores_tv, k)
+
+    def look(place: tuple[jax.Array, jax.Array]) -> Any:
+        hidden_d, following = place
+        scores_v = jax.nn.log_softmax(_logits(model, hidden_d))
+        return scores_v[following], *jax.lax.top_k(scores_v, k)
+
+    # Some places at a time: all logits of 8,192 tokens over Gemma's 262,144 would be 8.6 GB, and twice that to sort.
+    return jax.lax.map(look, (model.hidden(tokens_1t, dtype=dtype)[0], next_t), batch_size=TEXT_PART)
 
 
 def likeliest_in_parts(hidden_bd: jax.Array, unembedding_vd: jax.Array, part: int) -> jax.Array:
