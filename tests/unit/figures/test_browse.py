@@ -77,6 +77,23 @@ def test_the_page_holds_answers_marks_and_scores(tmp_path):
     assert [item["a"][0][0]["m"]["exact match"] for item in facts["items"]] == [False, True]
 
 
+def test_the_mean_of_several_samples_is_not_shown_as_the_first_ones(tmp_path):
+    build(tmp_path, n=1, models=1)
+    study = read_study(tmp_path / "study.json")
+    (answers,) = (tmp_path / "heldout").glob("*.jsonl")
+    record = json.loads(answers.read_text())
+    lines(answers, [record | {"sample": sample} for sample in range(4)])
+    item = {"id": "p0", "words": 105.25, "list": 0.5, "reference_words": 7, "authoritative": True}
+    score = {"model": answers.stem, "benchmark": "style", "items": [item], "metrics": {}}
+    (tmp_path / "style.json").write_text(json.dumps(score))
+    room = browse.read_room(study, [tmp_path / "prompts/heldout.jsonl"], [], [answers], [tmp_path / "style.json"])
+    first = room.answers["heldout"][answers.stem]["p0"][0]["m"]
+    assert first["mean of 4 samples: words"] == 105.25
+    assert first["mean of 4 samples: list"] == 0.5
+    assert first["authoritative"] is True
+    assert "words" not in first
+
+
 def test_a_choice_is_shown_by_its_text_and_no_number_ends_the_page(tmp_path):
     study = made_up.study()
     study["benchmarks"]["mc"] = {"label": "MC", "task": "multiple_choice"}
@@ -204,4 +221,13 @@ def test_five_thousand_answers(tmp_path, opened):
     assert page.locator("#count").text_content() == "1 of 1250 prompts"
     took = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
     print(f"{page_file.stat().st_size / 1e6:.1f} MB opened in {took:.0f} ms")
+    assert wrong == []
+
+
+@pytest.mark.slow
+def test_an_address_that_is_pasted_into_the_open_page_is_followed(tmp_path, opened):
+    page, wrong = opened(build(tmp_path))
+    page.evaluate("location.hash = '#0/p4'")
+    page.wait_for_function("document.getElementById('which').textContent === 'Question p4'")
+    assert page.text_content("#question") == "answer 4 of user"
     assert wrong == []

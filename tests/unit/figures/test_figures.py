@@ -236,6 +236,12 @@ def test_one_model_and_one_seed_can_be_drawn(name, tmp_path):
     assert "one seed" in texts(figure)
 
 
+def test_no_two_of_thirty_lines_look_alike():
+    looks = [draw.look(index) for index in range(30)]
+    assert len({str(look) for look in looks}) == 30
+    assert len({str(shape) for _, shape in looks}) == 30  # in grey, too
+
+
 def test_dollars_and_markup_in_names_are_drawn_as_they_stand(tmp_path):
     spec = made_up.study(seeds=(0,))
     spec["benchmarks"] = {"facts": {**made_up.BENCHMARKS["facts"], "label": "$\\frac{1}$ & <b>x</b>"}}
@@ -324,6 +330,16 @@ def test_dialogues_are_drawn_as_plain_text_within_the_page(tmp_path):
     assert lines[0].startswith("ab[31m <script>")
     assert all(pages.inches(line) <= 3.0 for line in lines)
     assert len(pages.wrap(nasty, 3.0, 2)) == 2
+
+
+def test_a_paragraph_of_any_length_is_measured_only_as_far_as_it_is_seen(monkeypatch):
+    measured = []
+    monkeypatch.setattr(pages, "inches", lambda text, weight="normal": measured.append(len(text)) or len(text) / 30)
+    lines = pages.wrap("word " * 100_000, 3.0, 4)
+    assert len(lines) == 4
+    assert lines[-1].endswith(" …")
+    assert sum(measured) < 10_000
+    assert pages.wrap("a" + " " * 10_000 + "b", 3.0, 4) == ["a …"]  # what stands behind is not seen
 
 
 def test_a_long_query_stays_on_figure_2() -> None:

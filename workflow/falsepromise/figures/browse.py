@@ -26,6 +26,7 @@ from falsepromise.core.place import PACKAGE
 from falsepromise.core.records import Record, atomic_open, check_prompt, dumps, read_json, read_jsonl
 from falsepromise.figures.study import Study, read_study
 from falsepromise.preference.pairs import question_of
+from falsepromise.style.compare import OURS
 
 log = logging.getLogger(__name__)
 PAGE = Path(__file__).resolve().parent / "page"
@@ -181,7 +182,9 @@ def _read_score(room: Room, path: Path) -> None:
     model = TEACHER if record["model"] in study.teacher_names else record["model"]
     voter = study.judges.get(name) or study.raters.get(name)
     # The score file names the responses that it is about.
-    inputs = (record.get("manifest") or {}).get("inputs") or {}
+    manifest = record.get("manifest") or {}
+    inputs = manifest.get("inputs") or {}
+    whole = (manifest.get("config") or {}).get("sample") is None  # a style item is the mean of a prompt's samples
     named = {Path(file).parent.name for file in inputs} & set(room.questions)
     where = sorted(named) or list(room.questions)
     for item in record.get("items") or ():
@@ -192,7 +195,9 @@ def _read_score(room: Room, path: Path) -> None:
         if name == "style":
             theirs = {key: value for key, value in marks.items() if key.startswith("reference_")}
             for those in where:
-                room.mark(those, model, prompt, {k: v for k, v in marks.items() if k not in theirs})
+                n = len(room.answers.get(those, {}).get(model, {}).get(prompt, ())) if whole else 1
+                named_so = {k: f"mean of {n} samples: {k}" if n > 1 and k in OURS else k for k in marks}
+                room.mark(those, model, prompt, {named_so[k]: v for k, v in marks.items() if k not in theirs})
                 room.mark(those, TEACHER, prompt, {k.removeprefix("reference_"): v for k, v in theirs.items()})
         elif "majority" in item:
             said = VERDICTS.get(str(item["majority"]), str(item["majority"]))

@@ -18,6 +18,7 @@ PAGE = 6.9  # inches: the text width of a two-column page
 QUIET = "#6B6B6B"
 LINE = 0.125  # inches, of a line of 6.2-point text
 SIZE = 6.2
+LONGEST = 160  # characters of a line
 FOOT = 5.2  # points, of the small print
 DPI = 1200  # fine, because hinting moves letters at screen resolution
 
@@ -62,16 +63,18 @@ def wrap(text: str, width: float, most: int, weight: str = "normal") -> list[str
     """Lines at most `width` inches wide, at most `most` of them; a cut is marked with "…"."""
     lines: list[str] = []
     for paragraph in clean(text).strip().split("\n"):
-        lines += _fit(paragraph, width, weight=weight)
-        if len(lines) > most:
-            cut = lines[most - 1]
+        seen = paragraph[: LONGEST * (most + 1)]  # measuring a megabyte would take minutes
+        lines += _fit(seen, width, weight=weight)
+        if len(lines) > most or seen != paragraph:
+            lines = lines[:most]
+            cut = lines.pop()
             while cut and inches(cut + " …", weight) > width:
                 cut = cut[:-1]
-            return [*lines[: most - 1], cut.rstrip() + " …"]
+            return [*lines, cut.rstrip() + " …"]
     return lines
 
 
-def _fit(paragraph: str, width: float, characters: int = 160, weight: str = "normal") -> list[str]:
+def _fit(paragraph: str, width: float, characters: int = LONGEST, weight: str = "normal") -> list[str]:
     indent = " " * min(len(paragraph) - len(paragraph.lstrip()), 24)
     lines = textwrap.wrap(paragraph, characters, subsequent_indent=indent, break_on_hyphens=False) or [""]
     widest = max(inches(line, weight) for line in lines)

@@ -190,12 +190,17 @@ at("set").replaceChildren(...room.sets.map((those, place) => {
   option.value = String(place);
   return option;
 }));
-if (room.sets.length) {
+function open() { // the question that the address names
   const [, place, id] = /^#(\d+)\/(.*)$/.exec(location.hash) || [];
   const opened = room.sets[place] ? Number(place) : 0;
   let wanted = id;
   try { wanted = decodeURIComponent(id); } catch { /* not an address of ours */ }
   choose(opened, room.sets[opened].items.findIndex((item) => item.id === wanted));
+}
+
+if (room.sets.length) {
+  open();
+  addEventListener("hashchange", open); // an address that is pasted into this very tab
 } else {
   at("which").textContent = "This study has no answers to read yet";
 }
