@@ -110,6 +110,23 @@ def test_another_file_of_weights_is_one_line(tmp_path):
         weights.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "named", ["lm_head.weight", "model.layers.0.self_attn.rotary_emb.inv_freq", "model.norm.weight"]
+)
+def test_an_index_may_name_keys_that_its_files_lack(named, tmp_path):
+    """As indexes of published models do, made of another form of the weights."""
+    peer_of(tmp_path, random_config("llama", 2) | {"tie_word_embeddings": True})
+    model, config = weights.load(tmp_path)
+    (tmp_path / FILE).unlink()
+    weights.save(model, config, tmp_path, shard_bytes=20_000)
+    index = json.loads((tmp_path / weights.INDEX).read_text())
+    names = sorted(set(index["weight_map"].values()))
+    assert len(names) > 1
+    index["weight_map"][named] = next(name for name in names if name != index["weight_map"].get(named))
+    (tmp_path / weights.INDEX).write_text(json.dumps(index))
+    equal_to_transformers(tmp_path)
+
+
 @pytest.mark.parametrize(("ends", "all_ends"), [([7, 2], (2, 7)), (9, (2, 9)), (None, (2,)), ("</s>", None)])
 def test_generation_config_names_more_tokens_that_end_an_output(ends, all_ends, tmp_path):
     peer_of(tmp_path, random_config("llama", 0) | {"eos_token_id": 2})

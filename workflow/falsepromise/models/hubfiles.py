@@ -29,21 +29,18 @@ def tensors(folder: Path, config: ModelConfig, stack: contextlib.ExitStack) -> d
         UserError: naming a file that can't be read, or its key.
     """
     opened = []
-    for path, promised in _files(folder):
+    for path in _files(folder):
         check_file(path)
         try:
             file = stack.enter_context(safe_open(path, framework="numpy"))
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path}: not a whole safetensors file ({error}); fetch or write it again") from error
-        opened.append((path, promised, file, list(file.keys())))
+        opened.append((path, file, list(file.keys())))
     check_layers(config, [key for *_, keys in opened for key in keys], folder)
     table = {entry.path: entry.key for entry in entries(config)}
     known, prefix = {*table.values(), HEAD}, table["norm"].split(".")[0] + "."
     found: dict[str, Tensor] = {}
-    for path, promised, file, keys in opened:
-        if promised is not None and set(keys) != promised:
-            odd = sorted(set(keys) ^ promised)[0]
-            raise UserError(f"{path}: key {odd!r} is in the index or in the file, not in both")
+    for path, file, keys in opened:
         for stored in keys:
             if is_constant(stored):
                 continue
@@ -83,13 +80,11 @@ def has_its_own_head(folder: Path, config: ModelConfig) -> bool:
         return any(not np.array_equal(head.read((part,)), table.read((part,)), equal_nan=True) for part in parts)
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, set[str] | None]]:
-    """Each file of weights with the keys that the index promises for it (None without an index).
-
-    A whole file beside an index counts, as in `transformers`.
-    """
+def _files(folder: Path) -> Iterator[Path]:
+    """Each file of weights. A whole file beside an index counts; what an index says of keys doesn't: as in
+    `transformers`. Published ones name constants, and the projection of a tied pair, that no file has."""
     if (folder / "model.safetensors").exists():
-        yield folder / "model.safetensors", None
+        yield folder / "model.safetensors"
     elif (folder / INDEX).exists():
         index = read_json(folder / INDEX)
         where = index.get("weight_map") if isinstance(index, dict) else None
@@ -98,7 +93,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, set[str] | None]]:
         for name in sorted(set(where.values())):
             if Path(name).name != name or not (folder / name).exists():
                 raise UserError(f"{folder / name}: missing; the index names it; fetch it again")
-            yield folder / name, {key for key, file in where.items() if file == name}
+            yield folder / name
     else:
         pickled = next(iter(folder.glob("*.bin")), None)
         hint = f"; {pickled.name} is a pickle, which is never opened: convert it to safetensors" if pickled else ""

@@ -147,7 +147,7 @@ def download(
     folder: Path,
     member: str | None = None,
     below: str | None = None,
-    patterns: Sequence[str] = ("*",),
+    patterns: Sequence[str] | None = None,
 ) -> list[Path]:
     """Download files of a repository into a folder, and compare each with the size and hash of the repository's list.
 
@@ -156,9 +156,9 @@ def download(
         kind: `model` or `dataset`.
         revision: The commit.
         folder: An empty folder, which gets the files under their names.
-        member: One file; otherwise all files below `below` whose names fit one of `patterns`.
+        member: One file; otherwise all files below `below`, or those that `patterns` want.
         below: A folder of the repository; all of it by default.
-        patterns: Shell patterns for names.
+        patterns: Shell patterns for names of files that are in no folder.
 
     Returns:
         The files.
@@ -180,7 +180,7 @@ def download(
         for entry in listed
         if isinstance(entry, huggingface_hub.hf_api.RepoFile)
         and (not below or entry.path.startswith(f"{below.rstrip('/')}/"))
-        and (member or any(fnmatch.fnmatchcase(entry.path, pattern) for pattern in patterns))
+        and (patterns is None or _fits(entry.path, patterns))
     }
     if member and not files:
         raise UserError("Entry Not Found: the repository has no such file")
@@ -217,6 +217,10 @@ def download(
                     waiting.cancel()
                 raise
     return [done.result() for done in doing]
+
+
+def _fits(path: str, patterns: Sequence[str]) -> bool:
+    return "/" not in path and any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def _size(path: str, entry: Any) -> int:
