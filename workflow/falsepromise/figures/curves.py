@@ -133,8 +133,7 @@ def key_entries(scores: Scores, names: Sequence[str], metric: str | None = None)
         text = "Imitation models"
         if several:
             text += f" ({study.base_label(group[0].base)}, {study.mixture_label(group[0].mixture)})"
-        color = draw.PALETTE[index % len(draw.PALETTE)]
-        entries.append((text, color, {"marker": draw.MARKERS[index % len(draw.MARKERS)]}))
+        entries.append((text, *draw.look(index)))
     entries.append(("Base model, no imitation", draw.BASE, {}))
     measured = [(name, m) for name in names if (m := metric or scores.metric(name))]
     if any(scores.teacher(*pair) for pair in measured):
@@ -158,12 +157,12 @@ def _line(
     """One line, broken at a missing estimate; returns its last estimate."""
     run_x: list[float] = []
     run_e: list[Estimate] = []
-    color, marker = draw.PALETTE[index % len(draw.PALETTE)], draw.MARKERS[index % len(draw.MARKERS)]
+    color, line = draw.look(index)
     for x, estimate in zip([*xs, 0.0], [*estimates, None], strict=True):
         if estimate:
             run_x.append(x)
             run_e.append(estimate)
         elif run_x:
-            draw.points(axes, run_x, run_e, color, scale, marker=marker)
+            draw.points(axes, run_x, run_e, color, scale, **line)
             run_x, run_e = [], []
     return next((estimate for estimate in reversed(estimates) if estimate), None)

@@ -29,6 +29,7 @@ COLUMN, PAGE = 3.35, pages.PAGE  # inches: one column and the text width of a tw
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 PALETTE = (BLUE, ORANGE, GREEN, PINK, AMBER, SKY)
 MARKERS = "osD^vP"
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))  # one fewer than markers: line seven isn't line one again
 LEAST_TOP = 20.0  # per cent
 FOOT_LINES = 7  # that the panels make room for
 BASE, TEACHER, QUIET = "#000000", "#7A4B9A", pages.QUIET
@@ -113,7 +114,6 @@ def points(
     estimates: Sequence[Estimate],
     color: str,
     scale: float = 1.0,
-    marker: str = "o",
     **line: Any,
 ) -> None:
     """A line through estimates at `xs`, their intervals as bars and a band, each seed as a faint dot."""
@@ -123,7 +123,7 @@ def points(
         bottom, top = [e.low * scale for e in estimates], [e.high * scale for e in estimates]
         axes.fill_between(xs, bottom, top, color=color, alpha=0.12, linewidth=0, zorder=1.2)
     axes.errorbar(
-        xs, values, yerr=list(arms), color=color, marker=marker, capsize=1.8, elinewidth=0.9, capthick=0.9,
+        xs, values, yerr=list(arms), color=color, capsize=1.8, elinewidth=0.9, capthick=0.9,
         clip_on=False, **line,  # don't cut a marker at 0
     )  # fmt: skip
     for x, estimate in zip(xs, estimates, strict=True):
@@ -131,6 +131,12 @@ def points(
             seeds = [v * scale for v in estimate.seeds]
             beside = nudge(axes, x, 0.03)  # single seeds stand just right of their mean
             axes.plot([beside] * len(seeds), seeds, ".", color=color, alpha=0.45, markersize=4, markeredgewidth=0)
+
+
+def look(index: int) -> tuple[str, dict[str, Any]]:
+    """The colour of a panel's line, and its marker and dashes, so that colour is not needed."""
+    marker, dashes = MARKERS[index % len(MARKERS)], DASHES[index % len(DASHES)]
+    return PALETTE[index % len(PALETTE)], {"marker": marker, "linestyle": dashes}
 
 
 def nudge(axes: Axes, x: float, share: float) -> float:

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     args = draw.arguments(__doc__, "results/figures/fig0.pdf").parse_args(argv)
     scores = draw.load(args)
@@ -92,10 +89,10 @@ def panel(axes: Axes, curves: Mapping[Measure, Sequence[tuple[float, Estimate]]]
     axes.axhline(0, color=draw.BASE, linewidth=0.9, zorder=1)
     for index, found in enumerate(curves.values()):
         xs = [draw.nudge(axes, x, 0.012 * (index - (len(curves) - 1) / 2)) for x, _ in found]
-        color, marker = draw.PALETTE[index % len(draw.PALETTE)], draw.MARKERS[index % len(draw.MARKERS)]
+        color, line = draw.look(index)
         axes.errorbar(
             xs, [100 * e.value for _, e in found], yerr=list(zip(*(e.arms(100) for _, e in found), strict=True)),
-            color=color, marker=marker, linestyle=DASHES[index % len(DASHES)], capsize=1.6, elinewidth=0.8, zorder=3,
+            color=color, **line, capsize=1.6, elinewidth=0.8, zorder=3,
         )  # fmt: skip
 
 
