@@ -194,6 +194,8 @@ def test_seeds_are_each_prompts_own():
         (("--model", "nowhere"), "nowhere: no such folder"),
         (("--temperature", "-1"), "temperature is -1"),
         (("--model", "http://127.0.0.1:9/v1"), "no server answers"),
+        (("--model", "http://127.0.0.1:9/v1", "--top-k", "5"), "--top-k, --raw: a server"),
+        (("--model", "http://127.0.0.1:9/v1", "--raw"), "--top-k, --raw: a server"),
     ],
 )
 def test_bad_options_are_one_line(folders, prompts, tmp_path, more, said):

@@ -195,6 +195,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if is_url(options.model) and (options.shard or options.from_shards):
         raise UserError("--shard, --from-shards: for a model folder; a server is asked by one job (--concurrency)")
+    if is_url(options.model) and (options.top_k or options.form == "raw"):
+        raise UserError("--top-k, --raw: a server of the protocol can't be asked for that; leave it out")
     if options.samples < 1 or options.batch_size < 1:
         raise UserError(f"--samples {options.samples}, --batch-size {options.batch_size}: expected at least 1")
     if options.samples > 1 and options.temperature == 0:
