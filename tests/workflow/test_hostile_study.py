@@ -79,7 +79,7 @@ def study(text: str, folder: Path) -> dict[str, Any]:
             "sharegpt": {"uri": f"file:{f['dialogues']}", "format": "sharegpt"},
             "wheel": {"uri": wheel, "member": text, "format": "hc3"},
             "web": {"uri": f"https://a.invalid/{line}", "sha256": "0" * 64,
-                    "mirrors": [f"https://b.invalid/{text}", text], "format": "messages"},
+                    "mirrors": [f"https://b.invalid/{line}", f"file:{line}"], "format": "messages"},
             "hub": {"uri": f"hub:a/b@{line}", "split": text, "subset": text, "columns": [text, "b"],
                     "format": "exports"},
             "folder": {"uri": f"file:{f['raw folder']}", "folder": True, "format": "messages"},

@@ -141,6 +141,19 @@ def test_a_query_about_a_file_ends_its_dialogue_in_chatgpts_export(read_with, tm
 
 
 @pytest.mark.parametrize("form", ["messages", "exports", "sharegpt"])
+def test_a_query_about_a_picture_beside_the_turns_ends_its_dialogue(read_with, tmp_path, form):
+    """LLaVA's and LLaMA-Factory's form; without a picture, `<image>` is a word of the query."""
+    turns = [*TURNS, {"role": "user", "content": "<image>\nWhat is it?"}, {"role": "assistant", "content": "A bus."}]
+    path = tmp_path / "in.jsonl"
+    records = [{"id": "1", "images": ["a.jpg"], "messages": turns}, {"id": "2", "images": [], "messages": turns}]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    found, funnel = read_with(form, path)
+    assert [said(record) for record in found] == [QA, [*QA, ("u", "<image>\nWhat is it?"), ("a", "A bus.")]]
+    assert funnel["read", "ends before a turn of the wrong form"]["kept"] == "1"
+    assert ("read: characters", "unexplained") not in funnel
+
+
+@pytest.mark.parametrize("form", ["messages", "exports", "sharegpt"])
 def test_turns_as_the_columns_of_a_table(read_with, tmp_path, form):
     """A hub's data set whose card has a sequence of objects gives one object of lists."""
     turns = {"from": ["human", "gpt"], "value": ["p", "r"]}

@@ -30,6 +30,10 @@ def test_what_pythons_writer_writes_is_read_unchanged(table, quoting):
     assert rows(made.getvalue()) == ([{"prompt": one, "response": two} for one, two in table], [])
 
 
+def test_of_two_columns_of_one_name_none_is_lost():
+    assert rows("prompt,response,response\nq,r,s\n") == ([{"prompt": "q", "response": "r", "response.2": "s"}], [])
+
+
 WHOLE = [f'{n},"How, {n}?","Step 1, wait.\nStep 2, go.\n\nSay ""done"", then rest."\r\n' for n in range(9)]
 
 

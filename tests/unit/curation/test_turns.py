@@ -27,6 +27,8 @@ def pairs(tidied: turns.Tidied) -> list[tuple[str, str]]:
         ("GPT-4", "assistant"),
         ("ChatGPT", "assistant"),
         ("Assistant:", "assistant"),
+        ("gpt-3.5-turbo-16k", "assistant"),
+        ("chatgpt-4o-latest", "assistant"),
         ("system", "system"),
         ("bing", None),
         ("narrator", None),

@@ -318,6 +318,28 @@ def test_cache_mirrors_and_tokens(tmp_path, monkeypatch, certificate, cache, cap
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_mirror_may_be_of_the_member_itself(tmp_path, monkeypatch, certificate, fake_pip):
+    """A mirror of a wheel's file was asked for the member of a file that has none."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    fake_pip(error="ERROR: no network", code=1)
+    digest = hashlib.sha256(OLD).hexdigest()
+    (tmp_path / "plain").write_bytes(OLD)
+    with zipfile.ZipFile(tmp_path / "packed", "w") as archive:
+        archive.writestr("a/b", OLD)
+    handler = type("Versions", (servers.Versions,), {"answers": [(OLD, '"1"')], "at_once": 10**6, "requests": []})
+    with servers.serving(handler, certificate) as url:
+        for mirror in (f"{url}/b", f"file:{tmp_path / 'plain'}", f"file:{tmp_path / 'packed'}"):
+            monkeypatch.setenv("FALSEPROMISE_CACHE", str(tmp_path / f"cache of {len(mirror)}"))
+            options = ["--uri", "pypi:name==1.0", "--member", "a/b", "--mirrors", mirror, "--sha256", digest]
+            assert run(tmp_path, *options).read_bytes() == OLD
+    study, archive = tmp_path / "study.yaml", tmp_path / "sources.tar"
+    mirrored = f"{{uri: 'pypi:name==1.0', member: a/b, sha256: {digest}, mirrors: ['{mirror}']}}"
+    study.write_text(f"sources:\n  a: {mirrored}\n")
+    monkeypatch.setenv("FALSEPROMISE_CACHE", "off")
+    bundle.main(["pack", "--config", str(study), "--output", str(archive)])
+    assert OLD in archive.read_bytes(), "a bundle is packed from a mirror too"
+
+
 def test_what_killed_fetches_left_is_removed(tmp_path, source):
     folder = tmp_path / "out"
     folder.mkdir()

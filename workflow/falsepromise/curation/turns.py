@@ -33,7 +33,8 @@ _SPEAKERS = {
     **dict.fromkeys(_SYSTEM, "system"),
     **dict.fromkeys((*_TOOL, "toolresponse", "ipython", "environment"), "tool"),
 }
-_CHATGPT = re.compile(r"(?:openai)?(?:chat)?gpt(?:o|turbo|mini|plus|preview|instruct|bot|model|assistant)*")
+_OF_GPT = "o|k|turbo|mini|nano|plus|preview|latest|instruct|bot|model|assistant"
+_CHATGPT = re.compile(rf"(?:openai)?(?:chat)?gpt(?:{_OF_GPT})*")
 _SPEAKER_KEYS = ("from", "role", "speaker", "author", "sender")
 PAIRS: tuple[tuple[str, str], ...] = (("input", "output"), ("prompt", "response"), ("question", "answer"))
 PAIRS += (("instruction", "output"), ("instruction", "response"), ("prompt", "completion"))
@@ -45,6 +46,7 @@ _TEXT_KEYS = ("value", "content", "text", "message", "markdown", "utterance", "s
 # Parts of a message that the other speaker doesn't see, such as reasoning.
 _UNSAID: tuple[str, ...] = ("thinking", "redacted_thinking", "reasoning", "tool_use", "tool_result", "tool_call")
 _UNSAID += ("function_call", "server_tool_use", "web_search_tool_result", "token_budget", "reasoning_summary")
+_PICTURES = ("image", "images", "video", "videos", "audio", "audios")  # of which a query says `<image>`
 # What a voice chat has beside its transcription.
 _SOUND = ("audio_asset_pointer", "real_time_user_audio_video_asset_pointer")
 
@@ -217,7 +219,8 @@ def pair_of(raw: Record, ledger: Ledger) -> tuple[list[tuple[object, object]], s
 def with_system(
     raw: Record, turns: list[tuple[object, object]], used: Collection[str | None], ledger: Ledger
 ) -> tuple[list[tuple[object, object]], set[str]]:
-    """The turns, after the system prompt that a record has beside them; counts the unused fields.
+    """The turns, after the system prompt that a record has beside them; counts the unused fields. A turn with a picture
+    that the record names loses its speaker, and so ends the dialogue.
 
     Args:
         raw: The record.
@@ -231,6 +234,8 @@ def with_system(
     record = _lowered(raw, ledger)
     repairs: set[str] = set()
     taken = set(used)
+    marks = [f"<{key.rstrip('s')}>" for key in _PICTURES if record.get(key)]
+    turns = [(None if isinstance(text, str) and any(m in text for m in marks) else by, text) for by, text in turns]
     for key in record:
         text = text_in(record[key]) if key not in used and role(key) == "system" else None
         if isinstance(text, str) and text.strip() and not (turns and turns[0][1] == text):

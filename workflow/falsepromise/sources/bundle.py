@@ -26,7 +26,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.core.plainyaml import read_yaml
 from falsepromise.core.records import atomic_open, loads
 from falsepromise.sources import cache
-from falsepromise.sources.fetch import fetch
+from falsepromise.sources.fetch import first_of
 
 log = logging.getLogger(__name__)
 _INDEX = "sources.json"
@@ -64,8 +64,9 @@ def pack(config: Sequence[Path], output: Path) -> int:
             for name, source in remote.items():
                 log.info("packing %s", name)
                 file, uri = Path(folder) / name, source["uri"]
-                asked = {key: source.get(key) for key in ("member", "subset", "columns")}
-                origin = fetch(uri, file, digest=source.get("sha256"), split=source.get("split", "train"), **asked)
+                rows = (source.get("split", "train"), source.get("subset"), source.get("columns"))
+                uris = [uri, *(source.get("mirrors") or ())] if source.get("sha256") else [uri]
+                origin = first_of(uris, file, source.get("member"), source.get("sha256"), *rows)
                 digest = origin.pop("sha256")
                 if digest not in packed:
                     packed.add(digest)

@@ -311,7 +311,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         about: dict[str, Any] = fetch_folder(args.uri, args.output, args.member)
         size = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
     else:
-        about = _first_of([args.uri, *args.mirrors], args)
+        asked = (args.member, args.digest, args.split, args.subset, args.columns)
+        about = first_of([args.uri, *args.mirrors], args.output, *asked)
         size = args.output.stat().st_size
     config: dict[str, Any] = {name: getattr(args, name) for name in ("member", "split", "subset", "columns")}
     config |= {"uri": public_address(args.uri), "sha256": args.digest}
@@ -324,12 +325,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
 
 
-def _first_of(uris: Sequence[str], args: Any) -> dict[str, Any]:
-    """Fetch from the first address that gives the file."""
+def first_of(uris: Sequence[str], output: Path, member: str | None, *asked: Any) -> dict[str, Any]:
+    """As `fetch`, from the first address that gives the file. A mirror may be of the member itself."""
     problems = []
     for uri in uris:
+        scheme, _, rest = uri.partition(":")
+        itself = uri != uris[0] and (scheme == "https" or (scheme == "file" and not zipfile.is_zipfile(rest)))
         try:
-            found = fetch(uri, args.output, args.member, args.digest, args.split, args.subset, args.columns)
+            found = fetch(uri, output, None if itself else member, *asked)
             return found | ({"mirror": public_address(uri)} if uri != uris[0] else {})
         except UserError as error:
             problems.append(str(error))

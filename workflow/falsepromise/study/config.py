@@ -32,7 +32,7 @@ class Source(Section):
         pattern=sections.URI,
         file=True,
     )
-    mirrors: list[str] | None = key(
+    mirrors: list[Annotated[str, Field(pattern=sections.URI)]] | None = key(
         "further addresses of the same file, tried in order; need `sha256`", None, min_length=1
     )
     member: str | None = key(

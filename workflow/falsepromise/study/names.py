@@ -30,6 +30,10 @@ _BESIDE = {
     "bases": r"regression|tone|votes|\d+-of-\d+",
 }
 _OF_FORMAT = {"join_parts": "sharegpt", "all_branches": "exports"}  # keys that one format of sources has
+_ROWS = ("columns", "split", "subset")  # keys of a data set's rows
+# Keys of a source, and the addresses that they are for.
+_OF_SCHEMES = {"member": ("pypi", "file", "hub"), "folder": ("file", "hub"), "optional": ("file",)}
+_OF_SCHEMES |= dict.fromkeys(_ROWS, ("hub",))
 
 
 def check_names(study: Study, where: str) -> None:
@@ -51,7 +55,7 @@ def problems(study: Study) -> Iterator[str]:
         yield "the key 'training.imitation' is missing; see config/README.md"
     dangling = list(_dangling(study))
     yield from dangling
-    checks = (_keys, _files, _pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges)
+    checks = (_keys, _files, _sources, _pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges)
     for check in checks if not dangling else ():
         yield from check(study)
 
@@ -96,15 +100,31 @@ def _language(where: str, language: str | None) -> Iterator[str]:
         yield f"'{where}.language' is {language!r}, no code of langdetect; {hint}"
 
 
-def _pools(study: Study) -> Iterator[str]:
+def _sources(study: Study) -> Iterator[str]:
     for name, entry in study.sources.items():
-        if entry.folder and not entry.uri.startswith(("file:", "hub:")):
-            yield f"'sources.{name}.folder' is for file: and hub: addresses; this one is {entry.uri.split(':')[0]}:"
-        if entry.optional and not entry.uri.startswith("file:"):
-            yield f"'sources.{name}.optional' is for file: addresses; this one is fetched"
+        scheme = entry.uri.partition(":")[0]
+        whole = "member" if entry.member else "folder" if entry.folder else ""
+        for key in (key for key in _OF_SCHEMES if getattr(entry, key)):
+            if scheme not in _OF_SCHEMES[key]:
+                those = " and ".join(f"{each}:" for each in _OF_SCHEMES[key])
+                yield f"'sources.{name}.{key}' is for {those} addresses; this one is {scheme}:"
+            elif key in _ROWS and whole:
+                yield f"'sources.{name}.{key}' is for a data set's rows, '{whole}' for whole files; leave one out"
+        if scheme == "pypi" and not entry.member:
+            yield f"'sources.{name}.member' is missing: the file inside the wheel"
+        if entry.mirrors and not entry.sha256:
+            yield f"'sources.{name}.mirrors' needs 'sha256', to check that all addresses have the same file"
+        for key in ("sha256", "mirrors") if entry.folder else ():
+            if getattr(entry, key):
+                yield f"'sources.{name}.{key}' is for a file, this one is a folder; leave it out"
+        if scheme == "file" and entry.folder and entry.member:
+            yield f"'sources.{name}.member' is for a zip archive; name the folder itself in 'uri'"
         for key, form in _OF_FORMAT.items():
             if key in entry.model_fields_set and entry.format != form:
                 yield f"'sources.{name}.{key}' is for the format {form}, this one is {entry.format}; leave it out"
+
+
+def _pools(study: Study) -> Iterator[str]:
     for name, pool in study.pools.items():
         yield from _language(f"pools.{name}", pool.language)
         for read in pool.sources:

@@ -13,7 +13,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=Fals
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 VARIABLE = r"^[A-Z_][A-Z0-9_]*$"
 URL = r"^(local|https?://.+)$"
-URI = r"^(pypi:[^=]+==.+|file:.+|https://.+|hub:[^@]+(@.+)?)$"
+URI = r"^(pypi:[^=]+==.+|file:.+|https://.+|hub:[\w.-]+/[\w.-]+(@.+)?)$"
 WEIGHTS = r"^(hub:[^@]+@.+|file:.+|source:.+)$"
 MESH = r"^(data|fsdp|tensor)=[1-9][0-9]*(,(data|fsdp|tensor)=[1-9][0-9]*)*$"
 SHA256 = r"^[0-9a-f]{64}$"
