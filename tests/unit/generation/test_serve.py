@@ -365,12 +365,15 @@ def test_talking_to_one_and_voting_blind_on_two(running, watch):
     page, wrong = watch("http://127.0.0.1:")
     page.goto(running.page)
     expect(page.locator("#panes section")).to_have_count(1)
+    page.set_viewport_size({"width": 800, "height": 260})
     page.fill("#text", "<img src=x onerror=alert(1)> hello")
     page.keyboard.press("Enter")
     expect(page.locator("#send")).to_be_enabled(timeout=60_000)
     expect(page.locator(".turn.user")).to_have_text("<img src=x onerror=alert(1)> hello")
     assert page.locator("#panes img").count() == 0
     expect(page.locator("#votes")).to_be_hidden()  # there is nothing to compare
+    assert page.evaluate("scrollY > 0 && innerHeight + scrollY > document.body.scrollHeight - 2")  # the newest text
+    page.set_viewport_size({"width": 1280, "height": 720})
 
     page.check("#blind")
     page.select_option("#two", "gpt2")

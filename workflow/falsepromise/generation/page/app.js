@@ -33,6 +33,13 @@ function pane(model, label) {
   return { model, messages: [], box, title };
 }
 
+function follow(change) { // keep the page's end in sight, unless the reader has scrolled up
+  const page = document.documentElement;
+  const atEnd = innerHeight + scrollY > page.scrollHeight - 40;
+  change();
+  if (atEnd) scrollTo(0, page.scrollHeight);
+}
+
 function turn(where, role, words) {
   const made = document.createElement("div");
   made.className = `turn ${role}`;
@@ -60,7 +67,8 @@ async function begin() {
 }
 
 async function answer(where, mine) {
-  const shown = turn(where, "assistant", "…");
+  let shown;
+  follow(() => { shown = turn(where, "assistant", "…"); });
   const response = await ask("chat/completions", {
     model: where.model, messages: where.messages, stream: true, max_tokens: MOST,
     temperature: Number(at("temperature").value),
@@ -78,7 +86,7 @@ async function answer(where, mine) {
       const piece = JSON.parse(data);
       if (piece.error) throw new Error(piece.error.message);
       text += piece.choices[0]?.delta.content || "";
-      shown.textContent = text || "…";
+      follow(() => { shown.textContent = text || "…"; });
     }
   }
   if (mine !== dialogue) return void reader.cancel();
@@ -99,6 +107,7 @@ async function send() {
     where.messages.push({ role: "user", content: words });
     turn(where, "user", words);
   }
+  scrollTo(0, document.documentElement.scrollHeight);
   const results = await Promise.allSettled(panes.map((where) => answer(where, mine)));
   busy = false;
   at("send").disabled = false;
