@@ -147,3 +147,12 @@ def test_keys_with_one() -> None:
     study = changed(sources__sharegpt__format="exports", sources__sharegpt__all_branches=True)
     study["mixtures"]["nq_synthetic"]["query_prompt_share"] = 0.9
     assert load(study).trained
+
+
+@pytest.mark.parametrize("section", ["mixtures", "bases"])
+def test_two_entries_that_figures_could_not_tell_apart(section: str) -> None:
+    study = changed()
+    first, second = list(study[section])[:2]
+    study[section][second]["label"] = study[section][first].get("label", first)
+    with pytest.raises(UserError, match=rf"'{section}\.{second}' is .* and so is '{section}\.{first}'; give one"):
+        load(study)

@@ -55,7 +55,7 @@ def problems(study: Study) -> Iterator[str]:
         yield "the key 'training.imitation' is missing; see config/README.md"
     dangling = list(_dangling(study))
     yield from dangling
-    checks = (_keys, _files, _sources, _pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges)
+    checks = (_keys, _files, _sources, _pools, _mixtures, _bases, _groups, _prompts, _benchmarks, _judges, _labels)
     for check in checks if not dangling else ():
         yield from check(study)
 
@@ -68,6 +68,19 @@ def _dangling(study: Study) -> Iterator[str]:
             if named not in entries:
                 hint = nearest(named, entries)
                 yield f"'{'.'.join(path)}' names {named!r}, which is not in '{facts['names']}'; {hint}"
+
+
+def _labels(study: Study) -> Iterator[str]:
+    """Labels that two entries share: figures and tables tell entries apart by them."""
+    for section in ("mixtures", "bases", "judges"):
+        seen: dict[str, str] = {}
+        for name, entry in getattr(study, section).items():
+            first = seen.setdefault(entry.label or name, name)
+            if first != name:
+                yield (
+                    f"'{section}.{name}' is {entry.label or name!r} on figures, and so is '{section}.{first}'; "
+                    "give one of them another 'label'"
+                )
 
 
 def _keys(study: Study) -> Iterator[str]:
