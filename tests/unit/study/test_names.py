@@ -95,7 +95,7 @@ def test_the_codes_are_langdetects() -> None:
 )
 def test_two_entries_with_the_same_files(section: str, name: str, other: str) -> None:
     study = changed()
-    study[section][other] = study[section][name]
+    study[section][other] = {**study[section][name], **({"label": "another"} if section == "bases" else {})}
     with pytest.raises(UserError, match=rf"'{section}\.{other}' is the name of a file of '{section}\.{name}'"):
         load(study)
     study[section][other.replace(".", "-")] = study[section].pop(other)
