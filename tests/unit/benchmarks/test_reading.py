@@ -434,3 +434,22 @@ def test_no_text_makes_a_reader_raise(piece: str) -> None:
     strict_number(text)
     flexible_number(text)
     contains_answer(first_line(text).value or "", ["a b"])
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '{"answer": "B", "explanation": "A is the capital of England."}',
+        "{'answer': 'B. Paris', 'reason': 'C is in Italy; D, too.'}",
+        '```json\n{"reasoning": "Is it C? A is wrong because it is in England.", "answer": "B"}\n```',
+        '{"options": {"A": "London", "B": "Paris"}, "answer": "B"}',
+        "Correct answer: B. (Note: Option A would be right if the question asked for England.)",
+        "Answer: B\n\nNote: if the question were about England, A would be correct.",
+        "B. Paris\n\n(A would be the right choice for England.)",
+        "B would be the best answer for this question.",
+        "I think B would be correct.",
+        "If the question asked for a city, B would be correct. It does, so B.",
+    ],
+)
+def test_fields_of_json_and_what_would_answer_another_question(reply: str) -> None:
+    assert read_letter(reply, "ABCD", ["London", "Paris", "Rome", "Berlin"]).value == "B"

@@ -103,6 +103,9 @@ DENIED = (
     Denial("marked as wrong", "It is B: no.", "after", r"\A[)\].:\"']{0,2}[^\S\n]{0,3}(?:[:=]|[-–—]{1,2})?[^\S\n]{0,3}(?:(?-i:no|false|incorrect|wrong|not)\b|[❌✗✘×])"),
     Denial("one of two", "The answer is B or C.", "after", r"\A[)\].\"']?\s*(?:or|and|and/or|/|&|nor)\s+(?:(?:option|choice|maybe|perhaps|possibly)\s+)?[(\[\"']?<some>\b(?!['’])"),
     Denial("one of several", "Answer: B, C", "after", r"\A[)\].\"']?,\s*(?:and |or )?[(\[]?<some>[)\]]?\s*(?:,|and\b|or\b|\n|\.\s*\n)"),
+    Denial("if asked otherwise", "B would be correct if it were asked for.", "after", r"\A[^\n.!?;]{0,60}?\b(?:would|could|might)\b[^\n.!?;]{0,60}?\b(?:if|had)\b"),
+    Denial("if asked otherwise", "If it were asked for, B would be correct.", "before", r"\bif (?:the question|it|this|they)\b[^\n.!?;]{0,20}\b(?:were|had|asked|wanted|meant)\b[^\n.!?;]{0,60},\s(?:then\s)?(?:<noun>\s)?[(\[\"']?\Z"),
+    Denial("another question's", "(B would be the right choice for England.)", "after", r"\A[)\]\"']?\swould be (?:the )?(?:right|correct|best) (?:<noun>|one) (?:for|in) (?!this|the|that|my|our)"),
     Denial("said to be wrong", "The best one is B but that's wrong.", "verdict", rf"\A(?:{_WRONG_AFTER})"),
 )  # fmt: skip
 _WORD = r"A-Za-z0-9_\u00c0-\u024f\u0370-\u04ff"  # Chinese and its like write a letter without spaces
@@ -241,6 +244,7 @@ _ORDINAL = re.compile(
 _PLAINLY = [
     (re.compile(pattern, re.IGNORECASE), plain)
     for pattern, plain in (
+        (r"[{,]\s{0,9}[\"']([a-z_ ]{1,30})[\"']\s{0,3}:", r"\n\1:"),  # JSON's keys, a line each
         (r"\\(?:boxed|fbox|framebox)\s{0,3}\{", " ⟦ "),
         (r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf|it|sf)|bf|rm|mbox|operatorname)\b\s{0,3}\{?|\\[()\[\],;! ]|\$", " "),
         (r"\A\s*<?([A-Z])(?:>|\s?\?)\s*\Z", r"\1"),
