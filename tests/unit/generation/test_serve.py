@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import resource
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ from falsepromise.generation import protocol
 from falsepromise.generation.protocol import Answer
 from falsepromise.generation.request import Request, Result
 from falsepromise.generation.room import Room
-from falsepromise.generation.serve import Server, load, main, named
+from falsepromise.generation.serve import Server, append, load, main, named
 from falsepromise.preference import votes
 from falsepromise.teacher.protocol import serving
 
@@ -237,6 +238,8 @@ def test_no_key_another_sites_name_or_form_reaches_nothing(running):
     assert raw(running, "/v1/chat/completions", **json_type)[0] == 401
     assert raw(running, "/v1/models", None)[0] == 401
     assert raw(running, "/v1/models", None, **key)[0] == 200
+    assert raw(running, "/v1/models", None, Authorization=f"bearer  {KEY}", Host="LOCALHOST:80")[0] == 200
+    assert raw(running, "/v1/models", None, Authorization=f"Basic {KEY}")[0] == 401
     assert raw(running, "/v1/models", None, Host="evil.example", **key)[0] == 403
     assert raw(running, f"/{KEY}/", None, Host="evil.example")[0] == 403
     assert raw(running, "/v1/votes", **key, **{"Content-Type": "text/plain"})[0] == 415
@@ -245,6 +248,29 @@ def test_no_key_another_sites_name_or_form_reaches_nothing(running):
     assert raw(running, "/v1/chat/completions", b"[" * 100_000, **key, **json_type)[0] == 400
     status, text = raw(running, "/v1/votes", b'{"rater": "a", "choice": "first", "id": "x"}', **key, **json_type)
     assert (status, json.loads(text)["error"]["param"]) == (404, "id")
+
+
+def test_a_body_that_nobody_reads_is_no_request(running):
+    smuggled = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    head = f"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\n"
+    with socket.create_connection(running.server_address[:2], timeout=30) as connection:
+        connection.sendall(f"{head}content-length: {len(smuggled)}\r\n\r\n".encode() + smuggled)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_line_is_added_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "folder" / "votes.jsonl"
+    append(path, "one")
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, most[1]))  # the kernel takes a part, as on a full disk
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            append(path, "the second")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    append(path, "three")
+    assert path.read_text() == "one\nthree\n"
 
 
 DIGITS, DEEP = b"9" * 4000, b"[" * 900 + b"]" * 900

@@ -15,6 +15,7 @@ of the preference stage, one file for each pair:
 from __future__ import annotations
 
 import collections
+import errno
 import hmac
 import itertools
 import logging
@@ -176,15 +177,29 @@ class Server(BaseServer):
             }
             path = self.votes / f"{left}.{right}.votes.jsonl"
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with open(path, "a", encoding="utf-8") as stream:
-                    stream.write(dumps(record) + "\n")
-                    stream.flush()
-                    os.fsync(stream.fileno())
+                append(path, dumps(record))
             except OSError as error:
                 raise BadRequest(500, f"the vote can't be stored: {error.strerror}") from error
             meeting.voted = True
         return {"names": meeting.names, "stored": True}
+
+
+def append(path: Path, line: str) -> None:
+    """Add a line to a file, whole or not at all.
+
+    Raises:
+        OSError: it can't be written, as on a full disk; what was written of it is taken away again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab", buffering=0) as stream:
+        before, added = stream.tell(), f"{line}\n".encode()
+        try:
+            if stream.write(added) < len(added):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(stream.fileno())
+        except OSError:
+            stream.truncate(before)
+            raise
 
 
 class Handler(BaseHandler):
@@ -303,8 +318,10 @@ class Handler(BaseHandler):
         return (self.server.key or "chat").encode()
 
     def _knows_key(self) -> bool:
-        given = self.headers.get("authorization", "")
-        return not self.server.key or hmac.compare_digest(given.encode(), f"Bearer {self.server.key}".encode())
+        scheme, _, given = self.headers.get("authorization", "").partition(" ")
+        return not self.server.key or (
+            scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.server.key.encode())
+        )
 
     def _check(self) -> None:
         if not self.own_host():

@@ -112,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def parse_request(self) -> bool:
         """As the library's, but refuses an address that can't be taken apart, and a body whose end only its parts tell:
-        what is left of it would be taken for the next request."""
+        what is left of it would be taken for the next request, as would a body that nobody reads."""
         if not super().parse_request():
             return False
         try:
@@ -123,6 +123,8 @@ class Handler(BaseHTTPRequestHandler):
         if "transfer-encoding" in self.headers:
             self.send_error(411)
             return False
+        if self.command != "POST" and self.headers.get("content-length", "0") != "0":
+            self.close_connection = True
         return True
 
     @property
@@ -161,7 +163,7 @@ class Handler(BaseHTTPRequestHandler):
     def own_host(self) -> bool:
         """Whether the request uses this server's own name, not another site's name that resolves to this machine."""
         host = self.headers.get("host", "")
-        return not self.server.local or (host.rpartition(":")[0] or host) in LOOPBACK
+        return not self.server.local or (host.rpartition(":")[0] or host).lower() in LOOPBACK
 
     def send_json(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
         """Send a JSON document."""
