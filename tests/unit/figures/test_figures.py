@@ -314,8 +314,11 @@ def test_short_numbers(number, text):
 
 
 def test_spread_keeps_order_and_distance():
-    moved = draw.spread([0.1, 0.11, 0.12, 0.9], 0.1)
-    assert all(b - a >= 0.099 for a, b in itertools.pairwise(moved))
+    gaps = [0.1, 0.2, 0.1]
+    moved = draw.spread([0.1, 0.11, 0.12, 0.9], gaps)
+    assert all(b - a >= gap - 0.001 for gap, (a, b) in zip(gaps, itertools.pairwise(moved), strict=True))
+    first = sum([0.1, 0.11 - 0.1, 0.12 - 0.3]) / 3  # least squares, where all three touch
+    assert moved[:3] == pytest.approx([first, first + 0.1, first + 0.3], abs=1e-3)
     assert moved[-1] == pytest.approx(0.9)
 
 

@@ -260,8 +260,9 @@ def name_lines(axes: Axes, labels: Sequence[tuple[str, float, str]], wide: int =
     """
     bottom, top = axes.get_ylim()
     ends = sorted(((y - bottom) / (top - bottom), filled(text, wide), color) for text, y, color in labels)
-    gap = 0.03 + 0.06 * max((text.count("\n") + 1 for _, text, _ in ends), default=1)
-    for (_, text, color), height in zip(ends, spread([y for y, *_ in ends], gap), strict=True):
+    rows = [text.count("\n") + 1 for _, text, _ in ends]
+    gaps = [0.03 + 0.06 * (low + high) / 2 for low, high in itertools.pairwise(rows)]
+    for (_, text, color), height in zip(ends, spread([y for y, *_ in ends], gaps), strict=True):
         axes.annotate(
             text, (1.015, height), xycoords="axes fraction", fontsize=6, color=color, va="center", ha="left",
             linespacing=0.95, annotation_clip=False,
@@ -316,7 +317,7 @@ def named_points(axes: Axes, labels: Mapping[str, tuple[float, float, str]]) -> 
     placed = sorted(
         ((y - bottom) / (top - bottom), (x - left) / (right - left), t, c) for t, (x, y, c) in labels.items()
     )
-    heights = spread([y + 0.02 for y, *_ in placed], 0.055)
+    heights = spread([y + 0.02 for y, *_ in placed], [0.055] * (len(placed) - 1))
     for (_, x, text, color), height in zip(placed, heights, strict=True):
         fits = len(text) * 0.068 < x * panel_width(axes)  # inches, of a bold letter on average
         name = text if fits else one_line(text, max(1.1 - x, 0.2) * panel_width(axes), 7.2)  # bold letters are wider
@@ -334,12 +335,12 @@ def halo() -> list[Any]:
     return [withStroke(linewidth=1.6, foreground="white")]
 
 
-def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Ascending positions, moved as little as possible to be at least `gap` apart."""
+def spread(positions: Sequence[float], gaps: Sequence[float]) -> list[float]:
+    """Ascending positions, moved as little as possible for each to be at least its gap from the next."""
     moved = list(positions)
     for _ in range(200):
-        for i, (low, high) in enumerate(itertools.pairwise(moved)):
-            overlap = gap - (high - low)
+        for i, gap in enumerate(gaps):
+            overlap = gap - (moved[i + 1] - moved[i])
             if overlap > 1e-4:
                 moved[i] -= overlap / 2
                 moved[i + 1] += overlap / 2
