@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,3 +142,25 @@ def test_unknown_role_and_broken_files_are_named(chat, tmp_path):
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(UserError, match="not a tokenizer"):
         ChatTokenizer.load(tmp_path)
+
+
+SAVE = """
+import sys
+from falsepromise.models.chat import ChatTokenizer
+tokenizer = ChatTokenizer.load(sys.argv[1], turns=False)
+tokenizer.config |= {name: "<|endoftext|>" for name in ("bos_token", "sep_token", "image_token", "cls_token")}
+tokenizer.save(sys.argv[2])
+"""
+
+
+def test_a_saved_tokenizer_is_the_same_file_in_every_process(chat, tmp_path):
+    """Python orders sets of texts by a number that each process draws."""
+    chat.save(tmp_path)
+    saved = []
+    for seed in "123":
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        folder = tmp_path / seed
+        folder.mkdir()
+        subprocess.run([sys.executable, "-c", SAVE, tmp_path, folder], env=environment, check=True)
+        saved.append((folder / "tokenizer_config.json").read_bytes())
+    assert len(set(saved)) == 1

@@ -214,7 +214,7 @@ class ChatTokenizer:
             "chat_template": self.chat_template(),
             "clean_up_tokenization_spaces": False,
         }
-        for key in {*config, "unk_token", "pad_token"}:
+        for key in dict.fromkeys([*config, "unk_token", "pad_token"]):
             if not key.endswith("_token") or isinstance(config.get(key), bool):  # `add_bos_token` is a switch
                 continue
             # As text: `transformers` takes no other object. It would add a token that the vocabulary lacks, beyond the
