@@ -180,7 +180,7 @@ def test_json_rows_are_those_of_the_file(tmp_path):
     packed, indented = gzip.compress(json.dumps(odd).encode()), b"\xef\xbb\xbf " + json.dumps(odd, indent=1).encode()
     files = {"a.json": json.dumps(rows + odd).encode(), "b.json": indented, "c.json": lines.encode(),
              "d.json.gz": packed, "e.json": b" [ ]\n"}  # fmt: skip
-    bad = {"org/cut": b'[{"a": 1}, {"a": "' + b"x" * 3000, "org/numbers": b"[1, 2]"}
+    bad = {"org/cut": b'[{"a": 1}, {"a": "' + b"x" * 3000, "org/numbers": b"[1, 2]", "org/ends": b'[{"a": 1},\n'}
     more = {"org/json": (servers.COMMIT, files)} | {n: (servers.COMMIT, {"x.json": d}) for n, d in bad.items()}
     runs = [["--uri", f"hub:{name}@{servers.COMMIT}", "--output", str(tmp_path / name)] for name in more]
     runs += [[*runs[0][:-1], str(tmp_path / "some"), "--columns", "id", "big"]]
@@ -190,6 +190,7 @@ def test_json_rows_are_those_of_the_file(tmp_path):
     assert found == rows + odd + odd + rows + odd
     assert "x.json: record 2 is not JSON (Unterminated string" in said[1]
     assert "record 1 is no JSON object, but 1" in said[2]
+    assert "x.json: record 2 is not JSON" in said[3]  # the list was cut off between two of its objects
     assert json.loads((tmp_path / "some").read_text().splitlines()[9]) == {"id": "x", "big": None}
 
 

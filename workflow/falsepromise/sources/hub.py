@@ -185,8 +185,11 @@ def _objects(stream: IO[str], member: str, packed: int) -> Iterator[dict[str, An
     """The objects of a JSON list, or of JSON lines, of a file of `packed` bytes."""
     decoder = json.JSONDecoder(parse_constant=lambda name: None)
     text, at, number, unpacked = "", 0, 1, 0
+    open_list = False
     while True:
-        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it matches an empty text too
+        between = _BETWEEN.match(text, at)
+        assert between  # it matches an empty text too
+        at, open_list = between.end(), open_list and "]" not in between[0]
         try:
             row, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
@@ -195,9 +198,10 @@ def _objects(stream: IO[str], member: str, packed: int) -> Iterator[dict[str, An
             check_unpacked(member, packed, unpacked)
             if more:
                 text, at = text[at:] + more, 0
-                text = text.lstrip().removeprefix("[") if unpacked == len(more) else text
+                if unpacked == len(more) and text.lstrip().startswith("["):
+                    text, open_list = text.lstrip()[1:], True
                 continue
-            if at == len(text):
+            if at == len(text) and not open_list:
                 return
             why = str(error).partition(":")[0]
             raise UserError(
