@@ -15,6 +15,13 @@ _LABEL = re.compile(  # "A-ha" and "Answer-me" are names: a dash has white space
     r"(?:(?:answer|ans)\s{0,3}(?:is\s{0,3})?(?::|[\-–—](?=\s))|a\s{0,3}:)[\s*_]{0,4}",
     re.IGNORECASE,
 )
+# LaTeX around words, and an answer that it or a JSON object marks.
+_FONT = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:rm|bf))\s?\{([^{}\n]{1,300})\}")
+_MARKED = re.compile(
+    r"\\(?:boxed|fbox)\s?\{([^{}\n]{1,300})\}"
+    r"|\{\s{0,9}[\"'](?:final[ _])?answer[\"']\s{0,3}:\s{0,3}[\"']([^\"'\n]{1,300})[\"']\s{0,9}[,}]",
+    re.IGNORECASE,
+)
 _PREAMBLE = re.compile(  # "Hello, Dolly!" and "Good Friday." are answers
     r"(?i:(?:great|good)(?: question)?\s?(?=[,.!])"
     r"|(?:sure|certainly|of course|absolutely|okay|ok|hi|hello|thank you|thanks?|happy to help)(?![\w\-'’]))"
@@ -65,8 +72,13 @@ EVERYDAY = frozenset(
 
 
 def first_line(response: str) -> Reading:
-    """The first line with content, without a label ("Answer:") before it; behind a line that announces it, the next."""
-    text = re.sub(r"</?[A-Za-z_]{1,14}>", "", response.partition("\nQ:")[0])
+    """The first line with content, without a label ("Answer:") before it; behind a line that announces it, the next.
+
+    An answer that LaTeX boxes or a JSON object names is taken for the line.
+    """
+    text = _FONT.sub(r"\1", re.sub(r"</?[A-Za-z_]{1,14}>", "", response.partition("\nQ:")[0]))
+    if marked := _MARKED.findall(text):
+        return Reading("".join(marked[-1]).strip(), "marked")
     lines = [line for line in (line.strip().strip("*_# `") for line in text.strip().split("\n")) if line]
     if not lines or lines[0].startswith("Q:"):
         return UNREADABLE
