@@ -159,6 +159,8 @@ def test_a_program_that_kills_all_does_not_pass(sandbox: Sandbox) -> None:
         ("{'a': 1}.keys()", "{'a'}"),
         ("range(3)", "range(3)"),
         ("True", "True"),
+        ("__import__('decimal').Decimal('2.50')", "2.5"),
+        ("[__import__('fractions').Fraction(1, 2)]", "[0.5]"),
     ],
 )
 def test_plain_values_cross(sandbox: Sandbox, answer: str, expected: str) -> None:

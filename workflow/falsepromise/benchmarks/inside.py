@@ -8,6 +8,7 @@ on the standard input and output that they were started with.
 
 import builtins
 import ctypes
+import importlib
 import json
 import os
 import resource
@@ -17,6 +18,7 @@ from collections import deque
 from itertools import islice
 
 MOST_ITEMS = 1_000_000  # of an iterator that a program returns
+_EXACT = {"decimal": "Decimal", "fractions": "Fraction"}  # numbers of modules that few programs import
 
 # System calls that namespaces and limits don't confine: sockets of virtual machines (AF_VSOCK) and rings that make
 # sockets, keys that outlive the process, other processes' memory, memory that RLIMIT_AS doesn't count (System V
@@ -54,6 +56,9 @@ def encode(value):
         return {"complex": [float(value.real).hex(), float(value.imag).hex()]}
     if isinstance(value, (bytes, bytearray)):
         return {"bytes": bytes(value).hex()}
+    for name, kind in _EXACT.items():
+        if isinstance(value, getattr(sys.modules.get(name), kind, ())):
+            return {name: str(value)}
     for name, kind in (("list", list), ("tuple", tuple), ("set", set), ("frozenset", frozenset), ("deque", deque)):
         if isinstance(value, kind):
             return {name: [encode(item) for item in value]}
@@ -87,6 +92,8 @@ def decode(value):
         return range(*content)
     if name == "other":
         return object()
+    if name in _EXACT:
+        return getattr(importlib.import_module(name), _EXACT[name])(content)
     items = [decode(item) for item in content]
     if name == "iterator":
         return iter(items)
