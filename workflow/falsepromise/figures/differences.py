@@ -19,7 +19,7 @@ from falsepromise.figures.metrics import metric as named
 from falsepromise.figures.scores import Estimate, Scores, statistic_of
 from falsepromise.figures.study import Cell
 from falsepromise.statistics.crossed import resampled
-from falsepromise.statistics.intervals import Z95, none_of, quantile
+from falsepromise.statistics.intervals import RESAMPLES, Z95, none_of, quantile
 
 FEWEST = 20  # items of a verdict
 MARGIN = 0.02  # two points of a hundred: a smaller rise counts as none
@@ -92,7 +92,9 @@ def difference(
         return apart(a, b.times(share), quantile(level) / Z95), False
     cells = [np.stack([side[key] for key in shared], axis=1) for side in (ours, theirs)]  # (seeds, items, width)
     statistic = statistic_of(metric, less)
-    drawn = resampled(cells, statistic, same_seeds=together)
+    # A higher level takes more draws, so that as many lie beyond its ends.
+    resamples = round(RESAMPLES * 0.05 / (1 - level))
+    drawn = resampled(cells, statistic, same_seeds=together, resamples=resamples)
     draws = drawn[:, 0] - share * drawn[:, 1]
     tail = (1 - level) / 2
     x, y = (float(np.mean(statistic.of(cell.sum(axis=1)))) for cell in cells)

@@ -33,7 +33,11 @@ def crossed_interval(matrix: np.ndarray, seed: int = 0) -> tuple[float, float]:
 
 
 def resampled(
-    cells: Sequence[np.ndarray], statistic: Statistic = MEAN, seed: int = 0, same_seeds: bool = False
+    cells: Sequence[np.ndarray],
+    statistic: Statistic = MEAN,
+    seed: int = 0,
+    same_seeds: bool = False,
+    resamples: int = RESAMPLES,
 ) -> np.ndarray:
     """A statistic's mean over seeds under the crossed bootstrap, for cells with the same items.
 
@@ -43,9 +47,10 @@ def resampled(
         seed: Of the draws.
         same_seeds: Row i of each cell belongs together (models that start from one draw of a base):
             the same seeds are then drawn for all. Otherwise each cell draws its own.
+        resamples: How many draws.
 
     Returns:
-        Shape `(2000, len(cells))`; NaN where a draw's items leave the statistic undefined.
+        Shape `(resamples, len(cells))`; NaN where a draw's items leave the statistic undefined.
 
     Raises:
         ValueError: `same_seeds` of cells with unequal numbers of them.
@@ -54,10 +59,10 @@ def resampled(
         raise ValueError(f"cells of {[len(cell) for cell in cells]} seeds don't belong together")
     rng = np.random.default_rng(seed)
     items = cells[0].shape[1]
-    means = np.empty((RESAMPLES, len(cells)))
-    chunk = max(1, min(RESAMPLES, 2_000_000 // items))
-    for start in range(0, RESAMPLES, chunk):
-        rows = min(chunk, RESAMPLES - start)
+    means = np.empty((resamples, len(cells)))
+    chunk = max(1, min(resamples, 2_000_000 // items))
+    for start in range(0, resamples, chunk):
+        rows = min(chunk, resamples - start)
         counts_ri = _counts(rng, rows, items)
         counts_rs = _counts(rng, rows, len(cells[0]))
         for column, cell_sik in enumerate(cells):
