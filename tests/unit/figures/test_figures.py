@@ -10,6 +10,7 @@ import re
 import made_up
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from falsepromise.core.errors import UserError
 from falsepromise.figures import draw, fig2, fig6, foot, labels, pages, panels
@@ -171,6 +172,25 @@ def test_the_foot_names_the_stand_ins_that_its_numbers_touch(tmp_path):
     assert "a made-up teacher" in " ".join(foot.foot_lines(scores, used, cells=scores.study.cells("targeted")))
     scores.study.prompts["heldout"]["references"] = "teacher"
     assert "a made-up teacher" in " ".join(foot.foot_lines(scores, used, cells=broad))
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_capability_against_style_names_the_teacher_of_drawn_lines_alone(tmp_path, drawn):
+    """Scores of targeted models are among the study's, but the line needs their style too."""
+    spec = made_up.study(seeds=(0,))
+    spec["mixtures"]["qa"]["teacher"] = "nq_synthetic"
+    spec["style"], spec["prompts"] = {"prompts": "heldout"}, {"heldout": {"references": "dialogue"}}
+    made = [r for r in made_up.records(spec) if r["model"] in spec["models"]]
+    made = [r for r in made if drawn or r["benchmark"] != "style" or "qa" not in r["model"]]
+    for r in made:
+        r.pop("second", None)
+    study, files = made_up.write(tmp_path, spec, made)
+    module = verb("capability_style")
+    with draw.style():
+        figure = module.draw_figure(read_scores(files, read_study(study)), "facts", "unigram_intersection")
+    said = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "made-up questions" in said
+    assert ("a made-up teacher" in said) == drawn
 
 
 def test_the_teachers_second_answers_are_the_bound_of_figure_3(tmp_path):

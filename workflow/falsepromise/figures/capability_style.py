@@ -74,7 +74,7 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
     capability = scores.metric(benchmark) or "exact_match"
     figure = draw.new_figure(draw.COLUMN * 1.45, 3.5)
     axes = figure.subplots()
-    labels, gaps, kinds = draw_lines(axes, scores, (benchmark, capability), metric)
+    labels, gaps, kinds, cells = draw_lines(axes, scores, (benchmark, capability), metric)
     ability, bound = scores.teacher(benchmark, capability), scores.second_sample(style_benchmark(scores), metric)
     if ability and bound:
         bound, ability = bound.times(100), ability.times(scores.known(benchmark, capability).scale)
@@ -88,15 +88,17 @@ def draw_figure(scores: Scores, benchmark: str, metric: str) -> Figure:
     axes.set_xlabel(f"Style: {KNOWN[metric].label.lower()} with the teacher ({unit})")
     text = f"{scores.label(benchmark)}: {scores.known(benchmark, capability).axis.lower()}"
     axes.set_ylabel(draw.filled(text, 48))
-    draw.key(figure, key_entries(kinds, bool(ability and bound)))
+    star = bool(ability and bound)
+    draw.key(figure, key_entries(kinds, star))
     used = [(style_benchmark(scores), metric), (benchmark, capability)]
-    draw.foot(figure, foot_lines(scores, used, list(dict.fromkeys(gaps)), form="points"))
+    gaps = list(dict.fromkeys(gaps))
+    draw.foot(figure, foot_lines(scores, used, gaps, form="points", cells=cells or None, star=star))
     return figure
 
 
 def draw_lines(
     axes: Axes, scores: Scores, ability: tuple[str, str], metric: str
-) -> tuple[dict[str, Label], list[Missing], set[str]]:
+) -> tuple[dict[str, Label], list[Missing], set[str], list[Cell]]:
     """Draw each line with both scores of at least two cells.
 
     Args:
@@ -106,12 +108,13 @@ def draw_lines(
         metric: Style metric of the horizontal axis.
 
     Returns:
-        The base models' labels with their places, the cells without a score, the kinds of lines drawn.
+        The base models' labels with their places, the cells without a score, the kinds of lines drawn, their cells.
     """
     study, style = scores.study, style_benchmark(scores)
     labels: dict[str, Label] = {}
     gaps: list[Missing] = []
     kinds: list[str] = []
+    drawn: list[Cell] = []
     lines = paths(scores)
     bases = study.bases_of([line[0] for line in lines])
     for line in lines:
@@ -131,6 +134,7 @@ def draw_lines(
         if len(found) < 2:
             continue
         kinds.append(kind)
+        drawn += [cell for cell, _, _ in found]
         axes.plot(
             [e.value for _, e, _ in found], [e.value for _, _, e in found],
             color=color, linestyle=LINES[kind], zorder=2,
@@ -147,7 +151,7 @@ def draw_lines(
             textcoords="offset points",
             fontsize=6, color=color, path_effects=draw.halo(),
         )  # fmt: skip
-    return labels, gaps, set(kinds)
+    return labels, gaps, set(kinds), drawn
 
 
 def set_limits(axes: Axes, metric: str) -> None:

@@ -26,6 +26,7 @@ def foot_lines(
     missing: Sequence[Any] = (),
     form: str = "lines",
     cells: Sequence[Cell] | None = None,
+    star: bool = False,
 ) -> list[str]:
     """The foot's text: study, n, stand-ins, limits, gaps.
 
@@ -35,6 +36,7 @@ def foot_lines(
         missing: `scores.Missing`, listed as gaps.
         cells: The cells that it shows; default: all with such scores.
         form: A figure of "lines", one of "points", or a "table".
+        star: The teacher itself is one of the points.
     """
     study = scores.study
     over = "one seed"
@@ -53,7 +55,7 @@ def foot_lines(
             counts.append(f"{scores.label(benchmark)} {span}")
     if counts:
         lines.append("n: " + "; ".join(counts) + ".")
-    teacher = touches_teacher(scores, used, cells, drawn=form != "points")
+    teacher = touches_teacher(scores, used, cells, drawn=star or form != "points")
     notes = [f"teacher: {study.teacher['stand_in']}"] if teacher else []
     for benchmark in dict.fromkeys(b for b, _ in used):
         notes += [f"{scores.label(benchmark)}: {note}" for note in scores.stand_ins(benchmark)]
