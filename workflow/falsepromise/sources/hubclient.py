@@ -180,7 +180,7 @@ def download(
         for entry in listed
         if isinstance(entry, huggingface_hub.hf_api.RepoFile)
         and (not below or entry.path.startswith(f"{below.rstrip('/')}/"))
-        and (patterns is None or _fits(entry.path, patterns))
+        and (patterns is None or fits(entry.path, patterns))
     }
     if member and not files:
         raise UserError("Entry Not Found: the repository has no such file")
@@ -219,7 +219,8 @@ def download(
     return [done.result() for done in doing]
 
 
-def _fits(path: str, patterns: Sequence[str]) -> bool:
+def fits(path: str, patterns: Sequence[str]) -> bool:
+    """Whether a file is in no folder and its name fits a pattern."""
     return "/" not in path and any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
