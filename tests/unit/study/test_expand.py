@@ -324,7 +324,7 @@ def test_a_panel_that_can_not_be_is_refused(rated: dict[str, Any], changes: dict
 
 
 def test_roles_and_targets_are_said_not_guessed(config: dict[str, Any]) -> None:
-    config["mixtures"]["nq_forum"] = config["mixtures"]["sharegpt_mix"]
+    config["mixtures"]["nq_forum"] = {**config["mixtures"]["sharegpt_mix"], "label": "A forum"}
     config["runs"]["lr_sweep"] = {"bases": ["larger"], "mixtures": ["nq_forum"], "role": "size"}
     config["runs"]["aside"] = {"bases": ["tiny"], "mixtures": ["nq_forum"]}
     config["benchmarks"]["nq"]["runs"] = ["lr_sweep"]
