@@ -122,18 +122,19 @@ class Table:
 
         A table that is wider than the line is shrunk to it (graphicx).
         """
+        import pandas
+
         numeric = [all(not isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
-        cells = [[latex(text, lines=False) for text in row] for row in (self.columns, *self.texts())]
-        head, *rows = (" & ".join(row) + r" \\" for row in cells)
+        head, *cells = [[latex(text, lines=False) for text in row] for row in (self.columns, *self.texts())]
+        frame = pandas.DataFrame(cells, columns=head)
+        # Escaped already: pandas leaves a row's leading bracket, and letters that LaTeX's default font lacks.
         form = "".join("r" if right else "l" for right in numeric)
-        body = "\n".join(
-            [rf"\begin{{tabular}}{{{form}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
-        )
+        body = frame.to_latex(index=False, escape=False, column_format=form)
         notes = r" \\ ".join(latex(note) for note in self.notes)
         return (
             "\\begin{table}\n\\centering\n"
             f"\\caption{{{latex(self.caption)}}}\n"
-            f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{body}\n}}\n"
+            f"\\resizebox{{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}}{{!}}{{%\n{body}}}\n"
             + (f"\\par\\smallskip{{\\footnotesize {notes}\\par}}\n" if notes else "")
             + "\\end{table}\n"
         )

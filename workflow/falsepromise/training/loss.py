@@ -94,6 +94,11 @@ def _normalizer(logits_nv: jax.Array, cut: bool) -> jax.Array:
     return most_n + jnp.log(jax.lax.psum(jnp.exp(logits_nv - most_n[:, None]).sum(axis=-1), "tensor"))
 
 
+def _own(targets_n: jax.Array, whole_vd: jax.Array, cut: bool) -> tuple[jax.Array, Any]:
+    """The targets as rows of this device's part of the vocabulary, and which of them lie in it."""
+    return parallel.own_rows(targets_n, len(whole_vd)) if cut else (targets_n, True)
+
+
 def _losses(
     hidden_nd: jax.Array, targets_n: jax.Array, whole_vd: jax.Array, cuts: Cuts
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -101,7 +106,7 @@ def _losses(
     _, cut, _ = cuts
     logits_nv = _logits(hidden_nd, whole_vd, cuts)
     # The target's logit as a dot product: a comparison with all of the vocabulary costs a CPU more.
-    own_n, inside_n = parallel.own_rows(targets_n, len(whole_vd)) if cut else (targets_n, True)
+    own_n, inside_n = _own(targets_n, whole_vd, cut)
     target_n = jnp.sum(hidden_nd * whole_vd[own_n], axis=-1, dtype=jnp.float32)
     target_n = parallel.leave(jnp.where(inside_n, target_n, 0)) if cut else target_n
     normalizer_n = _normalizer(logits_nv, cut)
@@ -117,7 +122,7 @@ def _forward(
     def add(so_far: tuple[jax.Array, jax.Array], part: Part) -> tuple[Any, Any]:
         (total, d_whole_dv), (hidden_nd, targets_n, mask_n) = so_far, part
         loss_n, logits_nv, normalizer_n = _losses(hidden_nd, targets_n, whole_vd, cuts)
-        own_n, inside_n = parallel.own_rows(targets_n, len(whole_vd)) if cut else (targets_n, True)
+        own_n, inside_n = _own(targets_n, whole_vd, cut)
         hit_nv = (jnp.arange(len(whole_vd)) == own_n[:, None]) & jnp.asarray(inside_n).reshape(-1, 1)
         d_logits_nv = (jnp.exp(logits_nv - normalizer_n[:, None]) - hit_nv) * mask_n[:, None]
         d_logits_nv = d_logits_nv.astype(hidden_nd.dtype)
