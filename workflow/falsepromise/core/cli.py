@@ -168,6 +168,8 @@ def _say(error: BaseException) -> None:
         said = "out of memory; give the job more, or less to read"
     elif isinstance(error, OSError) and error.strerror is not None:
         said = ("" if error.filename is None else f"{str(error.filename)[:200]}: ") + error.strerror
+    elif isinstance(error, OSError) and str(error).endswith(" written"):  # NumPy's, which has no number
+        said = f"an array can't be written whole ({error}): is the disk full?"
     elif type(error).__name__ == "PanicException":  # of Rust, such as tokenizers with a pattern of a folder
         said = f"a library gave up: {str(error)[:300]}; is the model folder's tokenizer.json sound?"
     else:
