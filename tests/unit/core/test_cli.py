@@ -101,3 +101,21 @@ def test_a_name_that_the_terminal_lacks_and_a_level_that_is_none(tmp_path, level
     )
     assert done.stdout == "\\xfcml\\xe4ut\n"
     assert not done.stderr
+
+
+FULL = """
+import resource, signal, sys
+import numpy as np
+from falsepromise.core import cli
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+cli.run(lambda _: np.save(sys.argv[1], np.zeros(10_000)))
+"""
+
+
+def test_a_full_disk_under_an_array_is_one_line(tmp_path):
+    """NumPy's error has no number; the kernel takes a part of the bytes here, as on a full disk."""
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path / "a.npy"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: an array can't be written whole (")
+    assert done.stderr.endswith("is the disk full?\n")
