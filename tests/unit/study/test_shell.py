@@ -25,3 +25,16 @@ def test_a_job_over_its_memory_limit_is_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error: out of memory")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("given", "threads"), [("unset OMP_NUM_THREADS; ", 1), ("export OMP_NUM_THREADS=3; ", 3)])
+def test_jax_has_the_threads_of_the_job(given, threads, tmp_path):
+    """As the kernel counts them, whatever the machine has."""
+    code = (
+        "import glob, jax; jax.devices('cpu'); "
+        "names = [open(file).read().strip() for file in glob.glob('/proc/self/task/*/comm')]; "
+        "print(names.count('tf_XLAEigen'))"
+    )
+    command = f'{given}{shell_prefix(deployed=False).format()}{sys.executable} -c "{code}"'
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split() == [str(threads)], done.stderr

@@ -93,7 +93,8 @@ class Blocks(Section):
 
     size: int = key("tokens a block", 2048, ge=8, paper="2048 (section 4.1)")
     packing: Literal["contiguous", "whole"] = key(
-        "`contiguous`: one stream, cut where a block ends; `whole`: a dialogue that fits a block is not cut",
+        "`contiguous`: one stream, cut where a block ends; `whole`: a dialogue that fits a block is not cut, "
+        "and goes where it leaves the least room",
         "contiguous",
         paper="contiguous",
     )

@@ -131,8 +131,9 @@ def shell_prefix(deployed: bool) -> str:
         "trap : TERM; tee() {{ trap '' TERM; command tee \"$@\"; }}; "
         f"trap '[ $? != 137 ] || echo \"{KILLED}\" >&2' EXIT; "
         f"export {FOLDER_VARIABLE}=$(pwd -P) JAX_COMPILATION_CACHE_DIR=results/.cache/jax; "
-        # One thread a job on CPU: two such jobs at once are faster than one after the other.
-        "export XLA_FLAGS=--xla_cpu_multi_thread_eigen=false; "
+        # XLA's threads are the job's `threads`, which Snakemake gives to such libraries. By default it takes all CPUs, and
+        # two jobs of a thread each, at once, then wait for each other.
+        "export PJRT_NPROC=${{OMP_NUM_THREADS:-1}}; "
     )
 
 

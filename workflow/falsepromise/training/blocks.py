@@ -12,12 +12,12 @@ The output is a folder:
   blocks.json    block_size, what was done, counts: of all `tokens`, those of dialogues or texts and the `padding`
 
 Block i is `tokens[i * T : (i + 1) * T + 1]`: T inputs and their T successors, so that every token
-but the first is predicted exactly once. The documents keep their order: a smaller token budget is
-a prefix of a larger one.
+but the first is predicted exactly once. A smaller token budget is a prefix of a larger one.
 
-`--packing contiguous` is the paper's: one stream, cut wherever a block ends. `--packing whole`
-starts a new block for a document that would not fit into the rest of the present one: with short
-blocks, half of the documents would else be cut. Padding has no loss, but counts towards a token budget.
+`--packing contiguous` is the paper's: one stream of the documents in their order, cut wherever a block ends.
+`--packing whole` cuts no document that fits a block: with short blocks, half of them would else be cut. It fills a few
+open blocks at a time, so that the order changes by at most so many blocks. Padding has no loss, but counts towards a
+token budget.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from falsepromise.models.vocabulary import FILES
 from falsepromise.study.config import default
 
 Encoded = tuple[list[int], list[bool]]
+OPEN = 32  # blocks that `--packing whole` fills at a time; more leave hardly less padding
 
 
 def encoded(tokenizer: ChatTokenizer, file: Path, raw: bool) -> Iterator[Encoded]:
@@ -64,17 +65,31 @@ def pack(documents: Iterable[Encoded], block_size: int, whole: bool, pad: int) -
     Args:
         documents: Ids and loss masks.
         block_size: T, in tokens.
-        whole: Start a new block for a document that fits into one, but not into the present one's rest.
+        whole: A document that fits into a block goes into the open block with the least room for it (best fit), or
+            into a new one. The oldest of more than `OPEN` is filled up with padding. A longer document begins a block
+            and goes on in those behind it.
         pad: The id of the padding; it has no loss and is a document of its own.
     """
-    position = 0
-    for ids, mask in documents:
-        room = block_size - position % block_size
-        if whole and room < len(ids) <= block_size:
-            yield [pad] * room, [False] * room
-            position += room
-        yield ids, mask
-        position += len(ids)
+    if not whole:
+        yield from documents
+        return
+    opened: list[tuple[int, list[Encoded]]] = []  # room, documents; the oldest first
+    for document in documents:
+        n = len(document[0])
+        rooms = [(room, place) for place, (room, _) in enumerate(opened) if room >= n]
+        place = min(rooms)[1] if rooms else len(opened)
+        room, inside = opened.pop(place) if rooms else (-(-n // block_size) * block_size, [])
+        opened.insert(place, (room - n, [*inside, document]))
+        if room == n or len(opened) > OPEN:
+            yield from _filled(*opened.pop(place if room == n else 0), pad)
+    for place, (room, inside) in enumerate(opened, 1):
+        yield from _filled(room if place < len(opened) else 0, inside, pad)  # the stream may end within a block
+
+
+def _filled(room: int, inside: list[Encoded], pad: int) -> Iterator[Encoded]:
+    yield from inside
+    if room:
+        yield [pad] * room, [False] * room
 
 
 def write_blocks(documents: Iterable[Encoded], folder: Path, vocab_size: int) -> dict[str, int]:
