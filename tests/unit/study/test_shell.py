@@ -38,3 +38,9 @@ def test_jax_has_the_threads_of_the_job(given, threads, tmp_path):
     command = f'{given}{shell_prefix(deployed=False).format()}{sys.executable} -c "{code}"'
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.split() == [str(threads)], done.stderr
+
+
+def test_bars_of_libraries_stay_out_of_a_job_s_log(tmp_path):
+    command = f'{shell_prefix(deployed=False).format()}{sys.executable} -c "import tqdm; list(tqdm.tqdm(range(9)))"'
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
