@@ -131,8 +131,8 @@ def shell_prefix(deployed: bool) -> str:
         "trap : TERM; tee() {{ trap '' TERM; command tee \"$@\"; }}; "
         f"trap '[ $? != 137 ] || echo \"{KILLED}\" >&2' EXIT; "
         f"export {FOLDER_VARIABLE}=$(pwd -P) JAX_COMPILATION_CACHE_DIR=results/.cache/jax; "
-        # XLA's threads are the job's `threads`, which Snakemake tells libraries by this variable. By default it takes all
-        # CPUs, and two jobs at once wait for each other.
+        # XLA's threads are the job's `threads`, which Snakemake tells libraries by this variable. By default XLA takes
+        # all CPUs, and two jobs at once wait for each other.
         "export PJRT_NPROC=${{OMP_NUM_THREADS:-1}}; "
         "export TQDM_DISABLE=1; "  # bars of libraries, which fill logs; our own progress is lines there
     )
