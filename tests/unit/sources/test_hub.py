@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import servers
 
@@ -243,3 +246,33 @@ def test_gates_and_scripts_are_one_line(tmp_path):
     with servers.serving(type("Hub", (servers.Hub,), {"files": files, "gated": True})) as url:
         (said,) = run_with_hub(url, tmp_path / "home2", options)
     assert "it is gated: accept its terms" in said
+
+
+def test_shards_of_parquet_may_differ(tmp_path):
+    """`datasets` takes a split's columns and types from its first file: a column that is empty there, or that a later
+    file lacks or has more, ended in an error. The reference is pyarrow, file by file."""
+
+    def table(rows):
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), out := io.BytesIO())
+        return out.getvalue()
+
+    shards = [
+        [{"id": "1", "system": None, "score": 1, "turns": []}],
+        [{"id": "2", "system": "s", "score": 0.5, "turns": [{"from": "human", "value": "q"}]}],
+        [{"id": "3", "score": None, "late": "l"}],
+    ]
+    files = {f"data/train-{n:05}-of-00003.parquet": table(rows) for n, rows in enumerate(shards)}
+    uri = f"hub:org/name@{servers.COMMIT}"
+    runs = [["--uri", uri, "--output", str(tmp_path / "all")],
+            ["--uri", uri, "--columns", "id", "system", "late", "--output", str(tmp_path / "some")],
+            ["--uri", uri, "--columns", "nope", "--output", str(tmp_path / "bad")],
+            ["--uri", uri, "--split", "test", "--output", str(tmp_path / "test")]]  # fmt: skip
+    with servers.serving(type("Hub", (servers.Hub,), {"files": files})) as url:
+        said = run_with_hub(url, tmp_path / "home", *runs)
+    assert said[:2] == ["ok"] * 2
+    expected = [row for data in files.values() for row in pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()]
+    assert [json.loads(line) for line in (tmp_path / "all").read_text().splitlines()] == expected
+    some = [tuple(json.loads(line).values()) for line in (tmp_path / "some").read_text().splitlines()]
+    assert some == [("1", None, None), ("2", "s", None), ("3", None, "l")]
+    assert "no column nope; it has id, late, score, system, turns" in said[2]
+    assert "split test" in said[3] or "Bad split: test" in said[3]

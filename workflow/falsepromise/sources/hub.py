@@ -78,24 +78,28 @@ def rows(
 
     JSON files are read directly, because `datasets` gives a column one type: if a value has another, it writes every
     text of the column as quoted JSON; it makes times of dates; and it ends where a later file has other types. Other
-    files are read with `datasets`. NaN and an empty cell of a CSV file become null, and so do pictures and sound, which
-    are counted.
+    files are read with `datasets`, Parquet one by one, as a later one may have other columns and types. NaN and an
+    empty cell of a CSV file become null, and so do pictures and sound, which are counted.
 
     Raises:
         UserError: the data set, split or column doesn't exist or can't be read.
     """
     hubclient.guard()
     import datasets
+    from datasets.packaged_modules.json.json import Json
 
     where = f"hub:{name}@{revision}, split {split}"
     if os.path.lexists(name):
         raise UserError(f"{where}: `datasets` would read ./{name} of this folder instead; run from another folder")
     with errors(where):
         builder = datasets.load_dataset_builder(name, subset, revision=revision)
-        files, reading = _json_files(builder, name, revision, split), _as_written(builder)
-    if files:
+        files, reading = _files(builder, name, revision, split), _as_written(builder)
+    if files and isinstance(builder, Json):
         _json_rows(name, revision, files, columns, where, out)
         return
+    address = f"hf://datasets/{name}@{revision}/"
+    parts: list[Any] = [("parquet", {"data_files": {split: address + file}}) for file in files]
+    parts = parts or [(name, {"name": subset, "revision": revision, **reading})]
     left_out = 0
 
     def plain(value: object) -> str | None:
@@ -107,20 +111,21 @@ def rows(
         left_out += 1
         return None
 
+    picked = _Columns(columns, where)
     with errors(where), Progress(None, f"reading {name}", unit="row") as progress:
-        found: Any = datasets.load_dataset(name, subset, revision=revision, split=split, streaming=True, **reading)
-        picked = _Columns(columns, where)
-        if columns and found.features:
-            picked.check(found.features)
-            found = found.select_columns(list(columns))
-        undecoded = any(type(feature).__name__ in _MEDIA for feature in (found.features or {}).values())
-        for row in map(picked.of, found.decode(False) if undecoded else found):
-            try:
-                line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=plain)
-            except ValueError:
-                line = json.dumps(_without_nan(row), ensure_ascii=False, default=plain)
-            out.write((line + "\n").encode("utf-8", "replace"))
-            progress.update()
+        for path, options in parts:
+            found: Any = datasets.load_dataset(path, split=split, streaming=True, **options)
+            if columns and found.features and len(parts) == 1:
+                picked.check(found.features)
+                found = found.select_columns(list(columns))
+            undecoded = any(type(feature).__name__ in _MEDIA for feature in (found.features or {}).values())
+            for row in map(picked.of, found.decode(False) if undecoded else found):
+                try:
+                    line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=plain)
+                except ValueError:
+                    line = json.dumps(_without_nan(row), ensure_ascii=False, default=plain)
+                out.write((line + "\n").encode("utf-8", "replace"))
+                progress.update()
         picked.check()
     if left_out:
         log.warning("%s: %d values that are no text or number (pictures, sound, bytes) were left out", where, left_out)
@@ -152,17 +157,23 @@ class _Columns:
             raise UserError(f"{self._where}: no column {', '.join(missing)}; it has {', '.join(sorted(has))}")
 
 
-def _json_files(builder: Any, name: str, revision: str, split: str) -> list[str]:
-    """The files of a split, if all are JSON by name and no script or setting says otherwise."""
+def _files(builder: Any, name: str, revision: str, split: str) -> list[str]:
+    """The files of a split to be read one by one: all JSON by name, or Parquet, without settings of its own."""
     from datasets.packaged_modules.json.json import Json
+    from datasets.packaged_modules.parquet.parquet import Parquet, ParquetConfig
 
     found = builder.config.data_files or {}
     if found and split not in found and re.fullmatch(r"[\w.-]+", split):
         raise UserError(f"hub:{name}@{revision}: Bad split: {split}; it has {', '.join(map(str, found))}")
     files = [str(file).partition(f"@{revision}/")[2] for file in found.get(split, ())]
-    plain = all(file.removesuffix(".gz").endswith((".json", ".jsonl", ".ndjson")) for file in files)
-    own = getattr(builder.config, "field", None) is None and builder.info.features is None
-    return files if plain and own and isinstance(builder, Json) else []
+    config, plain = builder.config, False
+    if isinstance(builder, Json):
+        named = all(file.removesuffix(".gz").endswith((".json", ".jsonl", ".ndjson")) for file in files)
+        plain = named and getattr(config, "field", None) is None
+    elif isinstance(builder, Parquet):
+        same = all(getattr(config, key) == getattr(ParquetConfig, key) for key in ("columns", "filters"))
+        plain = same and not any(set(file) & set("*?[") for file in files)  # an address may be a pattern
+    return files if plain and builder.info.features is None else []
 
 
 def _json_rows(
