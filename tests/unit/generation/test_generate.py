@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import os
 import signal
@@ -272,6 +273,29 @@ def test_chat(folders, capsys, monkeypatch):
     assert "a new dialogue" in said
     assert "longer than the context of 96 tokens" in said
     assert chat.printable("a\x1b[31mb\u202ec\n") == "a[31mbc\n"
+
+
+def test_a_long_chat_keeps_room_for_an_answer(folders, engines, monkeypatch, capsys):
+    """What the model sees is the dialogue without its oldest turns, as asked for anew with those left out."""
+    said = ["ab" * n for n in (1, 2, 3, 4, 5, 40)]
+    seen: list[tuple[int, int]] = []
+    engine = engines["llama"]
+    monkeypatch.setattr("falsepromise.generation.engine.Engine.load", lambda *args, **options: engine)
+    whole = engine.generate
+
+    def generate(requests, **options):
+        (request,) = requests
+        seen.append((len(engine.encode(request.prompt)), len(request.prompt)))
+        return whole([request], **options)
+
+    monkeypatch.setattr(engine, "generate", generate)
+    monkeypatch.setattr(engine, "max_length", 96)
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in said)))
+    chat.main([str(folders["llama"]), "--max-tokens", "30", "--temperature", "0"])
+    assert len(seen) == len(said)
+    assert all(prompt + 30 <= 96 or messages == 1 for prompt, messages in seen), seen
+    assert max(messages for _, messages in seen) > 1
+    assert "oldest messages are left out" in capsys.readouterr().err
 
 
 @pytest.mark.slow

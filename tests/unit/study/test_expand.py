@@ -58,6 +58,7 @@ def put(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("teacher.url", "localhost", "'teacher.url' is 'localhost'"),
         ("training.imitation.replay_share", 0.001, "'training.imitation.replay_share': 0.001 of a batch of"),
         ("training.imitation.learning_rate", "2e-3", "write 2.0e-3"),
+        ("blocks.size", "128", "without quotes; what --config has in braces is all text"),
         ("training.imitation.optimizer", "sgd", "expected one of scaled_adamw, easylm, adamw"),
         ("mixtures.sharegpt_mix.pool", "sharegtp_mix", "'mixtures.sharegpt_mix.pool' names 'sharegtp_mix'"),
         ("mixtures.sharegpt_mix.teacher", "nq_synthetic", "has pool and teacher, expected just one of"),

@@ -3,7 +3,8 @@
     python -m falsepromise.generation.chat MODEL
 
 Each line is a message; the model sees the dialogue so far. /reset begins again, /exit or Ctrl-D ends.
-When the dialogue outgrows the context, its oldest turns are left out, with a message.
+Where a dialogue leaves no room for the longest answer, or less than half of the context, its oldest turns are left out,
+with a message.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             continue
         messages.append({"role": "user", "content": line})
         dropped = 0
-        while len(engine.encode(messages)) + 16 > engine.max_length and len(messages) > len(opening) + 1:
+        room = min(options.max_tokens, engine.max_length // 2)
+        while len(engine.encode(messages)) + room > engine.max_length and len(messages) > len(opening) + 1:
             del messages[len(opening)]
             dropped += 1
         if dropped:

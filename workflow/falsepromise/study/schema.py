@@ -160,4 +160,6 @@ def _number(text: Any) -> str:
         float(text if isinstance(text, str) else "no")
     except ValueError:
         return ""
-    return " (YAML reads 2e-3 as text: write 2.0e-3)" if "e" in text.lower() else " (write it without quotes)"
+    if "e" in text.lower():
+        return " (YAML reads 2e-3 as text: write 2.0e-3)"
+    return " (write it without quotes; what --config has in braces is all text: write that into a file)"
