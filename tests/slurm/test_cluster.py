@@ -350,13 +350,14 @@ def test_gpus_of_one_server_and_a_killed_run(copy: Checkout, study: Checkout, un
     copy.edit('label: "50k"', 'label: "50k"\n    gpus: 1')
     copy.forget()
     slots = {"CUDA_VISIBLE_DEVICES": "0,1", "JAX_PLATFORMS": "cpu"}
-    first = copy.start(command=ON_A_SERVER, **slots)
+    threads = ("--set-threads", "train=1")  # as without GPUs, since more of them add in another order
+    first = copy.start(*threads, command=ON_A_SERVER, **slots)
     pid = halted(copy)
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
     taken = re.findall(r"on the GPUs (\d)", copy.log + (copy.path / SCORE_LOG).read_text())
     assert sorted(taken) == ["0", "1"]
-    second = copy.start(command=ON_A_SERVER, **slots)
+    second = copy.start(*threads, command=ON_A_SERVER, **slots)
     go_on_when_asked_to_save(pid)
     assert "Ending the programs of a killed run (training saves first)" in second.said
     second.end()
