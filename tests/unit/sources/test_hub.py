@@ -267,7 +267,10 @@ def test_shards_of_parquet_may_differ(tmp_path):
             ["--uri", uri, "--columns", "id", "system", "late", "--output", str(tmp_path / "some")],
             ["--uri", uri, "--columns", "nope", "--output", str(tmp_path / "bad")],
             ["--uri", uri, "--split", "test", "--output", str(tmp_path / "test")]]  # fmt: skip
-    with servers.serving(type("Hub", (servers.Hub,), {"files": files})) as url:
+    last = [*files][-1]
+    cut = {"org/cut": (servers.COMMIT, {**files, last: files[last][:-9]})}
+    runs.append(["--uri", f"hub:org/cut@{servers.COMMIT}", "--output", str(tmp_path / "cut")])
+    with servers.serving(type("Hub", (servers.Hub,), {"files": files, "more": cut})) as url:
         said = run_with_hub(url, tmp_path / "home", *runs)
     assert said[:2] == ["ok"] * 2
     expected = [row for data in files.values() for row in pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()]
@@ -275,4 +278,6 @@ def test_shards_of_parquet_may_differ(tmp_path):
     some = [tuple(json.loads(line).values()) for line in (tmp_path / "some").read_text().splitlines()]
     assert some == [("1", None, None), ("2", "s", None), ("3", None, "l")]
     assert "no column nope; it has id, late, score, system, turns" in said[2]
-    assert "split test" in said[3] or "Bad split: test" in said[3]
+    assert "Bad split: test" in said[3]
+    assert f"{last}: ArrowInvalid" in said[4]
+    assert not (tmp_path / "cut").exists()

@@ -51,7 +51,7 @@ def test_segments_and_positions_follow_the_documents(tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=30), st.integers(2, 12))
 def test_packing_cuts_no_document_that_fits_a_block(lengths: list[int], size: int) -> None:
-    """And leaves no two blocks that one could hold: what any packing is told from, that of one open block too."""
+    """And leaves no two blocks whose documents one could hold."""
     documents = [([index + 1] * length, [True] * length) for index, length in enumerate(lengths)]
     packed = list(pack(iter(documents), size, whole=True, pad=0))
     assert sorted(d for d in packed if d[0][0] != 0) == documents
@@ -66,13 +66,13 @@ def test_packing_cuts_no_document_that_fits_a_block(lengths: list[int], size: in
             for place in range(position, position + len(ids)):
                 used[place // size] = used.get(place // size, 0) + 1
         position += len(ids)
-    assert packed[-1][0][0] != 0 or len(packed) == 1  # the stream ends with a document
+    assert packed[-1][0][0] != 0  # the stream ends with a document
     if max(lengths) <= size and len(used) > 1:
         assert sum(sorted(used.values())[:2]) > size
 
 
-def test_packing_looks_at_a_few_blocks(tmp_path: Path) -> None:
-    """A document moves by so many blocks at most, and the padding of short and long ones in turns is nearly gone."""
+def test_packing_looks_at_a_few_blocks() -> None:
+    """A document moves by so many blocks at most, and short and long ones in turns leave no padding."""
     documents = [([index + 1] * n, [True] * n) for index, n in enumerate([9, 3, 6, 2] * 100)]
     packed = list(pack(iter(documents), 12, whole=True, pad=0))
     position = 0

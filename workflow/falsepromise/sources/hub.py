@@ -98,8 +98,8 @@ def rows(
         _json_rows(name, revision, files, columns, where, out)
         return
     address = f"hf://datasets/{name}@{revision}/"
-    parts: list[Any] = [("parquet", {"data_files": {split: address + file}}) for file in files]
-    parts = parts or [(name, {"name": subset, "revision": revision, **reading})]
+    parts: list[Any] = [(f"{where}, {file}", "parquet", {"data_files": {split: address + file}}) for file in files]
+    parts = parts or [(where, name, {"name": subset, "revision": revision, **reading})]
     left_out = 0
 
     def plain(value: object) -> str | None:
@@ -112,21 +112,22 @@ def rows(
         return None
 
     picked = _Columns(columns, where)
-    with errors(where), Progress(None, f"reading {name}", unit="row") as progress:
-        for path, options in parts:
-            found: Any = datasets.load_dataset(path, split=split, streaming=True, **options)
-            if columns and found.features and len(parts) == 1:
-                picked.check(found.features)
-                found = found.select_columns(list(columns))
-            undecoded = any(type(feature).__name__ in _MEDIA for feature in (found.features or {}).values())
-            for row in map(picked.of, found.decode(False) if undecoded else found):
-                try:
-                    line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=plain)
-                except ValueError:
-                    line = json.dumps(_without_nan(row), ensure_ascii=False, default=plain)
-                out.write((line + "\n").encode("utf-8", "replace"))
-                progress.update()
-        picked.check()
+    with Progress(None, f"reading {name}", unit="row") as progress:
+        for what, path, options in parts:
+            with errors(what):
+                found: Any = datasets.load_dataset(path, split=split, streaming=True, **options)
+                if columns and found.features and len(parts) == 1:
+                    picked.check(found.features)
+                    found = found.select_columns(list(columns))
+                undecoded = any(type(feature).__name__ in _MEDIA for feature in (found.features or {}).values())
+                for row in map(picked.of, found.decode(False) if undecoded else found):
+                    try:
+                        line = json.dumps(row, ensure_ascii=False, allow_nan=False, default=plain)
+                    except ValueError:
+                        line = json.dumps(_without_nan(row), ensure_ascii=False, default=plain)
+                    out.write((line + "\n").encode("utf-8", "replace"))
+                    progress.update()
+    picked.check()
     if left_out:
         log.warning("%s: %d values that are no text or number (pictures, sound, bytes) were left out", where, left_out)
 
