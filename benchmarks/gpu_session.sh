@@ -24,11 +24,12 @@ for name in $parts; do
     case $name in
         look) part look 30 bash -c "nvidia-smi --query-gpu=name,memory.total,driver_version,clocks.sm,clocks.mem --format=csv
             $python -m pip list 2>/dev/null | grep -iE '^(jax|flax|optax|orbax|torch |transformers|nvidia-cudnn|pydantic)'" ;;
-        tests) part tests 150 env XLA_PYTHON_CLIENT_MEM_FRACTION=0.1 $python -m pytest -q -n 6 -p no:cacheprovider --tb=short --durations=4 tests/gpu ;;
+        tests) part tests 240 env XLA_PYTHON_CLIENT_MEM_FRACTION=0.1 $python -m pytest -q -n 6 -p no:cacheprovider --tb=short --durations=4 tests/gpu ;;
         train-7b) part train-7b 100 $train --models llama-7b --sides ours --steps 5 ;;
         train-7b-full) part train-7b-full 100 $train --models llama-7b --sides ours --steps 3 --rows 8 --recipe '{"remat": "full"}' ;;
-        train-xl) part train-xl 100 $train --models gpt2-xl --sides ours --steps 5 ;;
-        train-xl-unrolled) part train-xl-unrolled 120 $train --models gpt2-xl --sides ours --steps 5 --recipe '{"layers": "unrolled"}' --profile ;;
+        train-xl) part train-xl 100 $train --models gpt2-xl --sides ours --steps 5 --profile ;;
+        train-xl-unrolled) part train-xl-unrolled 200 $train --models gpt2-xl --sides ours --steps 5 --recipe '{"layers": "unrolled"}' --profile ;;
+        train-xl-wide) part train-xl-wide 100 $train --models gpt2-xl --sides ours --steps 4 --rows 48 ;;
         peer-7b) part peer-7b 100 $train --models llama-7b --sides peer --steps 3 ;;
         peer-7b-wide) part peer-7b-wide 100 $train --models llama-7b --sides peer --steps 2 --peer checkpoint ;;
         peer-xl) part peer-xl 100 $train --models gpt2-xl --sides peer --steps 5 --rows 8 ;;

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from falsepromise.models import weights
+from falsepromise.models import gpt2, weights
 from falsepromise.models.config import ModelConfig
 
 LLAMA = ModelConfig("llama", 67, 24, 40, 2, 4, 2, 6, 256, tie_embeddings=True)
@@ -130,6 +130,34 @@ def test_gradients_in_bfloat16_are_sums_in_float32(config):
             continue  # softmax takes it away, all of GPT-2's
         off = float(jnp.linalg.norm(rounded[path].astype(jnp.float32) - gradient) / jnp.linalg.norm(gradient))
         assert off < 0.015, path
+
+
+def test_derivatives_of_norm_and_gelu_are_differences_of_their_formulas():
+    """Written by hand, against central differences in float64; rows far from mean 0, and inputs where GELU is flat."""
+    random = np.random.default_rng(0)
+    x, direction = random.normal([[0], [30], [-2]], [[1], [5], [0.1]], (3, 16)), random.normal(size=(3, 16))
+    weight, bias = random.normal(1, 0.5, 16), random.normal(size=16)
+
+    def norm(x, weight, bias):
+        return (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-5) * weight + bias
+
+    def smooth(x):
+        return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+    cases = [(norm, lambda x, w, b: gpt2.layer_norm(x, nnx.Param(w), nnx.Param(b), 1e-5), (x, weight, bias))]
+    cases += [(smooth, gpt2.gelu, (np.linspace(-9, 9, 48).reshape(3, 16),))]
+    for exact, ours, inputs in cases:
+        rounded = [jnp.asarray(array, jnp.float32) for array in inputs]
+        np.testing.assert_allclose(ours(*rounded), exact(*inputs), atol=2e-6, rtol=2e-5)
+        found = jax.grad(lambda *a: (ours(*a) * direction).sum(), argnums=tuple(range(len(inputs))))(*rounded)  # noqa: B023
+        for index, gradient in enumerate(found):
+            wanted = np.empty(gradient.shape)
+            for place in np.ndindex(gradient.shape):
+                step = np.zeros(gradient.shape)
+                step[place] = 1e-5
+                up, down = (exact(*(a + sign * step * (i == index) for i, a in enumerate(inputs))) for sign in (1, -1))
+                wanted[place] = ((up - down) * direction).sum() / 2e-5
+            np.testing.assert_allclose(gradient, wanted, atol=2e-5, rtol=2e-4)
 
 
 @pytest.mark.parametrize("length", [16, 1, 0], ids=["prefill", "decode", "train"])

@@ -10,6 +10,7 @@ hub stores them as one.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,7 +30,9 @@ from falsepromise.models.attention import (
 from falsepromise.models.config import ModelConfig
 from falsepromise.models.layers import Remat, through
 from falsepromise.models.parallel import enter
-from falsepromise.models.parts import linear, looked_up
+from falsepromise.models.parts import kept, linear, looked_up
+
+GELU_SCALE, GELU_CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
 class GPT2(nnx.Module):
@@ -145,14 +148,66 @@ class Layer(nnx.Module):
         x_btd = x_btd + linear(y_btd, self.o, self.o_bias, summed=True)
 
         y_btd = enter(layer_norm(x_btd, self.mlp_norm, self.mlp_norm_bias, self.config.norm_eps))
-        y_btf = jax.nn.gelu(linear(y_btd, self.up, self.up_bias), approximate=True)
+        y_btf = gelu(linear(y_btd, self.up, self.up_bias))
         x_btd = x_btd + linear(y_btf, self.down, self.down_bias, summed=True)
         return x_btd if cache is None else (x_btd, cache)
 
 
 def layer_norm(x_btd: jax.Array, weight: nnx.Param, bias: nnx.Param, eps: float) -> jax.Array:
     """x to mean 0 and variance 1 in float32, times the weight, plus the bias."""
+    return _layer_norm(x_btd, weight[...], bias[...], eps)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _layer_norm(x_btd: jax.Array, weight_d: jax.Array, bias_d: jax.Array, eps: float) -> jax.Array:
+    """The derivative is written by hand: XLA's puts float32 arrays of x's size into a GPU's memory to sum them up."""
+    return _normed(x_btd, weight_d, bias_d, eps)[0]
+
+
+def _normed(x_btd: jax.Array, weight_d: jax.Array, bias_d: jax.Array, eps: float) -> Any:
     x32 = x_btd.astype(jnp.float32)
-    centred = x32 - x32.mean(axis=-1, keepdims=True)
-    normed = centred * jax.lax.rsqrt(jnp.mean(jnp.square(centred), axis=-1, keepdims=True) + eps)
-    return (normed * weight[...].astype(jnp.float32) + bias[...].astype(jnp.float32)).astype(x_btd.dtype)
+    mean_bt1 = x32.mean(axis=-1, keepdims=True)
+    scale_bt1 = jax.lax.rsqrt(jnp.mean(jnp.square(x32 - mean_bt1), axis=-1, keepdims=True) + eps)
+    # Two numbers a token: with these kept, the norm is made again without sums.
+    mean_bt1, scale_bt1 = (kept(number) for number in (mean_bt1, scale_bt1))
+    normed_btd = (x32 - mean_bt1) * scale_bt1
+    y_btd = (normed_btd * weight_d.astype(jnp.float32) + bias_d.astype(jnp.float32)).astype(x_btd.dtype)
+    return y_btd, (x_btd, weight_d, bias_d, mean_bt1, scale_bt1)
+
+
+def _norm_gradient(eps: float, residuals: Any, d_btd: jax.Array) -> Any:
+    x_btd, weight_d, bias_d, mean_bt1, scale_bt1 = residuals
+    d_btd = d_btd.astype(jnp.float32)
+    normed_btd = (x_btd.astype(jnp.float32) - mean_bt1) * scale_bt1
+    d_normed_btd = d_btd * weight_d.astype(jnp.float32)
+    along_bt1 = jnp.mean(d_normed_btd * normed_btd, axis=-1, keepdims=True)
+    d_x_btd = scale_bt1 * (d_normed_btd - d_normed_btd.mean(axis=-1, keepdims=True) - along_bt1 * normed_btd)
+    tokens = tuple(range(x_btd.ndim - 1))
+    d_weight_d, d_bias_d = (d_btd * normed_btd).sum(tokens), d_btd.sum(tokens)
+    return d_x_btd.astype(x_btd.dtype), d_weight_d.astype(weight_d.dtype), d_bias_d.astype(bias_d.dtype)
+
+
+_layer_norm.defvjp(_normed, _norm_gradient)
+
+
+@jax.custom_vjp
+def gelu(x: jax.Array) -> jax.Array:
+    """GELU as GPT-2 approximates it, by tanh, in float32: 1/2 (1 + tanh(y)) is the logistic function of 2 y.
+
+    The derivative is written by hand: in XLA's, a GPU keeps tanh beside x, in x's type.
+    """
+    return (x.astype(jnp.float32) * _share(x)).astype(x.dtype)
+
+
+def _share(x: jax.Array) -> jax.Array:
+    x32 = x.astype(jnp.float32)
+    return jax.nn.sigmoid(2 * GELU_SCALE * (x32 + GELU_CUBE * x32**3))
+
+
+def _gelu_gradient(x: jax.Array, d: jax.Array) -> tuple[jax.Array]:
+    x32, share = x.astype(jnp.float32), _share(x)
+    slope = 2 * GELU_SCALE * (1 + 3 * GELU_CUBE * x32**2)
+    return ((d.astype(jnp.float32) * share * (1 + x32 * (1 - share) * slope)).astype(x.dtype),)
+
+
+gelu.defvjp(lambda x: (gelu(x), x), _gelu_gradient)

@@ -10,7 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from falsepromise.models.parallel import NAMED
+from falsepromise.models.parallel import KEPT
 
 LANES = 128  # rows of a block at least; what a TPU's vector unit is wide
 
@@ -43,7 +43,7 @@ def splash(
     mask = masks.MultiHeadMask([visible] * (heads if shared == 1 else shared))
     make = kernels.make_splash_mha if shared == 1 else kernels.make_splash_mqa
     kernel = make(
-        mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, residual_checkpoint_name=NAMED, interpret=interpret
+        mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, residual_checkpoint_name=KEPT, interpret=interpret
     )
 
     def row(q_tnh: jax.Array, k_tkh: jax.Array, v_tkh: jax.Array, segments_t: jax.Array | None) -> jax.Array:

@@ -36,7 +36,7 @@ RULES: tuple[tuple[str, P], ...] = (
 )
 KERNELS = {"dot_product_attention_fwd_wrapper", "pallas_call"}  # fused attention to jax: cuDNN's, and the others
 # Splash attention names what its backward pass needs. Its kernel's own outputs have each query's sum 128 times.
-NAMED, NAMES_ITS_OWN = "attention", "splash"
+KEPT, NAMES_ITS_OWN = "kept", "splash"
 Gradient = jnp.float32  # the type in which gradients are summed over devices
 
 
@@ -145,7 +145,7 @@ def keep(remat: str | None) -> Callable[..., bool] | None:
         if jax.lax.psum_p.name in inner:
             return True
         if remat != "dots" or primitive.name == "name":
-            return remat == "dots" and parameters["name"] == NAMED
+            return remat == "dots" and parameters["name"] == KEPT
         kernel = not KERNELS.isdisjoint(inner) and NAMES_ITS_OWN not in str(parameters.get("name_and_src_info"))
         return kernel or bool(dots(primitive, *avals, **parameters))
 

@@ -279,7 +279,8 @@ def memory_by_part(
     remat = r["remat"]
     if platform == "cpu" and r["layers"] == "unrolled":
         remat = "none"  # XLA for CPUs merges recomputed values with the first ones and keeps them
-    kept, worked_on = _activations(shape, r, remat, block_size, tensor, platform)
+    exchanged = platform == "cuda" and fsdp > 1 and r["layers"] == "scan"  # weights, within a loop
+    kept, worked_on = _activations(shape, r, remat, block_size, tensor, platform, exchanged)
     gradients = weights * (1 if r["accumulate"] == 1 else 2)  # of all parts so far, and of this one
     in_stacks = 0.0
     if platform == "tpu":
@@ -288,6 +289,8 @@ def memory_by_part(
         in_stacks = itemsize * in_layers / (fsdp * tensor) * (itemsize == 2 and r["layers"] == "scan")
         tables = 2 if shape.looked_up >= shape.vocab_size * shape.hidden else 1
         gradients += table * tables * (1 - 1 / fsdp) * (r["accumulate"] > 1)
+    elif platform == "cuda" and remat == "none" and not shape.gated and fsdp == 1:
+        in_stacks = itemsize * in_layers / tensor * (itemsize == 2)  # kept for the backward pass
     # A layer's weights in the computation's type and, if devices exchange them, their gradients before that.
     # Written-out layers on GPUs pass each matrix on as soon as it is made.
     layer = in_layers / shape.layers / tensor
@@ -345,7 +348,7 @@ def _in_layers(shape: Shape) -> int:
 
 
 def _activations(
-    s: Shape, recipe: Mapping[str, Any], remat: str, length: int, tensor: int, platform: str
+    s: Shape, recipe: Mapping[str, Any], remat: str, length: int, tensor: int, platform: str, exchanged: bool
 ) -> tuple[float, float]:
     """Numbers a token that all layers keep for the backward pass, and those that only the current layer has."""
     products = (s.query + 2 * s.key + (2 if s.gated else 1) * s.intermediate) / tensor + s.hidden
@@ -360,6 +363,10 @@ def _activations(
     blocks = min(max(length // 64, 1), 8)
     scores = 0 if kernel else s.heads * length * (blocks + 1) / (2 * blocks) / tensor
     every = products + inputs + scores
+    if remat == "none" and not s.gated:
+        # GPT-2's norms and GELU say themselves what they keep: their input. With fused attention, nothing else is kept.
+        own = 4 * s.hidden + 2 * (s.query + s.key + s.intermediate) / tensor
+        return s.layers * (own if kernel and not exchanged else every + s.hidden), every / 2
     if remat == "none":
         # A loop over layers keeps each number that a derivative reads; unrolled, the compiler derives some from others.
         return s.layers * (every + s.hidden) * (1.55 if recipe["layers"] == "scan" else 1), every / 2
