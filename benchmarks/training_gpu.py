@@ -95,7 +95,7 @@ def ours(name: str, options: argparse.Namespace) -> Side:
     def run(steps: int) -> None:
         nonlocal state
         for _ in range(steps):
-            state, loss = step(state, place_batch(mesh, batch))
+            state, loss = step(state, place_batch(mesh, batch), np.int32(STEPS), np.int32(recipe.warmup(STEPS)))
         assert jnp.isfinite(loss), loss
 
     def memory() -> dict[str, Any]:

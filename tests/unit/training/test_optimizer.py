@@ -121,6 +121,24 @@ def test_decay_to_base_pulls_towards_the_base() -> None:
     np.testing.assert_allclose(updates["w"], 0.5)
 
 
+@pytest.mark.parametrize("decay", ["constant", "linear", "cosine"])
+@pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (5, 2), (652, 40), (2289, 1000)])
+def test_the_rate_is_optaxs_also_where_a_program_gets_the_runs_length(decay: str, steps: int, warmup: int) -> None:
+    recipe = Recipe(learning_rate=0.006, decay=decay, warmup_steps=warmup)
+    assert recipe.warmup(steps) == warmup
+    after = {
+        "constant": optax.constant_schedule(0.006),
+        "linear": optax.linear_schedule(0.006, 0, steps - warmup),
+        "cosine": optax.cosine_decay_schedule(0.006, steps - warmup),
+    }[decay]
+    wanted = optax.join_schedules([optax.linear_schedule(0, 0.006, max(warmup, 1)), after], [warmup])
+    counts = jnp.arange(steps + 3)
+    expected = jax.vmap(wanted)(counts)
+    program = jax.jit(lambda counts, *length: optimizer.schedule(recipe, *length)(counts))
+    np.testing.assert_allclose(program(counts, steps, warmup), expected, rtol=2e-6, atol=1e-9)
+    np.testing.assert_allclose(optimizer.schedule(recipe, steps)(counts), expected, rtol=2e-6, atol=1e-9)
+
+
 def test_warmup_of_the_paper_and_of_small_budgets() -> None:
     recipe = Recipe()
     assert recipe.warmup(2289) == 1000  # 150M tokens: the paper's 1,000 steps

@@ -19,6 +19,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def traced(config: ModelConfig, recipe: Recipe, block_size: int, mesh: Mesh) -> 
         )
         for key in ("inputs", "targets", "segments", "positions", "mask")
     }
-    return make_step(graph, recipe, transformation, mesh).trace(state, batch)
+    length = [jax.ShapeDtypeStruct((), jnp.int32, sharding=NamedSharding(mesh, P()))] * 2
+    return make_step(graph, recipe, partial(optimizer.make, recipe), mesh).trace(state, batch, *length)
 
 
 @dataclass(frozen=True)

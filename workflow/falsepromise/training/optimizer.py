@@ -71,27 +71,37 @@ def beside(decay: optax.GradientTransformation, rate: optax.Schedule) -> optax.G
     return optax.GradientTransformation(decay.init, update)
 
 
-def schedule(recipe: Recipe, steps: int) -> optax.Schedule:
-    """Learning rate by step: linear warm-up from 0, then constant, linear or cosine decay to 0."""
-    warmup = recipe.warmup(steps)
-    rest = max(steps - warmup, 1)
-    after = {
-        "constant": optax.constant_schedule(recipe.learning_rate),
-        "linear": optax.linear_schedule(recipe.learning_rate, 0.0, rest),
-        "cosine": optax.cosine_decay_schedule(recipe.learning_rate, rest),
-    }[recipe.decay]
-    return optax.join_schedules([optax.linear_schedule(0.0, recipe.learning_rate, max(warmup, 1)), after], [warmup])
+def schedule(recipe: Recipe, steps: Any, warmup: Any = None) -> optax.Schedule:
+    """Learning rate by step: linear warm-up from 0, then constant, linear or cosine decay to 0.
 
-
-def make(recipe: Recipe, steps: int) -> optax.GradientTransformation:
-    """The whole transformation of a run.
+    Optax's own schedules want to know the run's length when a program is traced. Here it may be an argument of that
+    program, which runs of all lengths then share.
 
     Args:
         recipe: The recipe.
-        steps: Optimizer steps of the run.
+        steps: Optimizer steps of the run, a number or a traced one.
+        warmup: Those of its warm-up; None: `recipe.warmup(steps)`.
     """
+    warmup = recipe.warmup(steps) if warmup is None else warmup
+    falling, peak = steps - warmup, recipe.learning_rate
+    falling, rising = falling + (falling < 1), warmup + (warmup < 1)  # to divide by
+
+    def rate(count: Any) -> jax.Array:
+        since = jnp.clip(count - warmup, 0, falling)
+        after: dict[str, Any] = {
+            "constant": peak,
+            "linear": peak * (1 - since / falling),
+            "cosine": peak * (0.5 * (1 + jnp.cos(jnp.pi * since / falling))),
+        }
+        return jnp.where(count < warmup, peak * (count / rising), after[recipe.decay])
+
+    return rate
+
+
+def make(recipe: Recipe, steps: Any, warmup: Any = None) -> optax.GradientTransformation:
+    """The whole transformation of a run; arguments as `schedule`."""
     parts = [optax.clip_by_global_norm(recipe.clip_norm)] if recipe.clip_norm else []
-    rate = schedule(recipe, steps)
+    rate = schedule(recipe, steps, warmup)
     pull = [beside(add_decay_to_base(recipe.decay_to_base), rate)] if recipe.decay_to_base else []
     if recipe.optimizer == "muon":
         # Matrices by Muon (Jordan et al., 2024), embeddings and vectors by AdamW.

@@ -70,9 +70,15 @@ def make_loss(graph: nnx.GraphDef, recipe: Recipe, mesh: Mesh | None = None) -> 
 
 
 def make_step(
-    graph: nnx.GraphDef, recipe: Recipe, transformation: optax.GradientTransformation, mesh: Mesh | None = None
+    graph: nnx.GraphDef,
+    recipe: Recipe,
+    transformation: optax.GradientTransformation | Callable[..., optax.GradientTransformation],
+    mesh: Mesh | None = None,
 ) -> Any:
-    """The jitted training step: `(state, batch) -> (state, loss)`; the state's memory is used again.
+    """The jitted training step: `(state, batch, *length) -> (state, loss)`; the state's memory is used again.
+
+    `transformation` may be a function of the step's further arguments, so that these are no constants of the program:
+    `optimizer.make` of the run's steps and of its warm-up's.
 
     The gradient is that of the mean over all tokens that count in the batch, whatever `recipe.accumulate`
     splits it into and whatever devices share it: which rows are worked off together changes no sum, so a step's
@@ -80,12 +86,12 @@ def make_step(
     """
     gradient_of = _summed(jax.value_and_grad(loss_function(graph, recipe, mesh), has_aux=True), recipe.accumulate, mesh)
 
-    def step(state: dict[str, Tree], batch: dict[str, jax.Array]) -> tuple[dict[str, Tree], jax.Array]:
-        params = state["params"]
+    def step(state: dict[str, Tree], batch: dict[str, jax.Array], *length: jax.Array) -> tuple[dict[str, Tree], Any]:
+        params, of_run = state["params"], transformation(*length) if callable(transformation) else transformation
         (total, count), gradient = gradient_of(params, batch)
         count = jnp.maximum(count, 1.0)  # a batch without any reply has no gradient
         gradient = jax.tree.map(lambda g: g / count, gradient)
-        updates, optimizer_state = transformation.update(gradient, state["optimizer"], params)
+        updates, optimizer_state = of_run.update(gradient, state["optimizer"], params)
         return {"params": optax.apply_updates(params, updates), "optimizer": optimizer_state}, total / count
 
     return jax.jit(step, donate_argnums=0)

@@ -107,10 +107,12 @@ def train(
     scan, abstract = recipe.layers == "scan", weights.abstract(config)
     graph = stacked_graph(abstract) if scan else nnx.split(abstract, nnx.Param)[0]
     transformation = optimizer.make(recipe, batches.steps)
+    step = make_step(graph, recipe, partial(optimizer.make, recipe), mesh)
+    length = np.array([batches.steps, recipe.warmup(batches.steps)], np.int32)
     if held_out:
         held_out.prepare(make_loss(graph, recipe, mesh), recipe, mesh)
     loop = Loop(
-        make_step(graph, recipe, transformation, mesh),
+        lambda state, batch: step(state, batch, *length),
         optimizer.schedule(recipe, batches.steps),
         batches,
         config,
