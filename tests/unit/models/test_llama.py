@@ -160,6 +160,21 @@ def test_derivatives_of_norm_and_gelu_are_differences_of_their_formulas():
             np.testing.assert_allclose(gradient, wanted, atol=2e-5, rtol=2e-4)
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_queries_with_their_bias_are_not_multiplied_by_a_constant(cached):
+    """XLA for GPUs can make a (x w + b) into a x w + b: see docs/training.md."""
+    config = ModelConfig(
+        "gpt2", 64, 48, 64, 2, 4, 4, 12, 64, tie_embeddings=True, attention_bias=True, output_bias=True
+    )
+    model = weights.create(config, 0)
+    cache = model.new_cache(2, 32) if cached else None
+    text = str(jax.make_jaxpr(lambda ids: model.hidden(ids, cache=cache))(tokens(2, 16)))
+    assert "[2,16,4,12]" in text  # queries, with heads
+    scaled = re.findall(r"\w+:f32\[([\d,]+)\] = mul \w+ (?:0\.28|\w+:f32)", text)
+    assert scaled  # the scores, by 1 / sqrt(12)
+    assert not [shape for shape in scaled if shape.endswith("12")]
+
+
 @pytest.mark.parametrize("length", [16, 1, 0], ids=["prefill", "decode", "train"])
 def test_a_cpu_works_out_each_sine_once(length):
     """XLA makes cheap arrays anew wherever they are read; a rotary table is read by every layer, head and pass."""

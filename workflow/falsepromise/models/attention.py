@@ -171,9 +171,9 @@ def attend_cache(q_btnh: jax.Array, cache: LayerCache, view: View) -> jax.Array:
 
 
 def grouped(q_btnh: jax.Array, key_heads: int) -> jax.Array:
-    """Query heads beside the key head that they share, scaled: `(b, k, g, t, h)`."""
+    """Query heads beside the key head that they share: `(b, k, g, t, h)`."""
     b, t, n, h = q_btnh.shape
-    return (q_btnh * h**-0.5).reshape(b, t, key_heads, n // key_heads, h).transpose(0, 2, 3, 1, 4)
+    return q_btnh.reshape(b, t, key_heads, n // key_heads, h).transpose(0, 2, 3, 1, 4)
 
 
 def ungrouped(out_bkgth: jax.Array) -> jax.Array:
@@ -196,7 +196,8 @@ def _four_axes(q_bkth: jax.Array, k_bksh: jax.Array, v_bksh: jax.Array, visible_
 
 
 def _forward(q_bkth: jax.Array, k_bksh: jax.Array, v_bksh: jax.Array, visible_b1ts: jax.Array) -> Any:
-    scores = _dot("bkth,bksh->bkts", q_bkth, k_bksh)
+    # Scaled here and not as queries, whose product with its bias XLA can scale without the bias (docs/training.md).
+    scores = _dot("bkth,bksh->bkts", q_bkth, k_bksh) * q_bkth.shape[-1] ** -0.5
     scores = jnp.where(visible_b1ts, scores, MASKED)
     # The same as jax.nn.softmax without its second guard against rows that see nothing.
     raised = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -212,8 +213,9 @@ def _backward(kept: Any, d_out: jax.Array) -> Any:
     # Softmax's derivative: the sum over keys of weight times its gradient is out . d_out.
     pooled = jnp.sum(out_bkth.astype(jnp.float32) * d_out.astype(jnp.float32), axis=-1, keepdims=True)
     d_scores = (weights.astype(jnp.float32) * (d_weights - pooled)).astype(q_bkth.dtype)
-    d_q = jnp.einsum("bkts,bksh->bkth", d_scores, k_bksh)
-    d_k = turned(jnp.einsum("bkts,bkth->bkhs", d_scores, q_bkth))
+    scale = q_bkth.shape[-1] ** -0.5
+    d_q = jnp.einsum("bkts,bksh->bkth", d_scores, k_bksh) * scale
+    d_k = turned(jnp.einsum("bkts,bkth->bkhs", d_scores, q_bkth) * scale)
     return d_q, d_k, d_v, None
 
 
