@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib
 import re
 import shlex
@@ -14,33 +15,48 @@ import yaml
 from pydantic import TypeAdapter
 
 from falsepromise.__main__ import STAGES, verbs
+from falsepromise.core.place import PACKAGE
+from falsepromise.preference import mturk
 from falsepromise.study import config
 from falsepromise.study.asked import Habits
+from falsepromise.study.tasks import TASKS
+from falsepromise.teacher import plan
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = [ROOT / "README.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = (".", "config", "docs", "executor", "results", "resources/*", "benchmarks")
+PAGES = [page for folder in FOLDERS for page in sorted(ROOT.glob(f"{folder}/*.md"))]
+VERBS = [PACKAGE / stage / f"{name}.py" for stage in STAGES for name, _ in verbs(stage)]
+
+
+def text_of(page: Path) -> str:
+    """A page, or the description at the head of a module."""
+    text = page.read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(text)) or "") + "\n" if page.suffix == ".py" else text
 
 
 def blocks(page: Path) -> list[str]:
     """Fenced and indented code of a page, continued lines joined."""
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    indented = re.findall(r"(?:^(?: {2,4})\S.*\n)+", text, re.MULTILINE)
+    indented = re.findall(r"(?:^ {2,}\S.*\n)+", text, re.MULTILINE)
     return [re.sub(r"\\\n\s*", " ", block) for block in [*fenced, *indented]]
 
 
 def commands(page: Path) -> list[str]:
     """Commands in code blocks, and in backquotes where they have options."""
     lines = [line.strip().removeprefix("$ ") for block in blocks(page) for line in block.splitlines()]
-    lines += re.findall(r"`((?:python -m falsepromise|snakemake)[^`]* -[^`]*)`", page.read_text(encoding="utf-8"))
+    quoted = re.findall(r"`((?:python -m falsepromise|snakemake)[^`]*\s-[^`]*)`", text_of(page))
+    lines += [" ".join(command.split()) for command in quoted]
     return [re.split(r"\s#|\s[|>]|&&", line)[0] for line in lines]
 
 
+# Options that a verb's description names though they are another program's.
+OF_OTHERS = {"--set-resources", "--judgements", "--base-url", "--seed"}
 # Files that a page tells its reader to write.
 TO_WRITE = {"curation/forum.py", "models/NAME.py", "benchmarks/trivia.py", "stages/NAME.py", "rules/NAME.smk"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_of_code_that_the_documents_name_exist(page: Path) -> None:
     folders = ("workflow", "executor", "tests", "benchmarks")
     there = [f"/{file.relative_to(ROOT)}" for folder in folders for file in (ROOT / folder).rglob("*.*")]
@@ -58,11 +74,44 @@ def test_every_verb_and_habit_is_in_its_page() -> None:
     assert not [name for name in Habits.model_fields if f"`{name}`" not in teacher]
 
 
+def test_the_tutorials_sizes_are_those_that_plans_assume() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| ([\d,]+) tokens[^|]*\| (?:([\d,]+) \w+)?", text_of(ROOT / "docs/tutorial.md"), re.MULTILINE
+    )
+    assert {name for name, *_ in rows} == {name for name, task in TASKS.items() if task.request}
+    for name, tokens, items in rows:
+        asked = sum(TASKS[name].request or ())
+        assert abs(asked - number(tokens)) <= 0.05 * asked, f"{name}: {asked}"
+        assert number(items) == (TASKS[name].items or 0), name
+
+
+def test_the_papers_dollars_are_those_of_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    plan.main(["--study", str(ROOT / "config/paper.yaml")])
+    printed = re.findall(r"^(mixture|answers|benchmark|judge|tone) .* ([\d.]+)$", capsys.readouterr().out, re.MULTILINE)
+    judge = "GPT-4 as judge, and of tone"
+    sums = {"the teacher": 0.0, "its benchmarks": 0.0, judge: 0.0}
+    for kind, dollars in printed:
+        sums[{"benchmark": "its benchmarks", "judge": judge, "tone": judge}.get(kind, "the teacher")] += float(dollars)
+    stated = dict(re.findall(r"^\| (.*?) \| (\d+) dollars", text_of(ROOT / "docs/cluster.md"), re.MULTILINE))
+    assert stated == {name: f"{dollars:.0f}" for name, dollars in sums.items()}
+
+
+def test_the_raters_dollars_are_those_of_the_batch(capsys: pytest.CaptureFixture[str]) -> None:
+    page = text_of(ROOT / "docs/raters.md")
+    [items], [dollars] = re.findall(r"cost --items (\d+)", page), re.findall(r"--spend-usd (\d+)", page)
+    mturk.main(["cost", "--items", items])
+    assert f"${dollars}.00" in capsys.readouterr().out
+
+
+def number(text: str) -> int:
+    return int(text.replace(",", "") or 0)
+
+
 class Parsed(Exception):
     pass
 
 
-def options_of(verb: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+def parser_of(verb: str, monkeypatch: pytest.MonkeyPatch) -> argparse.ArgumentParser:
     def stop(self: argparse.ArgumentParser, argv: Any = None, namespace: Any = None) -> None:
         raise Parsed(self)
 
@@ -71,26 +120,48 @@ def options_of(verb: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
             patch.setattr(argparse.ArgumentParser, method, stop)
         with pytest.raises(Parsed) as stopped:
             importlib.import_module(verb).main([])
-    parsers, found = [stopped.value.args[0]], set()
-    for parser in parsers:
-        found |= set(parser._option_string_actions)
-        for action in parser._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                parsers += action.choices.values()
+    return stopped.value.args[0]  # type: ignore[no-any-return]
+
+
+def chosen(parser: argparse.ArgumentParser, words: list[str]) -> list[argparse.ArgumentParser]:
+    """A verb's parser and, of a verb with verbs of its own, the one that a command names, else all."""
+    found = [parser]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            named = [inner for name, inner in action.choices.items() if name in words]
+            found += named or action.choices.values()
     return found
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_of_the_documents_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", [*PAGES, *VERBS], ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_of_the_documents_can_be_copied(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their options exist, and none is missing without which the verb only says so."""
     for command in commands(page):
         found = re.search(r"python -m (falsepromise\.[a-z0-9_.]+)(.*)", command)
         if found:
-            words = re.findall(r"(?<!\S)--[a-z][a-z-]*", found[2].replace("[", " ").replace("]", " "))
-            unknown = set(words) - options_of(found[1], monkeypatch)
-            assert not unknown, f"{page.name}: {command}"
+            given = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", found[2].replace("[", " ").replace("]", " ")))
+            parsers = chosen(parser_of(found[1], monkeypatch), found[2].split())
+            unknown = given - {option for parser in parsers for option in parser._option_string_actions}
+            assert not unknown, f"{page.name}: {command}: {unknown}"
+            if "--help" in given:
+                continue
+            for parser in parsers:
+                asked = [{*action.option_strings} for action in parser._actions if action.required]
+                groups = [group for group in parser._mutually_exclusive_groups if group.required]
+                asked += [{o for action in group._group_actions for o in action.option_strings} for group in groups]
+                lacking = [options for options in asked if options and not options & given]
+                assert not lacking, f"{page.name}: {command}: {lacking}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", VERBS, ids=lambda page: str(page.relative_to(PACKAGE)))
+def test_options_that_a_verbs_description_names_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = re.sub(r"python -m .*(?:\\\n.*)*", "", text_of(page))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) - OF_OTHERS
+    parsers = chosen(parser_of(f"falsepromise.{page.parent.name}.{page.stem}", monkeypatch), [])
+    assert not named - {option for parser in parsers for option in parser._option_string_actions}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_configfile_doesnt_swallow_the_target(page: Path) -> None:
     for command in commands(page):
         if re.match(r"\S*snakemake ", command) and "--configfile " in command:
@@ -98,10 +169,12 @@ def test_a_configfile_doesnt_swallow_the_target(page: Path) -> None:
             for word in words[words.index("--configfile") + 1 :]:
                 if word.startswith("-"):
                     break
-                assert word.endswith((".yaml", ".yml")), f"{page.name}: {command}: write {word} before --configfile"
+                assert word == "FILE" or word.endswith((".yaml", ".yml")), (
+                    f"{page.name}: {command}: write {word} before --configfile"
+                )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_keys_of_the_documents_are_a_studys(page: Path) -> None:
     for block in re.findall(r"^```ya?ml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
         content = yaml.safe_load(block)

@@ -78,7 +78,7 @@ TASKS = {
         request=(2100, 80), own=900, items=11_490, read=True,
     ),
     "toxicity": Task(
-        "RealToxicityPrompts' rows; average non-toxicity", "toxicity:evaluate", ("nontoxicity",), request=(20, 30),
+        "RealToxicityPrompts' rows; average non-toxicity", "toxicity:evaluate", ("nontoxicity",), request=(20, 20),
         items=99_442, knowledge=False,
     ),
     "lm_eval": Task(
