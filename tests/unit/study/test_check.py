@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from falsepromise.core.errors import UserError
 from falsepromise.core.plainyaml import read_yaml
 from falsepromise.study import check, new
+from falsepromise.study.expand import load
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -44,6 +45,12 @@ def made(base: Path, tmp_path: Path, *more: str) -> Path:
 def test_what_new_writes_is_all_right(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where an earlier study of this name had another base."""
+    monkeypatch.chdir(tmp_path)
+    earlier = tmp_path / "results/mine/training/bases/base"
+    earlier.mkdir(parents=True)
+    save_file({"w": np.zeros((7, 7), np.float32)}, earlier / "model.safetensors")
+    (earlier / "config.json").write_text('{"max_position_embeddings": 8}')
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)  # the dialogues have the replies: nobody is asked
     study = made(base, tmp_path, "--task", "multiple_choice")
     check.main([str(study)])
@@ -122,9 +129,26 @@ def test_the_teachers_default_is_a_model_that_is_sold(base: Path, tmp_path: Path
     assert read_yaml(made(base, tmp_path))["teacher"]["model"] == today["teacher"]["model"]
 
 
+@pytest.mark.parametrize(("origin", "found"), [("hub:a/b@c", 49), ("hub:a/other@c", None), (None, 49)])
+def test_a_base_of_the_hub_is_counted_where_an_earlier_run_fetched_it(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: str | None, found: int | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    earlier = Path("results/mine/training/bases/base")
+    earlier.mkdir(parents=True)
+    save_file({"w": np.zeros((7, 7), np.float32)}, earlier / "model.safetensors")
+    if origin:
+        (earlier / "source.json").write_text(json.dumps({"uri": origin}))
+    content = read_yaml(made(base, tmp_path))
+    content["bases"]["base"] |= {"weights": "hub:a/b@c", "parameters": 1000}
+    folder = check.folder_of(load(content), "base")
+    assert (check.parameters(folder) if folder else None) == found
+
+
 def test_all_mistakes_are_listed(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     study, change = made(base, tmp_path), tmp_path / "change.yaml"
     wrong = ("bases: {base: {parameters: 7}}", "sources: {questions: {uri: 'file:nowhere'}}", "teacher: {max_usd: 5}",

@@ -83,11 +83,17 @@ def context_of(study: Study, base: str) -> int | None:
 
 
 def folder_of(study: Study, base: str) -> Path | None:
-    """The folder of a base's weights on this machine: from an earlier run, or the one that the study names."""
-    fetched = Path(study.results, "training/bases", base)
-    uri = study.config.bases[base].weights or ""
+    """The folder of a base's weights on this machine: the one that the study names, or its copy from an earlier run."""
+    uri, fetched = study.config.bases[base].weights or "", Path(study.results, "training/bases", base)
     own = Path(uri.removeprefix("file:")) if uri.startswith("file:") else None
-    return next((folder for folder in (fetched, own) if folder and folder.is_dir()), None)
+    if own and own.is_dir():
+        return own
+    try:
+        origin = loads((fetched / "source.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # a folder from a GGUF file has none
+        origin = None
+    other = isinstance(origin, dict) and origin.get("uri") != uri  # the study named another base then
+    return fetched if fetched.is_dir() and not other else None
 
 
 def parameters(folder: Path) -> int | None:
