@@ -220,7 +220,7 @@ STUDIES = {
     "\ta: 1": "not YAML as a study has it",
     "a: 1\n---\nb: 2": "another document",
     "{{{": "not YAML as a study has it",
-    "": "expected a study (a mapping), found NoneType",
+    "": "has no keys; expected a study (a mapping)",
     "name": "expected a study (a mapping), found str",
     "a: &a [*a]": "refers to what it is in",
     "\udcff": "not UTF-8 text at byte 0",

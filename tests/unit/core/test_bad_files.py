@@ -2,7 +2,9 @@
 
 import argparse
 import importlib
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from falsepromise.core.errors import UserError
 
 FILES = {
     "missing": None,
+    "empty": b"",
     "of another form": b'{"a": 1}\n',
     "a list": b"[1, 2]\n",
     "binary": bytes(range(256)),
@@ -20,6 +23,7 @@ FILES = {
     "a circle of links": lambda path: path.symlink_to(path),
     "what a verb writes": b'{"a": 1}\n',
 }
+PYTHONS = re.compile(r"\n|\[Errno|NoneType")  # what no message says to a user
 OUTPUTS = ("output", "output_train", "output_heldout", "funnel", "references", "checkpoints", "database", "store")
 # Servers, chats and sub-commands; what needs a model; what has no required file.
 NOT_HERE = {
@@ -84,7 +88,37 @@ def test_bad_files_are_named(verb, kind, tmp_path, monkeypatch):
         words += [action.option_strings[-1], value]
     with pytest.raises(UserError, match=r"given\.jsonl") as said:
         main(words)
-    assert "\n" not in str(said.value)
+    assert not PYTHONS.search(str(said.value))
     if kind == "what a verb writes":
         assert file.read_bytes() == content, "written over"
     assert not [f for f in tmp_path.rglob("out/*") if f.is_file()], "nothing is half written"
+
+
+@pytest.mark.parametrize("kind", [*FILES, "a folder"])
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("sources.bundle", ["unpack", "--input", "given.jsonl"]),
+        ("sources.bundle", ["pack", "--output", "out/sources.tar", "--config", "given.jsonl"]),
+        ("curation.annotate", ["tally", "--output", "out/tally.json", "--sheet", "given.jsonl"]),
+        ("curation.annotate", ["sheet", "--output", "out/sheet.csv", "--queries", "given.jsonl"]),
+        ("curation.describe", ["given.jsonl"]),
+        ("preference.mturk", ["import", "--output", "out/votes.jsonl", "--batch", ".", "--results", "given.jsonl"]),
+        ("study.costs", ["--config", "given.jsonl"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:1]),
+)
+def test_bad_files_of_verbs_with_verbs_are_named(verb, words, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file, content = Path("given.jsonl"), FILES.get(kind)
+    key = {"batch": "b", "hit_item": "i", "item": "a/b/1", "prompt_id": "1", "left": "a", "right": "b", "first": "left"}
+    Path("key.jsonl").write_text(json.dumps(key) + "\n")
+    if kind == "a folder":
+        file.mkdir()
+    elif callable(content):
+        content(file)
+    elif content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=r"given\.jsonl") as said:
+        importlib.import_module(f"falsepromise.{verb}").main(words)
+    assert not PYTHONS.search(str(said.value))

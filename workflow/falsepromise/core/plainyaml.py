@@ -51,6 +51,8 @@ def parsed(text: str, file: Path) -> dict[str, Any]:
         raise UserError(f"{file}: not YAML as a study has it: {' '.join(str(error).split())[:500]}") from error
     if twice:
         raise UserError(f"{file}: {twice}")
+    if content is None:
+        raise UserError(f"{file}: has no keys; expected a study (a mapping)")
     if not isinstance(content, dict):
         raise UserError(f"{file}: expected a study (a mapping), found {type(content).__name__}")
     if "__use_yte__" in content:

@@ -70,7 +70,8 @@ def read_sheet(path: Path) -> Iterator[dict[str, str]]:
         separator = max(",;\t", key=text.partition("\n")[0].count)
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         if "category" not in (reader.fieldnames or ()):
-            raise UserError(f"{path}: has no column 'category'; expected a sheet with {', '.join(COLUMNS)}")
+            found = "has no column 'category'" if reader.fieldnames else "the file is empty"
+            raise UserError(f"{path}: {found}; expected a sheet with {', '.join(COLUMNS)}")
         for row in reader:
             yield {column: without_mark(row.get(column) or "") for column in COLUMNS}
     except csv.Error as error:

@@ -34,7 +34,8 @@ def read_funnel(path: Path) -> Iterator[list[object]]:
     try:
         reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
         if reader.fieldnames != COLUMNS:
-            raise UserError(f"{path}: columns {reader.fieldnames!s:.200}, expected {', '.join(COLUMNS)}")
+            found = f"has the columns {', '.join(reader.fieldnames):.200}" if reader.fieldnames else "the file is empty"
+            raise UserError(f"{path}: {found}; expected {', '.join(COLUMNS)}")
         for number, row in enumerate(reader, 2):
             try:
                 yield [row["source"], row["step"], int(row["kept"]), int(row["dropped"]), row["reason"],

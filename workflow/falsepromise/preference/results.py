@@ -84,7 +84,8 @@ def read_table(path: str | Path) -> list[dict[str, str]]:
             except UnicodeDecodeError:
                 text = raw.decode("cp1252")  # a spreadsheet's, under Windows
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: can't be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path}: can't be read: {why}") from error
     first = text.lstrip().partition("\n")[0]
     if re.fullmatch(r"sep=.\r?", first):  # a spreadsheet's note to itself
         text = text.lstrip().partition("\n")[2]

@@ -134,7 +134,9 @@ def unpack(path: Path) -> int:
                 if not cache.put(held, digest, address, dict(entry.get("origin") or {})):
                     raise UserError(f"{path}: the file of {entry.get('name')!r} is damaged; pack or copy it again")
                 count += 1
-    except (OSError, tarfile.TarError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror or error}") from error
+    except (tarfile.TarError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: not an archive of sources ({error}); make it with 'bundle pack'") from error
     return count
 
