@@ -12,6 +12,7 @@ from falsepromise.core.errors import UserError
 from falsepromise.study import check, costs, files, limits, preflight
 from falsepromise.study.expand import load
 from falsepromise.study.limits import Cluster, Partition, Planned
+from falsepromise.study.stages import figures
 from falsepromise.study.study import Study
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -282,6 +283,7 @@ def test_the_workflows_own_files_are_found_from_elsewhere(tmp_path: Path, monkey
     assert ("sources", "sharegpt", "uri") in {file.key for file in files.missing(study)}
     assert files.missing(found := load(files.find(study))) == []
     assert found.config.sources["sharegpt"].uri == f"file:{ROOT}/resources/samples/sharegpt.json"
+    assert figures.as_json(found) == figures.as_json(study), "a moved workflow draws nothing again"
     (tmp_path / "resources/samples").mkdir(parents=True)
     (tmp_path / "resources/samples/sharegpt.json").write_text("[]")
     again = load(files.find(load(config)))

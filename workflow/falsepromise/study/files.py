@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -135,6 +136,12 @@ def address(uri: str) -> str:
     """An address for `params:`, the same wherever the workflow is."""
     path = uri.removeprefix("file:")
     return f"workflow's {os.path.relpath(path, HOME)}" if _own(path) else uri
+
+
+def as_written(study_json: str) -> str:
+    """A study as JSON with the workflow's own files as a study file names them, the same wherever the workflow is."""
+    home = json.dumps(f"{HOME}/", ensure_ascii=False)[1:-1]
+    return re.sub(f'"(file:)?{re.escape(home)}', lambda found: f'"{found[1] or ""}', study_json)
 
 
 def _own(path: str) -> bool:

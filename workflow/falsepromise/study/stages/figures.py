@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from falsepromise.study.files import as_written
 from falsepromise.study.stages import benchmarks, preference, quality, style, tables
 from falsepromise.study.study import Study
 
@@ -40,7 +41,7 @@ class Shown:
 def as_json(study: Study) -> str:
     """The study file's mapping, without values that change no result."""
     shards = {section: {"__all__": {"shards"}} for section in ("pools", "prompts", "benchmarks")}
-    return study.config.model_dump_json(exclude_unset=True, exclude=shards)
+    return as_written(study.config.model_dump_json(exclude_unset=True, exclude=shards))
 
 
 def evaluations(study: Study) -> list[str]:
