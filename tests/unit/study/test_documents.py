@@ -7,6 +7,7 @@ import ast
 import importlib
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,17 @@ def test_keys_of_the_documents_are_a_studys(page: Path) -> None:
             assert not unknown, f"{page.name}: {unknown}"
             for name, value in content.items():
                 TypeAdapter(config.Study.model_fields[name].annotation).validate_python(value)
+
+
+def test_packages_with_an_exact_version_are_in_their_page() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        *pyproject["dependencies"],
+        *(one for extra in pyproject["optional-dependencies"].values() for one in extra),
+    ]
+    head = text_of(ROOT / "docs/dependencies.md").partition("\n## ")[0].replace("the SLURM plugin", "slurm")
+    for package in wanted:
+        name = re.split(r"[\[=<>]", package)[0]
+        exact, bounded = "==" in package, "==" in package or (">=" in package and "<" in package.replace("<=", ""))
+        assert not exact or name.removeprefix("snakemake-executor-plugin-") in head, f"{package}: pinned, for no reason"
+        assert bounded or name in head, f"{package}: has one bound, for no reason"
