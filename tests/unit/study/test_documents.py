@@ -198,3 +198,14 @@ def test_packages_with_an_exact_version_are_in_their_page() -> None:
         exact, bounded = "==" in package, "==" in package or (">=" in package and "<" in package.replace("<=", ""))
         assert not exact or name.removeprefix("snakemake-executor-plugin-") in head, f"{package}: pinned, for no reason"
         assert bounded or name in head, f"{package}: has one bound, for no reason"
+
+
+def test_the_figures_options_are_in_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = re.findall(r"^\| (`.*?) \| .* \| (.*?) \|$", text_of(ROOT / "docs/figures.md"), re.MULTILINE)
+    for names, said in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            parser = parser_of(f"falsepromise.figures.{name}", monkeypatch)
+            options = {option for action in parser._actions for option in action.option_strings if option != "-h"}
+            of_all = {"--help", "--output"} | (set() if "no study" in said else {"--study", "--scores"})
+            assert options == set(re.findall(r"--[a-z-]+", said)) | of_all, name
+    assert len(rows) > 20
