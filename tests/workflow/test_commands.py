@@ -30,6 +30,27 @@ def test_until_stops_at_a_rule(checkout: Checkout) -> None:
     assert set(jobs) == {"fetch", "parse_dialogues", "clean_pool"}
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("results/figures/fig44.pdf",), "results/figures/fig44.pdf; did you mean results/figures/fig4.pdf?"),
+        (("results/tables/tabel1.csv",), "results/tables/tabel1.csv; did you mean results/tables/table1.csv?"),
+        (("results/test/training/models/tiny-mix-2k-s0",), "did you mean results/test/training/models/tiny-shareg"),
+        (("figure4",), "figure4; did you mean fig4?"),
+        (("--forcerun", "trian"), "trian; did you mean train?"),
+        (("--until", "qqq"), "qqq; snakemake --list-target-rules and --summary list it all"),
+    ],
+)
+def test_a_mistyped_target_is_one_line(finished: Checkout, words: tuple[str, ...], said: str) -> None:
+    """Snakemake said that no rule makes it, or which files a rule of the workflow lacked."""
+    done = finished.snakemake("-n", "--cores", "1", *words, *STUDY)
+    assert done.returncode != 0
+    errors = [line for line in (done.stdout + done.stderr).splitlines() if "error" in line or "Exception" in line]
+    assert len(errors) == 1
+    assert errors[0].startswith("error: nothing in this study makes ")
+    assert said in errors[0]
+
+
 def test_dag_and_rulegraph_are_graphs(finished: Checkout) -> None:
     for option in ("--dag", "--rulegraph"):
         done = finished.snakemake(option, "dot", *STUDY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 import os
 import re
 import shlex
@@ -14,6 +16,7 @@ from falsepromise.core.code import digest as code_digest
 from falsepromise.core.errors import UserError
 from falsepromise.core.lock import FOLDER_VARIABLE
 from falsepromise.core.place import HOME, PACKAGE, resource
+from falsepromise.core.text import terminal
 from falsepromise.study import files as files_of
 from falsepromise.study import preflight
 from falsepromise.study.expand import load, read_yaml
@@ -192,6 +195,26 @@ def wildcards(study: Study) -> dict[str, str]:
         "part": "[0-9]+",
         "parts": "[0-9]+",
     }
+
+
+def name_what_was_meant(files: Collection[str], workflow: Any) -> None:
+    """Of a mistyped file or rule, name the nearest in one line. Snakemake's message speaks of rules and functions.
+
+    Args:
+        files: What users ask for by path.
+    """
+
+    def instead(record: logging.LogRecord) -> bool:
+        asked = re.search(r"No rule to produce (.+) \(if you use", record.getMessage(), re.DOTALL)
+        if getattr(record, "exception", None) != "MissingRuleException" or not asked:
+            return True
+        names = files if "/" in asked[1] else [rule.name for rule in workflow.rules]
+        close = difflib.get_close_matches(asked[1], names, n=1)
+        hint = f"did you mean {close[0]}?" if close else "snakemake --list-target-rules and --summary list it all"
+        print(terminal(f"error: nothing in this study makes {asked[1]}; {hint}", lines=False), file=sys.stderr)
+        return False
+
+    logging.getLogger("snakemake.logging").addFilter(instead)
 
 
 def tell_what_is_missing(study: Study, workflow: Any) -> None:
