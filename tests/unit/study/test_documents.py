@@ -7,13 +7,14 @@ import ast
 import importlib
 import re
 import shlex
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from falsepromise.__main__ import STAGES, verbs
 from falsepromise.core.place import PACKAGE
@@ -177,13 +178,41 @@ def test_a_configfile_doesnt_swallow_the_target(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_keys_of_the_documents_are_a_studys(page: Path) -> None:
-    for block in re.findall(r"^```ya?ml\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+    text = text_of(page)
+    whole = re.findall(r"^```ya?ml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    whole += map(textwrap.dedent, re.findall(r"(?:^ {4,}\S.*\n)+", text, re.MULTILINE))
+    for block in whole:
+        for name, value in keys(block).items():
+            TypeAdapter(config.Study.model_fields[name].annotation).validate_python(value)
+    for block in re.findall(r"`([a-z_]+: \{[^`]*\})`", text):
+        for name, value in keys(block).items():
+            assert not wrong(name, value), f"{page.name}: {block}: {wrong(name, value)}"
+
+
+def wrong(name: str, value: Any) -> list[object]:
+    """Keys that a section lacks or doesn't know; a value may be `...` or left out, a section with a key `...` is a part."""
+    try:
+        TypeAdapter(config.Study.model_fields[name].annotation).validate_python(value)
+    except ValidationError as error:
+        found = [e for e in error.errors() if e["type"] in {"missing", "extra_forbidden", "unknown_key"}]
+        return [e["loc"] for e in found if "..." not in (*e["loc"], *as_keys(e["input"]))]
+    return []
+
+
+def as_keys(value: Any) -> list[Any]:
+    return [*value] if isinstance(value, dict) else []
+
+
+def keys(block: str) -> dict[str, Any]:
+    """The content of a block if it is a part of a study, else nothing."""
+    try:
         content = yaml.safe_load(block)
-        if isinstance(content, dict) and set(content) & set(config.Study.model_fields):
-            unknown = set(content) - set(config.Study.model_fields)
-            assert not unknown, f"{page.name}: {unknown}"
-            for name, value in content.items():
-                TypeAdapter(config.Study.model_fields[name].annotation).validate_python(value)
+    except yaml.YAMLError:
+        return {}
+    if not isinstance(content, dict) or not set(content) & set(config.Study.model_fields):
+        return {}
+    assert not set(content) - set(config.Study.model_fields), block
+    return content
 
 
 def test_packages_with_an_exact_version_are_in_their_page() -> None:
