@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -52,6 +53,27 @@ def test_a_dead_runs_lock_goes(folder: Path) -> None:
     run.wait()
     assert register()
     assert not LOCKS.exists()
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EOPNOTSUPP, False)])
+def test_a_full_disk_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch, number: int, refused: bool) -> None:
+    """Also a quota; a file system that can't reserve room is not full."""
+
+    def full(*_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    assert register()
+    assert FILE.stat().st_size < 1000, "the room is given back"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        FILE.unlink()  # this process holds the old one
+        if refused:
+            with pytest.raises(
+                UserError, match=r"(No space left|quota exceeded).*; free some space, or choose another"
+            ):
+                register()
+        else:
+            assert register()
 
 
 def test_a_link_in_the_place_of_the_register_is_not_followed(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ kill, a person must give `--unlock`, and may do so while another run is at work.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -29,6 +30,7 @@ LOCKS = Path(".snakemake/locks")
 FOLDER_VARIABLE = "FALSEPROMISE_FOLDER"  # in the environment of every job: the folder that its run works in
 SAVE_S = 300
 _MOST = 1 << 20  # bytes of the file
+_ROOM = 4 << 20  # bytes that Snakemake's own records need before the first job
 
 
 # By Snakemake's names, the options with which it makes nothing.
@@ -69,7 +71,8 @@ def register(unlock: bool = False) -> bool:
         Whether it is the only run. False also where the file system has no such locks.
 
     Raises:
-        UserError: `unlock`, while another run is alive; or the folder is another user's, or can't be written.
+        UserError: `unlock`, while another run is alive; or the folder is another user's, or can't be written, or its
+            disk is full.
     """
     try:
         FILE.parent.mkdir(exist_ok=True)
@@ -101,6 +104,7 @@ def register(unlock: bool = False) -> bool:
         # A lock that no registered run left belongs to another program.
         if LOCKS.exists() and runs and all(run["host"] == socket.gethostname() for run in runs):
             shutil.rmtree(LOCKS, ignore_errors=True)
+        _need_room(descriptor)
         os.ftruncate(descriptor, 0)
     else:
         who = "; ".join(f"process {run['pid']} on {run['host']} since {run['since']}" for run in runs if _alive(run))
@@ -112,6 +116,18 @@ def register(unlock: bool = False) -> bool:
     os.lseek(descriptor, 0, os.SEEK_END)
     os.write(descriptor, (json.dumps(me) + "\n").encode())
     return alone
+
+
+def _need_room(descriptor: int) -> None:
+    """Refuse a full disk or a used-up quota: Snakemake shows tracebacks, one for each line that it logs."""
+    try:
+        os.posix_fallocate(descriptor, 0, _ROOM)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            os.ftruncate(descriptor, 0)
+            raise UserError(
+                f"{os.getcwd()}: {error.strerror}; free some space, or choose another --directory"
+            ) from None
 
 
 def _runs(descriptor: int) -> list[dict[str, str | int]]:
