@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import itertools
 import re
 import shlex
 import textwrap
@@ -190,7 +191,7 @@ def test_keys_of_the_documents_are_a_studys(page: Path) -> None:
 
 
 def wrong(name: str, value: Any) -> list[object]:
-    """Keys that a section lacks or doesn't know; a value may be `...` or left out, a section with a key `...` is a part."""
+    """Keys that a section lacks or doesn't know: a value may be `...` or left out, and `...` stands for further keys."""
     try:
         TypeAdapter(config.Study.model_fields[name].annotation).validate_python(value)
     except ValidationError as error:
@@ -238,3 +239,17 @@ def test_the_figures_options_are_in_their_rows(monkeypatch: pytest.MonkeyPatch) 
             of_all = {"--help", "--output"} | (set() if "no study" in said else {"--study", "--scores"})
             assert options == set(re.findall(r"--[a-z-]+", said)) | of_all, name
     assert len(rows) > 20
+
+
+def test_the_tables_of_what_reading_keeps_add_up() -> None:
+    text = text_of(ROOT / "docs/data.md")
+    rows = re.findall(
+        r"^\| ([^|]*) \| ([\d,]+) \| ([\d,]*) ?\| ([^|]*) \|$", text.partition("\n| step |")[2], re.MULTILINE
+    )
+    assert len(rows) == 5
+    for (_, before, *_), (step, kept, dropped, why) in itertools.pairwise(rows):
+        lost = number(dropped) or number(why.partition(" ")[0])  # joined, not dropped
+        assert number(before) - lost == number(kept), step
+        parts = [number(count) for count in re.findall(r"(?:^|, )([\d,]+) ", why)]
+        assert not parts or sum(parts) == lost, step
+    assert f"({rows[2][1]} dialogues)" in text, "the table of turns and characters is of the same file"
