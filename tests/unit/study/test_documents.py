@@ -191,7 +191,7 @@ def test_keys_of_the_documents_are_a_studys(page: Path) -> None:
 
 
 def wrong(name: str, value: Any) -> list[object]:
-    """Keys that a section lacks or doesn't know: a value may be `...` or left out, and `...` stands for further keys."""
+    """Keys that a section lacks or doesn't know: a value may be `...` or left out; `...` stands for further keys."""
     try:
         TypeAdapter(config.Study.model_fields[name].annotation).validate_python(value)
     except ValidationError as error:
