@@ -223,6 +223,8 @@ def test_lm_evals_command(folder: Path, tasks: Path, tmp_path: Path) -> None:
         [*command, "--output_path", str(output)], capture_output=True, text=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "|Tasks|Version|Filter|n-shot|Metric|" in done.stdout.replace(" ", "")
+    assert "fork" not in done.stderr
     (file,) = output.rglob("results_*.json")
     own = score(folder, tasks / "choice.yaml", tmp_path / "score.json")
     assert json.loads(file.read_text())["results"]["choice"]["acc,none"] == own["metrics"]["acc"]["value"]

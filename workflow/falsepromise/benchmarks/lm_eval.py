@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytablewriter
 from lm_eval.__main__ import cli_evaluate
 from lm_eval.api.registry import register_model
 
@@ -65,8 +66,24 @@ class FalsePromiseLM(ModelLM):
         )
 
 
+def _mend_tables() -> None:
+    """Give the locked pytablewriter the name that lm-eval has for a table's headers, else they are A, B, C.
+
+    It also starts a process for each core to look at a table's cells; beside JAX's threads these may never return.
+    """
+
+    def name(writer: Any, headers: list[str]) -> None:
+        writer.header_list = headers
+        writer._dp_extractor.max_workers = 1
+
+    for writer in (pytablewriter.MarkdownTableWriter, pytablewriter.LatexTableWriter):
+        if not hasattr(writer, "headers"):
+            writer.headers = property(lambda self: self.header_list, name)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     own = sys.argv
+    _mend_tables()
     try:
         sys.argv = ["lm_eval", *(own[1:] if argv is None else argv)]  # lm-eval's parser reads and changes it
         cli_evaluate()
