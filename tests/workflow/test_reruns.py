@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
@@ -42,6 +43,24 @@ def test_touching_files_reruns_nothing(finished: Checkout) -> None:
         assert (finished.path / name).exists(), name
         os.utime(finished.path / name, (later, later))
     assert finished.planned() == {}
+
+
+def test_a_copy_without_times_is_told_what_to_do(finished: Checkout) -> None:
+    """Snakemake compares no folders by content, so a copy's scores would all be made again, without a word."""
+    said = "If these results were copied without their times, the same command with --touch marks them as made."
+    stamps = list(finished.path.glob("results/test/training/models/*/.snakemake_timestamp"))
+    before = {stamp: stamp.stat().st_mtime for stamp in stamps}
+    later = time.time() + 5
+    try:
+        for stamp in stamps:
+            os.utime(stamp, (later, later))
+        copied = finished.snakemake("-n", "--cores", "1", *STUDY)
+    finally:
+        for stamp, when in before.items():
+            os.utime(stamp, (when, when))
+    assert re.search(r"because their inputs are newer: \d+ of generate, \d+ of score, and what follows", copied.stdout)
+    assert said in copied.stdout
+    assert said not in finished.snakemake("-n", "--cores", "1", *STUDY, "--forcerun", "train").stdout
 
 
 def test_another_number_of_shards_makes_nothing_again_and_counts_for_what_is_to_be_made(finished: Checkout) -> None:

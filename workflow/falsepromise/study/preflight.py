@@ -123,6 +123,30 @@ def time_needed(study: Study, workflow: Any) -> str | None:
     return found and f"Time: {found}."
 
 
+def made_again_by_time(workflow: Any) -> str | None:
+    """The line about jobs that run again because of times alone, as of results that were copied without them.
+
+    Snakemake compares files by content, but not folders, and nothing that it has no record of.
+    """
+    from snakemake.io import IOFile
+
+    rules: dict[str, int] = {}
+    for job in workflow.dag.needrun_jobs(exclude_finished=False):
+        reason = workflow.dag.reason(job)
+        newer = [str(file) for file in reason.updated_input]
+        if newer and not (reason.missing_output or reason.forced or reason.params_changed or reason.updated_input_run):
+            unknown = any(workflow.persistence.input(IOFile(str(file))) is None for file in job.output)
+            if unknown or any(map(os.path.isdir, newer)):
+                rules[job.rule.name] = rules.get(job.rule.name, 0) + 1
+    if not rules:
+        return None
+    counted = ", ".join(f"{count} of {name}" for name, count in sorted(rules.items()))
+    return (
+        f"Run again only because their inputs are newer: {counted}, and what follows. If these results were copied "
+        "without their times, the same command with --touch marks them as made."
+    )
+
+
 def report(study: Study, workflow: Any) -> tuple[list[str], list[str]]:
     """Lines for the end of a dry run: what is missing, and what would be faster."""
     jobs = list(workflow.dag.needrun_jobs(exclude_finished=False))

@@ -222,8 +222,9 @@ def tell_what_is_missing(study: Study, workflow: Any) -> None:
     if not workflow.dryrun or getattr(workflow, "dag", None) is None:
         return
     missing, advice = preflight.report(study, workflow)
-    if time := preflight.time_needed(study, workflow):
-        print(f"\n{time}")
+    for line in (preflight.time_needed(study, workflow), preflight.made_again_by_time(workflow)):
+        if line:
+            print(f"\n{line}")
     for heading, lines in (("Missing for this run:", missing), ("Would be faster:", advice)):
         if lines:
             print("\n".join(["", heading, *(f"  - {line}" for line in lines)]))
