@@ -165,16 +165,20 @@ def test_options_that_a_verbs_description_names_exist(page: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_configfile_doesnt_swallow_the_target(page: Path) -> None:
+def test_no_option_swallows_the_target(page: Path) -> None:
+    """Snakemake takes all words behind these options as theirs."""
+    forms = {
+        "--configfile": r"FILE|.*\.ya?ml",
+        "--resources": ".*=.*",
+        "--set-resources": ".*=.*",
+        "--set-threads": ".*=.*",
+    }
     for command in commands(page):
-        if re.match(r"\S*snakemake ", command) and "--configfile " in command:
-            words = shlex.split(command)
-            for word in words[words.index("--configfile") + 1 :]:
-                if word.startswith("-"):
-                    break
-                assert word == "FILE" or word.endswith((".yaml", ".yml")), (
-                    f"{page.name}: {command}: write {word} before --configfile"
-                )
+        option = ""
+        for word in shlex.split(command) if re.match(r"\S*snakemake ", command) else []:
+            option = word if word.startswith("-") else option
+            form = forms.get(option, ".*")
+            assert word == option or re.fullmatch(form, word), f"{page.name}: {command}: write {word} before {option}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
