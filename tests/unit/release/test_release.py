@@ -146,6 +146,11 @@ def test_a_folder_that_is_not_as_it_was_made_is_not_planned(released, tmp_path, 
     assert "\n" not in str(error.value)
 
 
+def test_a_pattern_of_the_shell_that_found_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\*: no such folder; `snakemake --cores 2 release`"):
+        upload.prepare(tmp_path / "*", "me", "model")
+
+
 def test_two_folders_do_not_become_one_repository(released: Path, tmp_path: Path) -> None:
     one = released / "models" / NAME
     other = copied(one, tmp_path / NAME.upper())  # the hub tells no capitals apart

@@ -55,9 +55,11 @@ def prepare(folder: Path, namespace: str, kind: str, prefix: str = "") -> Upload
         prefix: Of the repository's name, before the folder's.
 
     Raises:
-        UserError: the hub would not take the name or the card, a checksum is wrong, or the files are not
-            those that the checksums list.
+        UserError: there is no such folder, the hub would not take the name or the card, a checksum is wrong, or the
+            files are not those that the checksums list.
     """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; `snakemake --cores 2 release` makes those of a study")
     repository = f"{namespace}/{prefix}{folder.name}"
     try:
         validate_repo_id(repository)
