@@ -335,7 +335,7 @@ def test_two_runs_at_once_are_refused(copy: Checkout, study: Checkout) -> None:
     assert f"error: another run makes these files in {copy.path}: process {first.process.pid} on" in said
     assert "cannot be locked" not in said
     refused = copy.start("--unlock").end(code=1)
-    assert "its lock stays until it ends" in refused
+    assert "its lock and files stay until it ends" in refused
     os.kill(pid, signal.SIGCONT)
     first.end()
     assert copy.figure == study.figure

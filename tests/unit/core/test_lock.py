@@ -67,6 +67,8 @@ def test_a_full_disk_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch, 
     with monkeypatch.context() as patched:
         patched.setattr(os, "posix_fallocate", full)
         FILE.unlink()  # this process holds the old one
+        assert register(unlock=True), "deleting makes room"
+        FILE.unlink()
         if refused:
             with pytest.raises(
                 UserError, match=r"(No space left|quota exceeded).*; free some space, or choose another"
@@ -100,7 +102,7 @@ def test_a_living_runs_lock_stays_and_it_is_named(folder: Path) -> None:
     try:
         assert not register()
         assert LOCKS.exists()
-        with pytest.raises(UserError, match=f"process {run.pid} on .* its lock stays until it ends"):
+        with pytest.raises(UserError, match=f"process {run.pid} on .* its lock and files stay until it ends"):
             register(unlock=True)
     finally:
         run.kill()
@@ -237,6 +239,9 @@ def test_another_users_folder_is_one_line(there: Path, tmp_path: Path, monkeypat
         (["--report", "r.html", "--report-after-run", "--cores", "1"], (True, False)),
         (["--lint"], (False, False)),
         (["--unlock"], (False, True)),
+        (["--delete-all-output", "--cores", "1"], (False, True)),
+        (["--delete-temp-output", "--cores", "1"], (False, True)),
+        (["--delete-all-output", "-n"], (False, False)),
         (["--touch", "--cores", "1"], (False, False)),
     ],
 )

@@ -42,7 +42,7 @@ LOOKS = (
 
 
 def purpose() -> tuple[bool, bool]:
-    """Whether this Snakemake will run jobs, and whether it will unlock, by its own parser of the command line.
+    """Whether this Snakemake will run jobs, and whether it will unlock or delete, by its own parser of its words.
 
     Snakemake tells its Snakefile neither, and takes its lock before any hook. Without a command line, both are False.
     """
@@ -52,7 +52,9 @@ def purpose() -> tuple[bool, bool]:
         options, _ = get_argument_parser().parse_known_args()
     except SystemExit:
         return False, False
-    unlock = bool(getattr(options, "unlock", False))
+    # Snakemake deletes outputs without a look at its lock, those of a run that is at work too.
+    deletes = not options.dryrun and (options.delete_all_output or options.delete_temp_output)
+    unlock = bool(getattr(options, "unlock", False)) or bool(deletes)
     looks = [name for name in LOOKS if getattr(options, name, None)]
     if getattr(options, "report_after_run", False) and "report" in looks:
         looks.remove("report")
@@ -65,7 +67,7 @@ def register(unlock: bool = False) -> bool:
     Snakemake's own lock still decides whether two living runs want the same files; its refusal names the other run.
 
     Args:
-        unlock: The user asks to remove the lock.
+        unlock: The user asks to remove the lock or the results.
 
     Returns:
         Whether it is the only run. False also where the file system has no such locks.
@@ -104,12 +106,13 @@ def register(unlock: bool = False) -> bool:
         # A lock that no registered run left belongs to another program.
         if LOCKS.exists() and runs and all(run["host"] == socket.gethostname() for run in runs):
             shutil.rmtree(LOCKS, ignore_errors=True)
-        _need_room(descriptor)
+        if not unlock:  # to delete makes room
+            _need_room(descriptor)
         os.ftruncate(descriptor, 0)
     else:
         who = "; ".join(f"process {run['pid']} on {run['host']} since {run['since']}" for run in runs if _alive(run))
         if unlock:
-            raise UserError(f"another run is at work in {os.getcwd()} ({who}); its lock stays until it ends")
+            raise UserError(f"another run is at work in {os.getcwd()} ({who}); its lock and files stay until it ends")
         _name_in_refusal(who)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     me = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
