@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,13 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def loud() -> Iterator[None]:
+    """Verbs that keep the readers quiet do so for a process, which here is that of all tests."""
+    yield
+    logging.getLogger("falsepromise").setLevel(logging.NOTSET)
 
 
 @pytest.fixture
