@@ -50,7 +50,7 @@ from falsepromise.training.state import check_length, shapes
 from falsepromise.training.step import make_step
 from falsepromise.training.targets import GPUS_PER_HOST, Target
 
-STEPS = 1000  # of the run whose step is compiled: a number in its schedule
+STEPS = 1000  # of a run, any number: the program takes it as an argument
 TRIES = 3  # recipes that are compiled to find one that fits
 TURNS = 3  # rows that turn tokens add to an embedding table
 GB = 1e9
